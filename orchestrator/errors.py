@@ -1,0 +1,66 @@
+"""The errors a user can meet, each with the exit code of the command line.
+
+    OrchError (1)
+    |-- JobFailed (1)            the job ran and did not succeed
+    |   |-- DataError            too many broken samples, or none that can be read
+    |   `-- Diverged             a loss stopped being a finite number
+    |-- UsageError (2)           the command, a file or a setting is wrong
+    |   |-- JobFileError         mistakes of a job file, all at once
+    |   |-- MissingData          a data set is not where the job looks for it
+    |   |-- CheckpointMismatch   a checkpoint of another job or network
+    |   `-- UnknownJob           no job, or several, go by that name
+    `-- Unreachable (3)          the cluster, the tracking server or the store does not answer
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class OrchError(Exception):
+    """Anything a user can cause or mend. The message says where, what, and what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class JobFailed(OrchError):
+    """The job ran and did not succeed."""
+
+
+class DataError(JobFailed):
+    """Too many samples of a data set are broken."""
+
+
+class Diverged(JobFailed):
+    """A loss is no longer a finite number."""
+
+
+class UsageError(OrchError):
+    """The command, a file or a setting is wrong."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class JobFileError(UsageError):
+    """All mistakes of one or more job files, one line each."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = list(mistakes)
+
+
+class MissingData(UsageError):
+    """A data set is not where the job looks for it."""
+
+
+class CheckpointMismatch(UsageError):
+    """A checkpoint that belongs to another job or another network."""
+
+
+class UnknownJob(UsageError):
+    """No job, or more than one, goes by the given name."""
+
+
+class Unreachable(OrchError):
+    """The cluster, the tracking server or the store does not answer."""
+
+    exit_code: ClassVar[int] = 3
