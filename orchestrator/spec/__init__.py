@@ -1,0 +1,1 @@
+"""What a job is: files, defaults and command-line settings become one frozen `Job`."""

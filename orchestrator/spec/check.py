@@ -1,0 +1,82 @@
+"""Mistakes that no single section can see: settings that contradict one another."""
+
+from orchestrator.errors import UsageError
+from orchestrator.plan.batch import plan_batch
+from orchestrator.spec.job import DATASETS, Job
+from orchestrator.spec.merge import Merged
+from orchestrator.spec.tables import find
+
+
+def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
+    """Return one line for each pair of settings that cannot go together."""
+    found = [*_method(job), *_segments(job), *_batch(job), *_reference(job)]
+    return [
+        f"{merged.where(tuple(key.split('.'))) or shown}  {key}: {problem}"
+        for key, problem in found
+    ]
+
+
+def job_warnings(job: Job) -> list[str]:
+    """Return one line for each setting that has no effect in this job."""
+    warnings = []
+    late = [epoch for epoch in job.optimizer.milestones if epoch >= job.training.epochs]
+    if job.optimizer.schedule == "cosine" and job.optimizer.milestones:
+        warnings.append("optimizer.milestones: no effect, the schedule is cosine.")
+    elif late:
+        warnings.append(
+            f"optimizer.milestones: {', '.join(map(str, late))} lie beyond the last of "
+            f"{job.training.epochs} epochs and have no effect."
+        )
+    if job.model.weights is not None and job.model.init == "scratch":
+        warnings.append("model.weights: no effect, model.init is 'scratch'.")
+    return warnings
+
+
+def _method(job: Job) -> list[tuple[str, str]]:
+    trained = len(job.bit_widths)
+    if job.method.name == "individual" and trained != 1:
+        widths = list(job.bit_widths)
+        return [
+            (
+                "quantizer.bit_widths",
+                f"the method 'individual' trains one bit-width, got {widths}; "
+                "for example [4], in one job for each bit-width.",
+            )
+        ]
+    if job.method.name != "individual" and trained < 2:
+        return [
+            (
+                "quantizer.bit_widths",
+                f"the method '{job.method.name}' trains two or more bit-widths, got "
+                f"{list(job.bit_widths)}; for one alone there is the method 'individual'.",
+            )
+        ]
+    return []
+
+
+def _segments(job: Job) -> list[tuple[str, str]]:
+    kind = find(DATASETS, job.data.name).kind
+    if kind == "video" and job.model.num_segments is None:
+        return [("model.num_segments", f"is required for videos ('{job.data.name}'), usually 8.")]
+    if kind == "image" and job.model.num_segments is not None:
+        return [("model.num_segments", f"'{job.data.name}' has images, not videos; remove it.")]
+    return []
+
+
+def _batch(job: Job) -> list[tuple[str, str]]:
+    try:
+        plan_batch(
+            job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
+        )
+    except UsageError as error:
+        return [("cluster.num_workers", str(error))]
+    return []
+
+
+def _reference(job: Job) -> list[tuple[str, str]]:
+    if job.reference is None or job.reference.runs is None:
+        return []
+    missing = [bits for bits in job.bit_widths if bits not in job.reference.runs]
+    if missing:
+        return [("reference.runs", f"names no run for {', '.join(map(str, missing))} bits.")]
+    return []

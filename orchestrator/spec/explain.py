@@ -1,0 +1,50 @@
+"""Turn pydantic's findings into lines a person can act on: where, what, what was expected."""
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from orchestrator.spec.merge import Merged
+from orchestrator.spec.tables import suggestion
+
+
+def explain(error: ValidationError, merged: Merged, kind: type[BaseModel], shown: str) -> list[str]:
+    """Return one line a mistake: "file:line  key: what is wrong and what was expected"."""
+    lines: list[str] = []
+    for details in error.errors(include_url=False):
+        keys = tuple(str(part) for part in details["loc"] if part != "[key]")
+        where = merged.where(keys) or shown
+        line = f"{where}  {'.'.join(keys) or 'job'}: {_what(details, kind)}"
+        if line not in lines:
+            lines.append(line)
+    return lines
+
+
+def _what(details: ErrorDetails, kind: type[BaseModel]) -> str:
+    given, context = details["input"], details.get("ctx", {})
+    match details["type"]:
+        case "extra_forbidden":
+            return "unknown key." + suggestion(str(details["loc"][-1]), _siblings(details, kind))
+        case "missing":
+            return "is required and has no default; add it."
+        case "literal_error":
+            return f"expected {context['expected']}, got {given!r}."
+        case "value_error":
+            return _sentence(str(context["error"]))
+        case _:
+            return f"{_sentence(details['msg'])[:-1]}, got {given!r}."
+
+
+def _sentence(text: str) -> str:
+    text = text.removeprefix("Value error, ")
+    text = text[0].lower() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _siblings(details: ErrorDetails, kind: type[BaseModel]) -> list[str]:
+    """Return the keys known in the section where an unknown one was found."""
+    section: Any = kind
+    for part in details["loc"][:-1]:
+        section = section.model_fields[str(part)].annotation
+    return [field.alias or name for name, field in section.model_fields.items()]

@@ -1,0 +1,138 @@
+"""The job: one frozen pydantic model, composed of the settings of the components it names."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, create_model, model_validator
+
+from models import NETWORKS
+from models.methods import METHODS
+from models.quantizers.settings import QuantizerSettings
+from orchestrator.data import DATASETS
+from orchestrator.spec.tables import find
+
+FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
+"""Sections whose keys depend on the component that their `name` chooses."""
+
+
+class ClipLevels(BaseModel, frozen=True, extra="forbid"):
+    """The learned bound of activations (alpha), one per quantizer and bit-width."""
+
+    init: float = Field(8.0, gt=0, description="alpha init")
+    lr: float = Field(0.1, ge=0, description="alpha lr")
+    weight_decay: float = Field(1e-4, ge=0, description="alpha wd")
+
+
+class Optimizer(BaseModel, frozen=True, extra="forbid"):
+    """SGD with momentum and its schedule (section H of the specification)."""
+
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, description="of weights and batch norm")
+    schedule: Literal["multistep", "cosine"] = "cosine"
+    milestones: tuple[int, ...] = Field((), description="epochs at which lr is multiplied by gamma")
+    gamma: float = Field(0.1, gt=0, le=1)
+    shared_lr_div: bool = Field(True, description="weights use lr / |B|, switched parameters lr")
+    clip: ClipLevels = ClipLevels()
+
+    @model_validator(mode="after")
+    def _milestones_belong_to_multistep(self) -> "Optimizer":
+        if self.schedule == "multistep" and not self.milestones:
+            raise ValueError("a multistep schedule needs milestones, for example [150, 225]")
+        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+            raise ValueError("milestones are epochs from 1 on, each later than the one before")
+        return self
+
+
+class Training(BaseModel, frozen=True, extra="forbid"):
+    """How long, in which batches, in which precision."""
+
+    epochs: int = Field(ge=1)
+    global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class Cluster(BaseModel, frozen=True, extra="forbid"):
+    """What the job asks of a cluster. Nothing here changes what is learned but by rounding."""
+
+    num_workers: int = Field(1, ge=1)
+    max_batch_per_worker: int = Field(64, ge=1, description="samples that fit a worker at once")
+    loader_workers: int = Field(0, ge=0, description="loader processes beside each worker")
+    gpus_per_worker: Literal[0, 1] = 0
+    max_failures: int = Field(3, ge=0, description="lost workers that the run survives by itself")
+
+
+class Checkpoint(BaseModel, frozen=True, extra="forbid"):
+    """When the state is saved, and how many of the saved states stay."""
+
+    every_steps: int | None = Field(None, ge=1, description="besides the end of each epoch")
+    keep: int = Field(2, ge=1, description="the last k stay; the best one does besides")
+    select: Literal["last", "best"] = Field("last", description="whose results the table shows")
+
+
+class Tracking(BaseModel, frozen=True, extra="forbid"):
+    """Where MLflow records the run."""
+
+    uri: str | None = Field(None, description="else MLFLOW_TRACKING_URI, else <output>/mlflow.db")
+    experiment: str = Field("orch", min_length=1)
+
+
+class Reference(BaseModel, frozen=True, extra="forbid"):
+    """What Delta_B compares with: one's own individual runs, or a published row."""
+
+    published: str | None = Field(None, description="a row of orchestrator/track/published")
+    runs: dict[int, str] | None = Field(None, description="bit-width -> MLflow run id")
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> "Reference":
+        if (self.published is None) == (self.runs is None):
+            raise ValueError("give either `published` (a row's name) or `runs` (bit-width: run id)")
+        return self
+
+
+class Job(BaseModel, frozen=True, extra="forbid"):
+    """One training, whole: everything that decides what is learned, and where it runs.
+
+    `model`, `method` and `data` are narrowed to the settings of the named component by
+    `job_class`; a bare `Job` is never built.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    seed: int = Field(0, ge=0, lt=2**31)
+    model: Any
+    quantizer: QuantizerSettings = QuantizerSettings()
+    method: Any
+    data: Any
+    optimizer: Optimizer
+    training: Training
+    cluster: Cluster = Cluster()
+    checkpoint: Checkpoint = Checkpoint()
+    tracking: Tracking = Tracking()
+    reference: Reference | None = None
+    output: Path = Path("runs")
+
+    @property
+    def bit_widths(self) -> tuple[int, ...]:
+        """The trained bit-widths B, high to low."""
+        return self.quantizer.bit_widths
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the job as plain values, with the keys of a job file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@cache
+def job_class(model: str, method: str, data: str) -> type[Job]:
+    """Return the class of the jobs that train this network with this method on this data set."""
+    fields: dict[str, Any] = {
+        section: (find(FAMILIES[section], name).Settings, ...)
+        for section, name in (("model", model), ("method", method), ("data", data))
+    }
+    return create_model("Job", __base__=Job, **fields)
+
+
+def job_from_dict(values: dict[str, Any]) -> Job:
+    """Rebuild a job from `Job.as_dict`. Raises pydantic's ValidationError on anything else."""
+    names = {section: values[section]["name"] for section in FAMILIES}
+    return job_class(**names).model_validate(values)

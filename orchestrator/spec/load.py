@@ -1,0 +1,202 @@
+"""File + extends + --set -> Job, remembering where each value came from, or all mistakes at once."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.errors import JobFileError
+from orchestrator.spec.check import job_mistakes, job_warnings
+from orchestrator.spec.explain import explain
+from orchestrator.spec.job import FAMILIES, Job, job_class
+from orchestrator.spec.merge import Merged, file_chain, override
+from orchestrator.spec.source import Keys
+from orchestrator.spec.tables import find, suggestion
+
+
+@dataclass(frozen=True)
+class LoadedJob:
+    """A job, the origin of each of its values by dotted key, and what is worth a warning."""
+
+    job: Job
+    origins: dict[str, str]
+    warnings: list[str]
+
+
+def load_job(path: str | Path, overrides: Sequence[str] = ()) -> LoadedJob:
+    """Load a job file with its `extends`, then each KEY=VALUE of `overrides` in turn.
+
+    Raises JobFileError with every mistake of the file and of the overrides.
+    """
+    chain, mistakes = file_chain(Path(path))
+    merged = Merged()
+    for source in chain:
+        merged.lay_over(source)
+    for text in overrides:
+        one, found = override(text)
+        mistakes += found
+        if one:
+            merged.lay_over(one)
+    if not chain:
+        raise JobFileError(mistakes)
+    return _build(merged, mistakes, str(chain[-1].name))
+
+
+def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
+    names = _component_names(merged, mistakes, shown)
+    if names is None:
+        mistakes += _without_components(merged, shown)
+        raise JobFileError(mistakes)
+    kind = job_class(**names)
+    warnings = _drop_inherited_strangers(merged, kind)
+    mistakes += _make_paths_absolute(merged, kind)
+    try:
+        job = kind.model_validate(merged.values)
+    except ValidationError as error:
+        raise JobFileError(mistakes + explain(error, merged, kind, shown)) from None
+    mistakes += job_mistakes(job, merged, shown)
+    if mistakes:
+        raise JobFileError(mistakes)
+    return LoadedJob(job, _origins(job.as_dict(), merged), warnings + job_warnings(job))
+
+
+def _component_names(
+    merged: Merged, mistakes: list[str], shown: str
+) -> dict[str, str] | None:
+    """Return the name of each section's component, or None with the mistakes noted."""
+    names: dict[str, str] = {}
+    for section, table in FAMILIES.items():
+        values = merged.values.get(section)
+        keys = (section, "name") if isinstance(values, dict) else (section,)
+        where = merged.where(keys) or shown
+        if not isinstance(values, dict) or "name" not in values:
+            mistakes.append(
+                f"{where}  {section}.name: is required; one of: {', '.join(sorted(table))}."
+            )
+        elif values["name"] not in table:
+            name = values["name"]
+            mistakes.append(
+                f"{where}  {section}.name: no {section} is called {name!r}."
+                + suggestion(str(name), table)
+            )
+        else:
+            names[section] = values["name"]
+    return names if len(names) == len(FAMILIES) else None
+
+
+def _without_components(merged: Merged, shown: str) -> list[str]:
+    """Return the mistakes that can be told while a component's name is wrong."""
+    values = dict(merged.values)
+    kind: type[Job] = Job
+    for section, table in FAMILIES.items():
+        name = values.get(section, {}).get("name") if isinstance(values.get(section), dict) else ""
+        if name in table:
+            kind = _narrow(kind, section, find(table, str(name)).Settings)
+        else:
+            values[section] = None
+    try:
+        kind.model_validate(values)
+    except ValidationError as error:
+        return explain(error, merged, kind, shown)
+    return []
+
+
+def _narrow(kind: type[Job], section: str, settings: type[BaseModel]) -> type[Job]:
+    from pydantic import create_model
+
+    fields: dict[str, Any] = {section: (settings, ...)}
+    return create_model("Job", __base__=kind, **fields)
+
+
+def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
+    """Drop keys that another component's section left behind when a stronger source renamed it.
+
+    A job that extends a CoQuant job and says `method.name: individual` does not inherit
+    CoQuant's own settings. A key that stands beside the name, or came later, is not dropped: it
+    is a mistake.
+    """
+    warnings: list[str] = []
+    for section in FAMILIES:
+        values = merged.values[section]
+        known = _keys_of(kind.model_fields[section].annotation)
+        named_by = merged.source_of((section, "name"))
+        for key in [key for key in values if key not in known]:
+            source = merged.source_of((section, key))
+            if source is not named_by and not (source and source.name.startswith("--set")):
+                where = merged.where((section, key))
+                merged.drop((section, key))
+                warnings.append(
+                    f"{where}  {section}.{key}: left out, '{values['name']}' has no such setting."
+                )
+    return warnings
+
+
+def _keys_of(settings: Any) -> set[str]:
+    fields = settings.model_fields
+    return set(fields) | {field.alias for field in fields.values() if field.alias}
+
+
+def _make_paths_absolute(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
+    """Resolve every path of the job: relative to its file, or to the current folder for --set."""
+    mistakes: list[str] = []
+    section: Any = merged.values
+    for key in above:
+        section = section[key]
+    for name, field in kind.model_fields.items():
+        keys = (*above, name)
+        value = section.get(name)
+        if _is_path(field.annotation):
+            if value is None and isinstance(field.default, Path):
+                value = str(field.default)
+            if isinstance(value, str):
+                section[name], problem = _absolute(value, _folder(merged, keys))
+                mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
+        elif isinstance(value, dict) and isinstance(field.annotation, type):
+            if issubclass(field.annotation, BaseModel):
+                mistakes += _make_paths_absolute(merged, field.annotation, keys)
+    return mistakes
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or Path in get_args(annotation)
+
+
+def _folder(merged: Merged, keys: Keys) -> Path:
+    source = merged.sources.get(keys)
+    return source.folder if source else Path.cwd()
+
+
+def _absolute(text: str, folder: Path) -> tuple[str, str]:
+    """Return the absolute path, with ~ and ${NAME} or ${NAME:-default} filled in, or a problem."""
+    missing: list[str] = []
+
+    def fill(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if name not in os.environ and default is None:
+            missing.append(name)
+        return os.environ.get(name, default or "")
+
+    filled = re.sub(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}", fill, text)
+    if missing:
+        return text, f"the environment variable {missing[0]} is not set; set it, or give a path."
+    return os.path.abspath(folder / Path(filled).expanduser()), ""  # noqa: PTH100 - keeps links
+
+
+def _origins(values: Mapping[str, Any], merged: Merged, above: Keys = ()) -> dict[str, str]:
+    origins: dict[str, str] = {}
+    for key, value in values.items():
+        keys = (*above, key)
+        if isinstance(value, dict) and value:
+            origins |= _origins(value, merged, keys)
+        else:
+            source = merged.sources.get(keys)
+            origins[".".join(keys)] = _origin(source.where(keys)) if source else "default"
+    return origins
+
+
+def _origin(where: str) -> str:
+    return "--set" if where.startswith("--set") else where

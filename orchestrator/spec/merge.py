@@ -1,0 +1,109 @@
+"""Lay the sources of a job over one another, weakest first, remembering where values came from."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.spec.source import Keys, Source, parse_scalar, read_file
+
+
+@dataclass
+class Merged:
+    """The values of a job and, for each leaf, the source that gave it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[Keys, Source] = field(default_factory=dict)
+
+    def lay_over(self, source: Source) -> None:
+        """Let a stronger source override: mappings key by key, everything else whole."""
+        self._lay(source.values, self.values, (), source)
+
+    def where(self, keys: Keys) -> str:
+        """Return "file:line" (or "--set") of the value at `keys`, or of what stands above it."""
+        source = self.source_of(keys)
+        return source.where(keys) if source else ""
+
+    def source_of(self, keys: Keys) -> Source | None:
+        """Return the source of the value at `keys`, or of what stands nearest above it."""
+        for end in range(len(keys), 0, -1):
+            if keys[:end] in self.sources:
+                return self.sources[keys[:end]]
+        return None
+
+    def drop(self, keys: Keys) -> None:
+        """Forget a value."""
+        section = self.values
+        for key in keys[:-1]:
+            section = section[key]
+        del section[keys[-1]]
+        self.sources.pop(keys, None)
+
+    def _lay(self, new: dict[str, Any], old: dict[str, Any], keys: Keys, source: Source) -> None:
+        for raw_key, value in new.items():
+            key = str(raw_key)
+            here = (*keys, key)
+            if isinstance(value, dict):
+                if not isinstance(old.get(key), dict):
+                    old[key] = {}
+                self.sources.setdefault(here, source)
+                self._lay(value, old[key], here, source)
+            else:
+                old[key] = value
+                self.sources[here] = source
+
+
+def file_chain(path: Path) -> tuple[list[Source], list[str]]:
+    """Return a job file and all it extends, weakest first, and the mistakes found."""
+    mistakes: list[str] = []
+    chain: list[Source] = []
+    _follow(path, (), chain, mistakes)
+    return chain, mistakes
+
+
+def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> None:
+    source, found = read_file(path, _shown(path))
+    mistakes += found
+    if source is None:
+        return
+    above = (*above, path.resolve())
+    for parent in _parents(source, mistakes):
+        if parent.resolve() in above:
+            mistakes.append(f"{source.where(('extends',))}  extends: {parent.name} extends itself.")
+        elif not parent.is_file():
+            mistakes.append(f"{source.where(('extends',))}  extends: there is no file {parent}.")
+        else:
+            _follow(parent, above, chain, mistakes)
+    chain.append(source)
+
+
+def _parents(source: Source, mistakes: list[str]) -> list[Path]:
+    given = source.values.pop("extends", [])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        mistakes.append(
+            f"{source.where(('extends',))}  extends: expected a file name or a list of them, "
+            f"got {given!r}."
+        )
+        return []
+    return [source.folder / name for name in names]
+
+
+def override(text: str) -> tuple[Source | None, list[str]]:
+    """Read one `--set a.b=c`."""
+    key, equals, value = text.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(keys):
+        return None, [f"--set {text}: expected KEY=VALUE, for example training.epochs=3."]
+    try:
+        nested: Any = parse_scalar(value)
+    except Exception as error:
+        return None, [f"--set {text}: the value is not valid YAML ({error.__class__.__name__})."]
+    for part in reversed(keys):
+        nested = {part: nested}
+    return Source(f"--set {key.strip()}", Path.cwd(), nested), []
+
+
+def _shown(path: Path) -> str:
+    """Return the path as a person would type it from here."""
+    resolved, here = path.resolve(), Path.cwd()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

@@ -1,0 +1,1 @@
+"""What happened: metric names, results against a reference, and the record of a run in MLflow."""

@@ -1,0 +1,53 @@
+"""Delta_B: the mean ratio of one any-bit-width network to individually trained ones (E6)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import UsageError
+from orchestrator.spec.tables import suggestion
+
+
+@dataclass(frozen=True)
+class ReferenceResults:
+    """Individual results in per cent by bit-width, and the words that say whose they are."""
+
+    source: str
+    metric: str
+    values: dict[int, float]
+
+
+def delta_b(measured: Mapping[int, float], individual: Mapping[int, float]) -> float:
+    """Return 100/|B| * sum over b of measured_b / individual_b (E6), in per cent.
+
+    Raises ValueError when a bit-width has no individual result, or a result of zero.
+    """
+    lacking = [bits for bits in measured if not individual.get(bits)]
+    if lacking:
+        raise ValueError(f"no individual result above zero at {lacking} bits")
+    return 100.0 * sum(measured[bits] / individual[bits] for bits in measured) / len(measured)
+
+
+def published_rows() -> dict[str, Any]:
+    """Return the published rows of individual quantization by name."""
+    folder = resources.files("orchestrator.track") / "published"
+    rows: dict[str, Any] = {}
+    for file in folder.iterdir():
+        if file.name.endswith(".yaml"):
+            rows |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    return rows
+
+
+def published_reference(name: str) -> ReferenceResults:
+    """Return a published row. Raises UsageError for a name that is not in the tables."""
+    rows = published_rows()
+    if name not in rows:
+        raise UsageError(
+            f"reference.published: no published row is called '{name}'." + suggestion(name, rows)
+        )
+    row = rows[name]
+    values = {int(bits): float(value) for bits, value in row["values"].items()}
+    return ReferenceResults(f"published: {row['source']}", row["metric"], values)

@@ -1,0 +1,64 @@
+"""The metrics of a run as lines of a file: recorded once, sent as often as it takes.
+
+A line is written before anything is sent. What a restarted run measures again is not written
+again, and a line sent twice carries its first time stamp, which MLflow stores as one row.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """Metrics by step in `<folder>/metrics.jsonl`; `<folder>/metrics.sent` counts the bytes sent."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = folder / "metrics.jsonl"
+        self._mark = folder / "metrics.sent"
+        self._drop_torn_line()
+        self._known = {
+            (key, line["step"]) for line in self._read(0)[0] for key in line["metrics"]
+        }
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record the metrics of a step, but for those recorded before."""
+        new = {key: value for key, value in metrics.items() if (key, step) not in self._known}
+        if not new:
+            return
+        line = {"step": step, "time_ms": int(time.time() * 1000), "metrics": new}
+        with self._lines.open("ab", buffering=0) as file:
+            file.write(json.dumps(line).encode() + b"\n")
+            os.fsync(file.fileno())
+        self._known |= {(key, step) for key in new}
+
+    def unsent(self) -> tuple[list[dict[str, Any]], int]:
+        """Return the lines not yet marked as sent, and the mark that would cover them."""
+        return self._read(self._sent())
+
+    def mark_sent(self, mark: int) -> None:
+        """Note that all up to `mark` has arrived."""
+        scratch = self._mark.with_suffix(".new")
+        scratch.write_text(str(mark))
+        scratch.replace(self._mark)
+
+    def _sent(self) -> int:
+        return int(self._mark.read_text()) if self._mark.exists() else 0
+
+    def _read(self, start: int) -> tuple[list[dict[str, Any]], int]:
+        if not self._lines.exists():
+            return [], start
+        with self._lines.open("rb") as file:
+            file.seek(start)
+            content = file.read()
+        return [json.loads(line) for line in content.splitlines()], start + len(content)
+
+    def _drop_torn_line(self) -> None:
+        """Cut off a last line that a kill left unfinished."""
+        if self._lines.exists():
+            content = self._lines.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                os.truncate(self._lines, whole)

@@ -1,0 +1,1 @@
+"""How one run goes: the driver starts it, every rank trains and evaluates."""

@@ -1,0 +1,134 @@
+"""Save and restore everything a run needs to go on exactly where it was.
+
+A checkpoint is a folder: `model.safetensors` holds the weights by name, `state.pt` the rest:
+optimizer, position, every rank's random generators and batch-norm statistics, the sums of the
+running epoch, the results so far, the job and the MLflow run. A folder is committed by Ray Train
+after it is complete, so a kill in the middle leaves the one before whole.
+"""
+
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.spec.compare import differences
+
+FORMAT = 1
+
+
+def write_checkpoint(folder: Path, network: nn.Module, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint into a new folder."""
+    folder.mkdir(parents=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in _named(network).items()}
+    save_file(weights, folder / "model.safetensors")
+    torch.save({"format": FORMAT, **state}, folder / "state.pt")
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's state. Raises CheckpointMismatch for one of another version."""
+    state: dict[str, Any] = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    if state.get("format") != FORMAT:
+        raise CheckpointMismatch(
+            f"{folder}: written by another version of orch (format {state.get('format')}, "
+            f"expected {FORMAT})."
+        )
+    return state
+
+
+def check_same_job(state: Mapping[str, Any], job: Mapping[str, Any], where: Path) -> None:
+    """Raise CheckpointMismatch, listing the differences, when the job learns something else."""
+    found = differences(state["job"], dict(job))
+    if found:
+        listed = "\n".join(f"  {line}" for line in found)
+        raise CheckpointMismatch(
+            f"{where}: this checkpoint belongs to a job with other settings:\n{listed}\n"
+            "Take these back, or submit the job as a new run."
+        )
+
+
+def load_weights(folder: Path, network: nn.Module) -> None:
+    """Load a checkpoint's weights. Raises CheckpointMismatch for those of another network."""
+    try:
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise CheckpointMismatch(
+            f"{folder}: these are the weights of another network. {error}"
+        ) from None
+
+
+def best_folder(run_dir: Path) -> Path | None:
+    """Return the folder of the best checkpoint so far."""
+    found = sorted(run_dir.glob("best-epoch-*"))
+    return found[-1] if found else None
+
+
+def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
+    """Copy a checkpoint to `best-epoch-NNNN` (from 1 on) in place of the one kept before."""
+    target = run_dir / f"best-epoch-{epoch + 1:04d}"
+    scratch = run_dir / f".{target.name}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(folder, scratch)
+    shutil.rmtree(target, ignore_errors=True)
+    scratch.rename(target)
+    for old in run_dir.glob("best-epoch-*"):
+        if old != target:
+            shutil.rmtree(old)
+
+
+def rank_state(network: nn.Module) -> dict[str, Any]:
+    """Return what differs between ranks: random generators and running statistics."""
+    version, key, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        "python": random.getstate(),
+        "numpy": [version, torch.from_numpy(key.astype(np.int64)), position, has_gauss, cached],
+        "buffers": {name: value.cpu().clone() for name, value in network.named_buffers()},
+    }
+
+
+def restore_rank(network: nn.Module, states: list[dict[str, Any]], rank: int) -> None:
+    """Restore this rank's generators and statistics.
+
+    A run that goes on with another number of workers gives each rank the mean of all statistics
+    and leaves the generators as they were seeded: there are not as many as ranks.
+    """
+    buffers = dict(network.named_buffers())
+    own = states[rank]["buffers"] if rank < len(states) else _mean_buffers(states)
+    for name, value in own.items():
+        buffers[name].copy_(value)
+    if rank < len(states):
+        _restore_generators(states[rank])
+
+
+def _restore_generators(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, key, position, has_gauss, cached = state["numpy"]
+    np.random.set_state(  # noqa: NPY002
+        (name, key.numpy().astype(np.uint32), position, has_gauss, cached)
+    )
+
+
+def _mean_buffers(states: list[dict[str, Any]]) -> dict[str, Tensor]:
+    mean: dict[str, Tensor] = {}
+    for name, value in states[0]["buffers"].items():
+        if value.is_floating_point():
+            mean[name] = torch.stack([state["buffers"][name] for state in states]).mean(dim=0)
+        else:
+            mean[name] = value
+    return mean
+
+
+def _named(network: nn.Module) -> dict[str, Tensor]:
+    return dict(network.state_dict())

@@ -1,0 +1,47 @@
+"""Where a rank runs: who the others are, where checkpoints go. Ray Train, or one process alone."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from orchestrator.train.ranks import Ranks
+
+
+class Context(Protocol):
+    """What the training of a rank asks of whatever runs it."""
+
+    ranks: Ranks
+
+    def latest(self) -> Path | None:
+        """Return the folder of the last committed checkpoint."""
+
+    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
+        """Commit a checkpoint folder (rank 0's; None elsewhere) and wait for all ranks.
+
+        The folder is moved away. Every rank must call this equally often.
+        """
+
+
+class RayContext:
+    """A worker of Ray Train."""
+
+    def __init__(self) -> None:
+        import ray.train
+        import ray.train.torch
+
+        here = ray.train.get_context()
+        device = ray.train.torch.get_device()
+        self.ranks = Ranks(here.get_world_rank(), here.get_world_size(), device)
+
+    def latest(self) -> Path | None:
+        """Return the folder of the last committed checkpoint."""
+        import ray.train
+
+        checkpoint = ray.train.get_checkpoint()
+        return None if checkpoint is None else Path(checkpoint.path)
+
+    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
+        """Report to Ray Train, which copies the folder and then counts it as the latest."""
+        import ray.train
+
+        checkpoint = None if folder is None else ray.train.Checkpoint.from_directory(folder)
+        ray.train.report(metrics, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True)

@@ -1,0 +1,82 @@
+"""One pass over the training set: the loop that every method trains in."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models.methods.base import Method, Step
+from models.networks.base import AnyBitNetwork
+from orchestrator.data.normalise import normalise
+from orchestrator.train.gradients import average_gradients
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.tally import Tally
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What stays the same from step to step.
+
+    mean, std: of the data set's channels. accumulation: passes of one optimizer step.
+    """
+
+    network: AnyBitNetwork
+    method: Method
+    optimizer: torch.optim.Optimizer
+    ranks: Ranks
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    accumulation: int
+    seed: int
+    epochs: int
+    steps_per_epoch: int
+
+
+def train_epoch(
+    loop: Loop,
+    steps: Iterable[Any],
+    tally: Tally,
+    *,
+    epoch: int,
+    first_step: int,
+    wants_stop: Callable[[], bool],
+    after_step: Callable[[int], None],
+) -> bool:
+    """Train on each step's batches; return True when a rank asked to stop.
+
+    steps: for each optimizer step from `first_step` on, its batches, one after another.
+    after_step: called with the number of steps of this epoch that are done.
+    """
+    network, optimizer, ranks = loop.network, loop.optimizer, loop.ranks
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    dtype = parameters[0].dtype
+    network.train()
+    for index, batches in enumerate(steps, start=first_step):
+        step = _position(loop, epoch, index)
+        optimizer.zero_grad(set_to_none=True)
+        for batch in batches:
+            inputs = normalise(batch.inputs.to(ranks.device), loop.mean, loop.std, dtype)
+            labels = batch.labels.to(ranks.device)
+            for bits, loss, teacher in loop.method.losses(network, inputs, labels, step):
+                (loss / loop.accumulation).backward()
+                tally.add(bits, loss, teacher)
+            tally.samples += len(labels) * ranks.world
+            tally.broken |= dict(batch.broken)
+        stop = average_gradients(parameters, ranks, stop=wants_stop())
+        optimizer.step()
+        after_step(index + 1)
+        if stop:
+            return True
+    return False
+
+
+def _position(loop: Loop, epoch: int, index: int) -> Step:
+    return Step(
+        seed=loop.seed,
+        index=epoch * loop.steps_per_epoch + index,
+        epoch=epoch,
+        epochs=loop.epochs,
+        progress=(epoch + index / loop.steps_per_epoch) / loop.epochs,
+        sum_over_ranks=loop.ranks.sum,
+    )

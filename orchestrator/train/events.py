@@ -1,0 +1,44 @@
+"""What a run says while it runs: events as lines of the job's log, and the same facts in a file.
+
+A line is `::orch ` and JSON; whoever follows the job reads it from the log, wherever the job runs.
+`progress.json` in the run's folder keeps the last of each for those who ask later.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MARK = "::orch "
+STATES = {"finished": "SUCCEEDED", "failed": "FAILED", "stopped": "STOPPED"}
+_KEPT_AS = {"started": "started", "progress": "progress", "evaluated": "evaluated"}
+
+
+def say(event: str, **facts: Any) -> None:
+    """Print an event as one line."""
+    print(MARK + json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - the job's log
+
+
+class Events:
+    """Say events and keep the last facts in `<folder>/progress.json`, replaced whole each time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "progress.json"
+
+    def say(self, event: str, **facts: Any) -> None:
+        """Print an event and keep it."""
+        say(event, **facts)
+        kept = self._load()
+        if event in _KEPT_AS:
+            kept |= {"state": "RUNNING", _KEPT_AS[event]: facts}
+        elif event in STATES:
+            kept["state"] = STATES[event]
+            kept["result"] = facts if event == "finished" else kept.get("result")
+            kept["failure"] = facts if event == "failed" else None
+        scratch = self._file.with_suffix(".new")
+        scratch.write_text(json.dumps(kept))
+        scratch.replace(self._file)
+
+    def _load(self) -> dict[str, Any]:
+        if self._file.exists():
+            return dict(json.loads(self._file.read_text()))
+        return {"state": "RUNNING", "started": None, "progress": None, "result": None}

@@ -1,0 +1,56 @@
+"""One all-reduce a step, after the backward passes of all bit-widths (section 4, distributed).
+
+The data-parallel wrapper's hooks cannot be used with one backward pass a bit-width: they reduce
+too early, too often or, with synchronisation skipped, not at all.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from orchestrator.train.ranks import Ranks
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks, *, stop: bool) -> bool:
+    """Replace each gradient by its mean over the ranks; return whether any rank asks to stop.
+
+    A parameter that no bit-width used in this step keeps the gradient None and is skipped by the
+    optimizer. Teacher and swap masks are the same on all ranks, so the set of used parameters is
+    too. Raises RuntimeError when it is not: the ranks have drifted apart.
+    """
+    if ranks.world == 1:
+        return stop
+    used = torch.tensor([p.grad is not None for p in parameters], device=ranks.device)
+    pieces = [
+        (p.grad if p.grad is not None else torch.zeros_like(p)).flatten().float()
+        for p in parameters
+    ]
+    flags = torch.cat([used, torch.tensor([stop], device=ranks.device)]).float()
+    total = ranks.sum(torch.cat([*pieces, flags]))
+    gradients, used_by, stops = torch.split(total, [total.numel() - len(flags), len(used), 1])
+    if not torch.equal(used_by, used * float(ranks.world)):
+        raise RuntimeError("The ranks used different parameters in one step.")
+    _write_back(parameters, gradients / ranks.world)
+    return bool(stops.item())
+
+
+def _write_back(parameters: Sequence[nn.Parameter], gradients: Tensor) -> None:
+    sizes = [p.numel() for p in parameters]
+    for parameter, mean in zip(parameters, torch.split(gradients, sizes), strict=True):
+        if parameter.grad is not None:
+            parameter.grad.copy_(mean.view_as(parameter))
+
+
+def average_norm_statistics(network: nn.Module, ranks: Ranks) -> None:
+    """Replace every running statistic of batch norm by its mean over the ranks.
+
+    Each rank keeps the statistics of its own batches while it trains; before an evaluation they
+    become one. Counts of batches are equal on all ranks and stay.
+    """
+    buffers = [b for b in network.buffers() if b.is_floating_point()]
+    if ranks.world == 1 or not buffers:
+        return
+    mean = ranks.sum(torch.cat([b.flatten() for b in buffers])) / ranks.world
+    for buffer, value in zip(buffers, torch.split(mean, [b.numel() for b in buffers]), strict=True):
+        buffer.copy_(value.view_as(buffer))

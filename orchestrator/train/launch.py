@@ -1,0 +1,240 @@
+"""The driver of a job: `python -m orchestrator.train.launch run.json` on the cluster.
+
+run.json: {"run": id, "run_dir": folder, "attempt": number from 1, "job": the job's values}.
+Opens the MLflow run, lets Ray Train run the workers, and says how it ended.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from orchestrator import __version__
+from orchestrator.errors import JobFailed, OrchError, UsageError
+from orchestrator.plan.batch import plan_batch
+from orchestrator.spec.compare import differences
+from orchestrator.spec.job import Job, job_from_dict
+from orchestrator.track import recorder
+from orchestrator.track.delta_b import ReferenceResults
+from orchestrator.track.recorder import TrackedRun
+from orchestrator.train import preflight
+from orchestrator.train.events import Events, say
+from orchestrator.train.worker import FAILURE_FILE, RESULT_FILE, STOP_FILE, train_function
+
+PROCESS_GROUP_TIMEOUT_SECONDS = 300
+
+
+def main(path: str) -> int:
+    """Run a job to its end; return the exit code."""
+    given = json.loads(Path(path).read_text())
+    run_dir = Path(given["run_dir"])
+    tracked: TrackedRun | None = None
+    try:
+        job = _job(given["job"])
+        preflight.check(job)
+        _prepare(run_dir, job)
+        tracked = _open_run(job, given["run"], run_dir)
+        _announce(given["run"], run_dir, tracked)
+        reference = preflight.find_reference(job)
+        _train(job, given["run"], run_dir, tracked, reference)
+        return _conclude(run_dir, tracked)
+    except OrchError as error:
+        return _fail(run_dir, tracked, str(error), error.exit_code)
+    except Exception as error:
+        _fail(run_dir, tracked, f"{type(error).__name__}: {error}", 1)
+        raise
+
+
+def _job(values: dict[str, Any]) -> Job:
+    try:
+        return job_from_dict(values)
+    except (ValidationError, KeyError) as error:
+        raise UsageError(f"This version of orch ({__version__}) cannot read the job: {error}") from error
+
+
+def _prepare(run_dir: Path, job: Job) -> None:
+    """Make the run's folder, or check that what is in it belongs to the same job."""
+    kept = run_dir / "job.yaml"
+    if kept.exists():
+        found = differences(yaml.safe_load(kept.read_text()), job.as_dict())
+        if found:
+            listed = "\n".join(f"  {line}" for line in found)
+            raise UsageError(
+                f"{run_dir} holds a run with other settings:\n{listed}\n"
+                "Take these back, or submit the job as a new run."
+            )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    scratch = kept.with_suffix(".new")
+    scratch.write_text(yaml.safe_dump(job.as_dict(), sort_keys=False))
+    scratch.replace(kept)
+    for name in (STOP_FILE, FAILURE_FILE):
+        (run_dir / name).unlink(missing_ok=True)
+
+
+def _open_run(job: Job, run: str, run_dir: Path) -> TrackedRun:
+    uri = recorder.tracking_uri(job.tracking.uri, job.output)
+    tracked = recorder.open_run(uri, job.tracking.experiment, run, run_dir)
+    texts = {
+        "job.yaml": (run_dir / "job.yaml").read_text(),
+        "environment.txt": _environment(),
+    }
+    recorder.describe(tracked, _headline(job), texts)
+    return tracked
+
+
+def _headline(job: Job) -> dict[str, str]:
+    """Return the few settings by which runs are compared."""
+    chosen = {
+        "model": job.model.name,
+        "data": job.data.name,
+        "method": job.method.name,
+        "bit_widths": " ".join(map(str, job.bit_widths)),
+        "epochs": job.training.epochs,
+        "global_batch": job.training.global_batch,
+        "lr": job.optimizer.lr,
+        "clip_init": job.optimizer.clip.init,
+        "clip_lr": job.optimizer.clip.lr,
+        "seed": job.seed,
+    }
+    settings = job.method.model_dump(mode="json", by_alias=True)
+    chosen |= {f"method.{key}": value for key, value in settings.items() if key != "name"}
+    return {key: str(value) for key, value in chosen.items()}
+
+
+def _environment() -> str:
+    packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions())
+    head = [f"orch {__version__}", f"python {sys.version.split()[0]}", platform.platform()]
+    return "\n".join([*head, "", *packages, ""])
+
+
+def _announce(run: str, run_dir: Path, tracked: TrackedRun) -> None:
+    Events(run_dir).say(
+        "started",
+        run=run,
+        run_dir=str(run_dir),
+        mlflow_run_id=tracked.run_id,
+        mlflow_uri=tracked.uri,
+        mlflow_link=tracked.link,
+        mlflow_command=tracked.command,
+    )
+
+
+def _train(
+    job: Job, run: str, run_dir: Path, tracked: TrackedRun, reference: ReferenceResults | None
+) -> None:
+    """Let Ray Train run the workers. Raises JobFailed when they fail for good."""
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train import TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    plan = plan_batch(
+        job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
+    )
+    say("log", level="info", message=f"Global batch {plan.sentence()}.")
+    ray.init(logging_level="WARNING")
+    _stop_on_sigterm(run_dir)
+    trainer = TorchTrainer(
+        train_function,
+        train_loop_config={
+            "job": job.as_dict(),
+            "run_dir": str(run_dir),
+            "tracked": asdict(tracked),
+            "reference": asdict(reference) if reference else None,
+        },
+        torch_config=TorchConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
+        scaling_config=ScalingConfig(
+            num_workers=job.cluster.num_workers,
+            use_gpu=job.cluster.gpus_per_worker > 0,
+            resources_per_worker=_resources(job),
+        ),
+        run_config=RunConfig(
+            name=run,
+            storage_path=str(run_dir.parent),
+            failure_config=FailureConfig(max_failures=job.cluster.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=job.checkpoint.keep),
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise _reason(run_dir, error) from error
+
+
+def _resources(job: Job) -> dict[str, float]:
+    resources = {"CPU": 1.0 + job.cluster.loader_workers}
+    if job.cluster.gpus_per_worker:
+        resources["GPU"] = float(job.cluster.gpus_per_worker)
+    return resources
+
+
+def _stop_on_sigterm(run_dir: Path) -> None:
+    """Ask the workers to save and end when the cluster asks this process to end."""
+
+    def ask(_signal: int, _frame: object) -> None:
+        (run_dir / STOP_FILE).touch()
+
+    signal.signal(signal.SIGTERM, ask)
+
+
+def _reason(run_dir: Path, error: Exception) -> OrchError:
+    """Return the failure that the workers named, or what Ray Train says of it."""
+    kept = run_dir / FAILURE_FILE
+    if kept.exists():
+        return JobFailed(json.loads(kept.read_text())["message"])
+    failures = getattr(error, "worker_failures", {})
+    shown = "; ".join(f"rank {rank}: {_first_line(e)}" for rank, e in failures.items())
+    return JobFailed(f"The workers failed: {shown or _first_line(error)}")
+
+
+def _first_line(error: object) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:500] if lines else type(error).__name__
+
+
+def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
+    """Say how the run ended: failed, stopped on request, or finished with its table."""
+    kept = run_dir / FAILURE_FILE
+    if kept.exists():
+        failure = json.loads(kept.read_text())
+        return _fail(run_dir, tracked, failure["message"], failure["exit_code"])
+    if not (run_dir / RESULT_FILE).exists():
+        recorder.close_run(tracked, "KILLED")
+        message = "Stopped on request; the state is saved, `orch resume` goes on from here."
+        Events(run_dir).say("stopped", message=message)
+        return 1
+    result = json.loads((run_dir / RESULT_FILE).read_text())
+    waiting = recorder.Recorder(tracked, run_dir).send()
+    if waiting:
+        say("log", level="warning", message=f"{waiting} `orch resume` sends them again.")
+    else:
+        recorder.close_run(tracked, "FINISHED", result["table"])
+    (run_dir / "results.md").write_text(result["table"] + "\n")
+    Events(run_dir).say("finished", run_dir=str(run_dir), **result)
+    return 0
+
+
+def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
+    """Say why the run failed; the record says FAILED where it can be reached."""
+    if tracked is not None:
+        with contextlib.suppress(OrchError):
+            recorder.close_run(tracked, "FAILED")
+    if run_dir.is_dir():
+        Events(run_dir).say("failed", message=message, exit_code=exit_code)
+    else:
+        say("failed", message=message, exit_code=exit_code)
+    return exit_code
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    sys.exit(main(sys.argv[1]))

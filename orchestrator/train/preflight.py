@@ -1,0 +1,94 @@
+"""What can be known to be wrong before anything is started, all of it at once."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from orchestrator.data import missing_data
+from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.spec.job import Job
+from orchestrator.track import delta_b, recorder
+from orchestrator.track.delta_b import ReferenceResults
+
+
+def check(job: Job) -> None:
+    """Check data, float weights, output folder, reference and tracking server of a job.
+
+    Raises UsageError with every problem found, or Unreachable when the tracking server is the
+    only one.
+    """
+    problems: list[str] = []
+    for part in (_data, _float_weights, _output):
+        problems += part(job)
+    unreachable: list[str] = []
+    if not problems:
+        problems += _collect(lambda: find_reference(job), unreachable)
+        problems += _collect(lambda: recorder.check_reachable(_uri(job)), unreachable)
+    if problems:
+        raise UsageError("\n".join(problems + unreachable))
+    if unreachable:
+        raise Unreachable("\n".join(dict.fromkeys(unreachable)))
+
+
+def find_reference(job: Job) -> ReferenceResults | None:
+    """Return what Delta_B is to be compared with. Raises UsageError for an unknown one."""
+    if job.reference is None:
+        return None
+    if job.reference.published is not None:
+        return delta_b.published_reference(job.reference.published)
+    assert job.reference.runs is not None
+    metric = getattr(job.data, "metric", "top1")
+    return recorder.reference_runs(_uri(job), metric, job.reference.runs)
+
+
+def _uri(job: Job) -> str:
+    return recorder.tracking_uri(job.tracking.uri, job.output)
+
+
+def _data(job: Job) -> list[str]:
+    return [f"data: {problem}" for problem in missing_data(job.data)]
+
+
+def _float_weights(job: Job) -> list[str]:
+    if job.model.init != "float":
+        return []
+    if job.model.weights is None:
+        return [
+            "model.weights: model.init is 'float' and no file is named. Give the float model's "
+            "state dict in torchvision's layout (--set model.weights=FILE), or start from drawn "
+            "weights (--set model.init=scratch)."
+        ]
+    if not Path(job.model.weights).is_file():
+        return [f"model.weights: there is no file {job.model.weights}."]
+    return _collect(lambda: _try_weights(job), [])
+
+
+def _try_weights(job: Job) -> None:
+    """Load the float weights once, as every worker will."""
+    from orchestrator.train.setup import build_network_and_method
+
+    build_network_and_method(job, num_classes=1)
+
+
+def _output(job: Job) -> list[str]:
+    """Return a problem when the nearest existing folder above the output cannot be written."""
+    folder = next(_existing(job.output))
+    if not folder.is_dir():
+        return [f"output: {folder} is a file, not a folder; name another with --set output=DIR."]
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [f"output: {folder} cannot be written; name another folder with --set output=DIR."]
+    return []
+
+
+def _existing(path: Path) -> Iterator[Path]:
+    return (folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _collect(action: Callable[[], object], unreachable: list[str]) -> list[str]:
+    try:
+        action()
+    except Unreachable as error:
+        unreachable.append(str(error))
+    except OrchError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,69 @@
+"""Tell how far a run has come: at most once a second, from rank 0."""
+
+import time
+
+from orchestrator.train.evaluate import Evaluation
+from orchestrator.train.events import Events, say
+from orchestrator.train.tally import Tally
+
+INTERVAL_SECONDS = 1.0
+
+
+class Progress:
+    """Says `progress` and `evaluated` events."""
+
+    def __init__(self, events: Events, epochs: int, steps: int) -> None:
+        self._events = events
+        self._epochs = epochs
+        self._steps = steps
+        self._last_told = 0.0
+        self._started: tuple[float, int] | None = None
+        self._metric: tuple[str, dict[int, float]] | None = None
+        self._named: set[str] = set()
+
+    def tell(self, epoch: int, done: int, tally: Tally) -> None:
+        """Say where the run stands, unless that was said less than a second ago."""
+        now = time.monotonic()
+        position = epoch * self._steps + done
+        if self._started is None:
+            self._started = (now, position)
+            self._last_told = now
+            return
+        if now - self._last_told < INTERVAL_SECONDS and done < self._steps:
+            return
+        self._last_told = now
+        start, first = self._started
+        seconds_per_step = (now - start) / max(1, position - first)
+        remaining = self._epochs * self._steps - position
+        self._events.say(
+            "progress",
+            epoch=epoch,
+            epochs=self._epochs,
+            step=done,
+            steps=self._steps,
+            images_per_second=tally.samples / max(tally.seconds, 1e-9),
+            eta_seconds=remaining * seconds_per_step,
+            loss=tally.local_losses(),
+            metric_name=self._metric[0] if self._metric else None,
+            metric=self._metric[1] if self._metric else {},
+        )
+
+    def evaluated(self, epoch: int, evaluation: Evaluation, losses: dict[int, float]) -> None:
+        """Say the results of an epoch."""
+        self._metric = (evaluation.metric_name, evaluation.metric)
+        self._events.say(
+            "evaluated",
+            epoch=epoch,
+            epochs=self._epochs,
+            metric_name=evaluation.metric_name,
+            metric=evaluation.metric,
+            loss=losses,
+        )
+        for source, reason in self.new_broken(evaluation.broken):
+            say("log", level="warning", message=f"Left out of the evaluation {source}: {reason}")
+
+    def new_broken(self, broken: dict[str, str]) -> list[tuple[str, str]]:
+        """Return the broken samples that have not been named before."""
+        new = [(source, reason) for source, reason in broken.items() if source not in self._named]
+        self._named |= broken.keys()
+        return new

@@ -1,0 +1,100 @@
+"""From a job to the things that train: data sets, network, method, optimizer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from models import build_network
+from models.float_weights import load_float_weights, read_state_dict
+from models.methods import METHODS
+from models.methods.base import Method
+from models.networks.base import AnyBitNetwork
+from orchestrator.data import Dataset, open_dataset
+from orchestrator.errors import CheckpointMismatch, DataError, UsageError
+from orchestrator.spec.job import Job
+from orchestrator.spec.tables import find
+from orchestrator.train.optimizer import build_optimizer
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything one rank trains and evaluates with."""
+
+    train_set: Dataset
+    val_set: Dataset
+    network: AnyBitNetwork
+    method: Method
+    optimizer: torch.optim.SGD
+
+
+def build_parts(job: Job, device: torch.device) -> Parts:
+    """Build a job's parts; the initial weights depend on the job alone, not on the rank.
+
+    Raises MissingData, DataError, UsageError or CheckpointMismatch for what a job may get wrong.
+    """
+    train_set, val_set = (
+        open_dataset(job.data, train=train, num_segments=job.model.num_segments)
+        for train in (True, False)
+    )
+    check_sizes(job, train_set, val_set)
+    network, method = build_network_and_method(job, train_set.num_classes)
+    network.to(device)
+    network.autocast_dtype = PRECISIONS[job.training.precision]
+    return Parts(train_set, val_set, network, method, build_optimizer(network, job.optimizer))
+
+
+def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork, Method]:
+    """Build the network with its initial weights, and the method that trains it."""
+    torch.manual_seed(job.seed)
+    method: Method = find(METHODS, job.method.name)(job.method, job.bit_widths)
+    network = build_network(
+        job.model,
+        job.quantizer,
+        bit_widths=job.bit_widths,
+        num_classes=num_classes,
+        clip_init=job.optimizer.clip.init,
+        code_bits=method.code_bits,
+    )
+    if job.model.init == "float":
+        _start_from_float(network, job)
+    return network, method
+
+
+def _start_from_float(network: AnyBitNetwork, job: Job) -> None:
+    path: Any = job.model.weights
+    if path is None:
+        raise UsageError(
+            "model.weights: model.init is 'float' and no file is named. Give the float model's "
+            "state dict in torchvision's layout (--set model.weights=FILE), or start from drawn "
+            "weights (--set model.init=scratch)."
+        )
+    try:
+        load_float_weights(network, read_state_dict(path))
+    except (OSError, ValueError) as error:
+        raise CheckpointMismatch(f"model.weights: {path}: {error}") from error
+
+
+def check_sizes(job: Job, train_set: Dataset, val_set: Dataset) -> None:
+    """Raise UsageError or DataError when the data cannot fill a step, or too much is missing."""
+    if len(train_set) < job.training.global_batch:
+        raise UsageError(
+            f"training.global_batch: {job.training.global_batch} samples make a step, the training "
+            f"set has {len(train_set)}; set it to {len(train_set)} or less."
+        )
+    if len(val_set) == 0:
+        raise DataError(f"The evaluation set of '{job.data.name}' at {job.data.root} is empty.")
+    for role, dataset in (("training", train_set), ("evaluation", val_set)):
+        check_broken(dataset, dataset.num_missing, job.data.max_broken_share, role)
+
+
+def check_broken(dataset: Dataset, broken: int, share: float, role: str) -> None:
+    """Raise DataError when more than a share of a data set cannot be read."""
+    if broken > share * len(dataset):
+        raise DataError(
+            f"{broken} of the {len(dataset)} samples of the {role} set are missing or broken, more "
+            f"than data.max_broken_share = {share:g}. Their names are in the log; mend or remove "
+            "them, or allow more with --set data.max_broken_share=SHARE."
+        )

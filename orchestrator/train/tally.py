@@ -1,0 +1,87 @@
+"""What one epoch adds up to: losses, teachers and speed; part of a checkpoint in mid-epoch."""
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orchestrator.errors import Diverged
+from orchestrator.train.ranks import Ranks
+
+
+class Tally:
+    """Sums over the passes of an epoch on this rank, and the names of broken samples."""
+
+    def __init__(self, bit_widths: tuple[int, ...], device: torch.device) -> None:
+        self._loss = {bits: torch.zeros((), dtype=torch.float64, device=device) for bits in bit_widths}
+        self._passes = dict.fromkeys(bit_widths, 0)
+        self._teachers: dict[tuple[int, int], int] = {}
+        self._seconds_before = 0.0
+        self._start = time.monotonic()
+        self.samples = 0
+        self.broken: dict[str, str] = {}
+
+    def add(self, bits: int, loss: Tensor, teacher: int | None) -> None:
+        """Count one pass of a bit-width; the loss stays on its device."""
+        self._loss[bits] += loss.detach()
+        self._passes[bits] += 1
+        if teacher is not None:
+            pair = (bits, teacher)
+            self._teachers[pair] = self._teachers.get(pair, 0) + 1
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent on this epoch, those before an interruption included."""
+        return self._seconds_before + time.monotonic() - self._start
+
+    def local_losses(self) -> dict[int, float]:
+        """Return the mean loss of each bit-width so far, on this rank."""
+        return {bits: float(s) / max(1, self._passes[bits]) for bits, s in self._loss.items()}
+
+    def mean_losses(self, ranks: Ranks) -> dict[int, float]:
+        """Return the mean loss of each bit-width over all ranks.
+
+        Raises Diverged, on every rank, when one is not a finite number.
+        """
+        sums = ranks.sum(torch.stack(list(self._loss.values()))) / ranks.world
+        means = {
+            bits: float(total) / max(1, self._passes[bits])
+            for bits, total in zip(self._loss, sums, strict=True)
+        }
+        lost = [bits for bits, value in means.items() if not torch.tensor(value).isfinite()]
+        if lost:
+            raise Diverged(
+                f"The loss at {', '.join(map(str, lost))} bits is no longer a finite number. "
+                "A smaller optimizer.lr or optimizer.clip.lr usually helps."
+            )
+        return means
+
+    def teacher_shares(self) -> dict[tuple[int, int], float]:
+        """Return for each (student, teacher) the share of passes with that teacher."""
+        passes: dict[int, int] = {}
+        for (student, _), count in self._teachers.items():
+            passes[student] = passes.get(student, 0) + count
+        return {pair: count / passes[pair[0]] for pair, count in self._teachers.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums as plain values."""
+        return {
+            "loss": {bits: float(value) for bits, value in self._loss.items()},
+            "passes": dict(self._passes),
+            "teachers": [[*pair, count] for pair, count in self._teachers.items()],
+            "seconds": self.seconds,
+            "samples": self.samples,
+            "broken": dict(self.broken),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from the sums of a checkpoint."""
+        for bits, value in state["loss"].items():
+            self._loss[bits].fill_(value)
+        self._passes = dict(state["passes"])
+        self._teachers = {(student, t): count for student, t, count in state["teachers"]}
+        self._seconds_before = state["seconds"]
+        self._start = time.monotonic()
+        self.samples = state["samples"]
+        self.broken = dict(state["broken"])

@@ -1,0 +1,274 @@
+"""What each rank does, from start to end: set up or resume, then train, evaluate and record."""
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orchestrator.data.loader import steps_per_epoch, train_batches
+from orchestrator.errors import OrchError
+from orchestrator.plan.batch import plan_batch
+from orchestrator.spec.job import Job, job_from_dict
+from orchestrator.track.delta_b import ReferenceResults
+from orchestrator.track.recorder import Recorder, TrackedRun
+from orchestrator.track.result import Result
+from orchestrator.train import checkpoint as saved
+from orchestrator.train.context import Context, RayContext
+from orchestrator.train.epoch import Loop, train_epoch
+from orchestrator.train.evaluate import Evaluation, evaluate
+from orchestrator.train.events import Events, say
+from orchestrator.train.measure import epoch_metrics
+from orchestrator.train.optimizer import set_learning_rates
+from orchestrator.train.progress import Progress
+from orchestrator.train.setup import build_parts, check_broken
+from orchestrator.train.tally import Tally
+
+STOP_FILE = "stop"
+FAILURE_FILE = "failure.json"
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a job: where it keeps its things and how it is recorded."""
+
+    run_dir: Path
+    tracked: TrackedRun | None = None
+    reference: ReferenceResults | None = None
+
+
+def train_function(config: dict[str, Any]) -> None:
+    """Train as one worker of Ray Train. A failure that we can name is kept in `failure.json`.
+
+    Ray Train restarts the workers after any exception; one that finds `failure.json` returns at
+    once, so that an error which would only happen again is not tried again.
+    """
+    run = Run(
+        Path(config["run_dir"]),
+        TrackedRun(**config["tracked"]),
+        ReferenceResults(**config["reference"]) if config["reference"] else None,
+    )
+    failure = run.run_dir / FAILURE_FILE
+    if failure.exists():
+        return
+    try:
+        Worker(job_from_dict(config["job"]), run, RayContext()).run()
+    except OrchError as error:
+        scratch = failure.with_suffix(f".{time.monotonic_ns()}")
+        scratch.write_text(json.dumps({"message": str(error), "exit_code": error.exit_code}))
+        scratch.replace(failure)
+        raise
+
+
+class Worker:
+    """One rank of a run."""
+
+    def __init__(self, job: Job, run: Run, context: Context) -> None:
+        self.job = job
+        self.files = run
+        self.context = context
+        self.ranks = context.ranks
+        self.parts = build_parts(job, self.ranks.device)
+        torch.manual_seed(job.seed + 1 + self.ranks.rank)
+        plan = plan_batch(
+            job.training.global_batch, self.ranks.world, job.cluster.max_batch_per_worker
+        )
+        self.plan = plan
+        self.steps = steps_per_epoch(len(self.parts.train_set), plan.global_batch)
+        self.loop = Loop(
+            network=self.parts.network,
+            method=self.parts.method,
+            optimizer=self.parts.optimizer,
+            ranks=self.ranks,
+            mean=self.parts.train_set.mean,
+            std=self.parts.train_set.std,
+            accumulation=plan.accumulation,
+            seed=job.seed,
+            epochs=job.training.epochs,
+            steps_per_epoch=self.steps,
+        )
+        self.epoch, self.step = 0, 0
+        self.best: dict[str, Any] | None = None
+        self.last: dict[str, Any] | None = None
+        self.tally = Tally(job.bit_widths, self.ranks.device)
+        self.events = Events(run.run_dir)
+        self.progress = Progress(self.events, job.training.epochs, self.steps)
+        self.recorder = (
+            Recorder(run.tracked, run.run_dir) if self.ranks.is_first and run.tracked else None
+        )
+
+    def run(self) -> None:
+        """Train from the last checkpoint, or the start, to the end or until asked to stop."""
+        self._resume()
+        while self.epoch < self.job.training.epochs:
+            rates = set_learning_rates(
+                self.parts.optimizer, self.job.optimizer, self.epoch, self.job.training.epochs
+            )
+            if self._train():
+                return
+            self._finish_epoch(rates)
+        self._finish()
+
+    def _train(self) -> bool:
+        """Train to the end of the epoch; return whether a stop came first."""
+        steps = train_batches(
+            self.parts.train_set,
+            seed=self.job.seed,
+            epoch=self.epoch,
+            global_batch=self.plan.global_batch,
+            micro_batch=self.plan.micro_batch,
+            rank=self.ranks.rank,
+            world=self.ranks.world,
+            start_step=self.step,
+            num_workers=self.job.cluster.loader_workers,
+        )
+        stopped = train_epoch(
+            self.loop,
+            steps,
+            self.tally,
+            epoch=self.epoch,
+            first_step=self.step,
+            wants_stop=self._stop_asked,
+            after_step=self._after_step,
+        )
+        if stopped:
+            self._save()
+        return stopped
+
+    def _after_step(self, done: int) -> None:
+        self.step = done
+        self._tell_broken(self.tally.broken)
+        every = self.job.checkpoint.every_steps
+        if every and (self.epoch * self.steps + done) % every == 0 and done < self.steps:
+            self._save()
+        if self.ranks.is_first:
+            self.progress.tell(self.epoch, done, self.tally)
+
+    def _finish_epoch(self, rates: dict[str, float]) -> None:
+        """Evaluate, record, and save the state at the start of the next epoch."""
+        losses = self.tally.mean_losses(self.ranks)
+        seconds = self.tally.seconds
+        self.tally.broken = self._gathered(self.tally.broken)
+        limit = self.job.data.max_broken_share
+        check_broken(self.parts.train_set, len(self.tally.broken), limit, "training")
+        evaluation = evaluate(
+            self.parts.network,
+            self.parts.val_set,
+            self.ranks,
+            batch=self.job.cluster.max_batch_per_worker,
+            loader_workers=self.job.cluster.loader_workers,
+        )
+        check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
+        result = self._result(evaluation)
+        metrics = epoch_metrics(
+            self.parts.network, self.tally, evaluation, result, losses, rates, seconds
+        )
+        if self.ranks.is_first:
+            self.progress.evaluated(self.epoch, evaluation, losses)
+            self._record(metrics)
+        improved = self._is_best(evaluation)
+        self.last = _plain(evaluation, self.epoch)
+        if improved:
+            self.best = self.last
+        self.epoch, self.step = self.epoch + 1, 0
+        self.tally = Tally(self.job.bit_widths, self.ranks.device)
+        self._save(metrics, best=improved)
+
+    def _finish(self) -> None:
+        """Write the result of the chosen weights: the last epoch's, or the best one's."""
+        chosen = self.best if self.job.checkpoint.select == "best" else self.last
+        if not self.ranks.is_first or chosen is None:
+            return
+        result = Result(
+            chosen["metric_name"],
+            chosen["epoch"],
+            chosen["metric"],
+            chosen["loss"],
+            self.files.reference,
+        )
+        scratch = self.files.run_dir / f"{RESULT_FILE}.new"
+        scratch.write_text(json.dumps(result.as_dict()))
+        scratch.replace(self.files.run_dir / RESULT_FILE)
+
+    def _result(self, evaluation: Evaluation) -> Result:
+        return Result(
+            evaluation.metric_name,
+            self.epoch,
+            evaluation.metric,
+            evaluation.loss,
+            self.files.reference,
+        )
+
+    def _is_best(self, evaluation: Evaluation) -> bool:
+        mean = sum(evaluation.metric.values())
+        return self.best is None or mean > sum(self.best["metric"].values())
+
+    def _record(self, metrics: dict[str, float]) -> None:
+        warning = self.recorder.log(self.epoch, metrics) if self.recorder else None
+        if warning:
+            say("log", level="warning", message=warning)
+
+    def _save(self, metrics: dict[str, Any] | None = None, *, best: bool = False) -> None:
+        """Commit the state of all ranks as the latest checkpoint."""
+        ranks = self.ranks.gather(saved.rank_state(self.parts.network))
+        tallies = self.ranks.gather(self.tally.state())
+        folder: Path | None = None
+        if self.ranks.is_first:
+            folder = self.files.run_dir / f".checkpoint-{self.epoch}-{self.step}"
+            shutil.rmtree(folder, ignore_errors=True)
+            state = {
+                "job": self.job.as_dict(),
+                "epoch": self.epoch,
+                "step": self.step,
+                "optimizer": self.parts.optimizer.state_dict(),
+                "ranks": ranks,
+                "tallies": tallies,
+                "best": self.best,
+                "last": self.last,
+                "mlflow_run_id": self.files.tracked.run_id if self.files.tracked else None,
+            }
+            saved.write_checkpoint(folder, self.parts.network, state)
+            if best:
+                saved.keep_as_best(folder, self.files.run_dir, self.epoch - 1)
+        self.context.commit({"epoch": self.epoch, "step": self.step, **(metrics or {})}, folder)
+
+    def _resume(self) -> None:
+        """Go on from the last committed checkpoint, if there is one."""
+        folder = self.context.latest()
+        if folder is None:
+            return
+        state = saved.read_state(folder)
+        saved.check_same_job(state, self.job.as_dict(), folder)
+        saved.load_weights(folder, self.parts.network)
+        self.parts.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.step = state["epoch"], state["step"]
+        self.best, self.last = state["best"], state["last"]
+        saved.restore_rank(self.parts.network, state["ranks"], self.ranks.rank)
+        if self.ranks.rank < len(state["tallies"]):
+            self.tally.restore(state["tallies"][self.ranks.rank])
+        if self.ranks.is_first:
+            where = f"epoch {self.epoch + 1}, step {self.step}"
+            say("log", level="info", message=f"Going on from the checkpoint at {where}.")
+
+    def _stop_asked(self) -> bool:
+        return self.ranks.is_first and (self.files.run_dir / STOP_FILE).exists()
+
+    def _tell_broken(self, broken: dict[str, str]) -> None:
+        """Name newly found broken samples in the log, and stop when they are too many."""
+        for source, reason in self.progress.new_broken(broken):
+            say("log", level="warning", message=f"Replaced {source}: {reason}")
+        check_broken(
+            self.parts.train_set, len(broken), self.job.data.max_broken_share, "training"
+        )
+
+    def _gathered(self, broken: dict[str, str]) -> dict[str, str]:
+        return {source: why for part in self.ranks.gather(broken) for source, why in part.items()}
+
+
+def _plain(evaluation: Evaluation, epoch: int) -> dict[str, Any]:
+    facts = asdict(evaluation)
+    return {key: facts[key] for key in ("metric_name", "metric", "loss")} | {"epoch": epoch}
