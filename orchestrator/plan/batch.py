@@ -36,7 +36,9 @@ def plan_batch(global_batch: int, num_workers: int, max_batch_per_worker: int) -
         )
     per_worker = global_batch // num_workers
     micro_batch = max(
-        size for size in range(1, min(per_worker, max_batch_per_worker) + 1) if per_worker % size == 0
+        size
+        for size in range(1, min(per_worker, max_batch_per_worker) + 1)
+        if per_worker % size == 0
     )
     return BatchPlan(global_batch, num_workers, per_worker, micro_batch, per_worker // micro_batch)
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.spec.merge import Merged
-from orchestrator.spec.tables import suggestion
+from orchestrator.spec.words import suggestion
 
 
 def explain(error: ValidationError, merged: Merged, kind: type[BaseModel], shown: str) -> list[str]:

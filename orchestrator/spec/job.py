@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, create_model, model_validator
 from models import NETWORKS
 from models.methods import METHODS
 from models.quantizers.settings import QuantizerSettings
+from models.table import resolve
 from orchestrator.data import DATASETS
-from orchestrator.spec.tables import find
 
 FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
 """Sections whose keys depend on the component that their `name` chooses."""
@@ -40,7 +40,10 @@ class Optimizer(BaseModel, frozen=True, extra="forbid"):
     def _milestones_belong_to_multistep(self) -> "Optimizer":
         if self.schedule == "multistep" and not self.milestones:
             raise ValueError("a multistep schedule needs milestones, for example [150, 225]")
-        if list(self.milestones) != sorted(set(self.milestones)) or min(self.milestones, default=1) < 1:
+        if (
+            list(self.milestones) != sorted(set(self.milestones))
+            or min(self.milestones, default=1) < 1
+        ):
             raise ValueError("milestones are epochs from 1 on, each later than the one before")
         return self
 
@@ -126,7 +129,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 def job_class(model: str, method: str, data: str) -> type[Job]:
     """Return the class of the jobs that train this network with this method on this data set."""
     fields: dict[str, Any] = {
-        section: (find(FAMILIES[section], name).Settings, ...)
+        section: (resolve(FAMILIES[section], name).Settings, ...)
         for section, name in (("model", model), ("method", method), ("data", data))
     }
     return create_model("Job", __base__=Job, **fields)

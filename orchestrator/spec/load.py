@@ -9,13 +9,14 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from models.table import resolve
 from orchestrator.errors import JobFileError
 from orchestrator.spec.check import job_mistakes, job_warnings
 from orchestrator.spec.explain import explain
 from orchestrator.spec.job import FAMILIES, Job, job_class
 from orchestrator.spec.merge import Merged, file_chain, override
 from orchestrator.spec.source import Keys
-from orchestrator.spec.tables import find, suggestion
+from orchestrator.spec.words import suggestion
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,7 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     return LoadedJob(job, _origins(job.as_dict(), merged), warnings + job_warnings(job))
 
 
-def _component_names(
-    merged: Merged, mistakes: list[str], shown: str
-) -> dict[str, str] | None:
+def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[str, str] | None:
     """Return the name of each section's component, or None with the mistakes noted."""
     names: dict[str, str] = {}
     for section, table in FAMILIES.items():
@@ -95,7 +94,7 @@ def _without_components(merged: Merged, shown: str) -> list[str]:
     for section, table in FAMILIES.items():
         name = values.get(section, {}).get("name") if isinstance(values.get(section), dict) else ""
         if name in table:
-            kind = _narrow(kind, section, find(table, str(name)).Settings)
+            kind = _narrow(kind, section, resolve(table, str(name)).Settings)
         else:
             values[section] = None
     try:

@@ -40,7 +40,7 @@ class Source:
 
 def parse_scalar(text: str) -> Any:
     """Read one value as YAML does (numbers, true, lists in brackets, else text)."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    return yaml.load(text, Loader=_Loader)
 
 
 def read_file(path: Path, shown: str) -> tuple[Source | None, list[str]]:
@@ -53,7 +53,7 @@ def read_file(path: Path, shown: str) -> tuple[Source | None, list[str]]:
         return None, [f"{shown}: is not UTF-8 text; a job file is YAML."]
     try:
         node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        values = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError) as error:
         return None, [_syntax_mistake(shown, error)]
     if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):

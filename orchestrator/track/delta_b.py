@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.tables import suggestion
+from orchestrator.spec.words import suggestion
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ class Journal:
         self._lines = folder / "metrics.jsonl"
         self._mark = folder / "metrics.sent"
         self._drop_torn_line()
-        self._known = {
-            (key, line["step"]) for line in self._read(0)[0] for key in line["metrics"]
-        }
+        self._known = {(key, line["step"]) for line in self._read(0)[0] for key in line["metrics"]}
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Record the metrics of a step, but for those recorded before."""

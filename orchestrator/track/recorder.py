@@ -77,9 +77,7 @@ def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
     return TrackedRun(uri, experiment_id, run_id)
 
 
-def describe(
-    run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str]
-) -> None:
+def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str]) -> None:
     """Store the parameters by which runs are compared, and texts (name -> content) as artifacts."""
     with _client(run.uri) as client:
         given = client.get_run(run.run_id).data.params

@@ -84,7 +84,7 @@ def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
 
 def rank_state(network: nn.Module) -> dict[str, Any]:
     """Return what differs between ranks: random generators and running statistics."""
-    version, key, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    version, key, position, has_gauss, cached = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
@@ -115,9 +115,7 @@ def _restore_generators(state: dict[str, Any]) -> None:
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, key, position, has_gauss, cached = state["numpy"]
-    np.random.set_state(  # noqa: NPY002
-        (name, key.numpy().astype(np.uint32), position, has_gauss, cached)
-    )
+    np.random.set_state((name, key.numpy().astype(np.uint32), position, has_gauss, cached))
 
 
 def _mean_buffers(states: list[dict[str, Any]]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch
 
 from models.methods.base import Method, Step
 from models.networks.base import AnyBitNetwork
-from orchestrator.data.normalise import normalise
+from orchestrator.data.image_transforms import normalise
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.tally import Tally

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from models.networks.base import AnyBitNetwork
+from orchestrator.data.image_transforms import normalise
 from orchestrator.data.loader import eval_batches
-from orchestrator.data.normalise import normalise
 from orchestrator.train.gradients import average_norm_statistics
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.scores import METRICS

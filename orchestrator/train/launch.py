@@ -58,7 +58,9 @@ def _job(values: dict[str, Any]) -> Job:
     try:
         return job_from_dict(values)
     except (ValidationError, KeyError) as error:
-        raise UsageError(f"This version of orch ({__version__}) cannot read the job: {error}") from error
+        raise UsageError(
+            f"This version of orch ({__version__}) cannot read the job: {error}"
+        ) from error
 
 
 def _prepare(run_dir: Path, job: Job) -> None:
@@ -133,8 +135,13 @@ def _train(
 ) -> None:
     """Let Ray Train run the workers. Raises JobFailed when they fail for good."""
     import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train import TrainingFailedError
+    from ray.train import (
+        CheckpointConfig,
+        FailureConfig,
+        RunConfig,
+        ScalingConfig,
+        TrainingFailedError,
+    )
     from ray.train.torch import TorchConfig, TorchTrainer
 
     plan = plan_batch(

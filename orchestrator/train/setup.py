@@ -10,10 +10,10 @@ from models.float_weights import load_float_weights, read_state_dict
 from models.methods import METHODS
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
+from models.table import resolve
 from orchestrator.data import Dataset, open_dataset
 from orchestrator.errors import CheckpointMismatch, DataError, UsageError
 from orchestrator.spec.job import Job
-from orchestrator.spec.tables import find
 from orchestrator.train.optimizer import build_optimizer
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
@@ -39,7 +39,7 @@ def build_parts(job: Job, device: torch.device) -> Parts:
         open_dataset(job.data, train=train, num_segments=job.model.num_segments)
         for train in (True, False)
     )
-    check_sizes(job, train_set, val_set)
+    check_data(job, train_set, val_set)
     network, method = build_network_and_method(job, train_set.num_classes)
     network.to(device)
     network.autocast_dtype = PRECISIONS[job.training.precision]
@@ -49,7 +49,7 @@ def build_parts(job: Job, device: torch.device) -> Parts:
 def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork, Method]:
     """Build the network with its initial weights, and the method that trains it."""
     torch.manual_seed(job.seed)
-    method: Method = find(METHODS, job.method.name)(job.method, job.bit_widths)
+    method: Method = resolve(METHODS, job.method.name)(job.method, job.bit_widths)
     network = build_network(
         job.model,
         job.quantizer,
@@ -77,13 +77,8 @@ def _start_from_float(network: AnyBitNetwork, job: Job) -> None:
         raise CheckpointMismatch(f"model.weights: {path}: {error}") from error
 
 
-def check_sizes(job: Job, train_set: Dataset, val_set: Dataset) -> None:
-    """Raise UsageError or DataError when the data cannot fill a step, or too much is missing."""
-    if len(train_set) < job.training.global_batch:
-        raise UsageError(
-            f"training.global_batch: {job.training.global_batch} samples make a step, the training "
-            f"set has {len(train_set)}; set it to {len(train_set)} or less."
-        )
+def check_data(job: Job, train_set: Dataset, val_set: Dataset) -> None:
+    """Raise DataError when there is nothing to evaluate on, or too much is missing."""
     if len(val_set) == 0:
         raise DataError(f"The evaluation set of '{job.data.name}' at {job.data.root} is empty.")
     for role, dataset in (("training", train_set), ("evaluation", val_set)):

@@ -261,9 +261,7 @@ class Worker:
         """Name newly found broken samples in the log, and stop when they are too many."""
         for source, reason in self.progress.new_broken(broken):
             say("log", level="warning", message=f"Replaced {source}: {reason}")
-        check_broken(
-            self.parts.train_set, len(broken), self.job.data.max_broken_share, "training"
-        )
+        check_broken(self.parts.train_set, len(broken), self.job.data.max_broken_share, "training")
 
     def _gathered(self, broken: dict[str, str]) -> dict[str, str]:
         return {source: why for part in self.ranks.gather(broken) for source, why in part.items()}

@@ -1,15 +1,7 @@
-"""Look a component up by name in a table of "module:attribute" strings."""
+"""Suggest the known word that was meant by an unknown one."""
 
 import difflib
-import importlib
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-
-def find(table: Mapping[str, str], name: str) -> Any:
-    """Import what the table keeps under `name`. Raises KeyError for an unknown name."""
-    module, _, attribute = table[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
