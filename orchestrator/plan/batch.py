@@ -35,11 +35,8 @@ def plan_batch(global_batch: int, num_workers: int, max_batch_per_worker: int) -
             f"{_nearest(global_batch, num_workers)} can."
         )
     per_worker = global_batch // num_workers
-    micro_batch = max(
-        size
-        for size in range(1, min(per_worker, max_batch_per_worker) + 1)
-        if per_worker % size == 0
-    )
+    largest = min(per_worker, max_batch_per_worker)
+    micro_batch = next(size for size in range(largest, 0, -1) if per_worker % size == 0)
     return BatchPlan(global_batch, num_workers, per_worker, micro_batch, per_worker // micro_batch)
 
 

@@ -3,7 +3,7 @@
 from models.table import resolve
 from orchestrator.errors import UsageError
 from orchestrator.plan.batch import plan_batch
-from orchestrator.spec.job import DATASETS, Job
+from orchestrator.spec.job import FAMILIES, Job
 from orchestrator.spec.merge import Merged
 
 
@@ -55,7 +55,7 @@ def _method(job: Job) -> list[tuple[str, str]]:
 
 
 def _segments(job: Job) -> list[tuple[str, str]]:
-    kind = resolve(DATASETS, job.data.name).kind
+    kind = resolve(FAMILIES["data"], job.data.name).kind
     if kind == "video" and job.model.num_segments is None:
         return [("model.num_segments", f"is required for videos ('{job.data.name}'), usually 8.")]
     if kind == "image" and job.model.num_segments is not None:

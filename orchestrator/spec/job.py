@@ -40,10 +40,7 @@ class Optimizer(BaseModel, frozen=True, extra="forbid"):
     def _milestones_belong_to_multistep(self) -> "Optimizer":
         if self.schedule == "multistep" and not self.milestones:
             raise ValueError("a multistep schedule needs milestones, for example [150, 225]")
-        if (
-            list(self.milestones) != sorted(set(self.milestones))
-            or min(self.milestones, default=1) < 1
-        ):
+        if [0, *self.milestones] != sorted({0, *self.milestones}):
             raise ValueError("milestones are epochs from 1 on, each later than the one before")
         return self
 

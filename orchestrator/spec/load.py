@@ -1,13 +1,13 @@
-"""File + extends + --set -> Job, remembering where each value came from, or all mistakes at once."""
+"""File + extends + --set -> Job, with the origin of each value, or all mistakes at once."""
 
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from models.table import resolve
 from orchestrator.errors import JobFileError
@@ -105,8 +105,6 @@ def _without_components(merged: Merged, shown: str) -> list[str]:
 
 
 def _narrow(kind: type[Job], section: str, settings: type[BaseModel]) -> type[Job]:
-    from pydantic import create_model
-
     fields: dict[str, Any] = {section: (settings, ...)}
     return create_model("Job", __base__=kind, **fields)
 
@@ -154,14 +152,17 @@ def _make_paths_absolute(merged: Merged, kind: type[BaseModel], above: Keys = ()
             if isinstance(value, str):
                 section[name], problem = _absolute(value, _folder(merged, keys))
                 mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
-        elif isinstance(value, dict) and isinstance(field.annotation, type):
-            if issubclass(field.annotation, BaseModel):
-                mistakes += _make_paths_absolute(merged, field.annotation, keys)
+        elif isinstance(value, dict) and _is_section(field.annotation):
+            mistakes += _make_paths_absolute(merged, field.annotation, keys)
     return mistakes
 
 
 def _is_path(annotation: Any) -> bool:
     return annotation is Path or Path in get_args(annotation)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _folder(merged: Merged, keys: Keys) -> Path:

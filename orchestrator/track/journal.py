@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Journal:
-    """Metrics by step in `<folder>/metrics.jsonl`; `<folder>/metrics.sent` counts the bytes sent."""
+    """Metrics by step in `metrics.jsonl`; `metrics.sent` counts the bytes that were sent."""
 
     def __init__(self, folder: Path) -> None:
         self._lines = folder / "metrics.jsonl"

@@ -152,7 +152,7 @@ class Recorder:
 
 @contextmanager
 def _client(uri: str) -> Iterator[Any]:
-    """Give an MLflow client with little patience; what goes wrong with the server is Unreachable."""
+    """Give an MLflow client with little patience; what its server refuses is Unreachable."""
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
     from mlflow.exceptions import MlflowException

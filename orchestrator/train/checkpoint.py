@@ -26,7 +26,7 @@ FORMAT = 1
 def write_checkpoint(folder: Path, network: nn.Module, state: Mapping[str, Any]) -> None:
     """Write a checkpoint into a new folder."""
     folder.mkdir(parents=True)
-    weights = {name: value.detach().cpu().contiguous() for name, value in _named(network).items()}
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     torch.save({"format": FORMAT, **state}, folder / "state.pt")
 
@@ -84,12 +84,11 @@ def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
 
 def rank_state(network: nn.Module) -> dict[str, Any]:
     """Return what differs between ranks: random generators and running statistics."""
-    version, key, position, has_gauss, cached = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         "python": random.getstate(),
-        "numpy": [version, torch.from_numpy(key.astype(np.int64)), position, has_gauss, cached],
+        "numpy": _plain_generator(np.random.get_state(legacy=False)),
         "buffers": {name: value.cpu().clone() for name, value in network.named_buffers()},
     }
 
@@ -114,8 +113,16 @@ def _restore_generators(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
-    name, key, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, key.numpy().astype(np.uint32), position, has_gauss, cached))
+    kept = state["numpy"]
+    inner = {"key": kept["key"].numpy().astype(np.uint32), "pos": kept["pos"]}
+    np.random.set_state({**kept["rest"], "state": inner})
+
+
+def _plain_generator(state: Any) -> dict[str, Any]:
+    """Return numpy's generator state as a tensor and plain values."""
+    rest = {key: value for key, value in state.items() if key != "state"}
+    key = torch.from_numpy(state["state"]["key"].astype(np.int64))
+    return {"key": key, "pos": int(state["state"]["pos"]), "rest": rest}
 
 
 def _mean_buffers(states: list[dict[str, Any]]) -> dict[str, Tensor]:
@@ -126,7 +133,3 @@ def _mean_buffers(states: list[dict[str, Any]]) -> dict[str, Tensor]:
         else:
             mean[name] = value
     return mean
-
-
-def _named(network: nn.Module) -> dict[str, Tensor]:
-    return dict(network.state_dict())

@@ -25,8 +25,8 @@ class Loop:
     method: Method
     optimizer: torch.optim.Optimizer
     ranks: Ranks
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
     accumulation: int
     seed: int
     epochs: int
@@ -59,7 +59,7 @@ def train_epoch(
             inputs = normalise(batch.inputs.to(ranks.device), loop.mean, loop.std, dtype)
             labels = batch.labels.to(ranks.device)
             for bits, loss, teacher in loop.method.losses(network, inputs, labels, step):
-                (loss / loop.accumulation).backward()
+                torch.autograd.backward(loss / loop.accumulation)
                 tally.add(bits, loss, teacher)
             tally.samples += len(labels) * ranks.world
             tally.broken |= dict(batch.broken)

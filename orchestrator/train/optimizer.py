@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from models.networks.base import AnyBitNetwork
+from models.networks.base import AnyBitNetwork, ParameterKind
 from orchestrator.spec.job import Optimizer
 
-GROUPS = ("shared", "norm", "clip")
+GROUPS: tuple[ParameterKind, ...] = ("shared", "norm", "clip")
 """Weights that all bit-widths share; batch norm parameters and clip levels of each bit-width."""
 
 
@@ -18,12 +18,12 @@ def build_optimizer(network: AnyBitNetwork, settings: Optimizer) -> torch.optim.
     switched parameter.
     """
     trained = len(network.bit_widths)
-    rates = {
+    rates: dict[ParameterKind, float] = {
         "shared": settings.lr / trained if settings.shared_lr_div else settings.lr,
         "norm": settings.lr,
         "clip": settings.clip.lr,
     }
-    decay = {
+    decay: dict[ParameterKind, float] = {
         "shared": settings.weight_decay,
         "norm": settings.weight_decay,
         "clip": settings.clip.weight_decay,

@@ -14,9 +14,8 @@ class Tally:
     """Sums over the passes of an epoch on this rank, and the names of broken samples."""
 
     def __init__(self, bit_widths: tuple[int, ...], device: torch.device) -> None:
-        self._loss = {
-            bits: torch.zeros((), dtype=torch.float64, device=device) for bits in bit_widths
-        }
+        zero = torch.zeros((), dtype=torch.float64, device=device)
+        self._loss = {bits: zero.clone() for bits in bit_widths}
         self._passes = dict.fromkeys(bit_widths, 0)
         self._teachers: dict[tuple[int, int], int] = {}
         self._seconds_before = 0.0
