@@ -1,15 +1,15 @@
 """The errors a user can meet, each with the exit code of the command line.
 
-    OrchError (1)
-    |-- JobFailed (1)            the job ran and did not succeed
-    |   |-- DataError            too many broken samples, or none that can be read
-    |   `-- Diverged             a loss stopped being a finite number
-    |-- UsageError (2)           the command, a file or a setting is wrong
-    |   |-- JobFileError         mistakes of a job file, all at once
-    |   |-- MissingData          a data set is not where the job looks for it
-    |   |-- CheckpointMismatch   a checkpoint of another job or network
-    |   `-- UnknownJob           no job, or several, go by that name
-    `-- Unreachable (3)          the cluster, the tracking server or the store does not answer
+OrchError (1)
+|-- JobFailed (1)            the job ran and did not succeed
+|   |-- DataError            too many broken samples, or none that can be read
+|   `-- Diverged             a loss stopped being a finite number
+|-- UsageError (2)           the command, a file or a setting is wrong
+|   |-- JobFileError         mistakes of a job file, all at once
+|   |-- MissingData          a data set is not where the job looks for it
+|   |-- CheckpointMismatch   a checkpoint of another job or network
+|   `-- UnknownJob           no job, or several, go by that name
+`-- Unreachable (3)          the cluster, the tracking server or the store does not answer
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ def epoch_metrics(
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(group): rate for group, rate in rates.items()}
     for bits, levels in network.clip_levels().items():
-        values = [float(level) for level in levels]
+        values = [level.item() for level in levels]
         metrics[keys.clip_level(bits, "min")] = min(values)
         metrics[keys.clip_level(bits, "mean")] = sum(values) / len(values)
     metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)

@@ -1,0 +1,62 @@
+"""Every job file loads, and the papers' six carry exactly the published hyper-parameters."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.plan.batch import plan_batch
+from orchestrator.spec.load import load_job
+from orchestrator.track.delta_b import published_reference
+
+JOBS = Path(__file__).parents[2] / "jobs"
+
+# CoQuant supplement, Table 2, with the epochs of appendix C and the weight decay of the
+# specification's section 10: p1, lambda, alpha init, alpha lr, alpha wd, batch, lr, milestones
+# (none: cosine), epochs, weight decay, initial weights.
+PUBLISHED = {
+    "cifar10_r18": (0.9, 1e-3, 8, 0.1, 1e-4, 128, 0.1, (150, 225, 270), 350, 5e-4, "scratch"),
+    "cifar10_mbv2": (0.5, 1e-3, 8, 0.01, 4e-5, 128, 0.01, (82, 122), 160, 5e-4, "scratch"),
+    "imagenet_r18": (0.7, 1e-3, 8, 0.1, 6e-5, 2880, 0.01, (30, 60, 85, 95), 100, 1e-4, "float"),
+    "activitynet_r18": (0.5, 1e-3, 4, 0.01, 5e-4, 72, 0.01, (), 100, 5e-4, "float"),
+    "activitynet_r50": (0.7, 1e-4, 4, 0.1, 5e-4, 72, 0.01, (), 100, 5e-4, "float"),
+    "minikinetics_r18": (0.7, 1e-3, 2, 0.1, 1e-4, 576, 0.01, (), 100, 5e-4, "float"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_job_has_the_published_hyper_parameters(name: str) -> None:
+    job = load_job(JOBS / f"{name}.yaml").job
+    clip = job.optimizer.clip
+    found = (
+        job.method.swap_probability,
+        job.method.distance_weight,
+        clip.init,
+        clip.lr,
+        clip.weight_decay,
+        job.training.global_batch,
+        job.optimizer.lr,
+        job.optimizer.milestones,
+        job.training.epochs,
+        job.optimizer.weight_decay,
+        job.model.init,
+    )
+    assert found == PUBLISHED[name]
+    assert job.bit_widths == (8, 6, 4, 2)
+    assert job.optimizer.momentum == 0.9
+    assert job.optimizer.gamma == 0.1
+    assert job.optimizer.schedule == ("multistep" if PUBLISHED[name][7] else "cosine")
+
+
+@pytest.mark.parametrize("file", sorted(JOBS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_job_loads_plans_and_names_its_target(file: Path) -> None:
+    loaded = load_job(file)
+    job = loaded.job
+    assert job.name == file.stem
+    assert loaded.warnings == []
+    plan_batch(job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker)
+    if job.reference is not None:
+        row = published_reference(job.reference.published)
+        assert set(row.values) == set(job.bit_widths)
+        assert row.metric == getattr(job.data, "metric", "top1")
+    else:
+        assert job.name == "quickstart"

@@ -1,0 +1,91 @@
+"""A tiny data set of pictures, tiny jobs on it, and a run in this process."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from orchestrator.spec.job import Job
+from orchestrator.spec.load import load_job
+from orchestrator.train.ranks import Ranks
+
+GOLDEN = Path(os.environ.get("ORCH_GOLDEN_DIR", Path(__file__).parents[1] / "data" / "golden"))
+
+TINY_JOB = """
+name: tiny
+model: {name: resnet18_cifar, widths: [4, 8], depths: [1, 1]}
+data: {name: imagenet, root: pictures, crop: 16, resize: 16}
+method: {name: coquant, p1: 0.5, lambda: 0.01}
+optimizer: {lr: 0.05, clip: {init: 2, lr: 0.01}}
+training: {epochs: 2, global_batch: 8}
+cluster: {max_batch_per_worker: 4}
+"""
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], list[dict[str, Any]]]:
+    """Return the cases of a file of golden vectors."""
+
+    def cases(name: str) -> list[dict[str, Any]]:
+        return list(json.loads((GOLDEN / f"{name}.json").read_text())["cases"])
+
+    return cases
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of noisy pictures that differ in colour: 24 to train on, 9 to evaluate on."""
+    root = tmp_path_factory.mktemp("data") / "pictures"
+    generator = np.random.default_rng(0)
+    for role, count in (("train", 8), ("val", 3)):
+        for colour, name in enumerate(("red", "green", "blue")):
+            folder = root / role / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 128, (20, 24, 3), dtype=np.uint8)
+                pixels[..., colour] += 100
+                Image.fromarray(pixels).save(folder / f"{number}.jpg")
+    return root
+
+
+@pytest.fixture
+def tiny_job(tmp_path: Path, pictures: Path) -> Callable[..., Job]:
+    """Load the tiny job, changed as `--set` would, with its output in a folder of the test."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY_JOB)
+
+    def load(*overrides: str) -> Job:
+        places = [f"data.root={pictures}", f"output={tmp_path / 'runs'}"]
+        return load_job(file, [*places, *overrides]).job
+
+    return load
+
+
+class FolderContext:
+    """One process, or one of several, that keeps its checkpoints in numbered folders."""
+
+    def __init__(self, folder: Path, ranks: Ranks | None = None) -> None:
+        self.folder = folder
+        self.ranks = ranks or Ranks()
+        self.reports: list[dict[str, Any]] = []
+
+    def latest(self) -> Path | None:
+        found = sorted(self.folder.glob("checkpoint-*"))
+        return found[-1] if found else None
+
+    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
+        self.reports.append(metrics)
+        if folder is not None:
+            number = len(list(self.folder.glob("checkpoint-*")))
+            shutil.move(folder, self.folder / f"checkpoint-{number:03d}")
+
+
+@pytest.fixture
+def folder_context() -> type[FolderContext]:
+    return FolderContext

@@ -1,0 +1,86 @@
+"""Against a real MLflow store: a sqlite file."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import Unreachable, UsageError
+from orchestrator.track import recorder
+from orchestrator.track.recorder import Recorder, TrackedRun
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+def history(uri: str, run: TrackedRun, key: str) -> list[tuple[int, float]]:
+    from mlflow.tracking import MlflowClient
+
+    rows = MlflowClient(tracking_uri=uri).get_metric_history(run.run_id, key)
+    return [(row.step, row.value) for row in rows]
+
+
+def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
+    uri: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = recorder.open_run(uri, "tests", "one", folder)
+    assert Recorder(run, folder).log(0, {"top1/8bit": 50.0}) is None
+    (folder / "metrics.sent").unlink()
+    resumed = Recorder(run, folder)
+    assert resumed.log(0, {"top1/8bit": 50.0}) is None
+    assert resumed.log(1, {"top1/8bit": 60.0}) is None
+    assert history(uri, run, "top1/8bit") == [(0, 50.0), (1, 60.0)]
+
+
+def test_a_run_is_opened_again_by_the_folder_that_remembers_it(uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = recorder.open_run(uri, "tests", "two", folder)
+    recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: two"})
+    recorder.close_run(run, "FINISHED", "| a table |")
+    again = recorder.open_run(uri, "tests", "two", folder)
+    recorder.describe(again, {"lr": "0.1"}, {})
+    assert again == run
+
+
+def test_individual_runs_are_a_reference(uri: str, tmp_path: Path) -> None:
+    runs = {}
+    for bits, value in ((8, 90.0), (2, 70.0)):
+        folder = tmp_path / str(bits)
+        folder.mkdir()
+        run = recorder.open_run(uri, "tests", f"individual {bits}", folder)
+        Recorder(run, folder).log(0, {f"top1/{bits}bit": value})
+        runs[bits] = run.run_id
+    found = recorder.reference_runs(uri, "top1", runs)
+    assert found.values == {8: 90.0, 2: 70.0}
+    assert runs[8] in found.source
+    with pytest.raises(UsageError, match="has no metric map/8bit"):
+        recorder.reference_runs(uri, "map", runs)
+    with pytest.raises(UsageError, match="is unknown"):
+        recorder.reference_runs(uri, "top1", {8: "0" * 32})
+
+
+def test_a_server_that_is_away_is_unreachable_and_keeps_the_metrics_waiting(
+    tmp_path: Path,
+) -> None:
+    nowhere = "http://127.0.0.1:9"
+    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9 does not take the record"):
+        recorder.check_reachable(nowhere)
+    away = Recorder(TrackedRun(nowhere, "1", "0" * 32), tmp_path)
+    warning = away.log(0, {"a": 1.0, "b": 2.0})
+    assert warning is not None
+    assert "2 metrics wait" in warning
+
+
+def test_links_lead_to_the_page_of_the_run() -> None:
+    served = TrackedRun("http://host:5000/", "3", "abc")
+    assert served.link == (
+        "http://host:5000/#/experiments/3/runs/abc?workflowType=machine_learning"
+    )
+    assert served.command is None
+    stored = TrackedRun("sqlite:////tmp/mlflow.db", "3", "abc")
+    assert stored.link is None
+    assert stored.command == "mlflow ui --backend-store-uri sqlite:////tmp/mlflow.db"

@@ -1,0 +1,166 @@
+"""A whole run in this process: training, results, checkpoints, stop and resume."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from orchestrator.errors import CheckpointMismatch, DataError, Diverged
+from orchestrator.spec.job import Job
+from orchestrator.train.worker import STOP_FILE, Run, Worker
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def run(tmp_path: Path, folder_context: Any) -> Callable[..., Any]:
+    """Run a job in a folder; return the context that ran it."""
+
+    def go(job: Job, name: str = "run") -> Any:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        context = folder_context(folder)
+        Worker(job, Run(folder), context).run()
+        return context
+
+    return go
+
+
+def weights(context: Any) -> dict[str, torch.Tensor]:
+    return load_file(context.latest() / "model.safetensors")
+
+
+def test_a_run_ends_with_a_result_at_every_bit_width(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    context = run(tiny_job())
+    result = json.loads((context.folder / "result.json").read_text())
+    assert [row["bits"] for row in result["rows"]] == [8, 6, 4, 2]
+    assert all(0 <= row["metric"] <= 100 for row in result["rows"])
+    assert [report["epoch"] for report in context.reports] == [1, 2]
+    assert {"loss/8bit", "top1/2bit", "weights/clip_level/4bit_min", "optimizer/lr_shared"} <= set(
+        context.reports[0]
+    )
+    shares = [v for key, v in context.reports[0].items() if key.startswith("teacher_share/2bit/")]
+    assert sum(shares) == pytest.approx(1.0)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
+    tiny_job: Callable[..., Job], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    job = tiny_job("model.dropout=0.5", "checkpoint.every_steps=2")
+    undisturbed = run(job, "undisturbed")
+    folder = tmp_path / "stopped"
+    folder.mkdir()
+    for _ in range(4):
+        (folder / STOP_FILE).touch()
+        stopped = run(job, "stopped")
+        assert not (folder / "result.json").exists()
+    (folder / STOP_FILE).unlink()
+    resumed = run(job, "stopped")
+    expected, found = weights(undisturbed), weights(resumed)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    for report, other in zip(undisturbed.reports[-1:], resumed.reports[-1:], strict=True):
+        timed = {key for key in report if key.startswith("throughput/")}
+        assert {k: v for k, v in report.items() if k not in timed} == {
+            k: v for k, v in other.items() if k not in timed
+        }
+    assert stopped.folder == resumed.folder
+
+
+def test_a_finished_run_that_is_run_again_trains_nothing(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    before = weights(run(tiny_job()))
+    again = run(tiny_job())
+    assert again.reports == []
+    assert all(torch.equal(weights(again)[name], value) for name, value in before.items())
+
+
+def test_a_checkpoint_of_a_job_with_other_settings_is_refused_with_the_differences(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    run(tiny_job("training.epochs=1"))
+    with pytest.raises(CheckpointMismatch) as caught:
+        run(tiny_job("training.epochs=1", "optimizer.lr=0.07", "method.p1=0.6"))
+    assert "optimizer.lr: 0.05 -> 0.07" in str(caught.value)
+    assert "method.p1: 0.5 -> 0.6" in str(caught.value)
+
+
+def test_the_individual_method_trains_one_bit_width(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    context = run(
+        tiny_job("method={name: individual}", "quantizer.bit_widths=[4]", "training.epochs=1")
+    )
+    result = json.loads((context.folder / "result.json").read_text())
+    assert [row["bits"] for row in result["rows"]] == [4]
+
+
+def test_the_best_epoch_is_kept_and_can_be_the_result(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    context = run(tiny_job("training.epochs=3", "checkpoint.select=best"))
+    by_epoch = [
+        sum(report[f"top1/{bits}bit"] for bits in (8, 6, 4, 2)) for report in context.reports
+    ]
+    best = by_epoch.index(max(by_epoch))
+    kept = [folder.name for folder in context.folder.glob("best-epoch-*")]
+    assert kept == [f"best-epoch-{best + 1:04d}"]
+    assert json.loads((context.folder / "result.json").read_text())["epoch"] == best
+
+
+def test_mixed_precision_trains_and_keeps_float32_weights(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    context = run(tiny_job("training.precision=bfloat16", "training.epochs=1"))
+    floating = [value for value in weights(context).values() if value.is_floating_point()]
+    assert {value.dtype for value in floating} == {torch.float32}
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_a_reason(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    with pytest.raises(Diverged, match=r"no longer a finite number"):
+        run(tiny_job("optimizer.lr=1e30", "optimizer.clip.lr=1e30"))
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, pictures: Path) -> Path:
+    """Return a copy of the pictures in which one to train on and one to evaluate on is damaged."""
+    import shutil
+
+    copy = tmp_path / "damaged"
+    shutil.copytree(pictures, copy)
+    for role in ("train", "val"):
+        (copy / role / "red" / "0.jpg").write_bytes(b"not a picture")
+    return copy
+
+
+def test_a_broken_picture_is_replaced_counted_and_named(
+    tiny_job: Callable[..., Job],
+    run: Callable[..., Any],
+    damaged: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    context = run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.2"))
+    assert context.reports[-1]["broken/train"] == 1
+    assert context.reports[-1]["broken/val"] == 1
+    said = capsys.readouterr().out
+    assert said.count("Replaced") == 1
+    assert "red/0.jpg" in said
+
+
+def test_too_many_broken_pictures_stop_the_run(
+    tiny_job: Callable[..., Job], run: Callable[..., Any], damaged: Path
+) -> None:
+    with pytest.raises(DataError, match=r"1 of the 24 samples of the training set"):
+        run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.01"))
