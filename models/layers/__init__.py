@@ -1,0 +1,1 @@
+"""Layers that take the bit-width to run at with every call."""

@@ -1,0 +1,21 @@
+"""The 1x1 convolution and batch norm of a shortcut whose shape changes."""
+
+from torch import Tensor, nn
+
+from models.layers.factory import LayerFactory
+
+
+class Shortcut(nn.ModuleList):
+    """Named 0 (convolution) and 1 (batch norm), as torchvision names a downsample path."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int, layers: LayerFactory
+    ) -> None:
+        super().__init__(
+            [layers.conv(in_channels, out_channels, 1, stride), layers.norm(out_channels)]
+        )
+
+    def forward(self, inputs: Tensor, bits: int) -> Tensor:
+        """Map quantized inputs (batch, in_channels, ...) to (batch, out_channels, ...)."""
+        output: Tensor = self[1](self[0](inputs, bits), bits)
+        return output

@@ -1,0 +1,6 @@
+"""The table of training methods: a new one is one file here and one line below."""
+
+METHODS = {
+    "coquant": "models.methods.coquant:CoQuant",
+    "individual": "models.methods.individual:Individual",
+}

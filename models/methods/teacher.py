@@ -1,0 +1,48 @@
+"""Choose the teacher of a bit-width and learn from it (CoQuant Eq. 6, 7, 10, 11)."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def mean_entropy(logits: Tensor, sum_over_ranks: Callable[[Tensor], Tensor]) -> float:
+    """Return the entropy of softmax(logits), in nats, averaged over the global batch (Eq. 6).
+
+    logits: (local batch, classes).
+    """
+    log_probabilities = F.log_softmax(logits.detach().double(), dim=1)
+    total = -(log_probabilities.exp() * log_probabilities).sum()
+    count = torch.full_like(total, len(logits))
+    total, count = sum_over_ranks(torch.stack([total, count])).unbind()
+    return (total / count).item()
+
+
+def teacher_scores(
+    entropy: Mapping[int, float], distance: Mapping[int, float], weight: float
+) -> dict[int, float]:
+    """Return entropy + weight * distance for each candidate (Eq. 7).
+
+    distance: sum over layers of the mean absolute weight difference to the student.
+    weight: the paper's lambda; 0 looks at confidence only.
+    """
+    return {bits: entropy[bits] + weight * distance[bits] for bits in entropy}
+
+
+def choose_teacher(scores: Mapping[int, float]) -> int:
+    """Return the bit-width with the smallest score, of equal ones the lowest."""
+    return min(sorted(scores), key=lambda bits: scores[bits])
+
+
+def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return KL(softmax(teacher) || softmax(student)) (Eq. 11).
+
+    Summed over classes, averaged over the local batch; the teacher gets no gradient.
+    """
+    return F.kl_div(
+        F.log_softmax(logits, dim=1),
+        F.log_softmax(teacher_logits.detach(), dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )

@@ -1,0 +1,1 @@
+"""Networks; the table of their names stands in `models`."""

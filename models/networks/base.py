@@ -1,0 +1,127 @@
+"""What every network that runs at any of its bit-widths offers to methods and to the trainer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from models.bitwidth import Assignment
+from models.layers.conv import QuantizedConv2d
+from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
+from models.networks.settings import NetworkSettings
+from models.quantizers.base import ActivationQuantizer, ClipLevels
+
+ParameterKind = Literal["shared", "norm", "clip"]
+
+
+class AnyBitNetwork(nn.Module, ABC):
+    """A network with one set of weights, and batch norm and clip levels for each bit-width.
+
+    bit_widths: what it can run at, high to low.
+    layers_per_block: quantized layers on the main path of each swappable block.
+    autocast_dtype: run the body under autocast to this type; quantizers stay in float32.
+    """
+
+    Settings: ClassVar[type[NetworkSettings]]
+
+    def __init__(self, bit_widths: tuple[int, ...], layers_per_block: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bit_widths = bit_widths
+        self.layers_per_block = layers_per_block
+        self.autocast_dtype: torch.dtype | None = None
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks that can be swapped (L)."""
+        return len(self.layers_per_block)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of layers in those blocks that can be given a bit-width of their own."""
+        return sum(self.layers_per_block)
+
+    @property
+    def backbone(self) -> "AnyBitNetwork":
+        """The network whose module names are torchvision's."""
+        return self
+
+    def forward(self, inputs: Tensor, bits: int | Assignment) -> Tensor:
+        """Return logits (batch, classes) in the type of the parameters.
+
+        Raises ValueError for a bit-width that the network has no batch norm for.
+        """
+        assignment = self._assignment(bits)
+        autocast = (
+            nullcontext()
+            if self.autocast_dtype is None
+            else torch.autocast(inputs.device.type, dtype=self.autocast_dtype)
+        )
+        with autocast:
+            logits = self.logits(inputs, assignment)
+        return logits.to(next(self.parameters()).dtype)
+
+    @abstractmethod
+    def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
+        """Compute the logits (batch, classes); called by forward."""
+
+    def weight_distance(self, teacher: int, student: int) -> Tensor:
+        """Return sum over quantized layers of mean|W_teacher - W_student| (CoQuant Eq. 7).
+
+        0-dim, float64, without gradient; computed once per version of the weights.
+        """
+        layers = [m for m in self.modules() if isinstance(m, QuantizedConv2d)]
+        return torch.stack([layer.weight_distance(teacher, student) for layer in layers]).sum()
+
+    def clip_levels(self) -> dict[int, list[nn.Parameter]]:
+        """The clip levels of each bit-width, in the order of the layers."""
+        quantizers = [m for m in self.modules() if isinstance(m, ActivationQuantizer)]
+        return {bits: [q.clip_level(bits) for q in quantizers] for bits in self.bit_widths}
+
+    def parameter_kinds(self) -> dict[ParameterKind, list[tuple[str, nn.Parameter]]]:
+        """Every parameter once, with its name, by what the optimizer must treat alike.
+
+        "shared": weights and biases of convolutions and the linear layer (all bit-widths add to
+        their gradient); "norm": batch-norm affine parameters; "clip": clip levels.
+        """
+        kinds: dict[ParameterKind, list[tuple[str, nn.Parameter]]] = {
+            "shared": [],
+            "norm": [],
+            "clip": [],
+        }
+        for prefix, module in self.named_modules():
+            kind = _kind(module)
+            kinds[kind].extend(module.named_parameters(prefix, recurse=False))
+        return kinds
+
+    @contextmanager
+    def frozen_statistics(self, bits: int | None = None) -> Iterator[None]:
+        """Within, forward passes leave running statistics alone, though they train as usual.
+
+        bits: only the batch-norm sets of this bit-width; None freezes all, shared ones included.
+        """
+        with keep_statistics(self._norms(bits)):
+            yield
+
+    def _norms(self, bits: int | None) -> list[nn.BatchNorm2d]:
+        if bits is None:
+            return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        return [m.set(bits) for m in self.modules() if isinstance(m, SwitchableBatchNorm2d)]
+
+    def _assignment(self, bits: int | Assignment) -> Assignment:
+        if isinstance(bits, int):
+            bits = Assignment.uniform(bits, self.num_layers)
+        if len(bits.layers) != self.num_layers:
+            raise ValueError(f"{len(bits.layers)} bit-widths for {self.num_layers} layers")
+        unknown = {bits.bits, *bits.layers} - set(self.bit_widths)
+        if unknown:
+            raise ValueError(f"no batch norm for {sorted(unknown)} bits, only {self.bit_widths}")
+        return bits
+
+
+def _kind(owner: nn.Module) -> ParameterKind:
+    if isinstance(owner, ClipLevels):
+        return "clip"
+    return "norm" if isinstance(owner, nn.BatchNorm2d) else "shared"

@@ -1,0 +1,156 @@
+"""MobileNetV2 for 32x32 images (kuangliu/pytorch-cifar's layout, with ReLU).
+
+Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks. Blocks of stride 1 whose
+channels change have a 1x1 convolution as shortcut, and every block has an expanding convolution.
+The first convolution and the linear layer are not quantized; the identity path never is, since a
+block's output is signed and has no activation.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from models.bitwidth import Assignment
+from models.layers.factory import LayerFactory
+from models.layers.initialise import initialise
+from models.layers.shortcut import Shortcut
+from models.networks.base import AnyBitNetwork
+from models.networks.settings import NetworkSettings
+
+
+class MobileNetV2CifarSettings(NetworkSettings):
+    """MobileNetV2 for small images."""
+
+    name: Literal["mobilenet_v2_cifar"] = "mobilenet_v2_cifar"
+    widths: tuple[int, ...] = Field(
+        (16, 24, 32, 64, 96, 160, 320), description="channels of each stage (c)"
+    )
+    depths: tuple[int, ...] = Field((1, 2, 3, 4, 3, 3, 1), description="blocks of each stage (n)")
+    expansions: tuple[int, ...] = Field(
+        (1, 6, 6, 6, 6, 6, 6), description="widening inside the blocks of each stage (t)"
+    )
+    strides: tuple[int, ...] = Field(
+        (1, 1, 2, 2, 1, 2, 1), description="stride of the first block of each stage (s)"
+    )
+    stem_width: int = Field(32, ge=1, description="channels of the first convolution")
+    head_width: int = Field(1280, ge=1, description="channels of the last convolution")
+
+    @model_validator(mode="after")
+    def _stages_complete(self) -> Self:
+        if not len(self.widths) == len(self.expansions) == len(self.strides):
+            raise ValueError(
+                f"widths, expansions and strides have one entry for each stage, not "
+                f"{len(self.widths)}, {len(self.expansions)} and {len(self.strides)}"
+            )
+        if min(self.expansions) < 1 or not set(self.strides) <= {1, 2}:
+            raise ValueError("expansions are at least 1, strides 1 or 2")
+        return self
+
+
+class InvertedResidual(nn.Module):
+    """Expand (1x1), convolve each channel (3x3), project (1x1, no activation).
+
+    The shortcut convolution runs at the bit-width of the first layer, with which it shares its
+    quantized input. signed: the input is another block's projection, not the output of a ReLU.
+    """
+
+    num_layers = 3
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        expansion: int,
+        stride: int,
+        layers: LayerFactory,
+        *,
+        signed: bool,
+    ) -> None:
+        super().__init__()
+        width = in_channels * expansion
+        self.has_residual = stride == 1
+        self.relu = nn.ReLU(inplace=True)
+        self.act1 = layers.activation(signed=signed)
+        self.conv1 = layers.conv(in_channels, width, 1)
+        self.bn1 = layers.norm(width)
+        self.act2 = layers.activation()
+        self.conv2 = layers.conv(width, width, 3, stride, groups=width)
+        self.bn2 = layers.norm(width)
+        self.act3 = layers.activation()
+        self.conv3 = layers.conv(width, out_channels, 1)
+        self.bn3 = layers.norm(out_channels)
+        self.shortcut = (
+            Shortcut(in_channels, out_channels, 1, layers)
+            if self.has_residual and in_channels != out_channels
+            else None
+        )
+
+    def forward(self, inputs: Tensor, bits: tuple[int, ...]) -> Tensor:
+        """bits: one for each of the three layers."""
+        first, second, third = bits
+        quantized = self.act1(inputs, first)
+        output = self.relu(self.bn1(self.conv1(quantized, first), first))
+        output = self.relu(self.bn2(self.conv2(self.act2(output, second), second), second))
+        projected: Tensor = self.bn3(self.conv3(self.act3(output, third), third), third)
+        if not self.has_residual:
+            return projected
+        if self.shortcut is None:
+            return projected + inputs
+        block: Tensor = projected + self.shortcut(quantized, first)
+        return block
+
+
+class MobileNetV2Cifar(AnyBitNetwork):
+    """Stem, stages of inverted residuals, 1x1 convolution, global average pool, linear layer.
+
+    The last 1x1 convolution is quantized but stands outside the blocks: it is never swapped.
+    """
+
+    Settings = MobileNetV2CifarSettings
+
+    def __init__(
+        self, settings: MobileNetV2CifarSettings, layers: LayerFactory, num_classes: int
+    ) -> None:
+        num_blocks = sum(settings.depths)
+        super().__init__(layers.bit_widths, (InvertedResidual.num_layers,) * num_blocks)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv1 = nn.Conv2d(3, settings.stem_width, 3, padding=1, bias=False)
+        self.bn1 = layers.stem_norm(settings.stem_width)
+        self.layers = nn.ModuleList(_blocks(settings, layers))
+        self.act2 = layers.activation(signed=True)
+        self.conv2 = layers.conv(settings.widths[-1], settings.head_width, 1)
+        self.bn2 = layers.norm(settings.head_width)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.fc = nn.Linear(settings.head_width, num_classes)
+        initialise(self)
+
+    def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
+        """Run images (batch, 3, height, width) to logits (batch, classes)."""
+        bits = assignment.bits
+        features = self.relu(self.bn1(self.conv1(inputs), bits))
+        start = 0
+        for block in self.layers:
+            end = start + InvertedResidual.num_layers
+            features = block(features, assignment.layers[start:end])
+            start = end
+        features = self.relu(self.bn2(self.conv2(self.act2(features, bits), bits), bits))
+        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
+        return logits
+
+
+def _blocks(settings: MobileNetV2CifarSettings, layers: LayerFactory) -> list[InvertedResidual]:
+    blocks: list[InvertedResidual] = []
+    channels = settings.stem_width
+    stages = zip(
+        settings.widths, settings.depths, settings.expansions, settings.strides, strict=True
+    )
+    for width, depth, expansion, first_stride in stages:
+        for stride in (first_stride, *(1,) * (depth - 1)):
+            signed = bool(blocks)
+            blocks.append(
+                InvertedResidual(channels, width, expansion, stride, layers, signed=signed)
+            )
+            channels = width
+    return blocks

@@ -1,0 +1,32 @@
+"""ResNet-18 for 32x32 images: a 3x3 stem without pooling (kuangliu/pytorch-cifar's layout)."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from models.networks.resnet import BasicBlock, ResNet
+from models.networks.settings import NetworkSettings
+
+
+class ResNet18CifarSettings(NetworkSettings):
+    """ResNet-18 for small images."""
+
+    name: Literal["resnet18_cifar"] = "resnet18_cifar"
+    widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each stage")
+    depths: tuple[int, ...] = Field((2, 2, 2, 2), description="blocks of each stage")
+
+
+class ResNet18Cifar(ResNet):
+    """ResNet-18 that keeps 32x32 images at full size in its first stage."""
+
+    Settings = ResNet18CifarSettings
+    block = BasicBlock
+
+    def stem_conv(self, width: int) -> nn.Conv2d:
+        """The first convolution, which stays in float."""
+        return nn.Conv2d(3, width, 3, padding=1, bias=False)
+
+    def stem_pool(self) -> nn.Module:
+        """Nothing: small images keep their size."""
+        return nn.Identity()

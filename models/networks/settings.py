@@ -1,0 +1,37 @@
+"""What every network can be told in a job file."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+
+class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
+    """The settings all networks share; each network adds its name, widths and depths."""
+
+    name: str
+    widths: tuple[int, ...] = Field(description="channels of each stage")
+    depths: tuple[int, ...] = Field(description="blocks of each stage")
+    num_segments: int | None = Field(
+        None, ge=1, description="frames per video (TSN); none for images"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the linear layer")
+    init: Literal["scratch", "float"] = Field(
+        "scratch", description="drawn weights, or those of a float model"
+    )
+    weights: Path | None = Field(
+        None,
+        description="float model to start from: a state dict with torchvision's names "
+        "(.pt, .pth or .safetensors)",
+    )
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> Self:
+        if not self.widths or len(self.widths) != len(self.depths):
+            raise ValueError(
+                f"widths and depths have one entry for each stage, not {len(self.widths)} "
+                f"and {len(self.depths)}"
+            )
+        if min(*self.widths, *self.depths) < 1:
+            raise ValueError("widths and depths are at least 1")
+        return self

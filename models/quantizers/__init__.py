@@ -1,0 +1,10 @@
+"""The tables of quantizers: a new one is one file here and one line below."""
+
+WEIGHT_QUANTIZERS = {
+    "coquant_trunc": "models.quantizers.truncated:TruncatedWeight",
+    "dorefa": "models.quantizers.dorefa:DoReFaWeight",
+}
+
+ACTIVATION_QUANTIZERS = {
+    "pact": "models.quantizers.pact:Pact",
+}

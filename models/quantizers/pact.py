@@ -1,0 +1,80 @@
+"""Activations clipped at a learned level (PACT; CoQuant's and AdaBits' activation quantizer).
+
+unsigned   y = alpha round(n clip(A, 0, alpha) / alpha) / n                     n = 2^b - 1
+signed     u = (clip(A, -alpha, alpha) / alpha + 1) / 2,   y = alpha (2 round(n u) / n - 1)
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.quantizers.base import ActivationQuantizer, arithmetic_dtype
+
+
+class Pact(ActivationQuantizer):
+    """PACT with a clip level for each bit-width."""
+
+    def forward(self, inputs: Tensor, bits: int) -> Tensor:
+        """Return inputs on the 2^bits levels of [0, alpha], or of [-alpha, alpha] if signed."""
+        output: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]
+            inputs,
+            self.clip_level(bits),
+            2**bits - 1,
+            self.signed and self.settings.signed_act == "symmetric",
+            self.settings.pact_grad == "calibrated",
+            self.settings.alpha_floor,
+        )
+        return output
+
+
+class _FakeQuantize(torch.autograd.Function):
+    """The levels above with PACT's gradients, or those of SAT ("calibrated").
+
+    pact         dL/dA = g [low <= A <= alpha]    dL/dalpha = sum g ([A >= alpha] - [A <= -alpha])
+    calibrated   dL/dA = g [low < A < alpha]      dL/dalpha has g (y - A) / alpha inside as well
+
+    low is 0 and the last bracket absent without sign. A clip level below the floor is used as the
+    floor, and its gradient passes unchanged: weight decay could otherwise kill the layer for good.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        inputs: Tensor,
+        clip_level: Tensor,
+        top: int,
+        signed: bool,
+        calibrated: bool,
+        floor: float,
+    ) -> Tensor:
+        alpha = clip_level.to(arithmetic_dtype(inputs)).clamp(min=floor)
+        output = _levels(inputs.to(alpha.dtype), alpha, top, signed=signed)
+        ctx.save_for_backward(inputs, alpha)
+        ctx.top, ctx.signed, ctx.calibrated = top, signed, calibrated
+        ctx.clip_dtype = clip_level.dtype
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, alpha = ctx.saved_tensors
+        values = inputs.to(alpha.dtype)
+        low = -alpha if ctx.signed else torch.zeros_like(alpha)
+        grad_alpha = torch.where(values >= alpha, grads[0], 0).sum()
+        if ctx.signed:
+            grad_alpha -= torch.where(values <= low, grads[0], 0).sum()
+        inside = (values >= low) & (values <= alpha)
+        if ctx.calibrated:
+            inside = (values > low) & (values < alpha)
+            rescaled = _levels(values, alpha, ctx.top, signed=ctx.signed).sub_(values).div_(alpha)
+            grad_alpha += torch.where(inside, grads[0] * rescaled, 0).sum()
+        grad_inputs = torch.where(inside, grads[0], 0).to(inputs.dtype)
+        return grad_inputs, grad_alpha.to(ctx.clip_dtype), None, None, None, None
+
+
+def _levels(values: Tensor, alpha: Tensor, top: int, *, signed: bool) -> Tensor:
+    if not signed:
+        clipped = values.clamp(min=0).clamp_(max=alpha)
+        return clipped.mul_(top).div_(alpha).round_().mul_(alpha).div_(top)
+    unit = values.clamp(min=-alpha, max=alpha).div_(alpha).add_(1).div_(2)
+    return unit.mul_(top).round_().mul_(2).div_(top).sub_(1).mul_(alpha)

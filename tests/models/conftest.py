@@ -1,0 +1,117 @@
+"""Golden vectors, tiny networks and steps for the tests of `models`."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import torch
+from torch import Tensor
+
+from models import NETWORKS, build_network
+from models.methods.base import Step
+from models.networks.base import AnyBitNetwork
+from models.quantizers.settings import QuantizerSettings
+from models.table import resolve
+
+hypothesis.settings.register_profile("tensors", deadline=None, database=None)
+hypothesis.settings.load_profile("tensors")
+
+TINY = {
+    "resnet18_cifar": {"widths": (4, 8), "depths": (1, 2)},
+    "resnet18": {"widths": (4, 8), "depths": (1, 2)},
+    "resnet50": {"widths": (2, 4), "depths": (1, 2)},
+    "mobilenet_v2_cifar": {
+        "widths": (4, 4, 6, 8),
+        "depths": (1, 2, 1, 1),
+        "expansions": (1, 2, 2, 2),
+        "strides": (1, 1, 2, 1),
+        "stem_width": 4,
+        "head_width": 12,
+    },
+}
+
+
+@pytest.fixture
+def golden() -> Callable[[str], dict[str, Any]]:
+    """Read one file of golden vectors; `abs` is the tolerance that it states for float64."""
+
+    def read(name: str) -> dict[str, Any]:
+        default = Path(__file__).parent.parent / "data" / "golden"
+        folder = Path(os.environ.get("ORCH_GOLDEN_DIR", default))
+        data: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
+        stated = re.search(r"abs ([\d.e+-]+) in float64", data["tolerance"])
+        assert stated, data["tolerance"]
+        assert data["cases"]
+        return data | {"abs": float(stated[1])}
+
+    return read
+
+
+@pytest.fixture
+def tiny() -> Callable[..., AnyBitNetwork]:
+    """Build a network of a few channels: tiny("resnet18_cifar", quantizer={...}, ...)."""
+
+    def build(
+        name: str = "resnet18_cifar",
+        *,
+        quantizer: dict[str, Any] | None = None,
+        bit_widths: tuple[int, ...] = (8, 6, 4, 2),
+        code_bits: int | None = None,
+        num_classes: int = 3,
+        clip_init: float = 2.0,
+        **settings: Any,
+    ) -> AnyBitNetwork:
+        chosen = resolve(NETWORKS, name).Settings(**TINY[name] | settings)
+        return build_network(
+            chosen,
+            QuantizerSettings(**quantizer or {}),
+            bit_widths=bit_widths,
+            num_classes=num_classes,
+            clip_init=clip_init,
+            code_bits=code_bits,
+        )
+
+    return build
+
+
+@pytest.fixture
+def make_step() -> Callable[..., Step]:
+    """A step of a run on one rank."""
+
+    def make(**fields: Any) -> Step:
+        start = {
+            "seed": 0,
+            "index": 0,
+            "epoch": 0,
+            "epochs": 10,
+            "progress": 0.0,
+            "sum_over_ranks": _on_one_rank,
+        }
+        return Step(**start | fields)
+
+    return make
+
+
+def _on_one_rank(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from a second thread, and waiting for it costs seconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield

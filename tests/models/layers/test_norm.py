@@ -1,0 +1,50 @@
+"""Against nn.BatchNorm2d."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d, keep_statistics
+
+
+def test_each_bit_width_normalises_as_a_batch_norm_of_its_own() -> None:
+    switchable, plain = SwitchableBatchNorm2d(3, (8, 2)), nn.BatchNorm2d(3)
+    batches = torch.randn(2, 4, 3, 5, 5) * 3
+    for batch in batches:
+        assert torch.equal(switchable(batch, 8), plain(batch))
+        switchable(batch + 1, 2)
+    assert torch.equal(switchable.set(8).running_mean, plain.running_mean)
+    assert torch.equal(switchable.eval()(batches[0], 8), plain.eval()(batches[0]))
+
+
+def test_a_shared_set_is_the_same_for_all_bit_widths() -> None:
+    norm, inputs = SharedBatchNorm2d(3), torch.randn(4, 3, 5, 5)
+    assert torch.equal(norm(inputs, 8), norm(inputs, 2))
+    assert norm.num_batches_tracked == 2
+
+
+def test_kept_statistics_stay_while_the_batch_normalises() -> None:
+    norm, inputs = nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5) + 7
+    with keep_statistics([norm]):
+        output = norm(inputs)
+    assert norm.num_batches_tracked == 0
+    assert norm.running_mean.tolist() == [0, 0, 0]
+    assert torch.equal(output, norm(inputs))
+    assert norm.num_batches_tracked == 1
+
+
+def test_kept_statistics_are_those_of_an_evaluation() -> None:
+    norm, inputs = nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5)
+    norm(inputs)
+    norm.eval()
+    with keep_statistics([norm]):
+        inside = norm(inputs)
+    assert torch.equal(inside, norm(inputs))
+
+
+def test_statistics_are_written_again_after_an_error() -> None:
+    norm = nn.BatchNorm2d(3)
+    with pytest.raises(ValueError, match="4D input"), keep_statistics([norm]):
+        norm(torch.zeros(3))
+    norm(torch.randn(4, 3, 5, 5))
+    assert norm.num_batches_tracked == 1

@@ -1,0 +1,275 @@
+"""The step of CoQuant: swaps, teachers, gradients, statistics and memory."""
+
+import gc
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakSet
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+
+from models import NETWORKS
+from models.methods.base import BitLoss, Step
+from models.methods.coquant import CoQuant, CoQuantSettings
+from models.networks.base import AnyBitNetwork
+
+Tiny = Callable[..., AnyBitNetwork]
+MakeStep = Callable[..., Step]
+BITS = (8, 6, 4, 2)
+RESNETS = [name for name in NETWORKS if name.startswith("resnet")]
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    return torch.randn(6, 3, 16, 16), torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+class Watched:
+    """Runs one step and keeps the logits and losses of each forward pass."""
+
+    def __init__(
+        self, network: AnyBitNetwork, step: Step, only: int | None = None, **settings: Any
+    ) -> None:
+        self.passes: list[Tensor] = []
+        self.inputs, self.labels = batch()
+        handle = network.register_forward_hook(
+            lambda module, args, output: self.passes.append(output.detach())
+        )
+        method = CoQuant(CoQuantSettings(**settings), network.bit_widths)
+        self.losses: dict[int, BitLoss] = {}
+        for loss in method.losses(network, self.inputs, self.labels, step):
+            if only in (None, loss.bits):
+                loss.loss.backward()
+            self.losses[loss.bits] = loss
+        handle.remove()
+
+    @property
+    def teachers(self) -> list[int | None]:
+        return [loss.teacher for loss in self.losses.values()]
+
+
+@pytest.mark.parametrize("unit", ["block", "layer"])
+@pytest.mark.parametrize("name", RESNETS)
+def test_with_p1_zero_the_swapped_forward_is_the_teachers(
+    tiny: Tiny, make_step: MakeStep, name: str, unit: str
+) -> None:
+    network = tiny(name)
+    watched = Watched(network, make_step(), p1=0.0, swap_unit=unit)
+    for (bits, _, teacher), swapped in zip(watched.losses.values(), watched.passes, strict=True):
+        assert torch.equal(swapped, network(watched.inputs, teacher or bits))
+        assert teacher is None or not torch.equal(swapped, network(watched.inputs, bits))
+
+
+def test_with_p1_zero_mobilenets_last_convolution_is_still_the_students(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network = tiny("mobilenet_v2_cifar")
+    watched = Watched(network, make_step(), p1=0.0)
+    assert not torch.equal(watched.passes[0], watched.passes[1])
+    tracked = {bits: network.bn2.set(bits).num_batches_tracked.item() for bits in BITS}
+    assert tracked == dict.fromkeys(BITS, 1)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_last_epoch_has_no_swap(tiny: Tiny, make_step: MakeStep, name: str) -> None:
+    network = tiny(name)
+    watched = Watched(network, make_step(epoch=9, epochs=10, progress=0.95), p1=0.0)
+    for bits, logits in zip(BITS, watched.passes, strict=True):
+        assert torch.equal(network(watched.inputs, bits), logits)
+
+
+def test_losses_are_cross_entropy_plus_divergence_from_the_teachers_output(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    watched = Watched(tiny(), make_step(), p1=0.5)
+    logits = dict(zip(BITS, watched.passes, strict=True))
+    for bits, loss, teacher in watched.losses.values():
+        expected = F.cross_entropy(logits[bits], watched.labels)
+        if teacher is not None:
+            p = logits[teacher].softmax(dim=1)
+            expected += (p * (p.log() - logits[bits].log_softmax(dim=1))).sum(dim=1).mean()
+        torch.testing.assert_close(loss.detach(), expected)
+
+
+def test_a_students_loss_gives_no_gradient_to_what_only_its_teacher_uses(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network = tiny()
+    last_epoch = make_step(epoch=9, epochs=10, progress=0.9)
+    Watched(network, last_epoch, only=2, teacher_mode="highest")
+    for name, parameter in network.named_parameters():
+        of_another = any(f".{bits}" in name for bits in (8, 6, 4))
+        assert (parameter.grad is None) == of_another, name
+
+
+def test_a_swapped_in_block_trains_the_teachers_batch_norm_and_clip_levels(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network = tiny(clip_init=0.5)
+    Watched(network, make_step(), only=2, teacher_mode="highest", p1=0.0)
+    gradients = {n: p.grad is not None for n, p in network.named_parameters()}
+    assert gradients["layer2.1.bn1.8.weight"]
+    assert gradients["layer2.1.act1.clip_levels.8"]
+    assert not gradients["layer2.1.bn1.2.weight"]
+
+
+@pytest.mark.parametrize(("updates", "expected"), [(True, 4), (False, 1)])
+def test_swapped_in_blocks_update_the_teachers_statistics_or_not(
+    tiny: Tiny, make_step: MakeStep, updates: bool, expected: int
+) -> None:
+    network = tiny()
+    settings = {"p1": 0.0, "teacher_mode": "highest", "swap_updates_bn_stats": updates}
+    Watched(network, make_step(), **settings)
+    norms = {n: m for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert norms["layer1.0.bn1.8"].num_batches_tracked == expected
+    assert norms["layer1.0.bn1.2"].num_batches_tracked == 0
+    assert norms["bn1"].num_batches_tracked == 4
+
+
+def test_clean_teacher_logits_come_from_an_extra_pass_that_leaves_no_trace(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network = tiny()
+    settings = {"p1": 0.0, "teacher_mode": "recursive"}
+    watched = Watched(network, make_step(), teacher_logits="clean", **settings)
+    # 8; 6 taught by 8's own pass, which was pure; clean 6, then 4; clean 4, then 2.
+    assert len(watched.passes) == 6
+    pure = {bits: network(watched.inputs, bits).detach() for bits in (6, 4)}
+    assert torch.equal(watched.passes[2], pure[6])
+    assert torch.equal(watched.passes[4], pure[4])
+    log_p, log_q = (watched.passes[i].log_softmax(dim=1) for i in (4, 5))
+    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
+    expected = F.cross_entropy(watched.passes[5], watched.labels) + divergence
+    torch.testing.assert_close(watched.losses[2].loss.detach(), expected)
+
+
+def test_clean_teacher_logits_leave_statistics_as_reused_ones_do(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    buffers = []
+    for kind in ("reuse", "clean"):
+        torch.manual_seed(1)
+        network = tiny()
+        Watched(network, make_step(), p1=0.3, teacher_mode="recursive", teacher_logits=kind)
+        buffers.append(dict(network.named_buffers()))
+    assert all(torch.equal(buffers[0][name], buffers[1][name]) for name in buffers[0])
+
+
+@pytest.mark.parametrize(
+    ("mode", "teachers"),
+    [("highest", [None, 8, 8, 8]), ("recursive", [None, 8, 6, 4])],
+)
+def test_fixed_teachers(
+    tiny: Tiny, make_step: MakeStep, mode: str, teachers: list[int | None]
+) -> None:
+    assert Watched(tiny(), make_step(), teacher_mode=mode).teachers == teachers
+
+
+def test_random_teachers_are_any_higher_bit_width_and_the_same_in_every_micro_step(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network, seen = tiny(), Counter[int | None]()
+    for index in range(12):
+        step = make_step(index=index)
+        first = Watched(network, step, teacher_mode="random").teachers
+        assert first == Watched(network, step, teacher_mode="random").teachers
+        assert all(t is None or t > b for t, b in zip(first, BITS, strict=True))
+        seen[first[-1]] += 1
+    assert seen.keys() == {8, 6, 4}
+
+
+def test_every_rank_chooses_by_the_same_sums(tiny: Tiny, make_step: MakeStep) -> None:
+    """The other rank's outputs, whatever they are, decide as much as one's own."""
+    chosen = []
+    for surest in range(3):
+        calls = []
+
+        def with_other_rank(
+            total: Tensor, surest: int = surest, calls: list[int] = calls
+        ) -> Tensor:
+            calls.append(len(calls))
+            entropy = 0.0 if calls[-1] == surest else 1e6
+            return total + torch.tensor([entropy, 1e3], dtype=total.dtype)
+
+        watched = Watched(tiny(), make_step(sum_over_ranks=with_other_rank))
+        assert len(calls) == 3
+        chosen.append(watched.teachers[-1])
+    assert chosen == [8, 6, 4]
+
+
+def test_a_far_teacher_is_passed_over_when_distance_weighs_much(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network = tiny()
+    distance = {bits: network.weight_distance(bits, 2).item() for bits in (8, 6, 4)}
+    teacher = Watched(network, make_step(), **{"lambda": 1e6}).teachers[-1]
+    assert teacher == min(distance, key=lambda bits: distance[bits])
+
+
+class Saved:
+    """A tensor that autograd keeps for a backward pass."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor.detach()  # itself it would hold the graph that holds this
+
+
+class SavedTensors:
+    """Counts the tensors that autograd keeps at a time."""
+
+    def __init__(self) -> None:
+        self.alive: WeakSet[Saved] = WeakSet()
+
+    def counted(self) -> saved_tensors_hooks:
+        return saved_tensors_hooks(self._pack, lambda saved: saved.tensor)
+
+    def _pack(self, tensor: Tensor) -> Saved:
+        saved = Saved(tensor)
+        self.alive.add(saved)
+        return saved
+
+
+def test_no_activation_outlives_its_bit_width(tiny: Tiny, make_step: MakeStep) -> None:
+    """Even without backward: the generator holds no reference to what it has yielded."""
+    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), BITS), SavedTensors()
+    gc.disable()  # what only a garbage collection would free counts as kept
+    try:
+        with tensors.counted():
+            losses = method.losses(network, *batch(), make_step())
+            for _ in BITS:
+                loss = next(losses)
+                assert len(tensors.alive) > 50
+                del loss
+                assert len(tensors.alive) == 0
+    finally:
+        gc.enable()
+
+
+def test_while_one_bit_width_runs_only_its_activations_are_held(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), BITS), SavedTensors()
+    counts = []
+    with tensors.counted():
+        for loss in method.losses(network, *batch(), make_step()):
+            counts.append(len(tensors.alive))
+            loss.loss.backward()
+    assert max(counts) < 1.2 * counts[0]
+
+
+def test_settings_go_by_the_papers_letters_and_by_their_names() -> None:
+    by_letter = CoQuantSettings.model_validate({"lambda": 0.5, "p1": 0.9})
+    assert by_letter == CoQuantSettings(distance_weight=0.5, swap_probability=0.9)
+
+
+@pytest.mark.parametrize("wrong", [{"p1": 1.5}, {"lambda": -1.0}, {"teacher_mode": "nearest"}])
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        CoQuantSettings.model_validate(wrong)
+
+
+def test_the_highest_bit_width_is_that_of_the_codes() -> None:
+    assert CoQuant(CoQuantSettings(), (6, 4)).code_bits == 6

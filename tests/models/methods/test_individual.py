@@ -1,0 +1,42 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from models.methods.base import Step
+from models.methods.individual import Individual, IndividualSettings
+from models.networks.base import AnyBitNetwork
+
+
+def test_the_loss_is_the_cross_entropy_of_the_only_bit_width(
+    tiny: Callable[..., AnyBitNetwork], make_step: Callable[..., Step]
+) -> None:
+    network = tiny(bit_widths=(4,), code_bits=8).eval()
+    inputs, labels = torch.randn(5, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1])
+    method = Individual(IndividualSettings(), (4,))
+    ((bits, loss, teacher),) = method.losses(network, inputs, labels, make_step())
+    assert (bits, teacher) == (4, None)
+    assert torch.equal(loss, F.cross_entropy(network(inputs, 4), labels))
+
+
+def test_a_network_of_one_bit_width_truncates_eight_bit_codes(
+    tiny: Callable[..., AnyBitNetwork],
+) -> None:
+    method = Individual(IndividualSettings(), (2,))
+    network = tiny(bit_widths=method.bit_widths, code_bits=method.code_bits)
+    of_all = tiny()
+    network.load_state_dict(of_all.state_dict(), strict=False)
+    layers = [n.get_submodule("layer2.0.conv1") for n in (network, of_all)]
+    inputs = torch.randn(2, 4, 8, 8)
+    assert torch.equal(layers[0](inputs, 2), layers[1](inputs, 2))
+
+
+def test_codes_have_eight_bits_or_those_of_the_bit_width() -> None:
+    assert Individual(IndividualSettings(), (2,)).code_bits == 8
+    assert Individual(IndividualSettings(individual_b1="same"), (2,)).code_bits == 2
+
+
+def test_several_bit_widths_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"trains one bit-width, not \[8, 2\]"):
+        Individual(IndividualSettings(), (8, 2))

@@ -1,0 +1,76 @@
+"""Independent: the golden table of probabilities; frequencies of the draws."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from models.bitwidth import Assignment
+from models.methods.base import Step
+from models.methods.swap import draw_masks, own_probabilities, ramp, swapped_assignment
+
+MakeStep = Callable[..., Step]
+
+
+@pytest.mark.golden
+def test_probabilities_are_the_golden_ones(
+    golden: Callable[[str], dict[str, Any]], make_step: MakeStep
+) -> None:
+    data = golden("teacher_swap")
+    assert data["p_schedule"]
+    for case in data["p_schedule"]:
+        step = make_step(epoch=case["epoch"], epochs=case["epochs"])
+        p1 = ramp(case["p1_init"], step, "epoch")
+        assert p1 == pytest.approx(case["p1"], abs=data["abs"])
+        expected = pytest.approx(case["p_l"], abs=data["abs"])
+        assert own_probabilities(p1, case["L"]) == expected
+
+
+@pytest.mark.parametrize("update", ["epoch", "iteration"])
+def test_the_last_epoch_is_free_of_swaps(make_step: MakeStep, update: Any) -> None:
+    for progress in (0.9, 0.95, 0.999):
+        assert ramp(0.0, make_step(epoch=9, epochs=10, progress=progress), update) == 1.0
+
+
+@pytest.mark.parametrize("update", ["epoch", "iteration"])
+def test_a_run_of_one_epoch_never_swaps(make_step: MakeStep, update: Any) -> None:
+    assert ramp(0.0, make_step(epoch=0, epochs=1, progress=0.0), update) == 1.0
+
+
+def test_p1_rises_from_step_to_step_and_meets_the_ramp_of_epochs(make_step: MakeStep) -> None:
+    within = [make_step(epoch=3, epochs=10, progress=p) for p in (0.3, 0.35, 0.399)]
+    values = [ramp(0.5, step, "iteration") for step in within]
+    assert values == sorted(set(values))
+    assert values[0] == pytest.approx(ramp(0.5, within[0], "epoch"))
+    assert [ramp(0.5, step, "epoch") for step in within] == [pytest.approx(0.5 + 0.5 / 3)] * 3
+
+
+def test_draws_depend_on_seed_step_and_student_alone(make_step: MakeStep) -> None:
+    step, chances = make_step(seed=3, index=7), [0.5] * 64
+    mask = draw_masks(step, 4, chances)
+    assert mask == draw_masks(replace(step, epoch=5, progress=0.9), 4, chances)
+    others = (
+        draw_masks(replace(step, seed=4), 4, chances),
+        draw_masks(replace(step, index=8), 4, chances),
+        draw_masks(step, 2, chances),
+    )
+    assert all(mask != other for other in others)
+
+
+def test_draws_come_as_often_as_their_probability(make_step: MakeStep) -> None:
+    chances = [0.0, 0.1, 0.5, 0.9, 1.0]
+    draws = [draw_masks(make_step(index=index), 2, chances) for index in range(2000)]
+    shares = [sum(mask[unit] for mask in draws) / len(draws) for unit in range(5)]
+    assert shares == pytest.approx(chances, abs=0.04)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+
+
+def test_a_block_is_swapped_whole() -> None:
+    assignment = swapped_assignment(2, 8, [True, False], [2, 3], "block")
+    assert assignment == Assignment(2, (2, 2, 8, 8, 8))
+
+
+def test_a_layer_is_swapped_by_itself() -> None:
+    assignment = swapped_assignment(2, 8, [True, False, True], [2, 1], "layer")
+    assert assignment == Assignment(2, (2, 8, 2))

@@ -1,0 +1,94 @@
+"""Against the number of parameters and the table of kuangliu/pytorch-cifar's MobileNetV2."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from models import build_network
+from models.networks.base import AnyBitNetwork
+from models.networks.mobilenet import MobileNetV2CifarSettings
+from models.quantizers.settings import QuantizerSettings
+
+Tiny = Callable[..., AnyBitNetwork]
+
+
+@pytest.fixture
+def full_size() -> AnyBitNetwork:
+    with torch.device("meta"):
+        return build_network(
+            MobileNetV2CifarSettings(),
+            QuantizerSettings(),
+            bit_widths=(8,),
+            num_classes=10,
+            clip_init=8.0,
+        )
+
+
+def test_mobilenet_for_cifar_has_its_known_number_of_parameters(full_size: AnyBitNetwork) -> None:
+    kinds = full_size.parameter_kinds()
+    assert sum(p.numel() for _, p in kinds["shared"] + kinds["norm"]) == 2_296_922
+    assert full_size.num_blocks == 17
+
+
+def test_stride_one_blocks_whose_channels_change_have_a_shortcut_convolution(
+    full_size: AnyBitNetwork,
+) -> None:
+    # Section 3.1's table: 32->16, 16->24, 64->96 and 160->320 change channels at stride 1.
+    with_shortcut = [i for i, block in enumerate(full_size.layers) if block.shortcut is not None]
+    assert with_shortcut == [0, 1, 10, 16]
+    without_residual = [i for i, b in enumerate(full_size.layers) if not b.has_residual]
+    assert without_residual == [3, 6, 13]
+
+
+def test_every_block_expands_even_the_first(full_size: AnyBitNetwork) -> None:
+    shapes = [tuple(block.conv1.weight.shape) for block in full_size.layers]
+    assert shapes[0] == (32, 32, 1, 1)
+    assert shapes[1] == (96, 16, 1, 1)
+
+
+def test_activations_are_not_bounded_at_six(full_size: AnyBitNetwork) -> None:
+    assert not any(isinstance(m, nn.ReLU6) for m in full_size.modules())
+
+
+def test_only_outputs_of_linear_bottlenecks_are_quantized_with_sign(
+    full_size: AnyBitNetwork,
+) -> None:
+    firsts = [block.act1.signed for block in full_size.layers]
+    assert firsts == [False] + [True] * 16
+    assert not any(block.act2.signed or block.act3.signed for block in full_size.layers)
+    assert full_size.act2.signed
+
+
+def test_the_identity_path_is_not_quantized(tiny: Tiny) -> None:
+    block = tiny("mobilenet_v2_cifar").get_submodule("layers.2")
+    nn.init.zeros_(block.bn3.set(2).weight)
+    inputs = torch.randn(2, 4, 8, 8)
+    assert torch.equal(block(inputs, (2, 2, 2)), inputs)
+
+
+def test_a_block_follows_its_definition(tiny: Tiny) -> None:
+    block = tiny("mobilenet_v2_cifar").get_submodule("layers.4")
+    inputs = torch.randn(2, 6, 8, 8)
+    x = block.act1(inputs, 8)
+    inner = torch.relu(block.bn1.set(8)(block.conv1(x, 8)))
+    inner = torch.relu(block.bn2.set(4)(block.conv2(block.act2(inner, 4), 4)))
+    projected = block.bn3.set(2)(block.conv3(block.act3(inner, 2), 2))
+    shortcut = block.shortcut[1].set(8)(block.shortcut[0](x, 8))
+    assert torch.equal(block(inputs, (8, 4, 2)), projected + shortcut)
+    assert block.conv2.groups == 12
+
+
+def test_cifar_images_end_as_four_by_four_features(tiny: Tiny) -> None:
+    settings = {
+        "widths": (2,) * 7,
+        "depths": (1,) * 7,
+        "expansions": (1,) * 7,
+        "strides": MobileNetV2CifarSettings().strides,
+    }
+    network = tiny("mobilenet_v2_cifar", **settings)
+    sizes: list[torch.Size] = []
+    network.avgpool.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape))
+    network(torch.randn(1, 3, 32, 32), 8)
+    assert sizes == [torch.Size((1, 12, 4, 4))]

@@ -1,0 +1,144 @@
+"""Against the number of parameters that torchvision documents, and its layout's rules."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import NETWORKS, build_network
+from models.bitwidth import Assignment
+from models.float_weights import load_float_weights
+from models.networks.base import AnyBitNetwork
+from models.quantizers.settings import QuantizerSettings
+from models.table import resolve
+
+Tiny = Callable[..., AnyBitNetwork]
+
+
+def full_size(name: str) -> AnyBitNetwork:
+    """The network at one bit-width, without memory for its weights."""
+    with torch.device("meta"):
+        return build_network(
+            resolve(NETWORKS, name).Settings(),
+            QuantizerSettings(),
+            bit_widths=(8,),
+            num_classes=1000,
+            clip_init=8.0,
+        )
+
+
+def torchvision_layout(depths: list[int], kernels: list[int], expansion: int) -> dict[str, Tensor]:
+    """Names and shapes of a ResNet's state dict by the rules of torchvision's resnet.py."""
+    state: dict[str, Tensor] = {}
+
+    def conv_norm(conv: str, norm: str, out_channels: int, in_channels: int, kernel: int) -> None:
+        state[f"{conv}.weight"] = torch.empty(out_channels, in_channels, kernel, kernel)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            state[f"{norm}.{part}"] = torch.empty(out_channels)
+        state[f"{norm}.num_batches_tracked"] = torch.empty((), dtype=torch.int64)
+
+    conv_norm("conv1", "bn1", 64, 3, 7)
+    channels = 64
+    for stage, depth in enumerate(depths):
+        width = 64 * 2**stage
+        for block in range(depth):
+            name = f"layer{stage + 1}.{block}"
+            outs = [width] * (len(kernels) - 1) + [width * expansion]
+            ins = [channels, *outs]
+            for i, kernel in enumerate(kernels):
+                conv_norm(f"{name}.conv{i + 1}", f"{name}.bn{i + 1}", outs[i], ins[i], kernel)
+            if block == 0 and channels != width * expansion:
+                conv_norm(f"{name}.downsample.0", f"{name}.downsample.1", outs[-1], channels, 1)
+            channels = width * expansion
+    state["fc.weight"], state["fc.bias"] = torch.empty(1000, channels), torch.empty(1000)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "depths", "kernels", "expansion", "num_tensors", "num_parameters"),
+    [
+        ("resnet18", [2, 2, 2, 2], [3, 3], 1, 122, 11_689_512),
+        ("resnet50", [3, 4, 6, 3], [1, 3, 1], 4, 320, 25_557_032),
+    ],
+)
+def test_a_torchvision_state_dict_loads_by_name(
+    name: str,
+    depths: list[int],
+    kernels: list[int],
+    expansion: int,
+    num_tensors: int,
+    num_parameters: int,
+) -> None:
+    with torch.device("meta"):
+        state = torchvision_layout(depths, kernels, expansion)
+    assert len(state) == num_tensors
+    network = full_size(name)
+    assert load_float_weights(network, state) == []
+    kinds = network.parameter_kinds()
+    assert sum(p.numel() for _, p in kinds["shared"] + kinds["norm"]) == num_parameters
+
+
+@pytest.mark.parametrize(("name", "blocks", "layers"), [("resnet18", 8, 16), ("resnet50", 16, 48)])
+def test_swap_blocks_and_layers_are_the_papers(name: str, blocks: int, layers: int) -> None:
+    network = full_size(name)
+    assert (network.num_blocks, network.num_layers) == (blocks, layers)
+
+
+def test_a_bottleneck_strides_in_its_3x3_convolution() -> None:
+    block = full_size("resnet50").get_submodule("layer2.0")
+    strides = [getattr(block, name).stride for name in ("conv1", "conv2", "conv3")]
+    assert strides == [(1, 1), (2, 2), (1, 1)]
+
+
+def test_large_images_shrink_by_32(tiny: Tiny) -> None:
+    network = tiny("resnet18", widths=(2, 2, 2, 2), depths=(1, 1, 1, 1))
+    sizes: list[torch.Size] = []
+    network.avgpool.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape))
+    network(torch.randn(1, 3, 64, 64), 8)
+    assert sizes == [torch.Size((1, 2, 2, 2))]
+
+
+@pytest.mark.parametrize("quantize_identity", [True, False])
+def test_the_identity_path_carries_the_quantized_or_the_float_input(
+    tiny: Tiny, quantize_identity: bool
+) -> None:
+    block = tiny(quantizer={"quantize_identity": quantize_identity}).get_submodule("layer2.1")
+    nn.init.zeros_(block.bn2.set(2).weight)  # the residual is zero: the identity remains
+    inputs = torch.rand(2, 8, 4, 4)
+    expected = block.act1(inputs, 2) if quantize_identity else inputs
+    assert torch.equal(block(inputs, (2, 2)), expected)
+    assert len(expected.unique()) <= 4 or not quantize_identity
+
+
+def test_a_block_follows_its_definition(tiny: Tiny) -> None:
+    block = tiny().get_submodule("layer2.0")
+    inputs = torch.rand(2, 4, 8, 8)
+    x = block.act1(inputs, 4)
+    inner = torch.relu(block.bn1.set(4)(block.conv1(x, 4)))
+    residual = block.bn2.set(2)(block.conv2(block.act2(inner, 2), 2))
+    shortcut = block.downsample[1].set(4)(block.downsample[0](x, 4))
+    assert torch.equal(block(inputs, (4, 2)), torch.relu(residual + shortcut))
+
+
+def test_dropout_stands_before_the_linear_layer(tiny: Tiny) -> None:
+    network = tiny("resnet18", dropout=0.5)
+    seen: list[Tensor] = []
+    network.fc.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    network(torch.randn(64, 3, 16, 16), 8)
+    share = (seen[0] == 0).float().mean()
+    assert 0.3 < share < 0.7
+    assert network.eval()(torch.randn(1, 3, 16, 16), 8).isfinite().all()
+
+
+def test_a_swapped_block_runs_with_the_teachers_weights_batch_norm_and_clip_levels(
+    tiny: Tiny,
+) -> None:
+    network = tiny()
+    for bits, levels in network.clip_levels().items():
+        for level in levels:
+            nn.init.constant_(level, 0.2 * bits)
+    inputs = torch.randn(4, 3, 8, 8)
+    swapped = network(inputs, Assignment.per_block(2, [8, 8, 8], network.layers_per_block))
+    assert torch.equal(swapped, network(inputs, 8))
+    assert not torch.equal(swapped, network(inputs, 2))

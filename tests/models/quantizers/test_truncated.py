@@ -1,0 +1,154 @@
+"""Independent: the golden vectors, and CoQuant Eq. 3-5 written out in numpy."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from models.quantizers.settings import QuantizerSettings
+from models.quantizers.truncated import TruncatedWeight
+
+Golden = Callable[[str], dict[str, Any]]
+weights = hnp.arrays(
+    np.float64, hnp.array_shapes(min_dims=1, max_dims=4), elements=st.floats(-4, 4, width=32)
+)
+
+
+def truncated(weight: Any, code_bits: int = 8, **settings: Any) -> TruncatedWeight:
+    return TruncatedWeight(torch.as_tensor(weight), QuantizerSettings(**settings), code_bits)
+
+
+def by_the_equations(weight: np.ndarray, code_bits: int, bits: int) -> np.ndarray:
+    """CoQuant Eq. 3-5, means taken in [0,1]."""
+    tanh = np.tanh(weight)
+    maximum = np.abs(tanh).max()
+    x = tanh / (2 * maximum) + 0.5 if maximum > 0 else np.full_like(tanh, 0.5)
+    top, dropped = 2**code_bits - 1, 2 ** (code_bits - bits)
+    high = np.rint(top * x)
+    z = np.floor(high / dropped) * dropped / top
+    scale = (high / top).mean() / z.mean() if z.mean() > 0 else 1.0
+    return 2 * scale * z - 1
+
+
+@pytest.mark.golden
+def test_codes_values_and_gradients_are_the_golden_ones(golden: Golden) -> None:
+    data = golden("coquant_weight")
+    for case in data["cases"]:
+        for name, expected in case["per_bit"].items():
+            bits = int(name)
+            weight = torch.tensor(case["w"], dtype=torch.float64, requires_grad=True)
+            quantized = truncated(weight, case["b1"])
+            values = quantized.fake_quantize(weight, bits)
+            values.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
+            assert quantized.codes(case["b1"]).tolist() == case["H"]
+            assert quantized.codes(bits).tolist() == expected["code"]
+            assert quantized.align_scale(bits).item() == pytest.approx(
+                expected["align_scale"], abs=data["abs"]
+            )
+            near(values, expected["w_hat"], data["abs"])
+            near(weight.grad, expected["grad_w"], data["abs"])
+
+
+@pytest.mark.golden
+def test_the_alignment_factor_can_enter_the_golden_gradient(golden: Golden) -> None:
+    data = golden("coquant_weight")
+    for case in data["cases"]:
+        for bits, expected in case["per_bit"].items():
+            weight = torch.tensor(case["w"], dtype=torch.float64, requires_grad=True)
+            quantized = truncated(weight, case["b1"], align_scale_in_backward=True)
+            values = quantized.fake_quantize(weight, int(bits))
+            values.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
+            near(weight.grad, expected["grad_w_if_scale_in_backward"], data["abs"])
+
+
+@pytest.mark.golden
+def test_truncated_codes_are_the_golden_ones(golden: Golden) -> None:
+    for case in golden("levels")["truncation_cases"]:
+        # x = tanh(w)/2 + 1/2 if the largest |tanh(w)| is 1: a last weight sees to that.
+        tanh = 2 * torch.tensor([*case["x"], 1.0], dtype=torch.float64) - 1
+        quantized = truncated(torch.atanh(tanh), case["b1"])
+        safe = ~torch.tensor(case["tie"])
+        for bits, expected in case["per_bit"].items():
+            codes = quantized.codes(int(bits))[:-1]
+            assert torch.equal(codes[safe], torch.tensor(expected["code"])[safe])
+
+
+def near(actual: torch.Tensor | None, expected: Any, tolerance: float) -> None:
+    assert actual is not None
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(actual.detach(), expected, rtol=0, atol=tolerance)
+
+
+@given(weight=weights, code_bits=st.integers(1, 8), data=st.data())
+def test_values_follow_the_equations(weight: np.ndarray, code_bits: int, data: Any) -> None:
+    bits = data.draw(st.integers(1, code_bits))
+    values = truncated(weight, code_bits).fake_quantize(torch.as_tensor(weight), bits)
+    np.testing.assert_allclose(
+        values.numpy(), by_the_equations(weight, code_bits, bits), atol=1e-12
+    )
+
+
+@given(weight=weights, bits=st.integers(1, 8))
+def test_codes_are_monotone_and_are_the_stored_code_with_bits_dropped(
+    weight: np.ndarray, bits: int
+) -> None:
+    quantized = truncated(weight)
+    codes = quantized.codes(bits)
+    assert torch.equal(codes, quantized.codes(8) >> (8 - bits))
+    assert codes.max() <= 2**bits - 1
+    ordered = codes.flatten()[torch.as_tensor(weight).flatten().argsort()].int()
+    assert (ordered.diff() >= 0).all()
+
+
+@given(weight=weights, teacher=st.integers(1, 8), student=st.integers(1, 8))
+def test_distance_from_the_histogram_is_the_distance_of_the_values(
+    weight: np.ndarray, teacher: int, student: int
+) -> None:
+    gaps = by_the_equations(weight, 8, teacher) - by_the_equations(weight, 8, student)
+    distance = truncated(weight).distance(teacher, student)
+    assert distance.item() == pytest.approx(np.abs(gaps).mean(), abs=1e-12)
+
+
+def test_two_bit_weights_have_four_levels() -> None:
+    weight = torch.randn(64, 64)
+    assert len(truncated(weight).fake_quantize(weight, 2).unique()) == 4
+
+
+def test_gaussian_weights_keep_their_mean_and_need_the_known_factor_at_two_bits() -> None:
+    weight = torch.randn(256, 256, dtype=torch.float64)
+    quantized = truncated(weight)
+    assert 1.30 < quantized.align_scale(2) < 1.36
+    mean = quantized.fake_quantize(weight, 8).mean().item()
+    for bits in (6, 4, 2):
+        assert quantized.fake_quantize(weight, bits).mean().item() == pytest.approx(mean, abs=1e-7)
+
+
+def test_alignment_can_be_left_out() -> None:
+    weight = torch.randn(64, dtype=torch.float64)
+    quantized = truncated(weight, align_domain="none")
+    expected = 2 * (quantized.codes(8) >> 6).double() * 64 / 255 - 1
+    torch.testing.assert_close(quantized.fake_quantize(weight, 2), expected)
+
+
+def test_an_all_zero_weight_gets_no_gradient() -> None:
+    weight = torch.zeros(3, 3, requires_grad=True)
+    truncated(weight).fake_quantize(weight, 4).sum().backward()
+    assert torch.equal(weight.grad, torch.zeros(3, 3))
+
+
+@pytest.mark.parametrize("bits", [8, 2])
+def test_a_weight_that_is_not_a_number_shows_in_every_value(bits: int) -> None:
+    weight = torch.tensor([1.0, float("nan"), 0.5])
+    assert truncated(weight).fake_quantize(weight, bits).isnan().all()
+
+
+def test_autocast_does_not_flip_codes() -> None:
+    weight = torch.randn(1000)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = truncated(weight).fake_quantize(weight, 4)
+    assert torch.equal(inside, truncated(weight).fake_quantize(weight, 4))

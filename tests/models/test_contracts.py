@@ -1,0 +1,213 @@
+"""What every network, quantizer and method of the tables must do, at tiny sizes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import NETWORKS
+from models.layers.conv import QuantizedConv2d
+from models.layers.norm import SwitchableBatchNorm2d
+from models.methods import METHODS
+from models.methods.base import Step
+from models.networks.base import AnyBitNetwork
+from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
+from models.quantizers.base import ActivationQuantizer
+from models.quantizers.settings import QuantizerSettings
+from models.table import resolve
+
+Tiny = Callable[..., AnyBitNetwork]
+MakeStep = Callable[..., Step]
+networks = pytest.mark.parametrize("name", NETWORKS)
+BITS = {"individual": (4,)}
+
+
+def images(batch: int = 4) -> Tensor:
+    return torch.randn(batch, 3, 16, 16)
+
+
+def train(
+    network: AnyBitNetwork, method_name: str, make_step: MakeStep, steps: int = 1
+) -> dict[str, Tensor]:
+    """Train a few steps on one batch and return the weights."""
+    method_class = resolve(METHODS, method_name)
+    method = method_class(method_class.Settings(), network.bit_widths)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    inputs, labels = images(8), torch.arange(8) % 3
+    for index in range(steps):
+        seen = []
+        for bits, loss, _ in method.losses(network, inputs, labels, make_step(index=index)):
+            assert loss.isfinite()
+            loss.backward()
+            seen.append(bits)
+        assert tuple(seen) == network.bit_widths
+        optimizer.step()
+        optimizer.zero_grad()
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_a_weight_quantizer_keeps_levels_and_order_and_passes_a_gradient(
+    name: str, bits: int
+) -> None:
+    weight = torch.randn(20, 30).requires_grad_()
+    quantized = resolve(WEIGHT_QUANTIZERS, name)(weight, QuantizerSettings(), 8)
+    values = quantized.fake_quantize(weight, bits)
+    assert len(values.unique()) <= 2**bits
+    assert (values.flatten()[weight.flatten().argsort()].diff() >= 0).all()
+    assert len(quantized.codes(bits).unique()) == len(values.unique())
+    assert quantized.distance(bits, bits) == 0
+    values.square().sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ACTIVATION_QUANTIZERS)
+@pytest.mark.parametrize("signed", [True, False])
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_an_activation_quantizer_keeps_levels_and_order_and_passes_gradients(
+    name: str, signed: bool, bits: int
+) -> None:
+    quantizer = resolve(ACTIVATION_QUANTIZERS, name)(
+        QuantizerSettings(), (bits,), 1.0, signed=signed
+    )
+    inputs = torch.linspace(-2, 2, 4001).requires_grad_()
+    values = quantizer(inputs, bits)
+    assert len(values.unique()) == 2**bits
+    assert (values.diff() >= 0).all()
+    assert values.detach().abs().max() == quantizer.clip_level(bits).detach()
+    values.square().sum().backward()
+    assert inputs.grad is not None
+    assert inputs.grad.abs().sum() > 0
+    assert quantizer.clip_level(bits).grad != 0 or signed
+
+
+@networks
+@pytest.mark.parametrize("weight_quant", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("act_quant", ACTIVATION_QUANTIZERS)
+def test_a_network_runs_at_every_bit_width(
+    tiny: Tiny, name: str, weight_quant: str, act_quant: str
+) -> None:
+    quantizer = {"weight_quant": weight_quant, "act_quant": act_quant}
+    network = tiny(name, quantizer=quantizer, bit_widths=(8, 7, 6, 5, 4, 3, 2, 1))
+    for bits in network.bit_widths:
+        logits = network(images(), bits)
+        assert logits.shape == (4, 3)
+        assert logits.isfinite().all()
+
+
+@networks
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_of_every_method_moves_weights_batch_norm_and_clip_levels(
+    tiny: Tiny, make_step: MakeStep, name: str, method: str
+) -> None:
+    network = tiny(name, bit_widths=BITS.get(method, (8, 4, 2)))
+    before = {n: v.clone() for n, v in network.state_dict().items()}
+    after = train(network, method, make_step)
+    for kind, parameters in network.parameter_kinds().items():
+        assert any(not torch.equal(before[n], after[n]) for n, _ in parameters), kind
+
+
+@networks
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(
+    tiny: Tiny, make_step: MakeStep, name: str, method: str
+) -> None:
+    runs = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        network = tiny(name, bit_widths=BITS.get(method, (8, 2)), dropout=0.5)
+        runs.append(train(network, method, make_step, steps=2))
+    assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
+
+
+@networks
+def test_training_one_bit_width_leaves_every_other_set_of_batch_norm_alone(
+    tiny: Tiny, name: str
+) -> None:
+    network = tiny(name, quantizer={"stem_bn_shared": False})
+    network.train()
+    network(images(), 4)
+    for prefix, norm in network.named_modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            assert norm.num_batches_tracked == (1 if prefix.endswith(".4") else 0), prefix
+
+
+@networks
+def test_every_convolution_but_the_first_is_quantized_and_switches_its_batch_norm(
+    tiny: Tiny, name: str
+) -> None:
+    network = tiny(name)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    floats = [m for m in convolutions if not isinstance(m, QuantizedConv2d)]
+    switched = [m for m in network.modules() if isinstance(m, SwitchableBatchNorm2d)]
+    assert len(floats) == 1
+    assert floats[0].in_channels == 3
+    assert len(switched) == len(convolutions) - 1
+
+
+@networks
+def test_every_quantized_convolution_sees_quantized_inputs(tiny: Tiny, name: str) -> None:
+    network = tiny(name, clip_init=0.7)
+    counts: list[int] = []
+    for module in network.modules():
+        if isinstance(module, QuantizedConv2d):
+            module.register_forward_pre_hook(lambda _, args: counts.append(len(args[0].unique())))
+    network(images(), 2)
+    assert counts
+    assert max(counts) <= 4
+
+
+@networks
+def test_quantizers_without_sign_never_see_negative_inputs_and_signed_ones_do(
+    tiny: Tiny, name: str
+) -> None:
+    network = tiny(name)
+    quantizers = [m for m in network.modules() if isinstance(m, ActivationQuantizer)]
+    for quantizer in quantizers:
+        quantizer.register_forward_pre_hook(_record_smallest)
+    network(images(), 8)
+    assert all((quantizer.smallest < 0) == quantizer.signed for quantizer in quantizers)
+
+
+def _record_smallest(module: Any, args: Any) -> None:
+    module.smallest = args[0].min().item()
+
+
+@networks
+def test_parameter_kinds_hold_every_parameter_once(tiny: Tiny, name: str) -> None:
+    network = tiny(name)
+    kinds = network.parameter_kinds()
+    listed = [n for parameters in kinds.values() for n, _ in parameters]
+    assert sorted(listed) == sorted(n for n, _ in network.named_parameters())
+    assert {n.split(".")[-1] for n, _ in kinds["clip"]} == {"8", "6", "4", "2"}
+    assert all(p.dim() == 1 for _, p in kinds["norm"])
+    assert {n for n, p in kinds["shared"] if p.dim() < 2} == {"fc.bias"}
+    assert {n for n, _ in kinds["norm"]} >= {"bn1.weight", "bn1.bias"}
+
+
+@networks
+def test_autocast_returns_logits_in_the_type_of_the_parameters(tiny: Tiny, name: str) -> None:
+    network = tiny(name)
+    exact = network(images(), 8)
+    network.autocast_dtype = torch.bfloat16
+    torch.manual_seed(0)
+    rough = network(images(), 8)
+    rough.sum().backward()
+    assert rough.dtype == exact.dtype
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+@networks
+def test_a_bit_width_without_batch_norm_is_refused(tiny: Tiny, name: str) -> None:
+    with pytest.raises(ValueError, match="no batch norm for \\[3\\] bits"):
+        tiny(name)(images(), 3)
+
+
+@networks
+def test_bit_widths_above_the_codes_are_refused(tiny: Tiny, name: str) -> None:
+    with pytest.raises(ValueError, match="8 bits do not fit 4-bit codes"):
+        tiny(name, code_bits=4)
