@@ -1,0 +1,101 @@
+"""The table of data sets, image and video, and what each of them offers.
+
+Nothing is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from orchestrator.errors import DataError, MissingData
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+DATASETS = {
+    "cifar10": "orchestrator.data.cifar10:Cifar10",
+    "imagenet": "orchestrator.data.imagenet:ImageNet",
+    "activitynet": "video.activitynet:ActivityNet",
+    "mini_kinetics": "video.mini_kinetics:MiniKinetics",
+}
+
+
+class Dataset(Protocol):
+    """Labelled samples, addressed by number. Instances can be pickled and hold no open file.
+
+    The class attribute Settings is the pydantic model of the data set's section of a job file.
+    mean, std: of the channels red, green, blue, for pixels in [0, 1].
+    """
+
+    mean: ClassVar[tuple[float, float, float]]
+    std: ClassVar[tuple[float, float, float]]
+    num_classes: int
+    class_names: list[str]
+
+    @staticmethod
+    def missing(settings: Any) -> list[str]:
+        """Return one message per thing that is not where settings look for it, with its source."""
+
+    def __init__(self, settings: Any, *, train: bool, num_segments: int | None) -> None: ...
+
+    @property
+    def kind(self) -> Literal["image", "video"]:
+        """Whether a sample is an image or several frames of a video; known of the class too."""
+
+    @property
+    def metric(self) -> Literal["top1", "map"]:
+        """What is reported: top-1 accuracy or mean average precision."""
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of what `load` returns."""
+
+    @property
+    def num_missing(self) -> int:
+        """How many of the samples are known to have no file."""
+
+    def __len__(self) -> int: ...
+
+    def label(self, index: int) -> int:
+        """Return the class number to train on."""
+
+    def targets(self, index: int) -> list[int]:
+        """Return all true class numbers."""
+
+    def source(self, index: int) -> str:
+        """Return the sample's name for messages."""
+
+    def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
+        """Return uint8 (channels, height, width), before it (frames,) for a video.
+
+        generator: the randomness of the training transform; None asks for the test transform.
+        Raises BrokenImage or BrokenVideo when the sample cannot be read.
+        """
+
+
+def dataset_class(name: str) -> type[Dataset]:
+    """Return the class of a data set of the table."""
+    module, attribute = DATASETS[name].split(":")
+    found: type[Dataset] = getattr(import_module(module), attribute)
+    return found
+
+
+def missing_data(settings: Any) -> list[str]:
+    """Return one message per thing the data set of these settings lacks. Decodes nothing."""
+    return dataset_class(settings.name).missing(settings)
+
+
+def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dataset:
+    """Return the training or the evaluation set that settings describe.
+
+    Raises MissingData when something is not where settings look for it, DataError when what is
+    there cannot be used.
+    """
+    if problems := missing_data(settings):
+        raise MissingData("\n".join(problems))
+    try:
+        return dataset_class(settings.name)(settings, train=train, num_segments=num_segments)
+    except ValueError as error:
+        raise DataError(str(error)) from error

@@ -1,0 +1,153 @@
+"""ImageNet (Russakovsky et al., IJCV 2015): train and val with a folder of images per class."""
+
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor
+
+from orchestrator.data.image_transforms import random_resized_crop, resized_centre_crop
+from orchestrator.data.images import BrokenImage, refuse_segments
+from video.sampling import segment_centres
+
+SUBSETS = {True: "train", False: "val"}
+ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+HOW_TO_GET = (
+    "ImageNet (ILSVRC 2012) is downloaded after registration at https://image-net.org/download.php;"
+    " unpack it to train/<class>/*.JPEG and sort the validation images to val/<class>/*.JPEG."
+)
+
+
+class ImageNetSettings(BaseModel, frozen=True, extra="forbid"):
+    """The data section of a job on ImageNet, or on images in its layout."""
+
+    name: Literal["imagenet"] = "imagenet"
+    root: Path = Field(description="folder that holds train and val")
+    crop: int = Field(224, ge=8, description="height and width of what the network sees")
+    resize: int = Field(256, ge=8, description="short side before the centre crop of the test")
+    limit_train: int | None = Field(
+        None, ge=1, description="train on this many images, evenly spread over the list"
+    )
+    limit_val: int | None = Field(
+        None, ge=1, description="evaluate on this many images, evenly spread over the list"
+    )
+    max_broken_share: float = Field(
+        0.05, ge=0, le=1, description="stop when more than this share of the images is broken"
+    )
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> Self:
+        if self.crop > self.resize:
+            raise ValueError(
+                f"crop {self.crop} is larger than resize {self.resize}, from which it is cut; "
+                "set resize to at least the crop"
+            )
+        return self
+
+
+class ImageNet:
+    """The images of train or val, in alphabetical order; classes are the sorted folders of train.
+
+    Training: random resized crop and flip. Test: resize the short side, centre crop (E1).
+    """
+
+    Settings: ClassVar[type[ImageNetSettings]] = ImageNetSettings
+    kind: ClassVar[Literal["image"]] = "image"
+    metric: ClassVar[Literal["top1"]] = "top1"
+    mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
+    std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
+    num_missing: ClassVar[int] = 0
+
+    def __init__(
+        self, settings: ImageNetSettings, *, train: bool, num_segments: int | None
+    ) -> None:
+        """Raises ValueError when no image is found."""
+        refuse_segments(num_segments)
+        root = Path(settings.root)
+        self.class_names = class_folders(root / SUBSETS[True])
+        self.num_classes = len(self.class_names)
+        self.sample_shape = (3, settings.crop, settings.crop)
+        self._folder = root / SUBSETS[train]
+        self._settings = settings
+        samples = list_images(self._folder, self.class_names)
+        if not samples:
+            raise ValueError(f"no image ({', '.join(sorted(ENDINGS))}) below {self._folder}")
+        limit = settings.limit_train if train else settings.limit_val
+        kept = segment_centres(len(samples), min(limit or len(samples), len(samples)))
+        self._samples = [samples[place] for place in kept]
+
+    @staticmethod
+    def missing(settings: ImageNetSettings) -> list[str]:
+        """Return one message per thing that is not where settings look for it."""
+        train, val = (Path(settings.root) / subset for subset in SUBSETS.values())
+        problems = [
+            f"ImageNet: no class folders in {folder}. {HOW_TO_GET}"
+            for folder in (train, val)
+            if not class_folders(folder)
+        ]
+        if problems:
+            return problems
+        if unknown := sorted(set(class_folders(val)) - set(class_folders(train))):
+            return [f"ImageNet: {val} has classes that {train} has not: {', '.join(unknown[:5])}."]
+        return []
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def label(self, index: int) -> int:
+        """Return the class number."""
+        return self._samples[index][1]
+
+    def targets(self, index: int) -> list[int]:
+        """Return the class number, in a list."""
+        return [self._samples[index][1]]
+
+    def source(self, index: int) -> str:
+        """Return the file name, for messages."""
+        name, label = self._samples[index]
+        return str(self._folder / self.class_names[label] / name)
+
+    def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
+        """Return an image as uint8 (3, crop, crop): random, or without generator the test's.
+
+        Raises BrokenImage when the file cannot be decoded.
+        """
+        image = decode_image(self.source(index))
+        crop = self._settings.crop
+        if generator is None:
+            return resized_centre_crop(image, self._settings.resize, crop).contiguous()
+        image = random_resized_crop(image, crop, generator)
+        return (image.flip(-1) if generator.random() < 0.5 else image).contiguous()
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Return the sorted names of the folders in a folder; none when it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+
+
+def list_images(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
+    """Return (file name, class number) of the images in the class folders of a folder, sorted."""
+    return [
+        (name, label)
+        for label, class_name in enumerate(class_names)
+        if (folder / class_name).is_dir()
+        for name in sorted(entry.name for entry in (folder / class_name).iterdir())
+        if Path(name).suffix.lower() in ENDINGS
+    ]
+
+
+def decode_image(source: str) -> Tensor:
+    """Return an image file as uint8 RGB (3, height, width). Raises BrokenImage."""
+    try:
+        with Image.open(source) as image:
+            pixels = np.array(image.convert("RGB"))
+    except DECODE_ERRORS as error:
+        raise BrokenImage(source, f"cannot be decoded ({error})") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1)

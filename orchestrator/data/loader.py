@@ -1,0 +1,234 @@
+"""Batches of a data set for each rank: order, loading in worker processes, broken samples.
+
+A training sample depends on the seed, the epoch and its number only, and its place in the epoch
+on seed and epoch: neither the number of ranks or worker processes nor a resume changes a batch.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from orchestrator.data import Dataset
+from orchestrator.data.images import BrokenImage
+from orchestrator.errors import DataError, UsageError
+from video import BrokenVideo
+
+MAX_REPLACEMENTS = 16  # samples tried for one place of a training batch
+
+# What a random number is for; keeps the streams of one seed apart.
+ORDER, SAMPLE = 0, 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one rank, each uint8, with what went wrong while loading them.
+
+    inputs: (samples, *sample_shape). labels, indices: int64 (samples,). valid: bool (samples,),
+    False where the input is blank because the sample is broken (evaluation only).
+    broken: (source, reason) of every sample that could not be loaded; in training another one
+    stands in its place.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    indices: Tensor
+    valid: Tensor
+    broken: list[tuple[str, str]]
+
+
+def steps_per_epoch(num_samples: int, global_batch: int) -> int:
+    """Return the number of whole global batches; what remains is left out of the epoch.
+
+    Raises UsageError when there is not even one.
+    """
+    if num_samples < global_batch:
+        raise UsageError(
+            f"The training set has {num_samples} samples, fewer than one global batch of "
+            f"{global_batch}: set training.global_batch to at most {num_samples}."
+        )
+    return num_samples // global_batch
+
+
+def train_batches(
+    dataset: Dataset,
+    *,
+    seed: int,
+    epoch: int,
+    global_batch: int,
+    micro_batch: int,
+    rank: int,
+    world: int,
+    start_step: int = 0,
+    num_workers: int = 0,
+) -> Iterator[Iterator[Batch]]:
+    """Yield, for each step of the epoch from start_step, the micro-batches of this rank.
+
+    global_batch is divided by world, and what a rank gets by micro_batch (the plan sees to that).
+    A broken sample is replaced by the next one in the order of the epoch that can be loaded.
+    What a step's iterator still holds when the next step is asked for is skipped.
+    Raises DataError when MAX_REPLACEMENTS samples in a row are broken.
+    """
+    per_rank, rest = divmod(global_batch, world)
+    accumulation, left = divmod(per_rank, micro_batch)
+    assert rest == 0, f"{world} ranks cannot share a global batch of {global_batch}"
+    assert left == 0, f"micro-batches of {micro_batch} do not make {per_rank} samples"
+    steps = range(start_step, steps_per_epoch(len(dataset), global_batch))
+    micro_batches = [
+        range(start, start + micro_batch)
+        for step in steps
+        for start in _starts(step * global_batch + rank * per_rank, per_rank, micro_batch)
+    ]
+    loader = _load(_TrainBatches(dataset, seed, epoch), micro_batches, num_workers)
+    for _ in steps:
+        micro = map(_unless_exhausted, islice(loader, accumulation))
+        yield micro
+        for _skipped in micro:
+            pass
+
+
+def eval_batches(
+    dataset: Dataset, *, batch: int, rank: int, world: int, num_workers: int = 0
+) -> Iterator[Batch]:
+    """Yield the samples rank, rank + world, ... so that all ranks see each sample exactly once.
+
+    The last batch may be smaller. Ranks may get different numbers of batches, or none.
+    A broken sample keeps its place with a blank input and valid False.
+    """
+    mine = range(rank, len(dataset), world)
+    batches = [mine[start : start + batch] for start in range(0, len(mine), batch)]
+    yield from _load(_EvalBatches(dataset), batches, num_workers)
+
+
+def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Tensor:
+    """Return the order of an epoch: a permutation of the samples, int64 (num_samples,)."""
+    return torch.from_numpy(_generator(ORDER, seed, epoch).permutation(num_samples))
+
+
+def _starts(first: int, count: int, step: int) -> range:
+    return range(first, first + count, step)
+
+
+def _generator(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)
+
+
+def _unless_exhausted(batch: "Batch | _Exhausted") -> Batch:
+    if isinstance(batch, _Exhausted):
+        raise DataError(batch.message)
+    return batch
+
+
+@dataclass(frozen=True)
+class _Exhausted:
+    """In place of a batch, so that the error leaves a worker process without its traceback."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A loaded sample and the ones that were tried in vain before it."""
+
+    inputs: Tensor
+    index: int
+    valid: bool
+    broken: list[tuple[str, str]]
+
+
+class _TrainBatches(TorchDataset["Batch | _Exhausted"]):
+    """Training samples by their places in the order of an epoch, a batch at a time."""
+
+    def __init__(self, dataset: Dataset, seed: int, epoch: int) -> None:
+        self._dataset = dataset
+        self._key = (SAMPLE, seed, epoch)
+        self._order = epoch_order(len(dataset), seed=seed, epoch=epoch)
+
+    def __getitem__(self, places: Sequence[int]) -> "Batch | _Exhausted":
+        samples = []
+        for place in places:
+            sample = self._sample(place)
+            if isinstance(sample, _Exhausted):
+                return sample
+            samples.append(sample)
+        return _collate(self._dataset, samples)
+
+    def _sample(self, place: int) -> "_Sample | _Exhausted":
+        own_index = int(self._order[place])
+        broken: list[tuple[str, str]] = []
+        for attempt in range(MAX_REPLACEMENTS):
+            index = int(self._order[(place + attempt) % len(self._order)])
+            generator = _generator(*self._key, own_index, attempt)
+            try:
+                inputs = self._dataset.load(index, generator)
+            except (BrokenImage, BrokenVideo) as error:
+                broken.append((self._dataset.source(index), error.reason))
+            else:
+                return _Sample(inputs, index, True, broken)
+        last, reason = broken[-1]
+        return _Exhausted(
+            f"{MAX_REPLACEMENTS} samples in a row cannot be loaded, the last one {last}: {reason}. "
+            "Check that the data set is complete and can be read."
+        )
+
+
+class _EvalBatches(TorchDataset[Batch]):
+    """Evaluation samples by number, a batch at a time."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        return _collate(self._dataset, [self._sample(index) for index in indices])
+
+    def _sample(self, index: int) -> _Sample:
+        try:
+            return _Sample(self._dataset.load(index, None), index, True, [])
+        except (BrokenImage, BrokenVideo) as error:
+            blank = torch.zeros(self._dataset.sample_shape, dtype=torch.uint8)
+            return _Sample(blank, index, False, [(self._dataset.source(index), error.reason)])
+
+
+def _collate(dataset: Dataset, samples: Sequence[_Sample]) -> Batch:
+    return Batch(
+        inputs=torch.stack([sample.inputs for sample in samples]),
+        labels=torch.tensor([dataset.label(sample.index) for sample in samples]),
+        indices=torch.tensor([sample.index for sample in samples]),
+        valid=torch.tensor([sample.valid for sample in samples]),
+        broken=[reason for sample in samples for reason in sample.broken],
+    )
+
+
+Item = TypeVar("Item")
+
+
+def _load(
+    dataset: TorchDataset[Item], batches: Sequence[Sequence[int]], num_workers: int
+) -> Iterator[Item]:
+    """Load dataset[batch] for each batch, in order, in num_workers forked processes or in this one.
+
+    The loader draws the seed of its workers from a generator of its own: the global one is part
+    of a checkpoint and must not depend on how often an epoch was begun.
+    """
+    return iter(
+        DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=batches,
+            collate_fn=_as_is,
+            num_workers=num_workers,
+            multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
+            generator=torch.Generator(),
+        )
+    )
+
+
+def _as_is(item: Item) -> Item:
+    return item

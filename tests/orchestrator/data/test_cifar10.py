@@ -1,0 +1,147 @@
+"""CIFAR-10 in its official layout: a small set pickled as Python 2 did, and the real one."""
+
+import hashlib
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from orchestrator.data.cifar10 import Cifar10, Cifar10Settings
+from orchestrator.errors import DataError
+from tests.real_data import CIFAR10_BATCHES, cifar10_batch, cifar10_official
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+# Published with the data set; data/README of the rebuilt files repeats them.
+MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+}
+
+
+def small_batch(number: int) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    images = np.random.default_rng(number).integers(256, size=(20, 32, 32, 3), dtype=np.uint8)
+    return images, [((number + i) % 10, f"image_{i}.png") for i in range(20)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for number, name in enumerate(CIFAR10_BATCHES):
+        (folder / name).write_bytes(cifar10_batch(name, *small_batch(number)))
+    names = "".join(f"S'{name}'\na" for name in CLASSES)  # pickle protocol 0, as text
+    (folder / "batches.meta").write_text(f"(dS'label_names'\n(l{names}s.")
+    return tmp_path
+
+
+def cifar10(root: Path, *, train: bool, **settings: int) -> Cifar10:
+    return Cifar10(Cifar10Settings(root=str(root), **settings), train=train, num_segments=None)
+
+
+def test_images_labels_and_names_are_those_of_the_files(root: Path) -> None:
+    train, test = cifar10(root, train=True), cifar10(root, train=False)
+    assert (len(train), len(test), train.num_classes) == (100, 20, 10)
+    assert train.class_names == CLASSES
+    images, rows = small_batch(1)
+    assert np.array_equal(train.load(23, None).permute(1, 2, 0).numpy(), images[3])
+    assert [train.label(20 + i) for i in range(20)] == [label for label, _ in rows]
+    assert test.targets(4) == [test.label(4)] == [small_batch(5)[1][4][0]]
+    assert test.source(4) == "cifar-10-batches-py test image 4"
+
+
+def test_training_crops_are_shifts_of_the_padded_image_or_of_its_mirror(root: Path) -> None:
+    train, generator = cifar10(root, train=True), np.random.default_rng(0)
+    image = train.load(0, None).numpy()
+    padded = [np.pad(side, ((0, 0), (4, 4), (4, 4))) for side in (image, image[..., ::-1])]
+    shifts = {
+        side[:, top : top + 32, left : left + 32].tobytes(): (mirror, top, left)
+        for mirror, side in enumerate(padded)
+        for top in range(9)
+        for left in range(9)
+    }
+    seen = [shifts[train.load(0, generator).contiguous().numpy().tobytes()] for _ in range(300)]
+    assert {mirror for mirror, _, _ in seen} == {0, 1}
+    assert {top for _, top, _ in seen} == {left for _, _, left in seen} == set(range(9))
+
+
+def test_a_limit_takes_images_from_the_whole_list(root: Path) -> None:
+    few = cifar10(root, train=True, limit_train=5)
+    assert [few.source(i).split()[-1] for i in range(5)] == ["10", "30", "50", "70", "90"]
+    assert len(cifar10(root, train=False, limit_train=5)) == 20
+    assert len(cifar10(root, train=False, limit_val=7)) == 7
+
+
+def test_missing_files_are_named_with_their_place_and_source(root: Path) -> None:
+    settings = Cifar10Settings(root=str(root))
+    assert Cifar10.missing(settings) == []
+    (root / "cifar-10-batches-py" / "data_batch_3").unlink()
+    (root / "cifar-10-batches-py" / "test_batch").unlink()
+    (message,) = Cifar10.missing(settings)
+    assert f"no data_batch_3, test_batch in {root / 'cifar-10-batches-py'}" in message
+    assert "https://www.cs.toronto.edu/~kriz/cifar.html" in message
+
+
+class MakesFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_runs_no_code(root: Path) -> None:
+    trap = root / "trap"
+    content = pickle.dumps(MakesFolder(trap), protocol=2)
+    (root / "cifar-10-batches-py" / "test_batch").write_bytes(content)
+    with pytest.raises(DataError, match=r"posix\.mkdir, which is no array"):
+        cifar10(root, train=False)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no pickle",
+        cifar10_batch("test_batch", *small_batch(5))[:5000],
+        pickle.dumps([1, 2], protocol=2),
+        cifar10_batch("test_batch", small_batch(5)[0], [(11, "label out of range.png")] * 20),
+    ],
+    ids=["empty", "text", "cut", "list", "label"],
+)
+def test_a_damaged_batch_is_named(root: Path, content: bytes) -> None:
+    path = root / "cifar-10-batches-py" / "test_batch"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        cifar10(root, train=False)
+    assert str(path) in str(caught.value)
+
+
+def test_images_are_not_seen_in_segments(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"model\.num_segments is 8"):
+        Cifar10(Cifar10Settings(root=str(root)), train=True, num_segments=8)
+
+
+@pytest.mark.real
+def test_the_real_data_set_has_the_published_files_and_classes(tmp_path: Path) -> None:
+    root = cifar10_official(tmp_path)
+    for name, digest in MD5.items():
+        content = (root / "cifar-10-batches-py" / name).read_bytes()
+        assert hashlib.md5(content).hexdigest() == digest
+    assert Cifar10.missing(Cifar10Settings(root=str(root))) == []
+    for train, each in ((True, 5000), (False, 1000)):
+        data = cifar10(root, train=train)
+        counts = np.bincount([data.label(i) for i in range(len(data))])
+        assert counts.tolist() == [each] * 10
+        assert data.class_names == CLASSES
+    mean = torch.stack([data.load(i, None) for i in range(0, 10000, 10)]).float().mean((0, 2, 3))
+    assert torch.allclose(mean / 255, torch.tensor(data.mean), atol=0.02)

@@ -1,0 +1,132 @@
+"""ImageNet's folders, with small pictures drawn here and with real ones."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from orchestrator.data.imagenet import ImageNet, ImageNetSettings, decode_image
+from orchestrator.data.images import BrokenImage
+from tests.real_data import real_data
+
+
+def picture(seed: int, mode: str = "RGB", kind: str = "JPEG") -> bytes:
+    pixels = np.random.default_rng(seed).integers(256, size=(40, 60, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for place, name in enumerate(
+        ("train/b/2.JPEG", "train/b/1.jpg", "train/a/x.jpeg", "train/a/notes.txt", "val/b/v.JPEG")
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture(place))
+    (tmp_path / "val/a").mkdir()
+    (tmp_path / "val/a/w.PNG").write_bytes(picture(9, kind="PNG"))
+    return tmp_path
+
+
+def imagenet(root: Path, *, train: bool, **settings: int) -> ImageNet:
+    chosen = ImageNetSettings(root=str(root), **({"crop": 16, "resize": 20} | settings))
+    return ImageNet(chosen, train=train, num_segments=None)
+
+
+def test_images_lie_in_class_folders_in_alphabetical_order(root: Path) -> None:
+    train, val = imagenet(root, train=True), imagenet(root, train=False)
+    assert train.class_names == val.class_names == ["a", "b"]
+    assert [(Path(train.source(i)).name, train.label(i)) for i in range(len(train))] == [
+        ("x.jpeg", 0),
+        ("1.jpg", 1),
+        ("2.JPEG", 1),
+    ]
+    assert [(Path(val.source(i)).name, val.targets(i)) for i in range(len(val))] == [
+        ("w.PNG", [0]),
+        ("v.JPEG", [1]),
+    ]
+
+
+def test_an_image_is_loaded_in_the_promised_shape(root: Path) -> None:
+    data = imagenet(root, train=True)
+    for generator in (None, np.random.default_rng(0)):
+        image = data.load(0, generator)
+        assert image.shape == data.sample_shape == (3, 16, 16)
+        assert image.dtype == torch.uint8
+        assert image.is_contiguous()
+    first, again, other = (data.load(0, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_test_transform_scales_the_short_side_and_cuts_the_centre(root: Path) -> None:
+    with Image.open(root / "val/a/w.PNG") as image:
+        scaled = image.resize((30, 20), Image.Resampling.BILINEAR)  # 60 x 40, short side to 20
+    expected = np.asarray(scaled)[2:18, 7:23].transpose(2, 0, 1).astype(int)
+    result = imagenet(root, train=False).load(0, None).numpy().astype(int)
+    assert np.abs(result - expected).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_grey_and_cmyk_images_become_rgb(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "image.JPEG").write_bytes(picture(0, mode))
+    assert decode_image(str(tmp_path / "image.JPEG")).shape == (3, 40, 60)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", picture(0)[:300]], ids=["0", "text", "cut"])
+def test_a_damaged_image_is_broken(root: Path, content: bytes) -> None:
+    (root / "train/a/x.jpeg").write_bytes(content)
+    with pytest.raises(BrokenImage, match=r"x\.jpeg: cannot be decoded") as caught:
+        imagenet(root, train=True).load(0, None)
+    assert "\n" not in caught.value.reason
+
+
+def test_an_image_deleted_since_the_listing_is_broken(root: Path) -> None:
+    data = imagenet(root, train=True)
+    Path(data.source(0)).unlink()
+    with pytest.raises(BrokenImage, match="No such file"):
+        data.load(0, np.random.default_rng(0))
+
+
+def test_missing_folders_are_named_with_their_place_and_source(root: Path, tmp_path: Path) -> None:
+    assert ImageNet.missing(ImageNetSettings(root=str(root))) == []
+    messages = ImageNet.missing(ImageNetSettings(root=str(tmp_path / "nowhere")))
+    for message, name in zip(messages, ("train", "val"), strict=True):
+        assert str(tmp_path / "nowhere" / name) in message
+    assert all("https://image-net.org" in message for message in messages)
+
+
+def test_a_validation_class_without_training_images_is_named(root: Path) -> None:
+    (root / "val/c").mkdir()
+    (message,) = ImageNet.missing(ImageNetSettings(root=str(root)))
+    assert message.endswith("has not: c.")
+
+
+def test_folders_without_images_are_named(root: Path) -> None:
+    for file in (root / "val").glob("*/*"):
+        file.unlink()
+    with pytest.raises(ValueError, match="no image"):
+        imagenet(root, train=False)
+
+
+def test_settings_refuse_a_crop_larger_than_what_it_is_cut_from() -> None:
+    with pytest.raises(ValidationError, match="set resize to at least the crop"):
+        ImageNetSettings(root="", crop=300)
+
+
+@pytest.mark.real
+def test_real_images_load() -> None:
+    root = real_data() / "imagenet10"
+    assert ImageNet.missing(ImageNetSettings(root=str(root))) == []
+    train = imagenet(root, train=True, crop=64, resize=72)
+    val = imagenet(root, train=False, crop=64, resize=72, limit_val=20)
+    assert (len(train), len(val), train.num_classes) == (300, 20, 10)
+    assert sorted({val.label(i) for i in range(20)}) == list(range(10))
+    means = torch.stack([val.load(i, None).float().mean((1, 2)) / 255 for i in range(20)]).mean(0)
+    assert torch.allclose(means, torch.tensor(train.mean), atol=0.15)
+    assert train.load(7, np.random.default_rng(0)).shape == (3, 64, 64)

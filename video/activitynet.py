@@ -1,0 +1,122 @@
+"""ActivityNet 1.3 (Heilbron et al., CVPR 2015): untrimmed videos of 200 activities.
+
+Annotations are the official JSON: {"database": {id: {"subset", "annotations": [{"label", ...}]}}}.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from video.clips import Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
+
+SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are not published
+
+HOW_TO_GET = (
+    "ActivityNet 1.3 is described at http://activity-net.org/download.html: the annotations are "
+    "the file activity_net.v1-3.min.json, the videos are asked for with the form there or "
+    "downloaded from YouTube."
+)
+
+
+class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
+    """The data section of a job on ActivityNet, or on annotations in its format."""
+
+    name: Literal["activitynet"] = "activitynet"
+    annotations: str = Field(
+        "activity_net.v1-3.min.json", description="annotation file, relative to root"
+    )
+    videos: str = Field("videos", description="folder of the videos, relative to root")
+    metric: Literal["map", "top1"] = Field("map", description="what is reported (E2: mAP)")
+
+
+class ActivityNet(ClipDataset):
+    """The annotated videos of the training or the validation subset, in the file's order.
+
+    Class numbers are places in the sorted names of all labels of the file, whatever their subset.
+    The file of a video is v_<id> or <id> with any ending of a video.
+    """
+
+    Settings: ClassVar[type[ActivityNetSettings]] = ActivityNetSettings
+
+    def __init__(
+        self, settings: ActivityNetSettings, *, train: bool, num_segments: int | None
+    ) -> None:
+        """Raises ValueError when the annotations are not in the format of ActivityNet."""
+        root = Path(settings.root)
+        database = read_annotations(root / settings.annotations)
+        class_names = sorted({name for entry in database.values() for name in labels_of(entry)})
+        number = {name: place for place, name in enumerate(class_names)}
+        folder = root / settings.videos
+        files = find_videos(folder)
+        clips = [
+            _clip(folder, files, video_id, [number[name] for name in labels_of(entry)])
+            for video_id, entry in database.items()
+            if entry["subset"] == SUBSETS[train] and labels_of(entry)
+        ]
+        if not clips:
+            raise ValueError(
+                f"{root / settings.annotations} lists no annotated video of the subset "
+                f"{SUBSETS[train]!r}"
+            )
+        super().__init__(
+            settings,
+            class_names=class_names,
+            clips=clips,
+            train=train,
+            num_segments=num_segments,
+        )
+        self.metric = settings.metric
+
+    @staticmethod
+    def missing(settings: ActivityNetSettings) -> list[str]:
+        """Return one message per thing that is not where settings look for it."""
+        annotations = Path(settings.root) / settings.annotations
+        videos = Path(settings.root) / settings.videos
+        problems = []
+        if not annotations.is_file():
+            problems.append(f"ActivityNet annotations: no file {annotations}. {HOW_TO_GET}")
+        if not videos.is_dir():
+            problems.append(f"ActivityNet videos: no folder {videos}. {HOW_TO_GET}")
+        if problems:
+            return problems
+        for train, subset in SUBSETS.items():
+            try:
+                dataset = ActivityNet(settings, train=train, num_segments=1)
+            except ValueError as error:
+                problems.append(str(error))
+            else:
+                problems += too_many_missing(dataset, subset, settings.max_broken_share)
+        return list(dict.fromkeys(problems))
+
+
+def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the database of an annotation file: from video id to its entry.
+
+    Raises ValueError when the file is not JSON or not in the format of ActivityNet.
+    """
+    try:
+        database: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))["database"]
+        for entry in database.values():
+            _ = entry["subset"], labels_of(entry)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not in the format of ActivityNet, which is "
+            '{"database": {id: {"subset": ..., "annotations": [{"label": ...}, ...]}}} '
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return database
+
+
+def labels_of(entry: dict[str, Any]) -> list[str]:
+    """Return the distinct labels of a video's annotations, sorted."""
+    return sorted({annotation["label"] for annotation in entry["annotations"]})
+
+
+def _clip(folder: Path, files: dict[str, Path], video_id: str, labels: list[int]) -> Clip:
+    file = files.get(f"v_{video_id}") or files.get(video_id)
+    path = file or folder / f"v_{video_id}.*"
+    return Clip(path=path, found=file is not None, labels=tuple(labels))

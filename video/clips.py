@@ -1,0 +1,158 @@
+"""What the video data sets share: their settings, the search for files, and loading a clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor
+
+from video import BrokenVideo
+from video.decode import CONTAINERS, read_frames
+from video.sampling import random_frames, segment_centres
+from video.transforms import multi_scale_crop, random_flip, scale_and_centre_crop
+
+
+class ClipSettings(BaseModel, frozen=True, extra="forbid"):
+    """The settings of every video data set."""
+
+    root: Path = Field(description="folder of the data set")
+    crop: int = Field(224, ge=8, description="height and width of what the network sees")
+    test_scale: int = Field(256, ge=8, description="short side before the centre crop of the test")
+    crop_scales: tuple[float, ...] = Field(
+        (1.0, 0.875, 0.75, 0.66),
+        min_length=1,
+        description="training crops, as parts of the short side",
+    )
+    flip: bool = Field(True, description="mirror half of the training clips")
+    limit_train: int | None = Field(
+        None, ge=1, description="train on this many clips, evenly spread over the list"
+    )
+    limit_val: int | None = Field(
+        None, ge=1, description="evaluate on this many clips, evenly spread over the list"
+    )
+    max_broken_share: float = Field(
+        0.05, ge=0, le=1, description="stop when more than this share of the videos is broken"
+    )
+
+    @model_validator(mode="after")
+    def _check_crops(self) -> Self:
+        if self.crop > self.test_scale:
+            raise ValueError(
+                f"crop {self.crop} is larger than test_scale {self.test_scale}, from which it "
+                "is cut; set test_scale to at least the crop"
+            )
+        if not all(0 < scale <= 1 for scale in self.crop_scales):
+            raise ValueError("crop_scales are parts of the short side: above 0, at most 1")
+        return self
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labelled video. path: its file, or the pattern that no file matched if not found."""
+
+    path: Path
+    found: bool
+    labels: tuple[int, ...]
+
+
+class ClipDataset:
+    """Labelled videos, each loaded as one clip of num_segments frames (TSN).
+
+    Subclasses read the annotations of their data set and hand over the clips.
+    """
+
+    kind: ClassVar[Literal["video"]] = "video"
+    mean: ClassVar[tuple[float, float, float]] = (0.485, 0.456, 0.406)
+    std: ClassVar[tuple[float, float, float]] = (0.229, 0.224, 0.225)
+    min_frames: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        settings: ClipSettings,
+        *,
+        class_names: Sequence[str],
+        clips: Sequence[Clip],
+        train: bool,
+        num_segments: int | None,
+    ) -> None:
+        if num_segments is None:
+            raise ValueError(
+                "a video data set needs the number of frames a clip is seen by: set "
+                "model.num_segments"
+            )
+        self.class_names = list(class_names)
+        self.num_classes = len(self.class_names)
+        self.sample_shape = (num_segments, 3, settings.crop, settings.crop)
+        limit = settings.limit_train if train else settings.limit_val
+        kept = segment_centres(len(clips), min(limit or len(clips), len(clips)))
+        self.clips = [clips[index] for index in kept]
+        self._settings = settings
+        self._num_segments = num_segments
+
+    @property
+    def num_missing(self) -> int:
+        """How many of the videos have no file. They stay in the list and raise when loaded."""
+        return sum(not clip.found for clip in self.clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def label(self, index: int) -> int:
+        """Return the label to train on: the lowest of the video's class numbers."""
+        return min(self.clips[index].labels)
+
+    def targets(self, index: int) -> list[int]:
+        """Return all true class numbers of the video."""
+        return list(self.clips[index].labels)
+
+    def source(self, index: int) -> str:
+        """Return the file name, for messages."""
+        return str(self.clips[index].path)
+
+    def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
+        """Return a clip, uint8 (segments, 3, crop, crop): random, or the test's without generator.
+
+        Raises BrokenVideo when the file is absent, too short or cannot be decoded.
+        """
+        clip = self.clips[index]
+        if not clip.found:
+            raise BrokenVideo(clip.path, "no such file")
+        frames = partial(read_frames, clip.path, min_frames=self.min_frames)
+        settings, segments = self._settings, self._num_segments
+        if generator is None:
+            chosen = frames(lambda count: segment_centres(count, segments))
+            tested = scale_and_centre_crop(_as_clip(chosen), settings.test_scale, settings.crop)
+            return tested.contiguous()
+        chosen = frames(lambda count: random_frames(count, segments, generator))
+        cut = multi_scale_crop(_as_clip(chosen), settings.crop, settings.crop_scales, generator)
+        return (random_flip(cut, generator) if settings.flip else cut).contiguous()
+
+
+def find_videos(folder: Path) -> dict[str, Path]:
+    """Return the video files of a folder by name without ending, from one listing.
+
+    Of two files that differ only in their ending the first in alphabetical order is taken.
+    """
+    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in CONTAINERS)
+    return {file.stem: file for file in reversed(files)}
+
+
+def too_many_missing(dataset: ClipDataset, subset: str, allowed: float) -> list[str]:
+    """Return one message when more than the allowed share of a subset's videos has no file."""
+    absent = [clip.path for clip in dataset.clips if not clip.found]
+    if len(absent) <= allowed * len(dataset):
+        return []
+    return [
+        f"{len(absent)} of {len(dataset)} {subset} videos have no file, for instance {absent[0]}; "
+        f"max_broken_share allows {allowed:.0%}. Fetch them, or look elsewhere with `videos`."
+    ]
+
+
+def _as_clip(frames: np.ndarray) -> Tensor:
+    """(frames, height, width, 3) -> (frames, 3, height, width), the same memory."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)

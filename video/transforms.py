@@ -1,0 +1,70 @@
+"""Crops, flips and resizing of clips: uint8 tensors (frames, channels, height, width).
+
+All frames of a clip are cut and flipped alike.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def multi_scale_crop(
+    clip: Tensor, size: int, scales: Sequence[float], generator: np.random.Generator
+) -> Tensor:
+    """Cut a random part, its sides chosen scales of the short side, and resize to (size, size).
+
+    As MultiScaleCrop of TSN (Wang et al., ECCV 2016): neighbouring scales may be combined (a mild
+    distortion), and the part lies on one of 13 fixed positions (see crop_positions).
+    """
+    height, width = clip.shape[-2:]
+    pairs = [(i, j) for i in range(len(scales)) for j in range(len(scales)) if abs(i - j) <= 1]
+    i, j = pairs[generator.integers(len(pairs))]
+    crop_height = max(1, int(min(height, width) * scales[i]))
+    crop_width = max(1, int(min(height, width) * scales[j]))
+    positions = crop_positions(height - crop_height, width - crop_width)
+    top, left = positions[generator.integers(len(positions))]
+    return resize(clip[..., top : top + crop_height, left : left + crop_width], size, size)
+
+
+def crop_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]:
+    """Return the 13 positions (top, left) of TSN's fixed crops, in quarters of the spare room.
+
+    The corners, the middles of the sides, the centre, and the four points half-way to the corners.
+    """
+    quarters = [
+        *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
+        *((2, 0), (2, 4), (4, 2), (0, 2)),
+        *((1, 1), (1, 3), (3, 1), (3, 3)),
+    ]
+    return [(i * spare_height // 4, j * spare_width // 4) for i, j in quarters]
+
+
+def random_flip(clip: Tensor, generator: np.random.Generator) -> Tensor:
+    """Mirror left and right with probability one half."""
+    return clip.flip(-1) if generator.random() < 0.5 else clip
+
+
+def scale_and_centre_crop(clip: Tensor, short_side: int, size: int) -> Tensor:
+    """Resize the short side, then cut (size, size) from the centre. Needs size <= short_side."""
+    return centre_crop(resize_short_side(clip, short_side), size)
+
+
+def resize_short_side(clip: Tensor, size: int) -> Tensor:
+    """Resize so that the short side measures size; the long side follows, rounded down."""
+    height, width = clip.shape[-2:]
+    short = min(height, width)
+    return resize(clip, size * height // short, size * width // short)
+
+
+def centre_crop(clip: Tensor, size: int) -> Tensor:
+    """Cut (size, size) from the centre."""
+    height, width = clip.shape[-2:]
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return clip[..., top : top + size, left : left + size]
+
+
+def resize(clip: Tensor, height: int, width: int) -> Tensor:
+    """Resize to (height, width), bilinear with antialiasing, uint8 in and out."""
+    return F.interpolate(clip, size=(height, width), mode="bilinear", antialias=True)
