@@ -1,6 +1,9 @@
 """Record a run in MLflow: the driver opens and closes the run, rank 0 sends its metrics."""
 
+import logging
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +15,9 @@ from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
+
+LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where `mlflow ui` listens unless told otherwise."""
 
 _PATIENCE = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -31,20 +37,21 @@ class TrackedRun:
     run_id: str
 
     @property
-    def link(self) -> str | None:
-        """The run's page, when the tracking server is one that a browser can open."""
-        if not self.uri.startswith(("http://", "https://")):
-            return None
-        base = self.uri.rstrip("/")
+    def link(self) -> str:
+        """The run's page on the tracking server, or on the one that `command` starts."""
+        base = LOCAL_SERVER if self.command else self.uri.rstrip("/")
         page = f"experiments/{self.experiment_id}/runs/{self.run_id}"
         return f"{base}/#/{page}?workflowType=machine_learning"
 
     @property
     def command(self) -> str | None:
-        """The command that opens the records when no server does."""
-        if self.link:
+        """The command that starts a server for records that are kept without one."""
+        if self.uri.startswith(("http://", "https://")):
             return None
-        return f"mlflow ui --backend-store-uri {self.uri}"
+        beside_python = Path(sys.executable).with_name("mlflow")
+        on_path = shutil.which("mlflow")
+        program = "mlflow" if on_path and Path(on_path) == beside_python else str(beside_python)
+        return f"{program} ui --backend-store-uri {self.uri}"
 
 
 def tracking_uri(configured: str | None, output: Path) -> str:
@@ -54,7 +61,12 @@ def tracking_uri(configured: str | None, output: Path) -> str:
 
 
 def check_reachable(uri: str) -> None:
-    """Ask the tracking server for its experiments. Raises Unreachable, quickly."""
+    """Ask the tracking server for its experiments. Raises Unreachable, quickly.
+
+    A sqlite file that is not there yet is not made; its folder must be.
+    """
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return
     with _client(uri) as client:
         client.search_experiments(max_results=1)
 
@@ -155,6 +167,8 @@ def _client(uri: str) -> Iterator[Any]:
     """Give an MLflow client with little patience; what its server refuses is Unreachable."""
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError

@@ -82,5 +82,11 @@ def test_links_lead_to_the_page_of_the_run() -> None:
     )
     assert served.command is None
     stored = TrackedRun("sqlite:////tmp/mlflow.db", "3", "abc")
-    assert stored.link is None
-    assert stored.command == "mlflow ui --backend-store-uri sqlite:////tmp/mlflow.db"
+    assert stored.link.startswith("http://127.0.0.1:5000/#/experiments/3/runs/abc?")
+    assert stored.command is not None
+    assert stored.command.endswith("mlflow ui --backend-store-uri sqlite:////tmp/mlflow.db")
+
+
+def test_asking_for_a_file_that_is_not_there_yet_makes_none(tmp_path: Path) -> None:
+    recorder.check_reachable(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,70 @@
+"""Follow a job to its end: show it, remember how it ended, and tidy up the local head."""
+
+from collections import deque
+
+from orchestrator.cli.links import conclusion, link_lines
+from orchestrator.cli.live import Screen, screen
+from orchestrator.cli.output import answer, say
+from orchestrator.cluster import events, local, tail, view
+from orchestrator.cluster.registry import Record
+from orchestrator.cluster.state import State, exit_code
+from orchestrator.cluster.view import RunView
+
+LOG_LINES = 30
+"""How much of the log is shown of a job that failed without saying why."""
+
+
+def follow(record: Record) -> RunView:
+    """Show a job on standard error until it ends. An interruption leaves the job running."""
+    client = view.client_of(record)
+    if client is None:
+        return view.look(record)
+    facts: dict[str, object] = {}
+    recent: deque[str] = deque(maxlen=LOG_LINES)
+    try:
+        with screen() as shown:
+            for look in tail.follow(client, record.last.submission_id):
+                _show(look, shown, facts, recent)
+    except KeyboardInterrupt:
+        say(f"\n{record.run} goes on without you. `orch logs -f {record.run}` attaches again,")
+        say(f"`orch stop {record.run}` ends it.")
+        raise
+    state = look.info.state if look.info else State.LOST
+    if state is State.FAILED and "failure" not in facts:
+        say("The end of the job's log:")
+        say("\n".join(f"  {line}" for line in recent))
+    info = look.info
+    ended = RunView(
+        record,
+        state,
+        facts or view.facts_of(record),
+        "" if info else view.GONE,
+        info.exit_code if info else None,
+        info.message if info else "",
+    )
+    return view.settle(ended)
+
+
+def conclude(ended: RunView, *, quiet: bool = False) -> int:
+    """Print how a run ended, stop an idle local head, and return the exit code."""
+    if not quiet:
+        for line in [*conclusion(ended), "", *link_lines(ended)]:
+            answer(line)
+    tidy(ended.record)
+    return exit_code(ended.state, ended.exit_code)
+
+
+def tidy(record: Record) -> None:
+    """Stop the local head if this run was its last."""
+    if record.local and local.release():
+        say("No other job is active, the local Ray cluster was stopped.")
+
+
+def _show(look: tail.Look, shown: Screen, facts: dict[str, object], recent: deque[str]) -> None:
+    for line in look.lines:
+        if event := events.parse(line):
+            events.add(facts, event)
+            shown.event(event)
+        elif line.strip():
+            recent.append(line)
+    shown.state(look.info.state if look.info else State.LOST, look.trouble)

@@ -1,0 +1,60 @@
+"""orch completion: let the shell complete commands, job files and runs."""
+
+import click
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the completion script of a SHELL.
+
+    \b
+    Examples:
+      eval "$(orch completion bash)"        in ~/.bashrc
+      eval "$(orch completion zsh)"         in ~/.zshrc
+      orch completion fish > ~/.config/fish/completions/orch.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    from orchestrator.cli.main import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    source = kind(cli, {}, "orch", "_ORCH_COMPLETE")
+    click.echo(source.source_template % source.source_vars())
+
+
+def complete_job_file(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return the job files, and folders on the way to one, that begin like this."""
+    from pathlib import Path
+
+    given = Path(incomplete)
+    folder, begin = (given, "") if incomplete.endswith("/") else (given.parent, given.name)
+    if not folder.is_dir():
+        return []
+    entries = (
+        sorted(folder.iterdir()) if incomplete else [*Path("jobs").glob("*"), *folder.iterdir()]
+    )
+    found = (entry for entry in entries if entry.name.startswith(begin))
+    return [
+        f"{entry}/" if entry.is_dir() else str(entry)
+        for entry in found
+        if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix in (".yaml", ".yml"))
+    ]
+
+
+def complete_run(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return the names and run ids that begin like this."""
+    from orchestrator.cluster import registry
+
+    records = registry.load_all()
+    words = dict.fromkeys(
+        ["last", *(r.name for r in records), *(r.run for r in records)] if records else []
+    )
+    return [word for word in words if word.startswith(incomplete)]

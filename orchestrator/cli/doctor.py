@@ -1,0 +1,193 @@
+"""orch doctor: what works here, what does not, and what to do about it."""
+
+import os
+import shutil
+import sys
+import urllib.parse
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from orchestrator.cli.output import answer, answer_json
+from orchestrator.errors import OrchError
+
+PACKAGES = ("torch", "ray", "mlflow", "pydantic", "boto3")
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+SAMPLE_VIDEOS = "jobs/quickstart/videos"
+FREE_GIB = 2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. advice: what to do, when it is not ok."""
+
+    check: str
+    verdict: Literal["ok", "warn", "fail"]
+    text: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def doctor(as_json: bool) -> None:
+    """Tell what works here and what does not.
+
+    \b
+    Example:
+      orch doctor
+    """
+    findings = [finding for check in CHECKS for finding in check()]
+    broken = any(finding.verdict == "fail" for finding in findings)
+    if as_json:
+        answer_json({"ok": not broken, "checks": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            answer(f"{finding.verdict:<5} {finding.check:<11} {finding.text}")
+            if finding.advice:
+                answer(f"{'':<18}{finding.advice}")
+    raise click.exceptions.Exit(int(broken))
+
+
+def _python() -> Iterator[Finding]:
+    version = sys.version.split()[0]
+    good = sys.version_info >= (3, 11)
+    advice = "" if good else "orch needs Python 3.11 or later."
+    yield Finding("python", "ok" if good else "fail", f"{version} ({sys.executable})", advice)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            yield Finding(name, "ok", metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "fail", "not installed", "Install orch anew: pip install orch")
+
+
+def _machine() -> Iterator[Finding]:
+    from orchestrator.cluster import local
+
+    cpus = local.offer().nodes[0].cpus
+    try:
+        memory = (
+            f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB memory"
+        )
+    except (ValueError, OSError):
+        memory = ""
+    yield Finding("machine", "ok", f"{cpus:g} CPUs{memory}")
+
+
+def _gpu() -> Iterator[Finding]:
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding("gpu", "fail", f"torch cannot be loaded ({error})", "Install torch anew.")
+        return
+    if not torch.cuda.is_available():
+        yield Finding("gpu", "ok", "none; jobs run on the CPU (cluster.gpus_per_worker: 0)")
+        return
+    names = (torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    yield Finding("gpu", "ok", ", ".join(names))
+
+
+def _cluster() -> Iterator[Finding]:
+    from orchestrator.cluster import address, local
+    from orchestrator.cluster.client import ClusterClient
+
+    where = address.configured(None)
+    if where is None:
+        yield Finding("cluster", "ok", "none configured (RAY_ADDRESS); submit starts a local one")
+    else:
+        try:
+            client = ClusterClient(address.dashboard_url(where[0]))
+            text = f"{client.url}: Ray {client.version()['ray_version']}, "
+            yield Finding("cluster", "ok", text + client.capacity().sentence())
+        except OrchError as error:
+            advice = f"Correct {where[1]} (now {where[0]!r}) or unset it."
+            yield Finding("cluster", "fail", str(error), advice)
+    head = local.running()
+    yield Finding("local head", "ok", f"runs at {head.url}" if head else "not running")
+
+
+def _tracking() -> Iterator[Finding]:
+    from orchestrator.track.recorder import check_reachable
+
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        yield Finding("tracking", "ok", "a sqlite file in each job's output folder")
+        return
+    parts = urllib.parse.urlsplit(uri)
+    shown = uri.replace(parts.password, "***") if parts.password else uri
+    try:
+        check_reachable(uri)
+    except OrchError as error:
+        yield Finding("tracking", "fail", str(error), "Correct MLFLOW_TRACKING_URI or unset it.")
+    else:
+        yield Finding("tracking", "ok", f"{shown} answers")
+
+
+def _home() -> Iterator[Finding]:
+    from orchestrator.cluster.home import folder, orch_home
+
+    try:
+        probe = folder("runs") / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        advice = "Set ORCH_HOME to a folder that you can write."
+        yield Finding("orch home", "fail", f"{orch_home()}: {error.strerror}", advice)
+        return
+    free = shutil.disk_usage(orch_home()).free / 2**30
+    advice = "" if free > FREE_GIB else "Checkpoints and Ray's own files need some GiB."
+    verdict: Literal["ok", "warn"] = "ok" if free > FREE_GIB else "warn"
+    yield Finding("orch home", verdict, f"{orch_home()}, {free:.0f} GiB free", advice)
+
+
+def _video() -> Iterator[Finding]:
+    try:
+        from video.decode import count_frames
+    except ImportError as error:
+        advice = "Install decord (x86-64) or decord2 (elsewhere)."
+        yield Finding("decord", "fail", f"cannot be loaded ({error})", advice)
+        return
+    name = "decord" if _installed("decord") else "decord2"
+    version = metadata.version(name) if _installed(name) else ""
+    sample = next(iter(sorted(Path(SAMPLE_VIDEOS).glob("*.mp4"))), None)
+    if sample is None:
+        yield Finding("decord", "ok", f"{name} {version}, no sample video here to open")
+        return
+    try:
+        count = count_frames(sample)
+    except (ValueError, OSError, ImportError) as error:
+        yield Finding("decord", "fail", f"cannot open {sample} ({error})", "Install decord anew.")
+    else:
+        yield Finding("decord", "ok", f"{name} {version} opens {sample.name} ({count} frames)")
+
+
+def _installed(package: str) -> bool:
+    return bool(list(metadata.distributions(name=package)))
+
+
+def _credentials() -> Iterator[Finding]:
+    named = next((name for name in CREDENTIALS if os.environ.get(name)), None)
+    file = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
+    if named or file.exists():
+        yield Finding("s3", "ok", f"credentials from {named or file}")
+    else:
+        yield Finding("s3", "ok", "no credentials; only needed for data or records on S3")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _python,
+    _packages,
+    _machine,
+    _gpu,
+    _cluster,
+    _tracking,
+    _home,
+    _video,
+    _credentials,
+)

@@ -1,0 +1,112 @@
+"""orch show, orch validate: what a job file says, and what is wrong with it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from orchestrator.cli.completion import complete_job_file
+from orchestrator.cli.output import answer, answer_json, say
+from orchestrator.errors import JobFileError, UsageError
+
+INDENT = "  "
+WIDEST_VALUE = 60
+"""Longer values do not push the comments of all others to the right."""
+
+_set = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the job."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(), shell_complete=complete_job_file)
+@_set
+@_json
+def show(file: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Print the whole job that FILE means, and where each value comes from.
+
+    \b
+    Examples:
+      orch show jobs/cifar10_r18.yaml
+      orch show jobs/cifar10_r18.yaml --set optimizer.lr=0.05 --json
+    """
+    from orchestrator.spec.load import load_job
+
+    loaded = load_job(file, list(overrides))
+    for warning in loaded.warnings:
+        say(f"warning: {warning}")
+    values = loaded.job.as_dict()
+    if as_json:
+        answer_json({"job": values, "origins": loaded.origins, "warnings": loaded.warnings})
+        return
+    lines = list(_lines(values, loaded.origins))
+    column = max((len(text) for text, _ in lines if len(text) <= WIDEST_VALUE), default=0)
+    for text, origin in lines:
+        answer(f"{text:<{column}}  # {origin}" if origin else text)
+
+
+@click.command()
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(),
+    shell_complete=complete_job_file,
+)  # fmt: skip
+@_json
+def validate(files: tuple[str, ...], as_json: bool) -> None:
+    """Check job files; report every mistake of all of them at once.
+
+    \b
+    Example:
+      orch validate jobs/*.yaml
+    """
+    reports = [_report(file) for file in files]
+    if as_json:
+        answer_json({"ok": all(report["ok"] for report in reports), "files": reports})
+    else:
+        _print_reports(reports)
+    if not all(report["ok"] for report in reports):
+        raise click.exceptions.Exit(UsageError.exit_code)
+
+
+def _report(file: str) -> dict[str, Any]:
+    from orchestrator.spec.load import load_job
+
+    try:
+        loaded = load_job(file)
+    except JobFileError as error:
+        return {"file": file, "ok": False, "mistakes": error.mistakes, "warnings": []}
+    return {"file": file, "ok": True, "mistakes": [], "warnings": loaded.warnings}
+
+
+def _print_reports(reports: list[dict[str, Any]]) -> None:
+    for report in reports:
+        for warning in report["warnings"]:
+            say(f"warning: {warning}")
+        if report["ok"]:
+            answer(f"{report['file']}: ok")
+    mistakes = dict.fromkeys(line for report in reports for line in report["mistakes"])
+    for line in mistakes:
+        say(line)
+    if mistakes:
+        say(f"{len(mistakes)} mistake{'s' * (len(mistakes) > 1)}.")
+
+
+def _lines(
+    values: dict[str, Any], origins: dict[str, str], above: str = "", depth: int = 0
+) -> Iterator[tuple[str, str]]:
+    """Yield the lines of the job as YAML, each with the origin of its value."""
+    for key, value in values.items():
+        dotted = f"{above}{key}"
+        if isinstance(value, dict) and value:
+            yield f"{INDENT * depth}{_scalar(key)}:", ""
+            yield from _lines(value, origins, f"{dotted}.", depth + 1)
+        else:
+            yield f"{INDENT * depth}{_scalar(key)}: {_scalar(value)}", origins.get(dotted, "")
+
+
+def _scalar(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+    return text.removesuffix("...\n").strip()

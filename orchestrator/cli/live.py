@@ -1,0 +1,145 @@
+"""A followed job on the screen: bars on a terminal, plain lines elsewhere."""
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from orchestrator.cli.output import console, say
+from orchestrator.cluster.events import Event, by_bits, describe, duration
+from orchestrator.cluster.state import State
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+PLAIN_SECONDS = 5.0
+"""Progress in plain lines comes at most this often."""
+
+
+class Screen(Protocol):
+    """What following a job shows itself on."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def event(self, event: Event) -> None:
+        """Show what the job said."""
+
+    def state(self, state: State, trouble: str) -> None:
+        """Show what the cluster says of the job, or why it says nothing."""
+
+
+class PlainScreen:
+    """Lines: the states, each evaluation, and where the run stands every few seconds."""
+
+    def __init__(self) -> None:
+        self._told = 0.0
+        self._state = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to take down."""
+
+    def event(self, event: Event) -> None:
+        """Print an event; the final ones are printed by who follows."""
+        kind = event["event"]
+        if kind in ("finished", "failed", "stopped"):
+            return
+        now = time.monotonic()
+        if kind == "progress":
+            if now - self._told < PLAIN_SECONDS:
+                return
+            self._told = now
+        for line in describe(event):
+            say(line)
+
+    def state(self, state: State, trouble: str) -> None:
+        """Print a state when it changes."""
+        text = trouble or {State.PENDING: "Waiting to start ..."}.get(state, "")
+        if text != self._state and text:
+            say(text)
+        self._state = text
+
+
+class LiveScreen:
+    """Bars for epochs and steps, the speed, the ETA, and the last metric of each bit-width."""
+
+    def __init__(self) -> None:
+        from rich.live import Live
+
+        self._progress: Event = {}
+        self._evaluated: Event = {}
+        self._status = "Waiting to start ..."
+        self._live = Live(console=console(err=True), auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bars down, so that the answer stands alone."""
+        self._live.stop()
+
+    def event(self, event: Event) -> None:
+        """Keep what the bars show; print what should stay."""
+        kind = event["event"]
+        if kind == "progress":
+            self._progress = event
+        elif kind == "evaluated":
+            self._evaluated = event
+        if kind in ("started", "log", "evaluated"):
+            for line in describe(event):
+                self._live.console.print(line, markup=False)
+
+    def state(self, state: State, trouble: str) -> None:
+        """Draw everything anew."""
+        waiting = {State.PENDING: "Waiting to start ...", State.RUNNING: "Starting workers ..."}
+        self._status = trouble or ("" if self._progress else waiting.get(state, str(state)))
+        self._live.update(self._drawn(), refresh=True)
+
+    def _drawn(self) -> "Group":
+        from rich.console import Group, RenderableType
+        from rich.text import Text
+
+        parts: list[RenderableType] = [Text(self._status, style="yellow")] * bool(self._status)
+        if self._progress:
+            parts += [self._bars(self._progress), Text(_speed(self._progress))]
+        if self._evaluated:
+            name, values = self._evaluated["metric_name"], self._evaluated["metric"]
+            parts.append(Text(f"{name}: {by_bits(values)}", style="bold"))
+        return Group(*parts)
+
+    def _bars(self, event: Event) -> Any:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        bars = Progress(TextColumn("{task.description:<6}"), BarColumn(40), MofNCompleteColumn())
+        bars.add_task("epoch", total=event["epochs"], completed=event["epoch"])
+        bars.add_task("step", total=event["steps"], completed=event["step"])
+        return bars
+
+
+def screen() -> Screen:
+    """Return the screen that suits standard error."""
+    return LiveScreen() if console(err=True).is_terminal else PlainScreen()
+
+
+def _speed(event: Event) -> str:
+    text = f"{event['images_per_second']:.1f} images/s   ETA {duration(event['eta_seconds'])}"
+    return text + (f"   loss {by_bits(event['loss'], digits=3)}" if event.get("loss") else "")

@@ -1,0 +1,99 @@
+"""The `orch` command: its table of commands, and what its errors look like."""
+
+import os
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from orchestrator import __version__
+from orchestrator.errors import OrchError
+
+COMMANDS = {
+    "submit": "orchestrator.cli.submit:submit",
+    "resume": "orchestrator.cli.submit:resume",
+    "list": "orchestrator.cli.follow:list_runs",
+    "status": "orchestrator.cli.follow:status",
+    "logs": "orchestrator.cli.follow:logs",
+    "wait": "orchestrator.cli.follow:wait",
+    "stop": "orchestrator.cli.follow:stop",
+    "down": "orchestrator.cli.follow:down",
+    "show": "orchestrator.cli.examine:show",
+    "validate": "orchestrator.cli.examine:validate",
+    "doctor": "orchestrator.cli.doctor:doctor",
+    "completion": "orchestrator.cli.completion:completion",
+}
+
+INTERRUPTED = 130
+
+
+class Told(click.ClickException):
+    """An error of ours, as click shows it: the message alone, and its own exit code."""
+
+    def __init__(self, error: OrchError) -> None:
+        super().__init__(str(error))
+        vars(self)["exit_code"] = error.exit_code  # click declares one for the whole class
+
+    def show(self, file: object = None) -> None:
+        """Print the message on standard error."""
+        click.echo(self.message, err=True)
+
+
+class Commands(click.Group):
+    """The commands of the table, imported when used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; turn its errors into messages and exit codes."""
+        try:
+            return super().invoke(ctx)
+        except OrchError as error:
+            raise Told(error) from error
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("Interrupted.", err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="orch")
+def cli() -> None:
+    """Train one set of weights that runs at any bit-width, here or on a Ray cluster.
+
+    \b
+    A first job:
+      orch submit jobs/quickstart.yaml --follow
+
+    JOB is a job's name (its latest run), a run's id, a unique beginning of either, or `last`.
+    """
+
+
+def main() -> None:
+    """Run the command line. A traceback means a bug, and says so."""
+    try:
+        cli()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception:
+        traceback.print_exc()
+        click.echo(
+            f"This is a bug in orch {__version__}, not in what you did. Please report it with "
+            "the lines above.",
+            err=True,
+        )
+        sys.exit(1)

@@ -1,0 +1,73 @@
+"""What is printed: answers on standard output, everything else on standard error."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+STATE_STYLES = {
+    "RUNNING": "cyan",
+    "SUCCEEDED": "green",
+    "FAILED": "red",
+    "LOST": "red",
+    "STOPPED": "yellow",
+    "PENDING": "yellow",
+}
+
+
+def say(text: str) -> None:
+    """Print a hint, a warning or progress on standard error."""
+    click.echo(text, err=True)
+
+
+def answer(text: str) -> None:
+    """Print an answer on standard output."""
+    click.echo(text)
+
+
+def answer_json(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def console(*, err: bool = False) -> "Console":
+    """Return rich's console; it keeps colours to terminals and respects NO_COLOR."""
+    from rich.console import Console
+
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() else 200
+    return Console(stderr=err, highlight=False, soft_wrap=not stream.isatty(), width=width)
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()
+) -> "Table":
+    """Return a plain table; the columns named in `right` are numbers."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
+    return made
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()
+) -> None:
+    """Print a plain table on standard output."""
+    console().print(table(columns, rows, right))
+
+
+def is_terminal() -> bool:
+    """Tell whether standard output is a terminal."""
+    return sys.stdout.isatty()

@@ -1,0 +1,240 @@
+"""Ray's jobs over plain HTTP: submit, get, list, logs, stop, delete, packages, capacity.
+
+Only urllib: importing Ray costs half a second and a second more in its own client. The routes are
+those of Ray's REST API, version 4 (Ray 2.60).
+"""
+
+import http.client
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster.capacity import Capacity, Node
+from orchestrator.cluster.state import State
+from orchestrator.errors import Unreachable, UsageError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+CONNECT_SECONDS = 10.0
+"""How long an ordinary question may take."""
+UPLOAD_SECONDS = 120.0
+SUBMIT_SECONDS = 60.0
+"""The first submission to a fresh cluster waits for its job agent."""
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """What a cluster says of one submitted job. Times are seconds since 1970."""
+
+    submission_id: str
+    state: State
+    message: str = ""
+    exit_code: int | None = None
+    started: float | None = None
+    ended: float | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class ClusterClient:
+    """Talk to the dashboard of one Ray cluster. Every method raises Unreachable when it is away."""
+
+    def __init__(self, url: str, *, timeout: float = CONNECT_SECONDS) -> None:
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        host = urllib.parse.urlsplit(self.url).hostname or ""
+        proxies = urllib.request.ProxyHandler({} if host in LOOPBACK else None)
+        self._opener = urllib.request.build_opener(proxies)
+
+    def version(self) -> dict[str, str]:
+        """Return the cluster's `ray_version` and `session_name`, among others."""
+        found = self._json("GET", "/api/version")
+        if "ray_version" not in found:
+            raise Unreachable(f"Something answers at {self.url}, but it is no Ray dashboard.")
+        return dict(found)
+
+    def capacity(self) -> Capacity:
+        """Return what the living nodes have, and whether the cluster adds nodes by itself."""
+        found = self._json("GET", "/api/v0/nodes?limit=10000&detail=false")
+        nodes = tuple(
+            Node(
+                node["node_ip"],
+                node["resources_total"].get("CPU", 0.0),
+                node["resources_total"].get("GPU", 0.0),
+                bool(node["is_head_node"]),
+            )
+            for node in found["data"]["result"]["result"]
+            if node["state"] == "ALIVE"
+        )
+        return Capacity(nodes, self._adds_nodes())
+
+    def upload(self, name: str, data: bytes) -> str:
+        """Store a zip on the cluster and return its URI. Raises UsageError if it is too big."""
+        path = f"/api/packages/gcs/{name}"
+        self._send("PUT", path, data, "application/zip", UPLOAD_SECONDS)
+        return f"gcs://{name}"
+
+    def submit(
+        self,
+        submission_id: str,
+        entrypoint: str,
+        runtime_env: dict[str, Any],
+        metadata: dict[str, str],
+    ) -> None:
+        """Start a job. The entrypoint asks no CPU, so that it never waits for one in vain."""
+        body = {
+            "submission_id": submission_id,
+            "entrypoint": entrypoint,
+            "entrypoint_num_cpus": 0,
+            "runtime_env": runtime_env,
+            "metadata": metadata,
+        }
+        try:
+            self._json("POST", "/api/jobs/", body, timeout=SUBMIT_SECONDS)
+        except Unreachable:
+            if self.job(submission_id) is None:
+                raise
+
+    def job(self, submission_id: str) -> JobInfo | None:
+        """Return what the cluster knows of a job, or None when it does not know it."""
+        found = self._json("GET", f"/api/jobs/{submission_id}", missing_ok=True)
+        return _job_info(found) if found else None
+
+    def jobs(self) -> list[JobInfo]:
+        """Return all submitted jobs. Drivers that were not submitted as jobs are left out."""
+        found = self._json("GET", "/api/jobs/")
+        return [_job_info(job) for job in found if job.get("submission_id")]
+
+    def logs(self, submission_id: str) -> str:
+        """Return the whole log of a job so far; empty when the job is unknown."""
+        found = self._json("GET", f"/api/jobs/{submission_id}/logs", missing_ok=True)
+        return str(found["logs"]) if found else ""
+
+    def stop(self, submission_id: str) -> None:
+        """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
+        self._json("POST", f"/api/jobs/{submission_id}/stop", missing_ok=True)
+
+    def delete(self, submission_id: str) -> None:
+        """Let the cluster forget a job that has ended."""
+        self._json("DELETE", f"/api/jobs/{submission_id}", missing_ok=True)
+
+    def _adds_nodes(self) -> bool:
+        """Tell whether an autoscaler could add nodes that are not there yet."""
+        found = self._json("GET", "/api/cluster_status").get("data", {})
+        text = found.get("autoscalingStatus") or ""
+        report = (found.get("clusterStatus") or {}).get("autoscalerReport") or {}
+        fixed = report.get("legacy") and not text.partition("Worker node types:")[2].strip()
+        return bool(text) and not fixed
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        missing_ok: bool = False,
+    ) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            text = self._send(method, path, data, "application/json", timeout or self._timeout)
+        except _NotThere:
+            if missing_ok:
+                return None
+            raise Unreachable(
+                f"Something answers at {self.url}, but not {path}: it is no Ray dashboard, or of "
+                "a Ray that is too old (orch needs 2.60)."
+            ) from None
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise Unreachable(
+                f"Something answers at {self.url}, but it is no Ray dashboard."
+            ) from None
+
+    def _send(self, method: str, path: str, data: bytes | None, kind: str, timeout: float) -> bytes:
+        headers = {"Content-Type": kind, "User-Agent": "orch"}
+        if token := auth_token():
+            headers["Authorization"] = f"Bearer {token}"
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with self._opener.open(request, timeout=timeout) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._refusal(error) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(
+                f"The cluster at {self.url} does not answer ({_reason(error)}). Is the address "
+                "that of its dashboard (port 8265 by default)? `orch doctor` shows what was tried."
+            ) from error
+
+    def _refusal(self, error: urllib.error.HTTPError) -> Exception:
+        """Return what an HTTP error means for the person who asked."""
+        match error.code:
+            case 401:
+                return Unreachable(
+                    f"The cluster at {self.url} asks for a token. Set RAY_AUTH_TOKEN, or "
+                    "RAY_AUTH_TOKEN_PATH to the file that holds it."
+                )
+            case 403:
+                return Unreachable(
+                    f"The cluster at {self.url} does not accept the token of {_token_source()}. "
+                    "Ask who runs the cluster for the right one."
+                )
+            case 404:
+                return _NotThere()
+            case 413:
+                return UsageError("The code to ship is larger than the cluster takes (100 MiB).")
+            case _:
+                lines = error.read().decode(errors="replace").strip().splitlines()
+                said = lines[-1] if lines else error.reason
+                return Unreachable(f"The cluster at {self.url} answers {error.code}: {said}")
+
+
+class _NotThere(Exception):  # noqa: N818 - an answer, not an error
+    """HTTP 404."""
+
+
+def auth_token() -> str | None:
+    """Return the token Ray's own clients would use, or None when there is none or it is off."""
+    if os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled":
+        return None
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token.strip()
+    try:
+        return _token_file().read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _token_file() -> Path:
+    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return Path(given).expanduser() if given else Path.home() / ".ray" / "auth_token"
+
+
+def _token_source() -> str:
+    return "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else str(_token_file())
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", None)
+    if isinstance(inner, TimeoutError) or isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(getattr(inner, "strerror", None) or inner or error) or type(error).__name__
+
+
+def _job_info(found: dict[str, Any]) -> JobInfo:
+    start, end = found.get("start_time"), found.get("end_time")
+    return JobInfo(
+        submission_id=found["submission_id"],
+        state=State(found["status"]),
+        message=found.get("message") or "",
+        exit_code=found.get("driver_exit_code"),
+        started=start / 1000 if start else None,
+        ended=end / 1000 if end else None,
+        metadata=found.get("metadata") or {},
+    )

@@ -1,0 +1,108 @@
+"""What a job says of itself: lines `::orch {json}` in its log, read back and made readable."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+Event = dict[str, Any]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_EVENT = re.compile(r"^(?:\([^()]*\bpid=\d+[^()]*\)\s*)?::orch (\{.*\})\s*$")
+
+
+def parse(line: str) -> Event | None:
+    """Return the event of a log line, or None for any other line.
+
+    Ray sets "(RayTrainWorker pid=71) ", in colour, before what a worker prints.
+    """
+    match = _EVENT.match(_COLOURS.sub("", line))
+    if not match:
+        return None
+    try:
+        event = json.loads(match[1])
+    except json.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
+
+
+def collect(lines: Iterable[str]) -> dict[str, Any]:
+    """Return the last facts that a log tells, arranged as in the run's progress.json."""
+    facts: dict[str, Any] = {}
+    for line in lines:
+        if event := parse(line):
+            add(facts, event)
+    return facts
+
+
+def add(facts: dict[str, Any], event: Event) -> None:
+    """Add an event to the facts known of a run."""
+    kind = event["event"]
+    facts |= {"state": "RUNNING"} if kind in ("started", "progress", "evaluated") else {}
+    match kind:
+        case "started" | "progress" | "evaluated":
+            facts[kind] = event
+        case "finished":
+            facts |= {"state": "SUCCEEDED", "result": event}
+        case "failed":
+            facts |= {"state": "FAILED", "failure": event}
+        case "stopped":
+            facts |= {"state": "STOPPED", "stopped": event}
+
+
+def describe(event: Event) -> list[str]:
+    """Return the lines that tell an event to a person."""
+    match event["event"]:
+        case "started":
+            opened = event.get("mlflow_link") or event.get("mlflow_command")
+            return [f"Run {event['run']} in {event['run_dir']}", f"MLflow: {opened}"]
+        case "progress":
+            return [progress_line(event)]
+        case "evaluated":
+            name = event["metric_name"]
+            return [f"epoch {event['epoch'] + 1}: {name} {by_bits(event['metric'])}"]
+        case "log":
+            return [f"{event.get('level', 'info')}: {event['message']}"]
+        case "finished":
+            return str(event["table"]).splitlines()
+        case "failed" | "stopped":
+            return [str(event["message"])]
+        case _:
+            return []
+
+
+def progress_line(event: Event) -> str:
+    """Return where a run stands, in one line."""
+    parts = [
+        f"epoch {event['epoch'] + 1}/{event['epochs']}",
+        f"step {event['step']}/{event['steps']}",
+        f"{event['images_per_second']:.1f} images/s",
+        f"ETA {duration(event['eta_seconds'])}",
+    ]
+    if event.get("loss"):
+        parts.append(f"loss {by_bits(event['loss'], digits=3)}")
+    if event.get("metric"):
+        parts.append(f"{event['metric_name']} {by_bits(event['metric'])}")
+    return "  ".join(parts)
+
+
+def by_bits(values: dict[str, float | None], digits: int = 1) -> str:
+    """Return "8bit 91.2, 2bit 80.0", high to low."""
+    ordered = sorted(values.items(), key=lambda item: -int(item[0]))
+    shown = ((bits, "-" if value is None else f"{value:.{digits}f}") for bits, value in ordered)
+    return ", ".join(f"{bits}bit {value}" for bits, value in shown)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span as people say it: "45s", "3m20s", "2h05m", "3d04h"."""
+    if seconds is None or seconds != seconds or seconds < 0:
+        return "-"
+    whole = round(min(seconds, 1e9))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes_rest = divmod(minutes, 60)
+    days, hours_rest = divmod(hours, 24)
+    if days:
+        return f"{days}d{hours_rest:02d}h"
+    if hours:
+        return f"{hours}h{minutes_rest:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,191 @@
+"""The processes of a local Ray head: start them, tell whether they live, end exactly them.
+
+The head's main process holds a lock on a file in its folder for as long as it lives. So its being
+alive is known for certain, without trusting that a process id has not been given away again.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.errors import Unreachable
+
+MARK = "ORCH_LOCAL_HEAD"
+"""Environment variable that every process of a head inherits; its value is the head's folder."""
+PREFIX = "orch-head-"
+FIRST_PORT, LAST_PORT = 8265, 8365
+START_SECONDS = 120.0
+STOP_SECONDS = 4.0
+"""After SIGTERM. An idle head is gone in 3 s; one that has run a Ray Train job would hold on to a
+detached actor for 30 s."""
+LONGEST_BASE = 30
+"""Ray adds up to 70 characters to its folder for unix sockets, whose paths end at 103."""
+
+
+def make_folder() -> Path:
+    """Return a new folder for a head, closed to other users, with a short path."""
+    base = tempfile.gettempdir()
+    short = base if len(base) <= LONGEST_BASE else "/tmp"
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=short))
+
+
+def start(folder: Path, port: int, num_cpus: int) -> int:
+    """Start a Ray head whose dashboard listens on a port of 127.0.0.1; return its process id."""
+    command = [
+        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *("--node-ip-address=127.0.0.1", "--port=0", f"--num-cpus={num_cpus}"),
+        *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"),
+        *("--dashboard-agent-listen-port=0", f"--ray-client-server-port={free_port()}"),
+        *("--disable-usage-stats", "--no-monitor", f"--temp-dir={folder / 'ray'}"),
+    ]
+    with (folder / "log").open("wb") as log, (folder / "alive").open("wb") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+            pass_fds=[alive.fileno()],
+        )
+    process.returncode = 0  # it outlives this process; nobody waits for it
+    return process.pid
+
+
+def wait_until_ready(folder: Path, url: str) -> str:
+    """Wait until the head takes jobs; return its session's name.
+
+    Raises Unreachable with the end of the head's log when it dies or takes too long.
+    """
+    client = ClusterClient(url, timeout=5)
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if not is_alive(folder):
+            raise Unreachable(f"The local Ray head ended in its start:\n{log_tail(folder)}")
+        with contextlib.suppress(Unreachable):
+            session = client.version()["session_name"]
+            if client.capacity().nodes:
+                return session
+        time.sleep(0.2)
+    raise Unreachable(
+        f"The local Ray head did not start within {START_SECONDS:.0f} s:\n{log_tail(folder)}"
+    )
+
+
+def is_alive(folder: Path) -> bool:
+    """Tell whether the main process of the head in this folder lives."""
+    try:
+        with (folder / "alive").open("rb") as alive:
+            fcntl.flock(alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def end(folder: Path, pid: int) -> None:
+    """End all processes of a head and remove its folder."""
+    if is_alive(folder):
+        os.kill(pid, signal.SIGTERM)
+        _wait(lambda: not is_alive(folder), STOP_SECONDS)
+    if is_alive(folder):
+        os.killpg(pid, signal.SIGKILL)
+    _wait(lambda: not _left(folder), 1)
+    for left in _left(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
+    if folder.name.startswith(PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def dashboard_port() -> int:
+    """Return Ray's usual dashboard port, or the next that nobody listens on."""
+    for port in range(FIRST_PORT, LAST_PORT):
+        if _is_free(port):
+            return port
+    return free_port()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def log_tail(folder: Path, lines: int = 15) -> str:
+    """Return the last lines that the head printed."""
+    try:
+        return "\n".join((folder / "log").read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "(it left no log)"
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return this environment, made fit for a head that others do not reach.
+
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 lets Ray keep 127.0.0.1 as the node's address, so that no
+    port is open to the network. A token is asked for only where RAY_AUTH_MODE=token says so: left
+    to itself, Ray would ask for one as soon as any ray.init() has ever written ~/.ray/auth_token.
+    """
+    env = {key: value for key, value in os.environ.items() if not _names_a_cluster(key)}
+    env.setdefault("RAY_AUTH_MODE", "disabled")
+    local = [name for name in (env.get("no_proxy"), "127.0.0.1", "localhost") if name]
+    return env | {
+        MARK: str(folder),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "no_proxy": ",".join(local),
+        "NO_COLOR": "1",
+    }
+
+
+def _names_a_cluster(variable: str) -> bool:
+    return variable in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _left(folder: Path) -> list[int]:
+    """Return the processes that carry the head's mark (where /proc tells; else none)."""
+    mark = f"{MARK}={folder}".encode()
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in entry.read_bytes().split(b"\0"):
+                found.append(int(entry.parent.name))
+    return [pid for pid in found if pid != os.getpid() and not _is_zombie(pid)]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.1)

@@ -1,0 +1,28 @@
+"""Where orch keeps what it remembers: $ORCH_HOME, or a folder of the user's state."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def orch_home() -> Path:
+    """Return orch's own folder. It need not exist yet."""
+    if given := os.environ.get("ORCH_HOME"):
+        return Path(given).expanduser().absolute()
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "orch"
+
+
+def folder(name: str) -> Path:
+    """Return a folder inside orch's own, made if need be, closed to other users."""
+    path = orch_home() / name
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def write_whole(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(values, indent=1))
+    scratch.replace(path)

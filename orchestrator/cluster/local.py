@@ -1,0 +1,182 @@
+"""The local head: the Ray cluster that orch starts on this machine when none is configured.
+
+There is one for each Python environment. A file remembers it, keyed by the environment's folder
+and that folder's inode, so that an environment made anew does not find the head of the old one.
+All changes happen under a lock: two submissions at once start one head.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.cluster import head_process
+from orchestrator.cluster.capacity import Capacity, Node
+from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.home import folder, orch_home, write_whole
+from orchestrator.cluster.state import is_final
+from orchestrator.errors import Unreachable
+
+LIVENESS_SECONDS = 3.0
+FEWEST_CPUS = 2
+"""A job of two workers runs on any machine, on a single processor slowly."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A local head. session: Ray's name of it, empty until it has started."""
+
+    url: str
+    pid: int
+    folder: str
+    prefix: str
+    inode: int
+    session: str = ""
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """Keep other processes from starting or stopping the local head meanwhile."""
+    with (folder("local") / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def running() -> Head | None:
+    """Return this environment's local head, if it lives and answers."""
+    head = _remembered(_state_file())
+    return head if head and _answers(head) else None
+
+
+def ensure(say: Callable[[str], None]) -> Head:
+    """Return the running local head, or start it, saying so. Call it under `locked`.
+
+    Raises Unreachable with the end of the head's log when it does not start.
+    """
+    if head := running():
+        return head
+    if dead := _remembered(_state_file()):
+        _end(dead, _state_file())
+    say("Starting a local Ray cluster on this machine ...")
+    head = _start()
+    say(f"Local Ray cluster ready, dashboard: {head.url}")
+    return head
+
+
+def offer() -> Capacity:
+    """Return what a local head would have, without GPUs, which only Ray can count."""
+    head = running()
+    if head:
+        return ClusterClient(head.url).capacity()
+    return Capacity((Node("127.0.0.1", _num_cpus(), 0, is_head=True),))
+
+
+def active_jobs(head: Head) -> list[JobInfo]:
+    """Return the jobs on a head that have not ended."""
+    return [job for job in ClusterClient(head.url).jobs() if not is_final(job.state)]
+
+
+def release() -> bool:
+    """Stop the local head if no job is active on it. Returns whether it was stopped."""
+    with locked():
+        head = running()
+        if head is None or active_jobs(head):
+            return False
+        stop(head)
+        return True
+
+
+def stop(head: Head) -> None:
+    """End the processes of the head, exactly those, after keeping its jobs' logs."""
+    with contextlib.suppress(Unreachable):
+        _keep_logs(head)
+    _end(head, _state_file(head.prefix, head.inode))
+
+
+def stop_orphans() -> int:
+    """End the heads of environments that are gone. Returns how many lived."""
+    count = 0
+    for path in (orch_home() / "local").glob("[!.]*.json"):
+        head = _remembered(path)
+        if head and _inode(head.prefix) != head.inode:
+            count += head_process.is_alive(Path(head.folder))
+            _end(head, path)
+    return count
+
+
+def kept_log(submission_id: str) -> Path:
+    """Return where the log of a job stays when its local head has been stopped."""
+    return orch_home() / "logs" / f"{submission_id}.log"
+
+
+def _start() -> Head:
+    home = head_process.make_folder()
+    port = head_process.dashboard_port()
+    pid = head_process.start(home, port, _num_cpus())
+    url = f"http://127.0.0.1:{port}"
+    head = Head(url, pid, str(home), sys.prefix, _inode(sys.prefix))
+    try:
+        write_whole(_state_file(), asdict(head))
+        session = head_process.wait_until_ready(home, url)
+        head = Head(**{**asdict(head), "session": session})
+        write_whole(_state_file(), asdict(head))
+    except BaseException:
+        _end(head, _state_file())
+        raise
+    return head
+
+
+def _answers(head: Head) -> bool:
+    if not head.session or not head_process.is_alive(Path(head.folder)):
+        return False
+    try:
+        version = ClusterClient(head.url, timeout=LIVENESS_SECONDS).version()
+    except Unreachable:
+        return False
+    return version.get("session_name") == head.session
+
+
+def _end(head: Head, path: Path) -> None:
+    head_process.end(Path(head.folder), head.pid)
+    path.unlink(missing_ok=True)
+
+
+def _keep_logs(head: Head) -> None:
+    client = ClusterClient(head.url)
+    for job in client.jobs():
+        target = folder("logs") / kept_log(job.submission_id).name
+        target.write_text(client.logs(job.submission_id))
+
+
+def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:
+    number = _inode(prefix) if inode is None else inode
+    key = hashlib.sha256(f"{prefix}\0{number}".encode()).hexdigest()[:12]
+    return orch_home() / "local" / f"{key}.json"
+
+
+def _remembered(path: Path) -> Head | None:
+    try:
+        return Head(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def _inode(prefix: str) -> int:
+    try:
+        return Path(prefix).stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _num_cpus() -> int:
+    """Return the processors this process may use, at least two."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = min(allowed or 1, -(-int(quota) // int(period)))
+    return max(FEWEST_CPUS, allowed or 1)

@@ -1,0 +1,114 @@
+"""What travels with a job: the code, the job itself, and the settings of the processes."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import re
+import shlex
+import sys
+import urllib.parse
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UsageError
+
+SHIPPED = ("models", "orchestrator", "video")
+LIMIT_BYTES = 100 * 1024 * 1024
+"""The largest request that Ray's dashboard takes."""
+STOP_WAIT_SECONDS = 60
+"""How long a job that is stopped may take to save its state."""
+
+SETTINGS = {
+    "PYTHONUNBUFFERED": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_SECONDS),
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",
+}
+"""Environment of the job's processes: a report counts after a quarter of a second instead of two,
+a frozen worker is noticed after one minute instead of ten, the dashboard's Train page is filled,
+and a line that a worker prints appears once."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A zip whose name tells its content, as Ray's package store expects."""
+
+    name: str
+    data: bytes
+
+
+def pack(run: dict[str, Any]) -> Package:
+    """Zip the code of orch and the run's `run.json`. The same content gives the same bytes.
+
+    Raises UsageError when the zip is larger than a cluster takes.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in _code():
+            archive.writestr(_entry(name), path.read_bytes())
+        archive.writestr(_entry("run.json"), json.dumps(run, sort_keys=True, indent=1))
+    data = buffer.getvalue()
+    if len(data) > LIMIT_BYTES:
+        raise UsageError(
+            f"The code to ship is {len(data) / 2**20:.0f} MiB, a cluster takes 100 MiB. Large "
+            "files do not belong into the folders of the packages orchestrator, models, video."
+        )
+    return Package(f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data)
+
+
+def entrypoint(on_this_machine: bool) -> str:
+    """Return the driver's command. Here Python is this one, which need not be on PATH."""
+    python = shlex.quote(sys.executable) if on_this_machine else "python"
+    return f"exec {python} -m orchestrator.train.launch run.json"
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of the job's processes.
+
+    Ray shows it to everyone who may ask the cluster, so a tracking URI that contains a password
+    is refused with UsageError.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return SETTINGS | ({"MLFLOW_TRACKING_URI": _tracking_uri(uri)} if uri else {})
+
+
+def _code() -> Iterator[tuple[str, Path]]:
+    """Yield the files of the packages, wherever they are installed, in a fixed order."""
+    for package in SHIPPED:
+        spec = importlib.util.find_spec(package)
+        assert spec is not None
+        assert spec.submodule_search_locations is not None
+        root = Path(next(iter(spec.submodule_search_locations)))
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+                yield f"{package}/{path.relative_to(root).as_posix()}", path
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    return entry
+
+
+def _tracking_uri(uri: str) -> str:
+    """Return the URI as it is understood in any folder."""
+    if urllib.parse.urlsplit(uri).password:
+        raise UsageError(
+            "MLFLOW_TRACKING_URI contains a password, and Ray shows the environment of a job to "
+            "everyone who can reach the cluster. Leave it out there, and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD where the cluster runs."
+        )
+    if match := re.fullmatch(r"(sqlite:///)(?!/)(.+)", uri):
+        return f"{match[1]}{Path(match[2]).absolute()}"
+    return uri if ":" in uri else str(Path(uri).absolute())

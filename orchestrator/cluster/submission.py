@@ -1,0 +1,140 @@
+"""Bring a job to a cluster: everything is checked, then shipped, then written down."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import __version__
+from orchestrator.cluster import capacity, local, registry, runtime
+from orchestrator.cluster.address import dashboard_url, is_this_machine
+from orchestrator.cluster.capacity import Capacity, Demand
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.registry import Attempt, Record
+from orchestrator.errors import Unreachable, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Job
+
+Say = Callable[[str], None]
+
+
+def new_record(job: "Job", job_file: str) -> Record:
+    """Return the record of a run that is about to be submitted for the first time."""
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    run = f"{job.name}-{stamp}-{secrets.token_hex(2)}"
+    return Record(
+        run=run,
+        name=job.name,
+        job=job.as_dict(),
+        job_file=job_file,
+        address="",
+        local=False,
+        run_dir=str(Path(job.output) / run),
+        attempts=(Attempt(registry.submission_id(run, 1), now),),
+    )
+
+
+def submit(record: Record, job: "Job", address: str | None, say: Say) -> Record:
+    """Submit the latest attempt of a run to the cluster at `address`, else to the local head.
+
+    Returns the record as it was written down. Raises UsageError or Unreachable; then nothing was
+    submitted, nothing is written down, and no head that this call started stays.
+    """
+    if address is None:
+        return _submit_locally(record, job, say)
+    url = dashboard_url(address)
+    client = ClusterClient(url)
+    offered = client.capacity()
+    capacity.check(demand(job), offered, f"The cluster at {url}")
+    here = is_this_machine(url, _head_ip(offered))
+    if here:
+        _preflight(job)
+    _compare_versions(client, say)
+    return _send(client, replace(record, address=url, local=False), here)
+
+
+def demand(job: "Job") -> Demand:
+    """Return what a job asks of a cluster."""
+    return Demand(
+        num_workers=job.cluster.num_workers,
+        loader_workers=job.cluster.loader_workers,
+        gpus_per_worker=job.cluster.gpus_per_worker,
+        global_batch=job.training.global_batch,
+    )
+
+
+def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
+    asked = demand(job)
+    capacity.check(replace(asked, gpus_per_worker=0), local.offer(), "This machine")
+    _preflight(job)
+    with local.locked():
+        head = local.ensure(say)
+        try:
+            client = ClusterClient(head.url)
+            capacity.check(asked, client.capacity(), "This machine")
+            return _send(client, replace(record, address=head.url, local=True), here=True)
+        except (UsageError, Unreachable):
+            if not local.active_jobs(head):
+                local.stop(head)
+            raise
+
+
+def _send(client: ClusterClient, record: Record, here: bool) -> Record:
+    """Ship and start the latest attempt. The record is on disk before the job can be running."""
+    attempt = record.last
+    package = runtime.pack(
+        {
+            "run": record.run,
+            "run_dir": record.run_dir,
+            "attempt": len(record.attempts),
+            "job": record.job,
+        }
+    )
+    environment = runtime.environment()
+    uri = client.upload(package.name, package.data)
+    registry.save(record)
+    try:
+        client.submit(
+            attempt.submission_id,
+            runtime.entrypoint(here),
+            {"working_dir": uri, "env_vars": environment},
+            {
+                "orch": __version__,
+                "run": record.run,
+                "name": record.name,
+                "run_dir": record.run_dir,
+            },
+        )
+    except BaseException:
+        _take_back(record)
+        raise
+    return record
+
+
+def _take_back(record: Record) -> None:
+    """Let the records be as they were before the latest attempt."""
+    if len(record.attempts) == 1:
+        registry.forget(record)
+    else:
+        registry.save(replace(record, attempts=record.attempts[:-1]))
+
+
+def _preflight(job: "Job") -> None:
+    from orchestrator.train import preflight
+
+    preflight.check(job)
+
+
+def _head_ip(offered: Capacity) -> str | None:
+    return next((node.ip for node in offered.nodes if node.is_head), None)
+
+
+def _compare_versions(client: ClusterClient, say: Say) -> None:
+    here, there = metadata.version("ray"), client.version()["ray_version"]
+    if here != there:
+        say(f"Note: the cluster runs Ray {there}, here is {here}; the job runs with the cluster's.")

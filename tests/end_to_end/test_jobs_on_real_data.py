@@ -1,0 +1,189 @@
+"""The papers' job files on real data, reduced by --set alone, on two workers of a real cluster."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.real_data import activitynet_from_actions, cifar10_official, real_data
+
+pytestmark = [pytest.mark.ray, pytest.mark.real]
+
+JOBS = Path(__file__).parents[2] / "jobs"
+BITS = (8, 6, 4, 2)
+
+
+def sets(**values: Any) -> list[str]:
+    """Return `--set a.b=c` for each a__b=c."""
+    return [
+        word
+        for key, value in values.items()
+        for word in ("--set", f"{key.replace('__', '.')}={value}")
+    ]
+
+
+def submit(orch: Any, cluster: str, job: str, *options: str) -> dict[str, Any]:
+    done = orch("submit", JOBS / job, "--address", cluster, "--follow", "--json", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def history(output: Path, status: dict[str, Any], key: str) -> list[float]:
+    """Return a metric over the epochs, from MLflow."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{output / 'mlflow.db'}")
+    run_id = status["mlflow"]["run_id"]
+    return [row.value for row in client.get_metric_history(run_id, key)]
+
+
+def last_weights(run_dir: str) -> str:
+    """Return a digest of the weights in the last checkpoint."""
+    folder = sorted(Path(run_dir).glob("checkpoint_*"))[-1]
+    digest = hashlib.sha256()
+    for name, value in sorted(load_file(folder / "model.safetensors").items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def test_activitynet_r50_reports_map_at_every_bit_width(
+    orch: Any, cluster: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "activitynet"
+    activitynet_from_actions(root)
+    status = submit(
+        orch,
+        cluster,
+        "activitynet_r50.yaml",
+        *sets(
+            data__root=root,
+            data__crop=64,
+            data__test_scale=72,
+            model__init="scratch",
+            model__widths="[8,16,32,64]",
+            model__depths="[1,1,1,1]",
+            model__num_segments=4,
+            training__epochs=2,
+            training__global_batch=12,
+            cluster__num_workers=2,
+            cluster__max_batch_per_worker=6,
+            output=tmp_path / "runs",
+        ),
+    )
+    for bits in BITS:
+        values = history(tmp_path / "runs", status, f"map/{bits}bit")
+        assert len(values) == 2
+        assert all(0 < value <= 100 for value in values)
+    assert status["result"]["metric_name"] == "map"
+    assert "CoQuant Table 6" in status["result"]["delta_b_note"]
+
+
+def test_activitynet_r50_without_data_fails_at_once_and_says_how_to_get_it(
+    orch: Any, tmp_path: Path
+) -> None:
+    missing = tmp_path / "nothing"
+    done = orch(
+        "submit",
+        JOBS / "activitynet_r50.yaml",
+        "--detach",
+        *sets(data__root=missing, model__init="scratch", output=tmp_path / "runs"),
+    )
+    assert done.returncode == 2
+    assert str(missing) in done.stderr
+    assert "activity-net.org" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
+    orch: Any, cluster: str, tmp_path: Path
+) -> None:
+    status = submit(
+        orch,
+        cluster,
+        "imagenet_r18.yaml",
+        *sets(
+            data__root=real_data() / "imagenet10",
+            data__crop=48,
+            data__resize=56,
+            model__init="scratch",
+            training__epochs=1,
+            training__global_batch=240,
+            cluster__num_workers=2,
+            cluster__max_batch_per_worker=8,
+            output=tmp_path / "runs",
+        ),
+    )
+    assert [row["bits"] for row in status["result"]["rows"]] == list(BITS)
+    logs = orch("logs", status["run"]).stdout
+    assert "240 = 2 workers x 8 per pass x 15 accumulation" in logs
+
+
+@pytest.fixture(scope="module")
+def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cifar")
+    cifar10_official(folder)
+    return folder
+
+
+def cifar_options(cifar: Path, output: Path) -> list[str]:
+    return sets(
+        data__root=cifar,
+        data__limit_train=1280,
+        data__limit_val=200,
+        model__widths="[8,16,32,64]",
+        training__epochs=3,
+        training__global_batch=64,
+        optimizer__lr=0.05,
+        checkpoint__every_steps=6,
+        cluster__num_workers=2,
+        output=output,
+    )
+
+
+def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
+    orch: Any, cluster: str, cifar: Path, tmp_path: Path
+) -> None:
+    undisturbed = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, tmp_path / "a"))
+    for bits in BITS:
+        losses = history(tmp_path / "a", undisturbed, f"loss/{bits}bit")
+        assert len(losses) == 3
+        assert losses[-1] < losses[0]
+
+    options = ["--address", cluster, "--detach", "--json", *cifar_options(cifar, tmp_path / "b")]
+    started = orch("submit", JOBS / "cifar10_r18.yaml", *options)
+    assert started.returncode == 0, started.stderr
+    run = json.loads(started.stdout)["run"]
+    orch.wait_for(run, lambda s: (s["progress"] or {}).get("epoch") == 1 and mid_epoch(s))
+    os.kill(worker_process(cluster, run), signal.SIGKILL)
+    done = orch("wait", run, "--timeout", "300")
+    assert done.returncode == 0, done.stdout + done.stderr
+    recovered = orch.status(run)
+
+    assert "Going on from the checkpoint" in orch("logs", run).stdout
+    assert last_weights(recovered["run_dir"]) == last_weights(undisturbed["run_dir"])
+    for bits in BITS:
+        key = f"loss/{bits}bit"
+        assert history(tmp_path / "b", recovered, key) == history(tmp_path / "a", undisturbed, key)
+
+
+def mid_epoch(status: dict[str, Any]) -> bool:
+    progress = status["progress"]
+    return bool(3 <= progress["step"] < progress["steps"] - 2)
+
+
+def worker_process(cluster: str, run: str) -> int:
+    """Return the process of rank 1, as the dashboard's Train page knows it."""
+    import urllib.request
+
+    with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
+        text = answer.read().decode()
+    [found] = [r for r in json.loads(text)["train_runs"] if re.search(run, r["name"])]
+    workers = found["attempts"][-1]["workers"]
+    return int(next(worker["pid"] for worker in workers if worker["world_rank"] == 1))

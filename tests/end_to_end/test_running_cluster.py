@@ -1,0 +1,89 @@
+"""A job on a cluster that somebody started: it lives there, the client may come and go."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.ray
+
+QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
+
+
+def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
+    orch: Any, cluster: str, tmp_path: Path
+) -> None:
+    small = ["--set", "data.limit_train=128", "--set", "data.limit_val=32"]
+    started = orch(
+        "submit",
+        QUICKSTART,
+        *("--address", cluster, "--detach", "--json", *small),
+        *("--set", "training.epochs=50", "--set", f"output={tmp_path / 'runs'}"),
+    )
+    assert started.returncode == 0, started.stderr
+    run = json.loads(started.stdout)["run"]
+    orch.wait_for(run, lambda status: status["evaluated"] is not None)
+
+    listed = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "job", "list", "--address", cluster],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run in listed.stdout
+    with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
+        [shown] = [r for r in json.load(answer)["train_runs"] if run in r["name"]]
+    assert shown["status"] == "RUNNING"
+
+    follower = orch.start("logs", run, "-f")
+    with follower:
+        assert follower.stdout is not None
+        assert any("epoch" in line for line in follower.stdout)
+        stopped = orch("stop", run)
+        assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+    status = orch.status(run)
+    assert status["state"] == "STOPPED"
+    assert list((tmp_path / "runs" / run).glob("checkpoint_*"))
+
+    before = status["evaluated"]["epoch"]
+    resumed = orch("resume", run, "--detach", "--set", "checkpoint.keep=1")
+    assert resumed.returncode == 0, resumed.stderr
+    again = orch.wait_for(run, lambda s: (s["evaluated"] or {}).get("epoch", 0) > before)
+    assert len(again["attempts"]) == 2
+    assert orch("stop", run).returncode == 0
+
+
+def test_resuming_with_other_settings_is_refused_with_the_differences(
+    orch: Any, cluster: str, tmp_path: Path
+) -> None:
+    options = ["--set", "training.epochs=1", "--set", "data.limit_train=64"]
+    done = orch(
+        "submit",
+        QUICKSTART,
+        *("--address", cluster, "--follow", "--json", *options),
+        *("--set", "data.limit_val=20", "--set", f"output={tmp_path / 'runs'}"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = json.loads(done.stdout)["run"]
+    refused = orch("resume", run, "--detach", "--set", "optimizer.lr=0.5")
+    assert refused.returncode == 2
+    assert "optimizer.lr: 0.1 -> 0.5" in refused.stderr
+
+
+def test_a_cluster_that_does_not_answer_is_one_clear_message(orch: Any, tmp_path: Path) -> None:
+    start = time.monotonic()
+    done = orch(
+        "submit",
+        QUICKSTART,
+        *("--address", "http://127.0.0.1:9", "--set", f"output={tmp_path / 'runs'}"),
+    )
+    assert done.returncode == 3
+    assert "http://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - start < 60
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,147 @@
+"""A stand-in for a Ray dashboard: the routes that orch uses, answered from plain lists."""
+
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+NODE = {
+    "node_ip": "127.0.0.1",
+    "is_head_node": True,
+    "state": "ALIVE",
+    "resources_total": {"CPU": 4.0},
+}
+
+
+@dataclass
+class FakeJob:
+    """One job. Each question after `statuses` or `logs` are used up gets their last entry."""
+
+    body: dict[str, Any]
+    statuses: list[str] = field(default_factory=lambda: ["RUNNING"])
+    logs: list[str] = field(default_factory=lambda: [""])
+    exit_code: int | None = None
+
+    def as_ray_tells(self) -> dict[str, Any]:
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        return {
+            "submission_id": self.body["submission_id"],
+            "status": status,
+            "message": f"the job is {status}",
+            "driver_exit_code": self.exit_code,
+            "start_time": 1_000_000,
+            "end_time": None,
+            "metadata": self.body.get("metadata", {}),
+        }
+
+    def log(self) -> str:
+        return self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
+
+
+class FakeCluster:
+    """Serves on a free port while the `with` block runs."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, FakeJob] = {}
+        self.packages: dict[str, bytes] = {}
+        self.nodes: list[dict[str, Any]] = [NODE]
+        self.autoscaling: dict[str, Any] = {"autoscalingStatus": None, "clusterStatus": None}
+        self.token: str | None = None
+        self.failures: list[int] = []
+        """HTTP codes with which the next questions are answered, whatever they ask."""
+        self.new_job: dict[str, Any] = {}
+        """What the next submitted job will be like (statuses, logs, exit_code)."""
+        self.asked: list[str] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(self, submission_id: str, **facts: Any) -> FakeJob:
+        metadata = facts.pop("metadata", {})
+        job = FakeJob({"submission_id": submission_id, "metadata": metadata}, **facts)
+        self.jobs[submission_id] = job
+        return job
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        """Return the HTTP code and the JSON value that Ray would answer with."""
+        self.asked.append(f"{method} {path}")
+        if self.failures:
+            return self.failures.pop(0), "Traceback ...\nRuntimeError: out of order"
+        match [method, *path.partition("?")[0].strip("/").split("/")]:
+            case ["GET", "api", "version"]:
+                return 200, {"version": "4", "ray_version": "2.60.0", "session_name": "session_1"}
+            case ["GET", "api", "v0", "nodes"]:
+                return 200, {"data": {"result": {"result": self.nodes}}}
+            case ["GET", "api", "cluster_status"]:
+                return 200, {"data": self.autoscaling}
+            case ["PUT", "api", "packages", "gcs", name]:
+                self.packages[name] = body
+                return 200, ""
+            case [_, "api", "jobs", *rest]:
+                return self._job(method, rest, body)
+        return 404, "not found"
+
+    def _job(self, method: str, rest: list[str], body: bytes) -> tuple[int, Any]:
+        if method == "POST" and not rest:
+            job = FakeJob(json.loads(body), **self.new_job)
+            self.jobs[job.body["submission_id"]] = job
+            return 200, {"submission_id": job.body["submission_id"]}
+        if not rest:
+            driver = {"submission_id": None, "status": "SUCCEEDED"}
+            return 200, [*(job.as_ray_tells() for job in self.jobs.values()), driver]
+        if rest[0] not in self.jobs:
+            return 404, f"Job {rest[0]} does not exist"
+        found = self.jobs[rest[0]]
+        if rest[1:] == ["logs"]:
+            return 200, {"logs": found.log()}
+        if rest[1:] == ["stop"]:
+            found.statuses = ["STOPPED"]
+            return 200, {"stopped": True}
+        if method == "DELETE":
+            del self.jobs[rest[0]]
+            return 200, {"deleted": True}
+        return 200, found.as_ray_tells()
+
+
+def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version: ClassVar[str] = "HTTP/1.0"
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            given = self.headers.get("Authorization")
+            if cluster.token and given != f"Bearer {cluster.token}":
+                code, value = (403 if given else 401), "no"
+            else:
+                code, value = cluster.answer(self.command, self.path, body)
+            data = value.encode() if code != 200 else json.dumps(value).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names of http.server
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler

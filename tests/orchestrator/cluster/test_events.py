@@ -1,0 +1,79 @@
+"""Events as the driver prints them and as Ray passes them on."""
+
+import json
+
+import pytest
+
+from orchestrator.cluster import events
+
+PROGRESS = {
+    "event": "progress",
+    "epoch": 2,
+    "epochs": 12,
+    "step": 5,
+    "steps": 31,
+    "images_per_second": 45.67,
+    "eta_seconds": 125,
+    "loss": {"2": 1.5, "8": 1.25},
+    "metric_name": "top1",
+    "metric": {"8": 90.0, "2": 80.04},
+}
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "(RayTrainWorker pid=71) ",
+        "\x1b[36m(RayTrainWorker pid=71, ip=10.0.0.2)\x1b[0m ",
+    ],
+)
+def test_an_event_is_found_behind_whatever_ray_sets_before_it(prefix: str) -> None:
+    assert events.parse(f"{prefix}::orch {json.dumps(PROGRESS)}\n") == PROGRESS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "epoch 3",
+        "::orch {broken",
+        "::orch {}",
+        '::orch ["event"]',
+        'he said ::orch {"event": "failed"}',
+    ],
+)
+def test_other_lines_are_no_events(line: str) -> None:
+    assert events.parse(line) is None
+
+
+def test_progress_is_one_line_with_bit_widths_from_high_to_low() -> None:
+    assert events.describe(PROGRESS) == [
+        "epoch 3/12  step 5/31  45.7 images/s  ETA 2m05s  loss 8bit 1.250, 2bit 1.500  "
+        "top1 8bit 90.0, 2bit 80.0"
+    ]
+
+
+def test_the_last_of_each_fact_is_kept() -> None:
+    later = PROGRESS | {"epoch": 3}
+    finished = {"event": "finished", "table": "| 8 |", "rows": []}
+    lines = [f"::orch {json.dumps(event)}" for event in (PROGRESS, later, finished)]
+    facts = events.collect(["noise", *lines])
+    assert facts == {"state": "SUCCEEDED", "progress": later, "result": finished}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (float("inf"), "11574d01h"),
+        (0.4, "0s"),
+        (59.6, "1m00s"),
+        (3599.9, "1h00m"),
+        (7500, "2h05m"),
+        (90000, "1d01h"),
+    ],
+)
+def test_time_spans_read_as_people_say_them(seconds: float | None, text: str) -> None:
+    assert events.duration(seconds) == text

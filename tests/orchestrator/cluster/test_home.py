@@ -1,0 +1,36 @@
+"""Where orch keeps its records, after the XDG base directory specification."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster import home as homes
+
+
+def test_without_any_setting_the_home_is_in_the_users_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ORCH_HOME")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert homes.orch_home() == tmp_path / ".local" / "state" / "orch"
+
+
+def test_the_xdg_folder_is_used_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORCH_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert homes.orch_home() == Path("/state/orch")
+
+
+def test_folders_are_closed_to_others() -> None:
+    assert stat.S_IMODE(homes.folder("runs").stat().st_mode) == 0o700
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    homes.write_whole(path, {"a": 1})
+    with pytest.raises(TypeError):
+        homes.write_whole(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "orch"] == ["record.json"]

@@ -1,0 +1,198 @@
+"""The local head: one real head, started as `orch submit` does, shared by the tests of this file.
+
+The jobs are a tiny package of the test's own, shipped as orch ships itself.
+"""
+
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster import head_process, local, runtime, tail
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.local import Head
+from orchestrator.cluster.state import State
+from orchestrator.errors import Unreachable
+
+DRIVER = """
+import os, signal, sys, time
+print("shipped code in", os.getcwd(), flush=True)
+print("dedup", os.environ["RAY_DEDUP_LOGS"], flush=True)
+def end(*_):
+    print("saved", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+for i in range(int(sys.argv[1])):
+    print("line", i, flush=True)
+    time.sleep(0.1)
+sys.exit(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def head(head_home: Path, monkeypatch: pytest.MonkeyPatch) -> Head:
+    """The shared local head, started when it does not run."""
+    monkeypatch.setenv("ORCH_HOME", str(head_home))
+    with local.locked():
+        return local.ensure(lambda _: None)
+
+
+@pytest.fixture
+def client(head: Head) -> ClusterClient:
+    return ClusterClient(head.url)
+
+
+def submit(client: ClusterClient, submission_id: str, lines: int, code: int = 0) -> None:
+    """Ship the driver above and start it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("driver.py", DRIVER)
+    uri = client.upload("_ray_pkg_test.zip", buffer.getvalue())
+    command = f"exec {sys.executable} driver.py {lines} {code}"
+    environment = {"working_dir": uri, "env_vars": runtime.SETTINGS}
+    client.submit(submission_id, command, environment, {"orch": "test"})
+
+
+def listening(pids: list[int]) -> Iterator[str]:
+    """Yield the addresses on which processes listen, from /proc."""
+    inodes = {
+        os.readlink(link)[8:-1]
+        for pid in pids
+        for link in Path(f"/proc/{pid}/fd").glob("*")
+        if os.path.lexists(link) and os.readlink(link).startswith("socket:[")
+    }
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in inodes:
+                yield fields[1].rpartition(":")[0]
+
+
+@pytest.mark.ray
+def test_a_shipped_job_runs_and_its_log_is_followed_to_the_end(client: ClusterClient) -> None:
+    submit(client, "follow.1", lines=5)
+    looks = list(tail.follow(client, "follow.1", interval=0.3))
+    lines = [line for look in looks for line in look.lines]
+    assert [line for line in lines if line.startswith("line")] == [f"line {i}" for i in range(5)]
+    assert "dedup 0" in lines
+    assert looks[-1].info is not None
+    assert (looks[-1].info.state, looks[-1].info.exit_code) == (State.SUCCEEDED, 0)
+
+
+@pytest.mark.ray
+def test_the_drivers_exit_code_is_told(client: ClusterClient) -> None:
+    submit(client, "code.1", lines=0, code=3)
+    last = list(tail.follow(client, "code.1", interval=0.3))[-1].info
+    assert last is not None
+    assert (last.state, last.exit_code) == (State.FAILED, 3)
+
+
+@pytest.mark.ray
+def test_a_stopped_job_has_time_to_save(client: ClusterClient, head: Head) -> None:
+    submit(client, "stop.1", lines=600)
+    lines: list[str] = []
+    for look in tail.follow(client, "stop.1", interval=0.3):
+        lines += look.lines
+        if "line 0" in look.lines:
+            assert [job.submission_id for job in local.active_jobs(head)] == ["stop.1"]
+            assert not local.release()
+            client.stop("stop.1")
+    assert lines[-1] == "saved"
+    ended = client.job("stop.1")
+    assert ended is not None
+    assert ended.state is State.STOPPED
+
+
+@pytest.mark.ray
+def test_a_head_is_found_again_and_started_once_by_two_at_a_time(head: Head) -> None:
+    found: list[Head] = []
+
+    def ask() -> None:
+        with local.locked():
+            found.append(local.ensure(lambda _: None))
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [head, head]
+    assert local.running() == head
+
+
+@pytest.mark.ray
+def test_a_head_offers_at_least_two_cpus(client: ClusterClient) -> None:
+    assert sum(node.cpus for node in client.capacity().nodes) >= 2
+
+
+@pytest.mark.ray
+def test_no_port_of_a_head_is_open_to_the_network(head: Head) -> None:
+    pids = head_process._left(Path(head.folder))
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
+    assert set(listening(pids)) <= loopback
+
+
+@pytest.mark.ray
+def test_an_environment_made_anew_does_not_find_the_old_head(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_inode", lambda _: head.inode + 1)
+    assert local.running() is None
+
+
+@pytest.mark.ray
+def test_the_end_of_a_head_leaves_no_process_no_folder_and_the_logs(
+    head: Head, client: ClusterClient
+) -> None:
+    submit(client, "last.1", lines=1)
+    list(tail.follow(client, "last.1", interval=0.3))
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        assert local.release()
+        assert head_process._left(Path(head.folder)) == []
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+    assert not Path(head.folder).exists()
+    assert local.running() is None
+    assert "line 0" in local.kept_log("last.1").read_text()
+
+
+def test_a_head_that_dies_in_its_start_shows_its_last_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with local.locked(), pytest.raises(Unreachable, match="ended in its start"):
+        local.ensure(lambda _: None)
+    assert local.running() is None
+    assert list((local.orch_home() / "local").glob("*.json")) == []
+
+
+def test_two_processes_do_not_hold_the_lock_together() -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with local.locked():
+            order.append("second")
+
+    with local.locked():
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_without_a_head_there_is_nothing_to_release() -> None:
+    assert local.running() is None
+    assert not local.release()
+    assert local.stop_orphans() == 0

@@ -1,0 +1,83 @@
+"""What travels with a job, unpacked again with the standard library."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster import runtime
+from orchestrator.errors import UsageError
+
+RUN = {"run": "a-1", "job": {"lr": 0.1}}
+
+
+def test_the_same_run_gives_the_same_bytes_and_another_run_another_name() -> None:
+    first, second = runtime.pack(RUN), runtime.pack(dict(reversed(RUN.items())))
+    assert first == second
+    assert hashlib.sha256(first.data).hexdigest().startswith(first.name[9:-4])
+    assert runtime.pack(RUN | {"run": "a-2"}).name != first.name
+
+
+def test_the_package_has_no_top_folder_and_no_compiled_files() -> None:
+    with zipfile.ZipFile(io.BytesIO(runtime.pack(RUN).data)) as archive:
+        names = archive.namelist()
+        assert json.loads(archive.read("run.json")) == RUN
+    assert {name.partition("/")[0] for name in names} == {*runtime.SHIPPED, "run.json"}
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_the_shipped_code_runs_without_the_installed_one(tmp_path: Path) -> None:
+    zipfile.ZipFile(io.BytesIO(runtime.pack(RUN).data)).extractall(tmp_path)
+    asked = "import orchestrator, models, video; print(orchestrator.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(tmp_path / "orchestrator" / "__init__.py")
+
+
+def test_a_package_beyond_the_clusters_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LIMIT_BYTES", 1000)
+    with pytest.raises(UsageError, match="a cluster takes 100 MiB"):
+        runtime.pack(RUN)
+
+
+def test_here_the_driver_runs_with_this_python_elsewhere_with_the_clusters() -> None:
+    assert (
+        runtime.entrypoint(True) == f"exec {sys.executable} -m orchestrator.train.launch run.json"
+    )
+    assert runtime.entrypoint(False) == "exec python -m orchestrator.train.launch run.json"
+
+
+def test_secrets_of_this_shell_do_not_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert runtime.environment() == runtime.SETTINGS
+
+
+def test_a_tracking_uri_with_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+    with pytest.raises(UsageError, match="MLFLOW_TRACKING_PASSWORD") as refused:
+        runtime.environment()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "travels_as"),
+    [
+        ("http://host:5000", "http://host:5000"),
+        ("sqlite:////abs/mlflow.db", "sqlite:////abs/mlflow.db"),
+        ("sqlite:///mlflow.db", "sqlite:///{cwd}/mlflow.db"),
+        ("mlruns", "{cwd}/mlruns"),
+    ],
+)
+def test_a_relative_tracking_uri_means_the_same_on_the_cluster(
+    uri: str, travels_as: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    expected = travels_as.format(cwd=Path.cwd())
+    assert runtime.environment()["MLFLOW_TRACKING_URI"] == expected
