@@ -63,12 +63,6 @@ def load_weights(folder: Path, network: nn.Module) -> None:
         ) from None
 
 
-def best_folder(run_dir: Path) -> Path | None:
-    """Return the folder of the best checkpoint so far."""
-    found = sorted(run_dir.glob("best-epoch-*"))
-    return found[-1] if found else None
-
-
 def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
     """Copy a checkpoint to `best-epoch-NNNN` (from 1 on) in place of the one kept before."""
     target = run_dir / f"best-epoch-{epoch + 1:04d}"

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from orchestrator.train.ranks import Ranks
 
 
@@ -30,6 +32,8 @@ class RayContext:
 
         here = ray.train.get_context()
         device = ray.train.torch.get_device()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         self.ranks = Ranks(here.get_world_rank(), here.get_world_size(), device)
 
     def latest(self) -> Path | None:

@@ -29,7 +29,7 @@ class Events:
         say(event, **facts)
         kept = self._load()
         if event in _KEPT_AS:
-            kept |= {"state": "RUNNING", _KEPT_AS[event]: facts}
+            kept |= {"state": "RUNNING", "failure": None, _KEPT_AS[event]: facts}
         elif event in STATES:
             kept["state"] = STATES[event]
             kept["result"] = facts if event == "finished" else kept.get("result")
@@ -41,4 +41,4 @@ class Events:
     def _load(self) -> dict[str, Any]:
         if self._file.exists():
             return dict(json.loads(self._file.read_text()))
-        return {"state": "RUNNING", "started": None, "progress": None, "result": None}
+        return dict.fromkeys(("started", "progress", "evaluated", "result", "failure"))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import home as homes
+from orchestrator.errors import UsageError
 
 
 def test_without_any_setting_the_home_is_in_the_users_state(
@@ -34,3 +35,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         homes.write_whole(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir() if entry.name != "orch"] == ["record.json"]
+
+
+def test_a_home_that_cannot_be_written_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ORCH_HOME", str(tmp_path / "file"))
+    with pytest.raises(UsageError, match="Set ORCH_HOME"):
+        homes.folder("runs")

@@ -4,7 +4,6 @@ The jobs are a tiny package of the test's own, shipped as orch ships itself.
 """
 
 import io
-import os
 import subprocess
 import sys
 import threading
@@ -62,12 +61,11 @@ def submit(client: ClusterClient, submission_id: str, lines: int, code: int = 0)
 
 def listening(pids: list[int]) -> Iterator[str]:
     """Yield the addresses on which processes listen, from /proc."""
-    inodes = {
-        os.readlink(link)[8:-1]
-        for pid in pids
-        for link in Path(f"/proc/{pid}/fd").glob("*")
-        if os.path.lexists(link) and os.readlink(link).startswith("socket:[")
-    }
+    links = [
+        link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*") if link.is_symlink()
+    ]
+    targets = [str(link.readlink()) for link in links]
+    inodes = {target[8:-1] for target in targets if target.startswith("socket:[")}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()

@@ -1,0 +1,44 @@
+"""Completion: the shells accept the script, and the words are the right ones."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from orchestrator.cli.completion import SHELLS, complete_job_file, complete_run
+from orchestrator.cluster import registry
+from orchestrator.cluster.registry import Attempt, Record
+from tests.orchestrator.cli.conftest import Orch
+
+CONTEXT, PARAMETER = click.Context(click.Command("x")), click.Argument(["x"])
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_has_a_script_that_asks_orch(orch: Orch, shell: str) -> None:
+    assert "_ORCH_COMPLETE" in orch("completion", shell).stdout
+
+
+def test_bash_accepts_the_script(orch: Orch) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    script = orch("completion", "bash").stdout
+    assert subprocess.run([bash, "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_job_files_and_folders_complete(tmp_path: Path) -> None:
+    (tmp_path / "jobs" / "base").mkdir(parents=True)
+    for name in ("digits.yaml", "data.bin", ".hidden.yaml"):
+        (tmp_path / "jobs" / name).touch()
+    assert complete_job_file(CONTEXT, PARAMETER, "jobs/d") == ["jobs/digits.yaml"]
+    assert complete_job_file(CONTEXT, PARAMETER, "jobs/") == ["jobs/base/", "jobs/digits.yaml"]
+    assert complete_job_file(CONTEXT, PARAMETER, "none/") == []
+    assert "jobs/digits.yaml" in complete_job_file(CONTEXT, PARAMETER, "")
+
+
+def test_runs_complete_by_name_and_id() -> None:
+    attempts = (Attempt("digits-1", 1.0),)
+    registry.save(Record("digits-1", "digits", {}, "x", "http://x", False, "/x", attempts))
+    assert complete_run(CONTEXT, PARAMETER, "") == ["last", "digits", "digits-1"]
+    assert complete_run(CONTEXT, PARAMETER, "digits-") == ["digits-1"]

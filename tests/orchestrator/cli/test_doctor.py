@@ -1,0 +1,55 @@
+"""The doctor on a machine that is well, and on one that is not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import doctor
+from tests.fake_cluster import FakeCluster
+from tests.orchestrator.cli.conftest import Orch
+
+
+def verdicts(orch: Orch) -> tuple[dict[str, str], int]:
+    done = orch("doctor", "--json")
+    checks = json.loads(done.stdout)["checks"]
+    return {check["check"]: check["verdict"] for check in checks}, done.exit_code
+
+
+def test_a_machine_that_is_well_has_nothing_to_mend(
+    orch: Orch, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.url)
+    found, code = verdicts(orch)
+    assert (set(found.values()), code) == ({"ok"}, 0)
+    assert {"python", "torch", "ray", "cluster", "tracking", "decord", "s3"} <= found.keys()
+
+
+def test_what_is_wrong_is_named_with_what_to_do(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:1")
+    monkeypatch.setenv("ORCH_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
+    done = orch("doctor")
+    assert done.exit_code == 1
+    for line in ("fail  cluster", "fail  orch home", "fail  no-such-package"):
+        assert line in done.stdout
+    assert "Set ORCH_HOME to a folder that you can write" in done.stdout
+
+
+def test_a_sample_video_is_really_opened(orch: Orch, tmp_path: Path) -> None:
+    folder = tmp_path / doctor.SAMPLE_VIDEOS
+    folder.mkdir(parents=True)
+    (folder / "broken.mp4").write_bytes(b"not a video")
+    found, code = verdicts(orch)
+    assert (found["decord"], code) == ("fail", 1)
+
+
+def test_a_tracking_password_is_not_shown(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    done = orch("doctor")
+    assert "fail  tracking" in done.stdout
+    assert "secret" not in done.stdout

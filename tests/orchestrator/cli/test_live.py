@@ -1,0 +1,52 @@
+"""What a followed job looks like, on a terminal and elsewhere."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from orchestrator.cli import live
+from orchestrator.cluster.state import State
+from tests.orchestrator.cli.conftest import EVENTS
+
+
+def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    wide = Console(
+        file=text, force_terminal=True, width=120, color_system=None, legacy_windows=False
+    )
+    monkeypatch.setattr(live, "console", lambda err: wide)
+    screen = live.screen()
+    assert isinstance(screen, live.LiveScreen)
+    with screen:
+        screen.state(State.PENDING, "")
+        for event in EVENTS[:4]:
+            screen.event(event)
+        screen.state(State.RUNNING, "")
+        screen.state(State.RUNNING, "the cluster is away")
+    shown = text.getvalue()
+    assert "Waiting to start" in shown
+    assert "0/2" in shown
+    assert "3/9" in shown
+    assert "12.5 images/s   ETA 1m05s   loss 8bit 2.250" in shown
+    assert "top1: 8bit 91.0" in shown
+    assert "warning: one broken file" in shown
+    assert "the cluster is away" in shown
+
+
+def test_plain_progress_is_rare_and_evaluations_are_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = live.PlainScreen()
+    with screen:
+        screen.state(State.PENDING, "")
+        screen.state(State.PENDING, "")
+        for _ in range(5):
+            screen.event(EVENTS[1])
+            screen.event(EVENTS[2])
+        screen.event(EVENTS[4])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("Waiting to start ...") == 1
+    assert len([line for line in lines if "images/s" in line]) == 1
+    assert lines.count("epoch 1: top1 8bit 91.0") == 5
+    assert "| 8 | 91.00 |" not in lines

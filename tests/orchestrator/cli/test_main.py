@@ -1,0 +1,127 @@
+"""The command itself: what it imports, how its errors look, what help shows."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from orchestrator.cli.main import COMMANDS, cli
+from orchestrator.cluster import registry
+from orchestrator.errors import Unreachable
+from tests.orchestrator.cli.conftest import Orch
+
+HEAVY = ("torch", "ray", "mlflow", "pydantic", "numpy", "yaml")
+REPOSITORY = Path(__file__).parents[3]
+
+
+def imported_by(*arguments: str, heavy: tuple[str, ...] = HEAVY) -> tuple[list[str], float]:
+    """Run a command in a process of its own; return what heavy it loaded, and its CPU time."""
+    program = (
+        "import sys, json\n"
+        "from orchestrator.cli.main import main\n"
+        "sys.argv[0] = 'orch'\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print(json.dumps([name for name in {heavy!r} if name in sys.modules]), file=sys.stderr)"
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
+    return json.loads(done.stderr.splitlines()[-1]), cpu
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("list",), ("completion", "bash")])
+def test_quick_commands_load_nothing_heavy_and_take_half_a_second_of_cpu(
+    arguments: tuple[str, ...],
+) -> None:
+    heavy, cpu = imported_by(*arguments)
+    assert heavy == []
+    assert cpu < 0.5
+
+
+@pytest.mark.parametrize("command", ["show", "validate"])
+def test_commands_about_files_load_neither_ray_nor_mlflow(command: str, tmp_path: Path) -> None:
+    heavy, _ = imported_by(command, str(tmp_path / "tiny.yaml"), heavy=("ray", "mlflow"))
+    assert heavy == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(orch: Orch, name: str) -> None:
+    shown = orch(name, "--help")
+    assert shown.exit_code == 0
+    assert f"orch {name}" in shown.output.partition("Example")[2]
+
+
+def test_every_command_of_the_table_is_listed_by_its_name() -> None:
+    context = click.Context(cli)
+    found = [cli.get_command(context, name) for name in COMMANDS]
+    assert [command.name for command in found if command] == list(COMMANDS)
+
+
+def test_the_version_is_told(orch: Orch) -> None:
+    from orchestrator import __version__
+
+    assert orch("--version").output == f"orch, version {__version__}\n"
+
+
+def test_an_unknown_command_is_a_usage_error(orch: Orch) -> None:
+    assert orch("sumbit").exit_code == 2
+
+
+def test_an_error_of_ours_is_its_message_and_its_code(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away() -> None:
+        raise Unreachable("The cluster is away.")
+
+    monkeypatch.setattr(registry, "load_all", away)
+    shown = orch("list")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (3, "", "The cluster is away.\n")
+
+
+def test_an_interruption_ends_with_130(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry, "load_all", interrupted)
+    assert orch("list").exit_code == 130
+
+
+def test_a_bug_shows_its_traceback_and_says_so(tmp_path: Path) -> None:
+    program = (
+        "from orchestrator.cluster import registry\n"
+        "registry.load_all = lambda: 1 / 0\n"
+        "from orchestrator.cli.main import main\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "list"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert "This is a bug in orch" in done.stderr.splitlines()[-1]
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m orchestrator completion bash | true",
+        shell=True,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,230 @@
+"""Submitting, following and resuming against a fake cluster."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.cli import attach
+from orchestrator.cluster import registry, submission
+from tests.fake_cluster import NODE, FakeCluster
+from tests.orchestrator.cli.conftest import EVENTS, ROWS, Orch, log_of
+
+
+def shipped(cluster: FakeCluster) -> dict[str, Any]:
+    """Return the run.json of the only package on the cluster."""
+    (data,) = cluster.packages.values()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return dict(json.loads(archive.read("run.json")))
+
+
+def test_a_detached_job_is_submitted_recorded_and_named(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--detach")
+    assert done.exit_code == 0
+    record = registry.find("tiny")
+    assert done.stdout == f"{record.run}\n"
+    assert record.run_dir == str(tmp_path / "runs" / record.run)
+    job = cluster.jobs[record.run].body
+    assert job["entrypoint"] == "exec python -m orchestrator.train.launch run.json"
+    assert job["metadata"]["run_dir"] == record.run_dir
+    run = shipped(cluster)
+    assert (run["run"], run["run_dir"], run["attempt"]) == (record.run, record.run_dir, 1)
+    assert run["job"] == record.job
+
+
+def test_json_of_a_detached_job_is_all_there_is_on_standard_output(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--json")
+    told = json.loads(done.stdout)
+    assert told["run"] in cluster.jobs
+    assert (told["state"], told["result"]) == ("PENDING", None)
+
+
+def test_a_followed_job_ends_with_its_table_and_links(orch: Orch, cluster: FakeCluster) -> None:
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("| 8 | 91.00 |\n")
+    assert "mlflow ui --backend-store-uri sqlite:///x" in done.stdout
+    assert "epoch 1/2  step 3/9  12.5 images/s  ETA 1m05s  loss 8bit 2.250" in done.stderr
+    assert "epoch 1: top1 8bit 91.0" in done.stderr
+    assert "warning: one broken file" in done.stderr
+    assert "Running entrypoint" not in done.output
+
+
+def test_json_of_a_followed_job_is_one_document_with_its_result(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow", "--json")
+    told = json.loads(done.stdout)
+    assert (told["state"], told["exit_code"]) == ("SUCCEEDED", 0)
+    assert told["result"]["rows"] == ROWS
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+def test_a_followed_job_that_fails_gives_its_exit_code_and_reason(
+    orch: Orch, cluster: FakeCluster, code: int
+) -> None:
+    failed = {"event": "failed", "message": "no data at /x", "exit_code": code}
+    cluster.new_job = {"statuses": ["FAILED"], "logs": [log_of(failed)], "exit_code": code}
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
+    assert done.exit_code == code
+    assert done.stdout.startswith("FAILED: no data at /x\n")
+
+
+def test_a_job_that_dies_without_a_word_shows_the_end_of_its_log(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    cluster.new_job = {"statuses": ["FAILED"], "logs": ["ImportError: x\n"], "exit_code": 1}
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
+    assert done.exit_code == 1
+    assert "  ImportError: x" in done.stderr
+
+
+def test_an_interrupted_follower_says_how_to_come_back(
+    orch: Orch, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(attach, "_show", interrupted)
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
+    record = registry.find("last")
+    assert done.exit_code == 130
+    assert f"`orch logs -f {record.run}` attaches again" in done.stderr
+    assert "POST /api/jobs/ " not in [asked for asked in cluster.asked if "stop" in asked]
+
+
+def test_a_dry_run_shows_the_arithmetic_and_starts_nothing(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--dry-run")
+    assert done.exit_code == 0
+    assert "24 = 2 workers x 4 per pass x 3 accumulation" in done.stdout
+    assert "5 workers cannot share a global batch of 24; 4 or 6 can." in done.stdout
+    assert f"{cluster.url} (--address)" in done.stdout
+    assert (cluster.asked, registry.load_all()) == ([], [])
+
+
+def test_a_dry_run_in_json_lists_each_number_of_workers(orch: Orch) -> None:
+    told = json.loads(orch("submit", "tiny.yaml", "--dry-run", "--json").stdout)
+    by_workers = {row["num_workers"]: row for row in told["workers"]}
+    assert by_workers[8] == {
+        "global_batch": 24,
+        "num_workers": 8,
+        "per_worker": 3,
+        "micro_batch": 3,
+        "accumulation": 1,
+    }
+    assert "refused" in by_workers[7]
+    assert told["cluster"] == "a local Ray cluster on this machine"
+
+
+def test_a_mistake_in_the_file_is_told_before_anything_is_asked(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--set", "optimizer.lrr=1")
+    assert (done.exit_code, cluster.asked) == (2, [])
+    assert "optimizer.lrr" in done.stderr
+
+
+def test_a_job_that_can_never_fit_is_refused_and_not_recorded(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    options = ("--set", "cluster.loader_workers=2")
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, *options)
+    assert done.exit_code == 2
+    assert "--set cluster.loader_workers=1" in done.stderr
+    assert (registry.load_all(), cluster.packages) == ([], {})
+
+
+def test_an_unreachable_cluster_is_exit_code_three_and_no_record(orch: Orch) -> None:
+    done = orch("submit", "tiny.yaml", "--address", "http://127.0.0.1:1")
+    assert (done.exit_code, registry.load_all()) == (3, [])
+    assert "http://127.0.0.1:1 does not answer" in done.stderr
+
+
+def test_a_submission_that_the_cluster_refuses_leaves_no_record(
+    orch: Orch, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = submission.ClusterClient.upload
+
+    def upload_then_break(self: submission.ClusterClient, name: str, data: bytes) -> str:
+        uri = upload(self, name, data)
+        cluster.failures = [500]
+        return uri
+
+    monkeypatch.setattr(submission.ClusterClient, "upload", upload_then_break)
+    done = orch("submit", "tiny.yaml", "--address", cluster.url)
+    assert (done.exit_code, registry.load_all()) == (3, [])
+
+
+def test_missing_data_is_told_at_once_for_a_cluster_on_this_machine(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    cluster.nodes = [NODE]
+    done = orch("submit", "tiny.yaml", "--address", cluster.url)
+    assert done.exit_code == 2
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert (registry.load_all(), cluster.jobs) == ([], {})
+
+
+def test_missing_data_is_told_before_a_local_cluster_is_started(orch: Orch, tmp_path: Path) -> None:
+    done = orch("submit", "tiny.yaml")
+    assert done.exit_code == 2
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert "Starting" not in done.stderr
+
+
+def ended_run(orch: Orch, cluster: FakeCluster) -> str:
+    """Submit a run that is stopped; return its id."""
+    cluster.new_job = {"statuses": ["STOPPED"], "logs": [log_of(*EVENTS[:2])]}
+    orch("submit", "tiny.yaml", "--address", cluster.url, "--detach")
+    return registry.find("last").run
+
+
+def test_a_resumed_run_keeps_its_id_and_folder_and_counts_its_attempts(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    run = ended_run(orch, cluster)
+    cluster.packages.clear()
+    done = orch("resume", "tiny", "--detach", "--set", "cluster.num_workers=4")
+    assert done.exit_code == 0, done.stderr
+    assert f"{run}.a2" in cluster.jobs
+    sent = shipped(cluster)
+    assert (sent["run"], sent["attempt"], sent["job"]["cluster"]["num_workers"]) == (run, 2, 4)
+    assert [attempt.submission_id for attempt in registry.find(run).attempts] == [run, f"{run}.a2"]
+
+
+def test_what_a_run_learns_cannot_be_changed_in_resuming(orch: Orch, cluster: FakeCluster) -> None:
+    run = ended_run(orch, cluster)
+    options = ("--set", "optimizer.lr=0.2", "--set", "training.epochs=3")
+    done = orch("resume", run, *options)
+    assert done.exit_code == 2
+    assert "optimizer.lr: 0.05 -> 0.2" in done.stderr
+    assert "training.epochs: 2 -> 3" in done.stderr
+    assert list(cluster.jobs) == [run]
+
+
+def test_a_run_that_is_active_cannot_be_resumed(orch: Orch, cluster: FakeCluster) -> None:
+    cluster.new_job = {"statuses": ["RUNNING"]}
+    orch("submit", "tiny.yaml", "--address", cluster.url, "--detach")
+    done = orch("resume", "last")
+    assert done.exit_code == 2
+    assert "is still RUNNING" in done.stderr
+
+
+def test_a_resume_that_the_cluster_refuses_leaves_the_record_as_it_was(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    run = ended_run(orch, cluster)
+    orch("status", run)
+    before = registry.find(run)
+    assert before.last.outcome is not None
+    assert orch("resume", run, "--address", "http://127.0.0.1:1").exit_code == 3
+    assert registry.find(run) == before

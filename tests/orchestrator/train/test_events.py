@@ -1,0 +1,32 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.train.events import MARK, Events
+
+
+def test_an_event_is_one_line_and_its_facts_stay_in_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = Events(tmp_path)
+    events.say("progress", epoch=1, step=2)
+    events.say("finished", table="| 8 |")
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line.removeprefix(MARK))["event"] for line in lines] == [
+        "progress",
+        "finished",
+    ]
+    kept = json.loads((tmp_path / "progress.json").read_text())
+    assert kept["state"] == "SUCCEEDED"
+    assert kept["progress"] == {"epoch": 1, "step": 2}
+    assert kept["result"] == {"table": "| 8 |"}
+
+
+def test_a_run_that_goes_on_after_a_failure_is_running_again(tmp_path: Path) -> None:
+    Events(tmp_path).say("failed", message="lost", exit_code=1)
+    assert json.loads((tmp_path / "progress.json").read_text())["failure"]["message"] == "lost"
+    Events(tmp_path).say("started", run="r")
+    kept = json.loads((tmp_path / "progress.json").read_text())
+    assert kept["state"] == "RUNNING"
+    assert kept["failure"] is None
