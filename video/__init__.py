@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-class BrokenVideo(ValueError):  # noqa: N818 - named for what it is, as the other broken samples
+class BrokenVideo(ValueError):
     """A video that gives no frames: absent, damaged, of an unknown kind, or too short.
 
     path: the file (or the pattern of the file) that was to be read; reason: one line.

@@ -119,14 +119,14 @@ def _tracking() -> Iterator[Finding]:
     if not uri:
         yield Finding("tracking", "ok", "a sqlite file in each job's output folder")
         return
-    parts = urllib.parse.urlsplit(uri)
-    shown = uri.replace(parts.password, "***") if parts.password else uri
+    secret = urllib.parse.urlsplit(uri).password or "\0"
     try:
         check_reachable(uri)
     except OrchError as error:
-        yield Finding("tracking", "fail", str(error), "Correct MLFLOW_TRACKING_URI or unset it.")
+        text = str(error).replace(secret, "***")
+        yield Finding("tracking", "fail", text, "Correct MLFLOW_TRACKING_URI or unset it.")
     else:
-        yield Finding("tracking", "ok", f"{shown} answers")
+        yield Finding("tracking", "ok", f"{uri.replace(secret, '***')} answers")
 
 
 def _home() -> Iterator[Finding]:
@@ -136,9 +136,9 @@ def _home() -> Iterator[Finding]:
         probe = folder("runs") / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
+    except (OrchError, OSError) as error:
         advice = "Set ORCH_HOME to a folder that you can write."
-        yield Finding("orch home", "fail", f"{orch_home()}: {error.strerror}", advice)
+        yield Finding("orch home", "fail", str(error), advice)
         return
     free = shutil.disk_usage(orch_home()).free / 2**30
     advice = "" if free > FREE_GIB else "Checkpoints and Ray's own files need some GiB."

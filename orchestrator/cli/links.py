@@ -9,10 +9,11 @@ from orchestrator.cluster.view import RunView
 def links(view: RunView) -> list[tuple[str, str]]:
     """Return (what, where) of everything that shows a run."""
     started = view.facts.get("started") or {}
-    opened = started.get("mlflow_link") or started.get("mlflow_command")
     found = [("run folder", view.record.run_dir)]
-    if opened:
-        found.insert(0, ("MLflow", opened))
+    if started:
+        found.insert(0, ("MLflow", started["mlflow_link"]))
+        if started["mlflow_command"]:
+            found.insert(0, ("MLflow server", started["mlflow_command"]))
     if view.state in (State.PENDING, State.RUNNING) or not view.record.local:
         found.insert(0, ("Ray dashboard", job_page(view.record.address, view)))
     return found

@@ -208,9 +208,12 @@ def _dry_run(job: "Job", plan: "BatchPlan", where: tuple[str, str] | None, as_js
             answer(str(row["refused"]))
     answer("")
     cluster = job.cluster
-    gpus = f" and {cluster.gpus_per_worker} GPU" if cluster.gpus_per_worker else ""
+    gpus = {"auto": ", and a GPU each where there are enough", 0: "", 1: " and 1 GPU"}
     answer(f"would go to    {target}")
-    answer(f"would ask for  {cluster.num_workers} x {1 + cluster.loader_workers} CPUs{gpus}")
+    answer(
+        f"would ask for  {cluster.num_workers} x {1 + cluster.loader_workers} CPUs"
+        f"{gpus[cluster.gpus_per_worker]}"
+    )
     answer(f"would write    {job.output}/<run>")
 
 

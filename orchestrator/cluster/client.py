@@ -195,7 +195,7 @@ class ClusterClient:
                 return Unreachable(f"The cluster at {self.url} answers {error.code}: {said}")
 
 
-class _NotThere(Exception):  # noqa: N818 - an answer, not an error
+class _NotThere(Exception):
     """HTTP 404."""
 
 

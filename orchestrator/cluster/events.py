@@ -54,7 +54,7 @@ def describe(event: Event) -> list[str]:
     """Return the lines that tell an event to a person."""
     match event["event"]:
         case "started":
-            opened = event.get("mlflow_link") or event.get("mlflow_command")
+            opened = event["mlflow_command"] or event["mlflow_link"]
             return [f"Run {event['run']} in {event['run_dir']}", f"MLflow: {opened}"]
         case "progress":
             return [progress_line(event)]

@@ -22,6 +22,8 @@ from orchestrator.errors import Unreachable
 
 MARK = "ORCH_LOCAL_HEAD"
 """Environment variable that every process of a head inherits; its value is the head's folder."""
+INSIDE_A_JOB = ("RAY_API_SERVER_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+"""Variables that name another cluster or a job on it."""
 PREFIX = "orch-head-"
 FIRST_PORT, LAST_PORT = 8265, 8365
 START_SECONDS = 120.0
@@ -41,9 +43,10 @@ def make_folder() -> Path:
 
 def start(folder: Path, port: int, num_cpus: int) -> int:
     """Start a Ray head whose dashboard listens on a port of 127.0.0.1; return its process id."""
+    gcs = free_port()
     command = [
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-        *("--node-ip-address=127.0.0.1", "--port=0", f"--num-cpus={num_cpus}"),
+        *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--num-cpus={num_cpus}"),
         *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"),
         *("--dashboard-agent-listen-port=0", f"--ray-client-server-port={free_port()}"),
         *("--disable-usage-stats", "--no-monitor", f"--temp-dir={folder / 'ray'}"),
@@ -56,7 +59,7 @@ def start(folder: Path, port: int, num_cpus: int) -> int:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, gcs),
             start_new_session=True,
             pass_fds=[alive.fileno()],
         )
@@ -134,26 +137,26 @@ def log_tail(folder: Path, lines: int = 15) -> str:
         return "(it left no log)"
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
     """Return this environment, made fit for a head that others do not reach.
+
+    RAY_ADDRESS tells the workers their own cluster. Without it Ray Train asks whatever cluster
+    /tmp/ray/ray_current_cluster names, dead or alive, and hangs for half a minute when it stops.
 
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 lets Ray keep 127.0.0.1 as the node's address, so that no
     port is open to the network. A token is asked for only where RAY_AUTH_MODE=token says so: left
     to itself, Ray would ask for one as soon as any ray.init() has ever written ~/.ray/auth_token.
     """
-    env = {key: value for key, value in os.environ.items() if not _names_a_cluster(key)}
+    env = {key: value for key, value in os.environ.items() if key not in INSIDE_A_JOB}
     env.setdefault("RAY_AUTH_MODE", "disabled")
     local = [name for name in (env.get("no_proxy"), "127.0.0.1", "localhost") if name]
     return env | {
         MARK: str(folder),
+        "RAY_ADDRESS": f"127.0.0.1:{gcs_port}",
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "no_proxy": ",".join(local),
         "NO_COLOR": "1",
     }
-
-
-def _names_a_cluster(variable: str) -> bool:
-    return variable in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
 
 
 def _is_free(port: int) -> bool:

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UsageError
+
 
 def orch_home() -> Path:
     """Return orch's own folder. It need not exist yet."""
@@ -15,9 +17,18 @@ def orch_home() -> Path:
 
 
 def folder(name: str) -> Path:
-    """Return a folder inside orch's own, made if need be, closed to other users."""
+    """Return a folder inside orch's own, made if need be, closed to other users.
+
+    Raises UsageError when it cannot be made.
+    """
     path = orch_home() / name
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            f"orch cannot keep its records in {orch_home()} ({error.strerror}). Set ORCH_HOME to "
+            "a folder that you can write."
+        ) from error
     return path
 
 

@@ -162,7 +162,7 @@ def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:
 def _remembered(path: Path) -> Head | None:
     try:
         return Head(**json.loads(path.read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

@@ -63,7 +63,7 @@ def demand(job: "Job") -> Demand:
     return Demand(
         num_workers=job.cluster.num_workers,
         loader_workers=job.cluster.loader_workers,
-        gpus_per_worker=job.cluster.gpus_per_worker,
+        gpus_per_worker=0 if job.cluster.gpus_per_worker == "auto" else job.cluster.gpus_per_worker,
         global_batch=job.training.global_batch,
     )
 

@@ -53,13 +53,14 @@ def follow(
     client: ClusterClient,
     submission_id: str,
     *,
-    interval: float = INTERVAL_SECONDS,
+    interval: float | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Look]:
     """Look at a job until it has ended. The last look holds the rest of the log.
 
     Raises Unreachable when the cluster does not answer for `patience` seconds.
     """
+    pause = INTERVAL_SECONDS if interval is None else interval
     tail = Tail()
     info: JobInfo | None = None
     answered = time.monotonic()
@@ -78,4 +79,4 @@ def follow(
             yield Look(info, lines)
             if ended:
                 return
-        time.sleep(max(interval, COST_SHARE * (answered - began)))
+        time.sleep(max(pause, COST_SHARE * (answered - began)))

@@ -1,7 +1,7 @@
 """What the image data sets share: the error of an unreadable image, and what they refuse."""
 
 
-class BrokenImage(ValueError):  # noqa: N818 - named for what it is, as video's BrokenVideo
+class BrokenImage(ValueError):
     """An image file that cannot be decoded. path: the file; reason: one line."""
 
     def __init__(self, path: str, reason: str) -> None:

@@ -59,7 +59,9 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     num_workers: int = Field(1, ge=1)
     max_batch_per_worker: int = Field(64, ge=1, description="samples that fit a worker at once")
     loader_workers: int = Field(0, ge=0, description="loader processes beside each worker")
-    gpus_per_worker: Literal[0, 1] = 0
+    gpus_per_worker: Literal["auto", 0, 1] = Field(
+        "auto", description="auto: one each where the cluster has one for every worker, else none"
+    )
     max_failures: int = Field(3, ge=0, description="lost workers that the run survives by itself")
 
 

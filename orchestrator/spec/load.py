@@ -123,7 +123,7 @@ def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
         named_by = merged.source_of((section, "name"))
         for key in [key for key in values if key not in known]:
             source = merged.source_of((section, key))
-            if source is not named_by and not (source and source.name.startswith("--set")):
+            if source is not named_by and not (source and source.name == "--set"):
                 where = merged.where((section, key))
                 merged.drop((section, key))
                 warnings.append(
@@ -194,9 +194,5 @@ def _origins(values: Mapping[str, Any], merged: Merged, above: Keys = ()) -> dic
             origins |= _origins(value, merged, keys)
         else:
             source = merged.sources.get(keys)
-            origins[".".join(keys)] = _origin(source.where(keys)) if source else "default"
+            origins[".".join(keys)] = source.where(keys) if source else "default"
     return origins
-
-
-def _origin(where: str) -> str:
-    return "--set" if where.startswith("--set") else where

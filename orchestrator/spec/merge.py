@@ -100,7 +100,7 @@ def override(text: str) -> tuple[Source | None, list[str]]:
         return None, [f"--set {text}: the value is not valid YAML ({error.__class__.__name__})."]
     for part in reversed(keys):
         nested = {part: nested}
-    return Source(f"--set {key.strip()}", Path.cwd(), nested), []
+    return Source("--set", Path.cwd(), nested), []
 
 
 def _shown(path: Path) -> str:

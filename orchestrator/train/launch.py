@@ -150,6 +150,7 @@ def _train(
     say("log", level="info", message=f"Global batch {plan.sentence()}.")
     ray.init(logging_level="WARNING")
     _stop_on_sigterm(run_dir)
+    gpus = _gpus_per_worker(job, ray.cluster_resources().get("GPU", 0))
     trainer = TorchTrainer(
         train_function,
         train_loop_config={
@@ -161,8 +162,8 @@ def _train(
         torch_config=TorchConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
         scaling_config=ScalingConfig(
             num_workers=job.cluster.num_workers,
-            use_gpu=job.cluster.gpus_per_worker > 0,
-            resources_per_worker=_resources(job),
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": 1.0 + job.cluster.loader_workers, "GPU": float(gpus)},
         ),
         run_config=RunConfig(
             name=run,
@@ -177,11 +178,10 @@ def _train(
         raise _reason(run_dir, error) from error
 
 
-def _resources(job: Job) -> dict[str, float]:
-    resources = {"CPU": 1.0 + job.cluster.loader_workers}
-    if job.cluster.gpus_per_worker:
-        resources["GPU"] = float(job.cluster.gpus_per_worker)
-    return resources
+def _gpus_per_worker(job: Job, on_cluster: float) -> int:
+    """Return the GPUs of each worker; `auto` takes one each where there are enough for all."""
+    asked = job.cluster.gpus_per_worker
+    return asked if asked != "auto" else int(on_cluster >= job.cluster.num_workers)
 
 
 def _stop_on_sigterm(run_dir: Path) -> None:

@@ -34,7 +34,7 @@ EVENTS = [
         "run_dir": "/runs/r",
         "mlflow_run_id": "1",
         "mlflow_uri": "sqlite:///x",
-        "mlflow_link": None,
+        "mlflow_link": "http://127.0.0.1:5000/#/experiments/1/runs/0?workflowType=machine_learning",
         "mlflow_command": "mlflow ui --backend-store-uri sqlite:///x",
     },
     {
