@@ -106,7 +106,7 @@ class LiveScreen:
             self._evaluated = event
         if kind in ("started", "log", "evaluated"):
             for line in describe(event):
-                self._live.console.print(line, markup=False)
+                self._live.console.print(line, markup=False, soft_wrap=True)
 
     def state(self, state: State, trouble: str) -> None:
         """Draw everything anew."""

@@ -54,8 +54,9 @@ def describe(event: Event) -> list[str]:
     """Return the lines that tell an event to a person."""
     match event["event"]:
         case "started":
-            opened = event["mlflow_command"] or event["mlflow_link"]
-            return [f"Run {event['run']} in {event['run_dir']}", f"MLflow: {opened}"]
+            opened = [event[key] for key in ("mlflow_command", "mlflow_link") if event[key]]
+            places = [f"MLflow: {where}" for where in opened]
+            return [f"Run {event['run']} in {event['run_dir']}", *places]
         case "progress":
             return [progress_line(event)]
         case "evaluated":

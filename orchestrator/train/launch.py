@@ -138,6 +138,7 @@ def _train(
     from ray.train import (
         CheckpointConfig,
         FailureConfig,
+        LoggingConfig,
         RunConfig,
         ScalingConfig,
         TrainingFailedError,
@@ -170,6 +171,7 @@ def _train(
             storage_path=str(run_dir.parent),
             failure_config=FailureConfig(max_failures=job.cluster.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=job.checkpoint.keep),
+            logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
     try:

@@ -28,7 +28,6 @@ class Progress:
         if self._started is None:
             self._started = (now, position)
             self._last_told = now
-            return
         if now - self._last_told < INTERVAL_SECONDS and done < self._steps:
             return
         self._last_told = now

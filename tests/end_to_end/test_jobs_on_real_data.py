@@ -45,9 +45,9 @@ def history(output: Path, status: dict[str, Any], key: str) -> list[float]:
 
 def last_weights(run_dir: str) -> str:
     """Return a digest of the weights in the last checkpoint."""
-    folder = sorted(Path(run_dir).glob("checkpoint_*"))[-1]
+    last = sorted(Path(run_dir).glob("checkpoint_*/model.safetensors"))[-1]
     digest = hashlib.sha256()
-    for name, value in sorted(load_file(folder / "model.safetensors").items()):
+    for name, value in sorted(load_file(last).items()):
         digest.update(name.encode() + value.numpy().tobytes())
     return digest.hexdigest()
 
@@ -65,6 +65,7 @@ def test_activitynet_r50_reports_map_at_every_bit_width(
             data__root=root,
             data__crop=64,
             data__test_scale=72,
+            data__limit_train=24,
             model__init="scratch",
             model__widths="[8,16,32,64]",
             model__depths="[1,1,1,1]",

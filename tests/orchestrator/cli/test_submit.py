@@ -51,6 +51,7 @@ def test_a_followed_job_ends_with_its_table_and_links(orch: Orch, cluster: FakeC
     assert done.exit_code == 0
     assert done.stdout.startswith("| 8 | 91.00 |\n")
     assert "mlflow ui --backend-store-uri sqlite:///x" in done.stdout
+    assert "http://127.0.0.1:5000/#/experiments/1/runs/0" in done.stdout
     assert "epoch 1/2  step 3/9  12.5 images/s  ETA 1m05s  loss 8bit 2.250" in done.stderr
     assert "epoch 1: top1 8bit 91.0" in done.stderr
     assert "warning: one broken file" in done.stderr

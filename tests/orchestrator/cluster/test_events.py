@@ -54,6 +54,18 @@ def test_progress_is_one_line_with_bit_widths_from_high_to_low() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("command", "lines"),
+    [(None, ["MLflow: http://x"]), ("mlflow ui", ["MLflow: mlflow ui", "MLflow: http://x"])],
+)
+def test_a_started_run_tells_how_to_open_its_record_and_where(
+    command: str | None, lines: list[str]
+) -> None:
+    event = {"event": "started", "run": "r", "run_dir": "/runs/r", "mlflow_link": "http://x"}
+    shown = events.describe(event | {"mlflow_command": command})
+    assert shown == ["Run r in /runs/r", *lines]
+
+
 def test_the_last_of_each_fact_is_kept() -> None:
     later = PROGRESS | {"epoch": 3}
     finished = {"event": "finished", "table": "| 8 |", "rows": []}
