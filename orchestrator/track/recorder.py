@@ -176,13 +176,13 @@ def _client(uri: str) -> Iterator[Any]:
     try:
         yield MlflowClient(tracking_uri=uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        host = urlsplit(uri)
-        shown = uri if not host.password else uri.replace(host.password, "***")
         reason = str(error).splitlines()[0][:300]
-        raise Unreachable(
-            f"The tracking server at {shown} does not take the record ({reason}). Start it, or "
+        message = (
+            f"The tracking server at {uri} does not take the record ({reason}). Start it, or "
             "name another with tracking.uri or MLFLOW_TRACKING_URI."
-        ) from error
+        )
+        password = urlsplit(uri).password
+        raise Unreachable(message.replace(password, "***") if password else message) from error
 
 
 def _experiment(client: Any, name: str, uri: str, output: Path) -> str:

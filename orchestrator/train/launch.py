@@ -149,7 +149,7 @@ def _train(
         job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
     )
     say("log", level="info", message=f"Global batch {plan.sentence()}.")
-    ray.init(logging_level="WARNING")
+    ray.init(logging_level="WARNING", runtime_env={"env_vars": _cluster_address()})
     _stop_on_sigterm(run_dir)
     gpus = _gpus_per_worker(job, ray.cluster_resources().get("GPU", 0))
     trainer = TorchTrainer(
@@ -178,6 +178,15 @@ def _train(
         trainer.fit()
     except TrainingFailedError as error:
         raise _reason(run_dir, error) from error
+
+
+def _cluster_address() -> dict[str, str]:
+    """Return the address for the workers' own questions to the cluster.
+
+    Without it Ray looks into a file that another cluster of this machine may have left behind,
+    and waits for that one.
+    """
+    return {key: os.environ[key] for key in ("RAY_ADDRESS",) if key in os.environ}
 
 
 def _gpus_per_worker(job: Job, on_cluster: float) -> int:
