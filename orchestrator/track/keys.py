@@ -6,8 +6,8 @@ METRICS = {"top1": "top-1 accuracy (%)", "map": "mAP (%)"}
 DELTA_B = "delta_b"
 THROUGHPUT = "throughput/samples_per_second"
 EPOCH_SECONDS = "throughput/epoch_seconds"
-BROKEN_TRAIN = "broken/train"
-BROKEN_VAL = "broken/val"
+BROKEN_TRAIN = "samples/broken_train"
+BROKEN_VAL = "samples/broken_val"
 
 
 def metric(name: str, bits: int) -> str:

@@ -152,8 +152,8 @@ def test_a_broken_picture_is_replaced_counted_and_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     context = run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.2"))
-    assert context.reports[-1]["broken/train"] == 1
-    assert context.reports[-1]["broken/val"] == 1
+    assert context.reports[-1]["samples/broken_train"] == 1
+    assert context.reports[-1]["samples/broken_val"] == 1
     said = capsys.readouterr().out
     assert said.count("Replaced") == 1
     assert "red/0.jpg" in said
