@@ -1,5 +1,6 @@
 """One plain Ray cluster for all tests, and the command line as a user types it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+MARK = "ORCH_TEST_CLUSTER"
+"""What every process of the cluster inherits, and is found by when the tests are over."""
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -85,6 +89,12 @@ def orch(tmp_path_factory: pytest.TempPathFactory) -> Orch:
 
 
 @pytest.fixture(scope="session")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all runs keep their things: MLflow takes seconds to make its tables, once."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a cluster as an administrator would, with `ray start --head`; give its address."""
     port = _free_port()
@@ -100,19 +110,23 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"},
+            env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {MARK: str(log)},
         )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{address}/api/jobs/", head, log)
         yield address
     finally:
-        os.kill(head.pid, signal.SIGTERM)
-        try:
-            head.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-            head.wait(10)
+        _kill_all_of(log)
+        head.wait(10)
+
+
+def _kill_all_of(log: Path) -> None:
+    mark = f"{MARK}={log}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environment.read_bytes().split(b"\0"):
+                os.kill(int(environment.parent.name), signal.SIGKILL)
 
 
 def _wait_for(url: str, head: subprocess.Popen[bytes], log: Path) -> None:

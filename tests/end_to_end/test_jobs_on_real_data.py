@@ -53,7 +53,7 @@ def last_weights(run_dir: str) -> str:
 
 
 def test_activitynet_r50_reports_map_at_every_bit_width(
-    orch: Any, cluster: str, tmp_path: Path
+    orch: Any, cluster: str, output: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "activitynet"
     activitynet_from_actions(root)
@@ -74,11 +74,11 @@ def test_activitynet_r50_reports_map_at_every_bit_width(
             training__global_batch=12,
             cluster__num_workers=2,
             cluster__max_batch_per_worker=6,
-            output=tmp_path / "runs",
+            output=output,
         ),
     )
     for bits in BITS:
-        values = history(tmp_path / "runs", status, f"map/{bits}bit")
+        values = history(output, status, f"map/{bits}bit")
         assert len(values) == 2
         assert all(0 < value <= 100 for value in values)
     assert status["result"]["metric_name"] == "map"
@@ -103,7 +103,7 @@ def test_activitynet_r50_without_data_fails_at_once_and_says_how_to_get_it(
 
 
 def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
-    orch: Any, cluster: str, tmp_path: Path
+    orch: Any, cluster: str, output: Path
 ) -> None:
     status = submit(
         orch,
@@ -114,11 +114,12 @@ def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
             data__crop=48,
             data__resize=56,
             model__init="scratch",
+            model__widths="[16,32,64,128]",
             training__epochs=1,
             training__global_batch=240,
             cluster__num_workers=2,
             cluster__max_batch_per_worker=8,
-            output=tmp_path / "runs",
+            output=output,
         ),
     )
     assert [row["bits"] for row in status["result"]["rows"]] == list(BITS)
@@ -149,15 +150,15 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
 
 
 def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
-    orch: Any, cluster: str, cifar: Path, tmp_path: Path
+    orch: Any, cluster: str, cifar: Path, output: Path
 ) -> None:
-    undisturbed = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, tmp_path / "a"))
+    undisturbed = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, output))
     for bits in BITS:
-        losses = history(tmp_path / "a", undisturbed, f"loss/{bits}bit")
+        losses = history(output, undisturbed, f"loss/{bits}bit")
         assert len(losses) == 3
         assert losses[-1] < losses[0]
 
-    options = ["--address", cluster, "--detach", "--json", *cifar_options(cifar, tmp_path / "b")]
+    options = ["--address", cluster, "--detach", "--json", *cifar_options(cifar, output)]
     started = orch("submit", JOBS / "cifar10_r18.yaml", *options)
     assert started.returncode == 0, started.stderr
     run = json.loads(started.stdout)["run"]
@@ -171,7 +172,7 @@ def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
     assert last_weights(recovered["run_dir"]) == last_weights(undisturbed["run_dir"])
     for bits in BITS:
         key = f"loss/{bits}bit"
-        assert history(tmp_path / "b", recovered, key) == history(tmp_path / "a", undisturbed, key)
+        assert history(output, recovered, key) == history(output, undisturbed, key)
 
 
 def mid_epoch(status: dict[str, Any]) -> bool:
