@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+FIRST_NODE_SECONDS = 20.0
+
 
 def new_record(job: "Job", job_file: str) -> Record:
     """Return the record of a run that is about to be submitted for the first time."""
@@ -49,13 +51,23 @@ def submit(record: Record, job: "Job", address: str | None, say: Say) -> Record:
         return _submit_locally(record, job, say)
     url = dashboard_url(address)
     client = ClusterClient(url)
-    offered = client.capacity()
+    offered = _offered(client)
     capacity.check(demand(job), offered, f"The cluster at {url}")
     here = is_this_machine(url, _head_ip(offered))
     if here:
         _preflight(job)
     _compare_versions(client, say)
     return _send(client, replace(record, address=url, local=False), here)
+
+
+def _offered(client: ClusterClient) -> Capacity:
+    """Return what a cluster offers; one whose head has just started lists no node at first."""
+    end = time.monotonic() + FIRST_NODE_SECONDS
+    offered = client.capacity()
+    while not offered.nodes and time.monotonic() < end:
+        time.sleep(0.5)
+        offered = client.capacity()
+    return offered
 
 
 def demand(job: "Job") -> Demand:

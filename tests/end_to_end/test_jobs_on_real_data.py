@@ -137,13 +137,13 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cifar_options(cifar: Path, output: Path) -> list[str]:
     return sets(
         data__root=cifar,
-        data__limit_train=1280,
+        data__limit_train=768,
         data__limit_val=200,
         model__widths="[8,16,32,64]",
         training__epochs=3,
         training__global_batch=64,
         optimizer__lr=0.05,
-        checkpoint__every_steps=6,
+        checkpoint__every_steps=5,
         cluster__num_workers=2,
         output=output,
     )
