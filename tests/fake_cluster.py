@@ -116,9 +116,6 @@ class FakeCluster:
         if rest[1:] == ["stop"]:
             found.statuses = ["STOPPED"]
             return 200, {"stopped": True}
-        if method == "DELETE":
-            del self.jobs[rest[0]]
-            return 200, {"deleted": True}
         return 200, found.as_ray_tells()
 
 
@@ -139,7 +136,7 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - names of http.server
+        do_GET = do_POST = do_PUT = _answer  # noqa: N815 - names of http.server
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -16,8 +16,9 @@ from video import BrokenVideo
 
 __all__ = ["CONTAINERS", "BrokenVideo", "count_frames", "read_frames"]
 
-# Containers whose index leads decord to the frame that was asked for. In the others (MPEG-4 AVI
-# with B-frames, MPEG-TS, MPEG-PS ...) a seek gives a neighbour, so they are read from the start.
+# Containers in which a seek leads decord to the frame that was asked for, but for edit lists, open
+# groups of pictures and intra refresh, where it gives a frame nearby. In the others (MPEG-4 AVI
+# with B-frames, MPEG-TS, MPEG-PS ...) a seek is often wrong, so they are read from the start.
 SEEKABLE = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
 CONTAINERS = SEEKABLE | {".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv"}
 

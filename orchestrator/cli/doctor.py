@@ -64,7 +64,12 @@ def _packages() -> Iterator[Finding]:
         try:
             yield Finding(name, "ok", metadata.version(name))
         except metadata.PackageNotFoundError:
-            yield Finding(name, "fail", "not installed", "Install orch anew: pip install orch")
+            yield Finding(
+                name,
+                "fail",
+                "not installed",
+                "Install orch anew (make setup, or pip install its folder)",
+            )
 
 
 def _machine() -> Iterator[Finding]:

@@ -117,10 +117,6 @@ class ClusterClient:
         """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
         self._json("POST", f"/api/jobs/{submission_id}/stop", missing_ok=True)
 
-    def delete(self, submission_id: str) -> None:
-        """Let the cluster forget a job that has ended."""
-        self._json("DELETE", f"/api/jobs/{submission_id}", missing_ok=True)
-
     def _adds_nodes(self) -> bool:
         """Tell whether an autoscaler could add nodes that are not there yet."""
         found = self._json("GET", "/api/cluster_status").get("data", {})

@@ -149,4 +149,4 @@ def _head_ip(offered: Capacity) -> str | None:
 def _compare_versions(client: ClusterClient, say: Say) -> None:
     here, there = metadata.version("ray"), client.version()["ray_version"]
     if here != there:
-        say(f"Note: the cluster runs Ray {there}, here is {here}; the job runs with the cluster's.")
+        say(f"warning: the cluster runs Ray {there}, here is {here}; the two must be the same.")

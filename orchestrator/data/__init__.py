@@ -84,7 +84,10 @@ def dataset_class(name: str) -> type[Dataset]:
 
 def missing_data(settings: Any) -> list[str]:
     """Return one message per thing the data set of these settings lacks. Decodes nothing."""
-    return dataset_class(settings.name).missing(settings)
+    try:
+        return dataset_class(settings.name).missing(settings)
+    except OSError as error:
+        return [f"{error.filename or settings.root} cannot be read ({error.strerror})."]
 
 
 def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dataset:
@@ -93,9 +96,9 @@ def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dat
     Raises MissingData when something is not where settings look for it, DataError when what is
     there cannot be used.
     """
-    if problems := missing_data(settings):
-        raise MissingData("\n".join(problems))
     try:
         return dataset_class(settings.name)(settings, train=train, num_segments=num_segments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
+        if problems := missing_data(settings):
+            raise MissingData("\n".join(problems)) from error
         raise DataError(str(error)) from error

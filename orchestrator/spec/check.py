@@ -3,8 +3,10 @@
 from models.table import resolve
 from orchestrator.errors import UsageError
 from orchestrator.plan.batch import plan_batch
+from orchestrator.published import published_rows
 from orchestrator.spec.job import FAMILIES, Job
 from orchestrator.spec.merge import Merged
+from orchestrator.spec.words import suggestion
 
 
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
@@ -16,9 +18,9 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     ]
 
 
-def job_warnings(job: Job) -> list[str]:
-    """Return one line for each setting that has no effect in this job."""
-    warnings = []
+def job_warnings(job: Job, merged: Merged) -> list[str]:
+    """Return one line for each setting without effect, and for passes that are needlessly small."""
+    warnings = [*_without_effect(job, merged), *_small_passes(job)]
     late = [epoch for epoch in job.optimizer.milestones if epoch >= job.training.epochs]
     if job.optimizer.schedule == "cosine" and job.optimizer.milestones:
         warnings.append("optimizer.milestones: no effect, the schedule is cosine.")
@@ -30,6 +32,35 @@ def job_warnings(job: Job) -> list[str]:
     if job.model.weights is not None and job.model.init == "scratch":
         warnings.append("model.weights: no effect, model.init is 'scratch'.")
     return warnings
+
+
+def _without_effect(job: Job, merged: Merged) -> list[str]:
+    """Return a warning for each setting that is given and that another one switches off."""
+    off = []
+    if getattr(job.method, "teacher_mode", "dynamic") != "dynamic":
+        off.append(("method", "lambda", f"method.teacher_mode is '{job.method.teacher_mode}'"))
+    if job.quantizer.weight_quant != "coquant_trunc":
+        reason = f"quantizer.weight_quant is '{job.quantizer.weight_quant}'"
+        off += [("quantizer", key, reason) for key in ("align_domain", "align_scale_in_backward")]
+    return [
+        f"{section}.{key}: no effect, {reason}."
+        for section, key, reason in off
+        if (section, key) in merged.sources and merged.source_of((section, key)) is not None
+    ]
+
+
+def _small_passes(job: Job) -> list[str]:
+    """Warn when a worker's batch has no divisor near the limit: batch norm sees few samples."""
+    limit = job.cluster.max_batch_per_worker
+    plan = plan_batch(job.training.global_batch, job.cluster.num_workers, limit)
+    if 2 * plan.micro_batch > min(limit, plan.per_worker):
+        return []
+    larger = next(n for n in range(limit + 1, plan.per_worker + 1) if plan.per_worker % n == 0)
+    return [
+        f"cluster.max_batch_per_worker: a worker's {plan.per_worker} samples go in "
+        f"{plan.accumulation} passes of {plan.micro_batch}, which is all batch norm sees at once; "
+        f"{larger} would make passes of {larger}, and so may another cluster.num_workers."
+    ]
 
 
 def _method(job: Job) -> list[tuple[str, str]]:
@@ -74,8 +105,12 @@ def _batch(job: Job) -> list[tuple[str, str]]:
 
 
 def _reference(job: Job) -> list[tuple[str, str]]:
-    if job.reference is None or job.reference.runs is None:
+    if job.reference is None:
         return []
+    if job.reference.runs is None:
+        name, rows = str(job.reference.published), published_rows()
+        unknown = f"no published row is called '{name}'." + suggestion(name, rows)
+        return [] if name in rows else [("reference.published", unknown)]
     missing = [bits for bits in job.bit_widths if bits not in job.reference.runs]
     if missing:
         return [("reference.runs", f"names no run for {', '.join(map(str, missing))} bits.")]

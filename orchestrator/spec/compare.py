@@ -2,9 +2,13 @@
 
 from typing import Any
 
-FREE = ("name", "cluster", "tracking", "checkpoint", "reference", "output")
-"""Sections that may change between a run and its continuation: they decide where and how a run
-is carried out and recorded, not what it learns."""
+FREE = (
+    *("name", "cluster", "tracking", "checkpoint", "reference", "output"),
+    *("data.root", "data.max_broken_share", "model.weights"),
+)
+"""What may change between a run and its continuation: where and how it is carried out and recorded.
+The initial weights are in the checkpoint. Another number of workers goes on with the same samples
+in passes of another size."""
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -13,8 +17,12 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [
         f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and key.split(".")[0] not in FREE
+        if before.get(key) != after.get(key) and not _is_free(key)
     ]
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
 def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Turn pydantic's findings into lines a person can act on: where, what, what was expected."""
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -42,9 +42,14 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
+def _section(annotation: Any) -> Any:
+    """Return the model of an optional section, such as `Reference | None`."""
+    return next((arg for arg in get_args(annotation) if arg is not type(None)), annotation)
+
+
 def _siblings(details: ErrorDetails, kind: type[BaseModel]) -> list[str]:
     """Return the keys known in the section where an unknown one was found."""
     section: Any = kind
     for part in details["loc"][:-1]:
-        section = section.model_fields[str(part)].annotation
+        section = _section(section.model_fields[str(part)].annotation)
     return [field.alias or name for name, field in section.model_fields.items()]

@@ -3,8 +3,9 @@
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, create_model, model_validator
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from models import NETWORKS
 from models.methods import METHODS
@@ -50,11 +51,17 @@ class Training(BaseModel, frozen=True, extra="forbid"):
 
     epochs: int = Field(ge=1)
     global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: mixed precision; quantizers compute in float32 always"
+    )
 
 
 class Cluster(BaseModel, frozen=True, extra="forbid"):
-    """What the job asks of a cluster. Nothing here changes what is learned but by rounding."""
+    """What the job asks of a cluster.
+
+    The samples of a step do not depend on it. How many of them pass at once does, and with it the
+    statistics of batch norm and, under accumulation, the teachers that are chosen.
+    """
 
     num_workers: int = Field(1, ge=1)
     max_batch_per_worker: int = Field(64, ge=1, description="samples that fit a worker at once")
@@ -69,7 +76,7 @@ class Checkpoint(BaseModel, frozen=True, extra="forbid"):
     """When the state is saved, and how many of the saved states stay."""
 
     every_steps: int | None = Field(None, ge=1, description="besides the end of each epoch")
-    keep: int = Field(2, ge=1, description="the last k stay; the best one does besides")
+    keep: int = Field(3, ge=1, description="the last k stay; the best one does besides")
     select: Literal["last", "best"] = Field("last", description="whose results the table shows")
 
 
@@ -79,11 +86,21 @@ class Tracking(BaseModel, frozen=True, extra="forbid"):
     uri: str | None = Field(None, description="else MLFLOW_TRACKING_URI, else <output>/mlflow.db")
     experiment: str = Field("orch", min_length=1)
 
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_secret(cls, uri: str | None) -> str | None:
+        if uri and urlsplit(uri).password:
+            raise ValueError(
+                "contains a password, which everyone who sees the job would read; leave it out and "
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD where the job runs"
+            )
+        return uri
+
 
 class Reference(BaseModel, frozen=True, extra="forbid"):
     """What Delta_B compares with: one's own individual runs, or a published row."""
 
-    published: str | None = Field(None, description="a row of orchestrator/track/published")
+    published: str | None = Field(None, description="a row of orchestrator/published")
     runs: dict[int, str] | None = Field(None, description="bit-width -> MLflow run id")
 
     @model_validator(mode="after")

@@ -62,7 +62,8 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     mistakes += job_mistakes(job, merged, shown)
     if mistakes:
         raise JobFileError(mistakes)
-    return LoadedJob(job, _origins(job.as_dict(), merged), warnings + job_warnings(job))
+    warnings += job_warnings(job, merged)
+    return LoadedJob(job, _origins(job.as_dict(), merged), warnings)
 
 
 def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[str, str] | None:
@@ -76,8 +77,7 @@ def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[st
             mistakes.append(
                 f"{where}  {section}.name: is required; one of: {', '.join(sorted(table))}."
             )
-        elif values["name"] not in table:
-            name = values["name"]
+        elif not _is_known(name := values["name"], table):
             mistakes.append(
                 f"{where}  {section}.name: no {section} is called {name!r}."
                 + suggestion(str(name), table)
@@ -87,14 +87,18 @@ def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[st
     return names if len(names) == len(FAMILIES) else None
 
 
+def _is_known(name: Any, table: Mapping[str, str]) -> bool:
+    return isinstance(name, str) and name in table
+
+
 def _without_components(merged: Merged, shown: str) -> list[str]:
     """Return the mistakes that can be told while a component's name is wrong."""
     values = dict(merged.values)
     kind: type[Job] = Job
     for section, table in FAMILIES.items():
         name = values.get(section, {}).get("name") if isinstance(values.get(section), dict) else ""
-        if name in table:
-            kind = _narrow(kind, section, resolve(table, str(name)).Settings)
+        if _is_known(name, table):
+            kind = _narrow(kind, section, resolve(table, name).Settings)
         else:
             values[section] = None
     try:

@@ -2,13 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
-import yaml
-
-from orchestrator.errors import UsageError
-from orchestrator.spec.words import suggestion
+from orchestrator.published import published_rows
 
 
 @dataclass(frozen=True)
@@ -31,23 +26,8 @@ def delta_b(measured: Mapping[int, float], individual: Mapping[int, float]) -> f
     return 100.0 * sum(measured[bits] / individual[bits] for bits in measured) / len(measured)
 
 
-def published_rows() -> dict[str, Any]:
-    """Return the published rows of individual quantization by name."""
-    folder = resources.files("orchestrator.track") / "published"
-    rows: dict[str, Any] = {}
-    for file in folder.iterdir():
-        if file.name.endswith(".yaml"):
-            rows |= yaml.safe_load(file.read_text(encoding="utf-8"))
-    return rows
-
-
 def published_reference(name: str) -> ReferenceResults:
-    """Return a published row. Raises UsageError for a name that is not in the tables."""
-    rows = published_rows()
-    if name not in rows:
-        raise UsageError(
-            f"reference.published: no published row is called '{name}'." + suggestion(name, rows)
-        )
-    row = rows[name]
+    """Return a published row. Raises KeyError for a name that is not in the tables."""
+    row = published_rows()[name]
     values = {int(bits): float(value) for bits, value in row["values"].items()}
     return ReferenceResults(f"published: {row['source']}", row["metric"], values)

@@ -1,12 +1,13 @@
 """Record a run in MLflow: the driver opens and closes the run, rank 0 sends its metrics."""
 
+import json
 import logging
 import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 
+RUN_FILE = "mlflow_run.json"
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow ui` listens unless told otherwise."""
 
@@ -72,21 +74,29 @@ def check_reachable(uri: str) -> None:
 
 
 def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
-    """Return the run that `folder` remembers, set running again, or a new one.
+    """Return the run that `folder` remembers at this server, set running again, or a new one.
 
-    Raises Unreachable when the server does not answer.
+    A new one is sent all metrics that the folder holds. Raises Unreachable when the server does
+    not answer.
     """
-    note = folder / "mlflow_run_id"
+    known = remembered_run(folder)
     with _client(uri) as client:
+        if known and known.uri == uri:
+            client.update_run(known.run_id, status="RUNNING")
+            return known
         experiment_id = _experiment(client, experiment, uri, folder.parent)
-        if note.exists():
-            run_id = note.read_text().strip()
-            client.update_run(run_id, status="RUNNING")
-            experiment_id = client.get_run(run_id).info.experiment_id
-        else:
-            run_id = client.create_run(experiment_id, run_name=name).info.run_id
-            note.write_text(run_id)
-    return TrackedRun(uri, experiment_id, run_id)
+        run = TrackedRun(uri, experiment_id, client.create_run(experiment_id, name).info.run_id)
+    Journal(folder).mark_sent(0)
+    scratch = folder / f"{RUN_FILE}.new"
+    scratch.write_text(json.dumps(asdict(run)))
+    scratch.replace(folder / RUN_FILE)
+    return run
+
+
+def remembered_run(folder: Path) -> TrackedRun | None:
+    """Return where the run of a folder is recorded, if it is."""
+    note = folder / RUN_FILE
+    return TrackedRun(**json.loads(note.read_text())) if note.exists() else None
 
 
 def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str]) -> None:
@@ -175,7 +185,7 @@ def _client(uri: str) -> Iterator[Any]:
 
     try:
         yield MlflowClient(tracking_uri=uri)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         reason = str(error).splitlines()[0][:300]
         message = (
             f"The tracking server at {uri} does not take the record ({reason}). Start it, or "

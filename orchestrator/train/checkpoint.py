@@ -76,6 +76,13 @@ def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
             shutil.rmtree(old)
 
 
+def sweep(run_dir: Path) -> None:
+    """Remove what a kill in the middle of a save left behind."""
+    for pattern in (".checkpoint-*", ".best-epoch-*"):
+        for folder in run_dir.glob(pattern):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def rank_state(network: nn.Module) -> dict[str, Any]:
     """Return what differs between ranks: random generators and running statistics."""
     return {
@@ -87,17 +94,19 @@ def rank_state(network: nn.Module) -> dict[str, Any]:
     }
 
 
-def restore_rank(network: nn.Module, states: list[dict[str, Any]], rank: int) -> None:
+def restore_rank(
+    network: nn.Module, states: list[dict[str, Any]], *, rank: int, world: int
+) -> None:
     """Restore this rank's generators and statistics.
 
     A run that goes on with another number of workers gives each rank the mean of all statistics
     and leaves the generators as they were seeded: there are not as many as ranks.
     """
+    same = world == len(states)
     buffers = dict(network.named_buffers())
-    own = states[rank]["buffers"] if rank < len(states) else _mean_buffers(states)
-    for name, value in own.items():
+    for name, value in (states[rank]["buffers"] if same else _mean_buffers(states)).items():
         buffers[name].copy_(value)
-    if rank < len(states):
+    if same:
         _restore_generators(states[rank])
 
 

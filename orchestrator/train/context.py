@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 
+from orchestrator.train import snapshot
 from orchestrator.train.ranks import Ranks
 
 
@@ -47,5 +48,8 @@ class RayContext:
         """Report to Ray Train, which copies the folder and then counts it as the latest."""
         import ray.train
 
-        checkpoint = None if folder is None else ray.train.Checkpoint.from_directory(folder)
+        checkpoint = None
+        if folder is not None:
+            snapshot.keep(folder.parent)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
         ray.train.report(metrics, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True)

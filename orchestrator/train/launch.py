@@ -26,27 +26,34 @@ from orchestrator.spec.job import Job, job_from_dict
 from orchestrator.track import recorder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import TrackedRun
-from orchestrator.train import preflight
+from orchestrator.train import preflight, snapshot
 from orchestrator.train.events import Events, say
 from orchestrator.train.worker import FAILURE_FILE, RESULT_FILE, STOP_FILE, train_function
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300
 
 
+class StopAsked(BaseException):
+    """The cluster asked this process to end before the workers started."""
+
+
 def main(path: str) -> int:
     """Run a job to its end; return the exit code."""
+    signal.signal(signal.SIGTERM, _stop_at_once)
     given = json.loads(Path(path).read_text())
     run_dir = Path(given["run_dir"])
     tracked: TrackedRun | None = None
     try:
         job = _job(given["job"])
         preflight.check(job)
-        _prepare(run_dir, job)
+        _prepare(run_dir, job, again=given["attempt"] > 1)
         tracked = _open_run(job, given["run"], run_dir)
         _announce(given["run"], run_dir, tracked)
         reference = preflight.find_reference(job)
         _train(job, given["run"], run_dir, tracked, reference)
         return _conclude(run_dir, tracked)
+    except StopAsked:
+        return _stopped(run_dir, tracked)
     except OrchError as error:
         return _fail(run_dir, tracked, str(error), error.exit_code)
     except Exception as error:
@@ -63,9 +70,12 @@ def _job(values: dict[str, Any]) -> Job:
         ) from error
 
 
-def _prepare(run_dir: Path, job: Job) -> None:
+def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
     """Make the run's folder, or check that what is in it belongs to the same job."""
     kept = run_dir / "job.yaml"
+    if again and not kept.exists():
+        message = f"{run_dir} holds no earlier attempt to go on from; the run starts anew."
+        say("log", level="warning", message=message)
     if kept.exists():
         found = differences(yaml.safe_load(kept.read_text()), job.as_dict())
         if found:
@@ -80,10 +90,13 @@ def _prepare(run_dir: Path, job: Job) -> None:
     scratch.replace(kept)
     for name in (STOP_FILE, FAILURE_FILE):
         (run_dir / name).unlink(missing_ok=True)
+    snapshot.mend(run_dir)
 
 
 def _open_run(job: Job, run: str, run_dir: Path) -> TrackedRun:
-    uri = recorder.tracking_uri(job.tracking.uri, job.output)
+    known = recorder.remembered_run(run_dir)
+    configured = job.tracking.uri or (known.uri if known else None)
+    uri = recorder.tracking_uri(configured, job.output)
     tracked = recorder.open_run(uri, job.tracking.experiment, run, run_dir)
     texts = {
         "job.yaml": (run_dir / "job.yaml").read_text(),
@@ -151,7 +164,7 @@ def _train(
     say("log", level="info", message=f"Global batch {plan.sentence()}.")
     ray.init(logging_level="WARNING", runtime_env={"env_vars": _cluster_address()})
     _stop_on_sigterm(run_dir)
-    gpus = _gpus_per_worker(job, ray.cluster_resources().get("GPU", 0))
+    gpus = _gpus_per_worker(job, [n["Resources"] for n in ray.nodes() if n["Alive"]])
     trainer = TorchTrainer(
         train_function,
         train_loop_config={
@@ -177,7 +190,8 @@ def _train(
     try:
         trainer.fit()
     except TrainingFailedError as error:
-        raise _reason(run_dir, error) from error
+        if not (run_dir / FAILURE_FILE).exists():
+            raise _reason(error) from error
 
 
 def _cluster_address() -> dict[str, str]:
@@ -189,14 +203,19 @@ def _cluster_address() -> dict[str, str]:
     return {key: os.environ[key] for key in ("RAY_ADDRESS",) if key in os.environ}
 
 
-def _gpus_per_worker(job: Job, on_cluster: float) -> int:
-    """Return the GPUs of each worker; `auto` takes one each where there are enough for all."""
+def _gpus_per_worker(job: Job, nodes: list[dict[str, float]]) -> int:
+    """Return the GPUs of each worker; `auto` takes one each where all workers find one.
+
+    nodes: the resources of each. A worker's CPUs and its GPU must be on one of them.
+    """
     asked = job.cluster.gpus_per_worker
-    return asked if asked != "auto" else int(on_cluster >= job.cluster.num_workers)
+    cpus = 1 + job.cluster.loader_workers
+    places = sum(int(min(n.get("GPU", 0), n.get("CPU", 0) // cpus)) for n in nodes)
+    return asked if asked != "auto" else int(places >= job.cluster.num_workers)
 
 
 def _stop_on_sigterm(run_dir: Path) -> None:
-    """Ask the workers to save and end when the cluster asks this process to end."""
+    """From now on ask the workers to save and end when this process is asked to."""
 
     def ask(_signal: int, _frame: object) -> None:
         (run_dir / STOP_FILE).touch()
@@ -204,11 +223,12 @@ def _stop_on_sigterm(run_dir: Path) -> None:
     signal.signal(signal.SIGTERM, ask)
 
 
-def _reason(run_dir: Path, error: Exception) -> OrchError:
-    """Return the failure that the workers named, or what Ray Train says of it."""
-    kept = run_dir / FAILURE_FILE
-    if kept.exists():
-        return JobFailed(json.loads(kept.read_text())["message"])
+def _stop_at_once(_signal: int, _frame: object) -> None:
+    raise StopAsked
+
+
+def _reason(error: Exception) -> JobFailed:
+    """Return what Ray Train says of a failure that the workers did not name."""
     failures = getattr(error, "worker_failures", {})
     shown = "; ".join(f"rank {rank}: {_first_line(e)}" for rank, e in failures.items())
     return JobFailed(f"The workers failed: {shown or _first_line(error)}")
@@ -226,10 +246,7 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
         failure = json.loads(kept.read_text())
         return _fail(run_dir, tracked, failure["message"], failure["exit_code"])
     if not (run_dir / RESULT_FILE).exists():
-        recorder.close_run(tracked, "KILLED")
-        message = "Stopped on request; the state is saved, `orch resume` goes on from here."
-        Events(run_dir).say("stopped", message=message)
-        return 1
+        return _stopped(run_dir, tracked)
     result = json.loads((run_dir / RESULT_FILE).read_text())
     waiting = recorder.Recorder(tracked, run_dir).send()
     if waiting:
@@ -241,15 +258,29 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
     return 0
 
 
+def _stopped(run_dir: Path, tracked: TrackedRun | None) -> int:
+    """Say that the run was stopped before its end."""
+    if tracked is not None:
+        with contextlib.suppress(OrchError):
+            recorder.close_run(tracked, "KILLED")
+    message = "Stopped on request; what was done is saved, `orch resume` goes on from there."
+    _say_last(run_dir, "stopped", message=message)
+    return 1
+
+
+def _say_last(run_dir: Path, event: str, **facts: Any) -> None:
+    if run_dir.is_dir():
+        Events(run_dir).say(event, **facts)
+    else:
+        say(event, **facts)
+
+
 def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Say why the run failed; the record says FAILED where it can be reached."""
     if tracked is not None:
         with contextlib.suppress(OrchError):
             recorder.close_run(tracked, "FAILED")
-    if run_dir.is_dir():
-        Events(run_dir).say("failed", message=message, exit_code=exit_code)
-    else:
-        say("failed", message=message, exit_code=exit_code)
+    _say_last(run_dir, "failed", message=message, exit_code=exit_code)
     return exit_code
 
 

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.data import missing_data
+from orchestrator.data.loader import steps_per_epoch
 from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.spec.job import Job
 from orchestrator.track import delta_b, recorder
 from orchestrator.track.delta_b import ReferenceResults
+from orchestrator.train.setup import build_network_and_method, check_data, open_datasets
 
 
 def check(job: Job) -> None:
@@ -46,7 +48,15 @@ def _uri(job: Job) -> str:
 
 
 def _data(job: Job) -> list[str]:
-    return [f"data: {problem}" for problem in missing_data(job.data)]
+    problems = missing_data(job.data)
+    return [f"data: {problem}" for problem in problems] or _collect(lambda: _try_data(job), [])
+
+
+def _try_data(job: Job) -> None:
+    """Open the data sets once, as every worker will; decodes nothing."""
+    train_set, val_set = open_datasets(job)
+    check_data(job, train_set, val_set)
+    steps_per_epoch(len(train_set), job.training.global_batch)
 
 
 def _float_weights(job: Job) -> list[str]:
@@ -65,8 +75,6 @@ def _float_weights(job: Job) -> list[str]:
 
 def _try_weights(job: Job) -> None:
     """Load the float weights once, as every worker will."""
-    from orchestrator.train.setup import build_network_and_method
-
     build_network_and_method(job, num_classes=1)
 
 

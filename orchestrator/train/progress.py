@@ -1,12 +1,13 @@
-"""Tell how far a run has come: at most once a second, from rank 0."""
+"""Tell how far a run has come, from rank 0: each second at first, more seldom later."""
 
 import time
 
 from orchestrator.train.evaluate import Evaluation
 from orchestrator.train.events import Events, say
-from orchestrator.train.tally import Tally
+from orchestrator.train.tally import Tally, check_finite
 
-INTERVAL_SECONDS = 1.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
+"""Between two events: a hundredth of the time so far, so that the log of a long run stays small."""
 
 
 class Progress:
@@ -22,16 +23,19 @@ class Progress:
         self._named: set[str] = set()
 
     def tell(self, epoch: int, done: int, tally: Tally) -> None:
-        """Say where the run stands, unless that was said less than a second ago."""
+        """Say where the run stands, unless that was said just now. Raises Diverged."""
         now = time.monotonic()
         position = epoch * self._steps + done
         if self._started is None:
             self._started = (now, position)
             self._last_told = now
-        if now - self._last_told < INTERVAL_SECONDS and done < self._steps:
+        start, first = self._started
+        interval = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, (now - start) / 100))
+        if now - self._last_told < interval and done < self._steps:
             return
         self._last_told = now
-        start, first = self._started
+        losses = tally.local_losses()
+        check_finite(losses)
         seconds_per_step = (now - start) / max(1, position - first)
         remaining = self._epochs * self._steps - position
         self._events.say(
@@ -42,7 +46,7 @@ class Progress:
             steps=self._steps,
             images_per_second=tally.samples / max(tally.seconds, 1e-9),
             eta_seconds=remaining * seconds_per_step,
-            loss=tally.local_losses(),
+            loss=losses,
             metric_name=self._metric[0] if self._metric else None,
             metric=self._metric[1] if self._metric else {},
         )

@@ -12,7 +12,7 @@ from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
 from models.table import resolve
 from orchestrator.data import Dataset, open_dataset
-from orchestrator.errors import CheckpointMismatch, DataError, UsageError
+from orchestrator.errors import CheckpointMismatch, DataError
 from orchestrator.spec.job import Job
 from orchestrator.train.optimizer import build_optimizer
 
@@ -33,12 +33,9 @@ class Parts:
 def build_parts(job: Job, device: torch.device) -> Parts:
     """Build a job's parts; the initial weights depend on the job alone, not on the rank.
 
-    Raises MissingData, DataError, UsageError or CheckpointMismatch for what a job may get wrong.
+    Raises MissingData, DataError or CheckpointMismatch for what a job may get wrong.
     """
-    train_set, val_set = (
-        open_dataset(job.data, train=train, num_segments=job.model.num_segments)
-        for train in (True, False)
-    )
+    train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     network, method = build_network_and_method(job, train_set.num_classes)
     network.to(device)
@@ -46,8 +43,20 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     return Parts(train_set, val_set, network, method, build_optimizer(network, job.optimizer))
 
 
+def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
+    """Return the training and the evaluation set. Raises MissingData or DataError."""
+    segments = job.model.num_segments
+    return (
+        open_dataset(job.data, train=True, num_segments=segments),
+        open_dataset(job.data, train=False, num_segments=segments),
+    )
+
+
 def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork, Method]:
-    """Build the network with its initial weights, and the method that trains it."""
+    """Build the network with its initial weights, and the method that trains it.
+
+    Raises CheckpointMismatch for float weights that cannot be read or are another network's.
+    """
     torch.manual_seed(job.seed)
     method: Method = resolve(METHODS, job.method.name)(job.method, job.bit_widths)
     network = build_network(
@@ -65,12 +74,6 @@ def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork,
 
 def _start_from_float(network: AnyBitNetwork, job: Job) -> None:
     path: Any = job.model.weights
-    if path is None:
-        raise UsageError(
-            "model.weights: model.init is 'float' and no file is named. Give the float model's "
-            "state dict in torchvision's layout (--set model.weights=FILE), or start from drawn "
-            "weights (--set model.init=scratch)."
-        )
     try:
         load_float_weights(network, read_state_dict(path))
     except (OSError, ValueError) as error:

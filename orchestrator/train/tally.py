@@ -1,6 +1,8 @@
 """What one epoch adds up to: losses, teachers and speed; part of a checkpoint in mid-epoch."""
 
+import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -45,17 +47,13 @@ class Tally:
 
         Raises Diverged, on every rank, when one is not a finite number.
         """
-        sums = ranks.sum(torch.stack(list(self._loss.values()))) / ranks.world
+        sums = ranks.sum(torch.stack(list(self._loss.values())))
+        passes = ranks.sum(torch.tensor(list(self._passes.values()), device=ranks.device))
         means = {
-            bits: float(total) / max(1, self._passes[bits])
-            for bits, total in zip(self._loss, sums, strict=True)
+            bits: (total / count).item()
+            for bits, total, count in zip(self._loss, sums, passes, strict=True)
         }
-        lost = [bits for bits, value in means.items() if not torch.tensor(value).isfinite()]
-        if lost:
-            raise Diverged(
-                f"The loss at {', '.join(map(str, lost))} bits is no longer a finite number. "
-                "A smaller optimizer.lr or optimizer.clip.lr usually helps."
-            )
+        check_finite(means)
         return means
 
     def teacher_shares(self) -> dict[tuple[int, int], float]:
@@ -76,13 +74,30 @@ class Tally:
             "broken": dict(self.broken),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from the sums of a checkpoint."""
-        for bits, value in state["loss"].items():
-            self._loss[bits].fill_(value)
-        self._passes = dict(state["passes"])
-        self._teachers = {(student, t): count for student, t, count in state["teachers"]}
-        self._seconds_before = state["seconds"]
+    def restore(self, states: list[dict[str, Any]], *, rank: int, world: int) -> None:
+        """Go on from the sums of all ranks in a checkpoint.
+
+        Each rank takes its own; with another number of ranks, rank 0 takes those of all.
+        """
+        own = [states[rank]] if world == len(states) else states if rank == 0 else []
+        for state in own:
+            for bits, value in state["loss"].items():
+                self._loss[bits] += value
+                self._passes[bits] += state["passes"][bits]
+            for student, teacher, count in state["teachers"]:
+                pair = (student, teacher)
+                self._teachers[pair] = self._teachers.get(pair, 0) + count
+            self.broken |= state["broken"]
+        self._seconds_before = states[0]["seconds"]
         self._start = time.monotonic()
-        self.samples = state["samples"]
-        self.broken = dict(state["broken"])
+        self.samples = states[0]["samples"]
+
+
+def check_finite(losses: Mapping[int, float]) -> None:
+    """Raise Diverged when the loss of a bit-width is not a finite number."""
+    lost = [bits for bits, value in losses.items() if not math.isfinite(value)]
+    if lost:
+        raise Diverged(
+            f"The loss at {', '.join(map(str, lost))} bits is no longer a finite number. "
+            "A smaller optimizer.lr or optimizer.clip.lr usually helps."
+        )

@@ -144,14 +144,19 @@ class Worker:
         self._tell_broken(self.tally.broken)
         every = self.job.checkpoint.every_steps
         if every and (self.epoch * self.steps + done) % every == 0 and done < self.steps:
+            self.tally.mean_losses(self.ranks)
             self._save()
         if self.ranks.is_first:
             self.progress.tell(self.epoch, done, self.tally)
 
     def _finish_epoch(self, rates: dict[str, float]) -> None:
-        """Evaluate, record, and save the state at the start of the next epoch."""
+        """Save, evaluate, record, and save the state at the start of the next epoch.
+
+        The first save keeps the epoch when the evaluation does not come to its end.
+        """
         losses = self.tally.mean_losses(self.ranks)
         seconds = self.tally.seconds
+        self._save()
         self.tally.broken = self._gathered(self.tally.broken)
         limit = self.job.data.max_broken_share
         check_broken(self.parts.train_set, len(self.tally.broken), limit, "training")
@@ -224,6 +229,7 @@ class Worker:
                 "job": self.job.as_dict(),
                 "epoch": self.epoch,
                 "step": self.step,
+                "micro_batch": self.plan.micro_batch,
                 "optimizer": self.parts.optimizer.state_dict(),
                 "ranks": ranks,
                 "tallies": tallies,
@@ -238,6 +244,8 @@ class Worker:
 
     def _resume(self) -> None:
         """Go on from the last committed checkpoint, if there is one."""
+        if self.ranks.is_first:
+            saved.sweep(self.files.run_dir)
         folder = self.context.latest()
         if folder is None:
             return
@@ -247,12 +255,22 @@ class Worker:
         self.parts.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.step = state["epoch"], state["step"]
         self.best, self.last = state["best"], state["last"]
-        saved.restore_rank(self.parts.network, state["ranks"], self.ranks.rank)
-        if self.ranks.rank < len(state["tallies"]):
-            self.tally.restore(state["tallies"][self.ranks.rank])
+        here = {"rank": self.ranks.rank, "world": self.ranks.world}
+        saved.restore_rank(self.parts.network, state["ranks"], **here)
+        self.tally.restore(state["tallies"], **here)
         if self.ranks.is_first:
             where = f"epoch {self.epoch + 1}, step {self.step}"
             say("log", level="info", message=f"Going on from the checkpoint at {where}.")
+            self._tell_changed_plan(state)
+
+    def _tell_changed_plan(self, state: dict[str, Any]) -> None:
+        before = state["micro_batch"]
+        if before != self.plan.micro_batch:
+            message = (
+                f"Passes have {self.plan.micro_batch} samples now, {before} before: batch norm's "
+                "statistics change, and the results are not those of an undisturbed run."
+            )
+            say("log", level="warning", message=message)
 
     def _stop_asked(self) -> bool:
         return self.ranks.is_first and (self.files.run_dir / STOP_FILE).exists()

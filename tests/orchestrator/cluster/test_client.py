@@ -58,14 +58,12 @@ def test_drivers_that_were_not_submitted_are_left_out(
     assert [job.submission_id for job in client.jobs()] == ["a"]
 
 
-def test_stop_and_delete_reach_the_job(cluster: FakeCluster, client: ClusterClient) -> None:
+def test_a_stop_reaches_the_job(cluster: FakeCluster, client: ClusterClient) -> None:
     cluster.add("a")
     client.stop("a")
     stopped = client.job("a")
     assert stopped is not None
     assert stopped.state is State.STOPPED
-    client.delete("a")
-    assert client.job("a") is None
 
 
 def test_a_package_is_stored_under_its_name(cluster: FakeCluster, client: ClusterClient) -> None:

@@ -107,6 +107,10 @@ def test_environment_variables_in_paths_are_filled_in_or_missed(
         (GOOD.replace("root: data", ""), "data.root: is required"),
         (GOOD.replace("name: mine", "name: 'a/b c'"), "got 'a/b c'"),
         (GOOD + "reference: {}\n", "give either `published`"),
+        (GOOD + "reference: {publishd: x}\n", "Did you mean 'published'?"),
+        (GOOD + "reference: {published: cifar10_resnet19}\n", "mean 'cifar10_resnet18'?"),
+        (GOOD.replace("name: resnet18_cifar", "name: [1]"), "no model is called [1]"),
+        (GOOD + "tracking: {uri: 'http://me:secret@host'}\n", "contains a password"),
         (GOOD + "quantizer: {bit_widths: [2, 8]}\n", "quantizer.bit_widths"),
         (GOOD + "quantizer: {bit_widths: [8]}\n", "two or more bit-widths"),
         (GOOD.replace("coquant, lambda: 1e-3, p1: 0.9", "individual"), "trains one bit-width"),
@@ -150,6 +154,24 @@ def test_settings_without_effect_are_warned_about(tmp_path: Path) -> None:
     assert loaded.warnings == [
         "optimizer.milestones: 30 lie beyond the last of 3 epochs and have no effect."
     ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["method.teacher_mode=highest"], "method.lambda: no effect"),
+        (["quantizer={weight_quant: dorefa, align_domain: none}"], "quantizer.align_domain: no"),
+        (
+            ["training.global_batch=74", "cluster={num_workers: 2, max_batch_per_worker: 36}"],
+            "37 passes of 1,",
+        ),
+    ],
+)
+def test_what_is_switched_off_or_needlessly_small_is_warned_about(
+    tmp_path: Path, overrides: list[str], words: str
+) -> None:
+    [warning] = load_job(write(tmp_path, GOOD), overrides).warnings
+    assert words in warning
 
 
 def test_a_job_survives_the_way_through_plain_values(tmp_path: Path) -> None:

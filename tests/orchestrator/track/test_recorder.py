@@ -46,6 +46,21 @@ def test_a_run_is_opened_again_by_the_folder_that_remembers_it(uri: str, tmp_pat
     assert again == run
 
 
+def test_a_run_that_moves_to_another_server_takes_its_metrics_along(
+    uri: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    first = recorder.open_run(uri, "tests", "three", folder)
+    Recorder(first, folder).log(0, {"top1/8bit": 50.0})
+    elsewhere = f"sqlite:///{tmp_path / 'other.db'}"
+    moved = recorder.open_run(elsewhere, "tests", "three", folder)
+    assert moved.run_id != first.run_id
+    assert Recorder(moved, folder).send() is None
+    assert history(elsewhere, moved, "top1/8bit") == [(0, 50.0)]
+    assert recorder.remembered_run(folder) == moved
+
+
 def test_individual_runs_are_a_reference(uri: str, tmp_path: Path) -> None:
     runs = {}
     for bits, value in ((8, 90.0), (2, 70.0)):

@@ -43,18 +43,18 @@ def test_every_generator_goes_on_where_it_was(tmp_path: Path) -> None:
         return torch.rand(()).item(), random.random(), float(np.random.random())
 
     expected = draw()
-    saved.restore_rank(module, saved.read_state(tmp_path / "c")["ranks"], 0)
+    saved.restore_rank(module, saved.read_state(tmp_path / "c")["ranks"], rank=0, world=1)
     assert draw() == expected
 
 
-def test_each_rank_gets_its_own_statistics_and_a_new_rank_the_mean() -> None:
+def test_each_rank_gets_its_own_statistics_and_another_number_of_ranks_the_mean() -> None:
     module = network()
     states = []
     for value in (1.0, 3.0):
         module[1].running_mean.fill_(value)
         states.append(saved.rank_state(module))
-    for rank, expected in ((0, 1.0), (1, 3.0), (2, 2.0)):
-        saved.restore_rank(module, states, rank)
+    for rank, world, expected in ((0, 2, 1.0), (1, 2, 3.0), (0, 1, 2.0), (0, 3, 2.0), (2, 3, 2.0)):
+        saved.restore_rank(module, states, rank=rank, world=world)
         assert module[1].running_mean.tolist() == [expected] * 4
 
 

@@ -67,6 +67,6 @@ def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(
         preflight.check(tiny_job("tracking.uri=http://127.0.0.1:9"))
 
 
-def test_an_unknown_reference_is_refused(tiny_job: Callable[..., Job]) -> None:
-    with pytest.raises(UsageError, match="no published row is called 'nothing'"):
-        preflight.check(tiny_job("reference={published: nothing}"))
+def test_a_batch_that_the_data_set_cannot_fill_is_refused(tiny_job: Callable[..., Job]) -> None:
+    with pytest.raises(UsageError, match="24 samples, fewer than one global batch of 32"):
+        preflight.check(tiny_job("training.global_batch=32"))

@@ -30,12 +30,22 @@ def test_teacher_shares_of_a_student_add_up_to_one() -> None:
 
 def test_a_tally_goes_on_from_its_state() -> None:
     tally = Tally((8, 2), CPU)
-    tally.restore(filled().state())
+    tally.restore([filled().state()], rank=0, world=1)
     tally.add(8, torch.tensor(5.0), None)
     assert tally.mean_losses(Ranks()) == {8: 3.0, 2: 4.0}
     assert tally.teacher_shares() == {(2, 8): 1.0}
     assert tally.samples == 8
     assert tally.broken == {"a.jpg": "torn"}
+
+
+def test_with_fewer_ranks_the_first_takes_the_sums_of_all() -> None:
+    tally = Tally((8, 2), CPU)
+    tally.restore([filled().state(), filled().state()], rank=0, world=1)
+    assert tally.mean_losses(Ranks()) == {8: 2.0, 2: 4.0}
+    assert tally.samples == 8
+    other = Tally((8, 2), CPU)
+    other.restore([filled().state()], rank=1, world=2)
+    assert other.teacher_shares() == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
