@@ -34,7 +34,9 @@ from models.networks.base import AnyBitNetwork
 DrawMasks = Callable[[Step, int, Sequence[float]], Sequence[bool]]
 
 
-class CoQuantSettings(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
+class CoQuantSettings(
+    BaseModel, frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+):
     """The knobs of CoQuant; its paper's letters in the descriptions."""
 
     name: Literal["coquant"] = "coquant"

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from orchestrator.cli.links import conclusion, link_lines
+from orchestrator.cli.links import conclusion, link_lines, was_killed
 from orchestrator.cli.live import Screen, screen
 from orchestrator.cli.output import answer, say
 from orchestrator.cluster import events, local, tail, view
@@ -25,12 +25,14 @@ def follow(record: Record) -> RunView:
         with screen() as shown:
             for look in tail.follow(client, record.last.submission_id):
                 _show(look, shown, facts, recent)
+                if look.trouble and record.local and local.running() is None:
+                    return view.look(record)
     except KeyboardInterrupt:
         say(f"\n{record.run} goes on without you. `orch logs -f {record.run}` attaches again,")
         say(f"`orch stop {record.run}` ends it.")
         raise
     state = look.info.state if look.info else State.LOST
-    if state is State.FAILED and "failure" not in facts:
+    if state is State.FAILED and "failure" not in facts and not was_killed(look.info):
         say("The end of the job's log:")
         say("\n".join(f"  {line}" for line in recent))
     info = look.info

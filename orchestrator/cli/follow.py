@@ -32,7 +32,14 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 @click.command("list")
 @click.option("-w", "--watch", is_flag=True, help="Show the list anew every two seconds.")
 @click.option("--address", metavar="URL", help="Also show what others sent to this cluster.")
-@click.option("-n", "--number", default=20, show_default=True, help="How many runs to show.")
+@click.option(
+    "-n",
+    "--number",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many runs to show.",
+)
 @_json
 def list_runs(watch: bool, address: str | None, number: int, as_json: bool) -> None:
     """List the runs, the latest first.
@@ -242,13 +249,15 @@ def _result(seen: RunView) -> str:
 
 def _standing(seen: RunView) -> Iterator[str]:
     """Yield where a run stands: its end, or its progress and its last evaluation."""
-    if is_final(seen.state):
-        yield from conclusion(seen)[seen.state is not State.SUCCEEDED and not seen.message :]
+    if seen.state is State.SUCCEEDED:
+        yield from conclusion(seen)
         return
     if told := seen.facts.get("progress"):
         yield events.progress_line(told)
     if told := seen.facts.get("evaluated"):
         yield from events.describe({**told, "event": "evaluated"})
+    if is_final(seen.state):
+        yield from conclusion(seen)
 
 
 def _print_line(line: str, raw: bool) -> None:

@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from orchestrator.cluster.client import JobInfo
 from orchestrator.cluster.state import State
 from orchestrator.cluster.view import RunView
+from orchestrator.errors import UsageError
+
+SIGKILL_OF_A_SHELL = 137
 
 
 def links(view: RunView) -> list[tuple[str, str]]:
@@ -36,15 +40,28 @@ def conclusion(view: RunView) -> list[str]:
         return [str(result["table"])]
     if view.state is State.SUCCEEDED:
         return []
+    resume = f"`orch resume {view.record.run}` goes on from its last checkpoint, if it has one."
+    if view.state is State.STOPPED:
+        stopped = view.facts.get("stopped") or {}
+        return [f"{view.state}: {stopped.get('message') or resume}"]
+    reason = _why_failed(view) if view.state is State.FAILED else f"{view.note}."
+    worth_it = view.exit_code != UsageError.exit_code
+    return [f"{view.state}: {reason}", *([resume] if worth_it else [])]
+
+
+def was_killed(ended: RunView | JobInfo | None) -> bool:
+    """Tell whether a job's driver was ended by a signal: from outside, or for want of memory."""
+    code = ended.exit_code if ended else None
+    return code is not None and (code < 0 or code == SIGKILL_OF_A_SHELL)
+
+
+def _why_failed(view: RunView) -> str:
     failure = view.facts.get("failure") or {}
-    stopped = view.facts.get("stopped") or {}
-    resume = f"`orch resume {view.record.run}` goes on from its last checkpoint."
-    reason = {
-        State.FAILED: failure.get("message") or view.message,
-        State.STOPPED: stopped.get("message") or resume,
-        State.LOST: f"{view.note}. {resume}",
-    }.get(view.state)
-    return [f"{view.state}: {reason}" if reason else str(view.state)]
+    if failure:
+        return str(failure["message"])
+    if was_killed(view):
+        return "the job's driver was killed, by someone or because memory ran out."
+    return view.message.partition("\n")[0]
 
 
 def as_dict(view: RunView) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """orch submit, orch resume: bring a job file, or a run that ended, to a cluster."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,6 +111,11 @@ def resume(
             f"{record.run} is still {now.state}; `orch logs -f {record.run}` follows it, "
             f"`orch stop {record.run}` ends it."
         )
+    if now.state is State.SUCCEEDED and not _metrics_wait(record):
+        raise UsageError(
+            f"{record.run} has finished, there is nothing to go on with; "
+            f"`orch status {record.run}` shows its results."
+        )
     job = _changed(record, overrides)
     from dataclasses import replace
 
@@ -130,10 +136,17 @@ def _loaded(file: str, overrides: list[str]) -> "Job":
     return loaded.job
 
 
+def _metrics_wait(record: Record) -> bool:
+    """Tell whether a run's folder holds metrics that its tracking server has not taken yet."""
+    from orchestrator.track.journal import Journal
+
+    folder = Path(record.run_dir)
+    return folder.is_dir() and bool(Journal(folder).unsent()[0])
+
+
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     """Return the run's job with some settings changed. Raises CheckpointMismatch for others."""
     import tempfile
-    from pathlib import Path
 
     import yaml
 

@@ -99,12 +99,15 @@ def stop(head: Head) -> None:
 
 
 def stop_orphans() -> int:
-    """End the heads of environments that are gone. Returns how many lived."""
+    """End what is left of heads that died, or whose environment is gone; return how many lived."""
     count = 0
     for path in (orch_home() / "local").glob("[!.]*.json"):
         head = _remembered(path)
-        if head and _inode(head.prefix) != head.inode:
-            count += head_process.is_alive(Path(head.folder))
+        if head is None:
+            continue
+        alive = head_process.is_alive(Path(head.folder))
+        if not alive or _inode(head.prefix) != head.inode:
+            count += alive
             _end(head, path)
     return count
 

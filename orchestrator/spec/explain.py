@@ -30,6 +30,14 @@ def _what(details: ErrorDetails, kind: type[BaseModel]) -> str:
             return "is required and has no default; add it."
         case "literal_error":
             return f"expected {context['expected']}, got {given!r}."
+        case "path_type":
+            return f"expected a path, got {given!r}."
+        case "model_type" | "dict_type":
+            return f"expected keys and values, got {given!r}."
+        case "tuple_type":
+            return f"expected a list, such as [8, 4], got {given!r}."
+        case "string_pattern_mismatch":
+            return f"expected letters, digits and . _ - (at most 80), got {given!r}."
         case "value_error":
             return _sentence(str(context["error"]))
         case _:

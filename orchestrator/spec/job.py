@@ -17,7 +17,7 @@ FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
 """Sections whose keys depend on the component that their `name` chooses."""
 
 
-class ClipLevels(BaseModel, frozen=True, extra="forbid"):
+class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """The learned bound of activations (alpha), one per quantizer and bit-width."""
 
     init: float = Field(8.0, gt=0, description="alpha init")
@@ -25,7 +25,7 @@ class ClipLevels(BaseModel, frozen=True, extra="forbid"):
     weight_decay: float = Field(1e-4, ge=0, description="alpha wd")
 
 
-class Optimizer(BaseModel, frozen=True, extra="forbid"):
+class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """SGD with momentum and its schedule (section H of the specification)."""
 
     lr: float = Field(gt=0)

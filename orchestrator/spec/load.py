@@ -18,6 +18,8 @@ from orchestrator.spec.merge import Merged, file_chain, override
 from orchestrator.spec.source import Keys
 from orchestrator.spec.words import suggestion
 
+REFERENCES = (("reference", "published"), ("reference", "runs"))
+
 
 @dataclass(frozen=True)
 class LoadedJob:
@@ -33,7 +35,9 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> LoadedJob:
 
     Raises JobFileError with every mistake of the file and of the overrides.
     """
-    chain, mistakes = file_chain(Path(path))
+    chain, mistakes, complete = file_chain(Path(path))
+    if not complete:
+        raise JobFileError(mistakes)
     merged = Merged()
     for source in chain:
         merged.lay_over(source)
@@ -42,8 +46,7 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> LoadedJob:
         mistakes += found
         if one:
             merged.lay_over(one)
-    if not chain:
-        raise JobFileError(mistakes)
+    _keep_the_stronger_reference(merged)
     return _build(merged, mistakes, str(chain[-1].name))
 
 
@@ -111,6 +114,13 @@ def _without_components(merged: Merged, shown: str) -> list[str]:
 def _narrow(kind: type[Job], section: str, settings: type[BaseModel]) -> type[Job]:
     fields: dict[str, Any] = {section: (settings, ...)}
     return create_model("Job", __base__=kind, **fields)
+
+
+def _keep_the_stronger_reference(merged: Merged) -> None:
+    """Let a stronger `reference.runs` replace a weaker `reference.published`, and so on."""
+    given = [keys for keys in REFERENCES if keys in merged.sources]
+    if len(given) == 2 and len({merged.rank(keys) for keys in given}) == 2:
+        merged.drop(min(given, key=merged.rank))
 
 
 def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:

@@ -13,15 +13,26 @@ class Merged:
 
     values: dict[str, Any] = field(default_factory=dict)
     sources: dict[Keys, Source] = field(default_factory=dict)
+    layers: list[Source] = field(default_factory=list)
 
     def lay_over(self, source: Source) -> None:
         """Let a stronger source override: mappings key by key, everything else whole."""
+        self.layers.append(source)
         self._lay(source.values, self.values, (), source)
 
     def where(self, keys: Keys) -> str:
-        """Return "file:line" (or "--set") of the value at `keys`, or of what stands above it."""
-        source = self.source_of(keys)
+        """Return "file:line" (or "--set") of the value at `keys`, or of what stands above it.
+
+        Of a section, the place is that of the strongest source of anything in it.
+        """
+        inside = [key for key in self.sources if key[: len(keys)] == keys]
+        source = self.sources[max(inside, key=self.rank)] if inside else self.source_of(keys)
         return source.where(keys) if source else ""
+
+    def rank(self, keys: Keys) -> int:
+        """Return how strong the source of a value is: its place among the layers."""
+        source = self.sources[keys]
+        return next(place for place, layer in enumerate(self.layers) if layer is source)
 
     def source_of(self, keys: Keys) -> Source | None:
         """Return the source of the value at `keys`, or of what stands nearest above it."""
@@ -52,40 +63,45 @@ class Merged:
                 self.sources[here] = source
 
 
-def file_chain(path: Path) -> tuple[list[Source], list[str]]:
-    """Return a job file and all it extends, weakest first, and the mistakes found."""
+def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:
+    """Return a job file and all it extends, weakest first, the mistakes, and whether all is there.
+
+    Without a file that it extends, nothing can be said of what a job lacks.
+    """
     mistakes: list[str] = []
     chain: list[Source] = []
-    _follow(path, (), chain, mistakes)
-    return chain, mistakes
+    complete = _follow(path, (), chain, mistakes)
+    return chain, mistakes, complete
 
 
-def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> None:
+def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> bool:
+    """Add a file after all it extends; return whether every one of them could be read."""
     source, found = read_file(path, _shown(path))
     mistakes += found
     if source is None:
-        return
+        return False
     above = (*above, path.resolve())
-    for parent in _parents(source, mistakes):
-        if parent.resolve() in above:
-            mistakes.append(f"{source.where(('extends',))}  extends: {parent.name} extends itself.")
-        elif not parent.is_file():
-            mistakes.append(f"{source.where(('extends',))}  extends: there is no file {parent}.")
-        else:
-            _follow(parent, above, chain, mistakes)
+    parents, problems = _parents(source, above)
+    mistakes += problems
+    complete = [_follow(parent, above, chain, mistakes) for parent in parents]
     chain.append(source)
+    return all(complete) and not problems
 
 
-def _parents(source: Source, mistakes: list[str]) -> list[Path]:
+def _parents(source: Source, above: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
+    """Return the files that a file extends, and what is wrong with the others."""
+    where = source.where(("extends",))
     given = source.values.pop("extends", [])
     names = [given] if isinstance(given, str) else given
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        mistakes.append(
-            f"{source.where(('extends',))}  extends: expected a file name or a list of them, "
-            f"got {given!r}."
-        )
-        return []
-    return [source.folder / name for name in names]
+        problem = f"expected a file name or a list of them, got {given!r}."
+        return [], [f"{where}  extends: {problem}"]
+    parents = [source.folder / name for name in names]
+    circles = [parent for parent in parents if parent.resolve() in above]
+    absent = [parent for parent in parents if not parent.is_file()]
+    problems = [f"{where}  extends: {parent.name} extends itself." for parent in circles]
+    problems += [f"{where}  extends: there is no file {parent}." for parent in absent]
+    return [parent for parent in parents if parent not in circles + absent], problems
 
 
 def override(text: str) -> tuple[Source | None, list[str]]:

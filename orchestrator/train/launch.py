@@ -4,7 +4,6 @@ run.json: {"run": id, "run_dir": folder, "attempt": number from 1, "job": the jo
 Opens the MLflow run, lets Ray Train run the workers, and says how it ended.
 """
 
-import contextlib
 import json
 import os
 import platform
@@ -19,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator import __version__
-from orchestrator.errors import JobFailed, OrchError, UsageError
+from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.compare import differences
 from orchestrator.spec.job import Job, job_from_dict
@@ -248,11 +247,7 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
     if not (run_dir / RESULT_FILE).exists():
         return _stopped(run_dir, tracked)
     result = json.loads((run_dir / RESULT_FILE).read_text())
-    waiting = recorder.Recorder(tracked, run_dir).send()
-    if waiting:
-        say("log", level="warning", message=f"{waiting} `orch resume` sends them again.")
-    else:
-        recorder.close_run(tracked, "FINISHED", result["table"])
+    _close(run_dir, tracked, "FINISHED", result["table"])
     (run_dir / "results.md").write_text(result["table"] + "\n")
     Events(run_dir).say("finished", run_dir=str(run_dir), **result)
     return 0
@@ -261,11 +256,22 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
 def _stopped(run_dir: Path, tracked: TrackedRun | None) -> int:
     """Say that the run was stopped before its end."""
     if tracked is not None:
-        with contextlib.suppress(OrchError):
-            recorder.close_run(tracked, "KILLED")
+        _close(run_dir, tracked, "KILLED")
     message = "Stopped on request; what was done is saved, `orch resume` goes on from there."
     _say_last(run_dir, "stopped", message=message)
     return 1
+
+
+def _close(run_dir: Path, tracked: TrackedRun, status: str, table: str | None = None) -> None:
+    """Send what waits and set the record's status; a server that is away costs a warning."""
+    waiting = recorder.Recorder(tracked, run_dir).send()
+    try:
+        if waiting is None:
+            recorder.close_run(tracked, status, table)
+    except Unreachable as error:
+        waiting = str(error)
+    if waiting:
+        say("log", level="warning", message=f"{waiting} `orch resume` sends them again.")
 
 
 def _say_last(run_dir: Path, event: str, **facts: Any) -> None:
@@ -278,8 +284,7 @@ def _say_last(run_dir: Path, event: str, **facts: Any) -> None:
 def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Say why the run failed; the record says FAILED where it can be reached."""
     if tracked is not None:
-        with contextlib.suppress(OrchError):
-            recorder.close_run(tracked, "FAILED")
+        _close(run_dir, tracked, "FAILED")
     _say_last(run_dir, "failed", message=message, exit_code=exit_code)
     return exit_code
 

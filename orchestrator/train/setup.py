@@ -75,8 +75,12 @@ def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork,
 def _start_from_float(network: AnyBitNetwork, job: Job) -> None:
     path: Any = job.model.weights
     try:
-        load_float_weights(network, read_state_dict(path))
+        weights = read_state_dict(path)
     except (OSError, ValueError) as error:
+        raise CheckpointMismatch(f"model.weights: {error}") from error
+    try:
+        load_float_weights(network, weights)
+    except ValueError as error:
         raise CheckpointMismatch(f"model.weights: {path}: {error}") from error
 
 

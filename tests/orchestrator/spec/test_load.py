@@ -177,3 +177,24 @@ def test_what_is_switched_off_or_needlessly_small_is_warned_about(
 def test_a_job_survives_the_way_through_plain_values(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD)).job
     assert job_from_dict(job.as_dict()) == job
+
+
+def test_a_base_that_is_missing_is_the_only_mistake_told(tmp_path: Path) -> None:
+    file = write(tmp_path, "extends: nowhere.yaml\nname: mine\n")
+    [mistake] = mistakes_of(file)
+    assert "there is no file" in mistake
+
+
+def test_a_reference_on_the_command_line_replaces_the_one_of_the_file(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD + "reference: {published: cifar10_resnet18}\n")
+    runs = "reference.runs={8: a, 6: b, 4: c, 2: d}"
+    loaded = load_job(file, [runs])
+    assert loaded.job.reference is not None
+    assert loaded.job.reference.runs == {8: "a", 6: "b", 4: "c", 2: "d"}
+    assert loaded.job.reference.published is None
+
+
+def test_a_mistake_that_an_override_makes_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    [mistake] = mistakes_of(write(tmp_path, GOOD), "model.widths=[0]")
+    assert mistake.startswith("--set  model")
+    assert "got inf" in mistakes_of(write(tmp_path, GOOD), "optimizer.lr=.inf")[0]
