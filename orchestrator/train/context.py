@@ -1,5 +1,6 @@
 """Where a rank runs: who the others are, where checkpoints go. Ray Train, or one process alone."""
 
+import logging
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ class RayContext:
         import ray.train
         import ray.train.torch
 
+        logging.getLogger("ray.train").setLevel(logging.WARNING)  # it prints every report whole
         here = ray.train.get_context()
         device = ray.train.torch.get_device()
         if device.type == "cuda":
