@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from orchestrator.cli import attach
 from orchestrator.cluster import registry, submission
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.state import State
 from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import EVENTS, ROWS, Orch, log_of
 
@@ -229,3 +232,27 @@ def test_a_resume_that_the_cluster_refuses_leaves_the_record_as_it_was(
     assert before.last.outcome is not None
     assert orch("resume", run, "--address", "http://127.0.0.1:1").exit_code == 3
     assert registry.find(run) == before
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(orch: Orch, cluster: FakeCluster) -> None:
+    orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
+    before = dict(cluster.jobs)
+    done = orch("resume", "last")
+    assert done.exit_code == 2
+    assert "has finished" in done.stderr
+    assert cluster.jobs == before
+
+
+def test_a_dead_local_head_ends_the_following_at_once(
+    orch: Orch, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.new_job = {"statuses": ["RUNNING"]}
+    orch("submit", "tiny.yaml", "--address", cluster.url, "--detach")
+    record = replace(registry.find("last"), local=True, address="http://127.0.0.1:1")
+    monkeypatch.setattr(attach.view, "client_of", _first_a_client_then_none())
+    assert attach.follow(record).state is State.LOST
+
+
+def _first_a_client_then_none() -> Any:
+    clients = iter([ClusterClient("http://127.0.0.1:1")])
+    return lambda *_: next(clients, None)
