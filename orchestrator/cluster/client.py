@@ -35,7 +35,6 @@ class JobInfo:
     message: str = ""
     exit_code: int | None = None
     started: float | None = None
-    ended: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -224,13 +223,12 @@ def _reason(error: Exception) -> str:
 
 
 def _job_info(found: dict[str, Any]) -> JobInfo:
-    start, end = found.get("start_time"), found.get("end_time")
+    start = found.get("start_time")
     return JobInfo(
         submission_id=found["submission_id"],
         state=State(found["status"]),
         message=found.get("message") or "",
         exit_code=found.get("driver_exit_code"),
         started=start / 1000 if start else None,
-        ended=end / 1000 if end else None,
         metadata=found.get("metadata") or {},
     )

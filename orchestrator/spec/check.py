@@ -45,7 +45,7 @@ def _without_effect(job: Job, merged: Merged) -> list[str]:
     return [
         f"{section}.{key}: no effect, {reason}."
         for section, key, reason in off
-        if (section, key) in merged.sources and merged.source_of((section, key)) is not None
+        if (section, key) in merged.sources
     ]
 
 

@@ -142,11 +142,13 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
 
 @cache
-def job_class(model: str, method: str, data: str) -> type[Job]:
-    """Return the class of the jobs that train this network with this method on this data set."""
+def job_class(**names: str) -> type[Job]:
+    """Return the class of the jobs that use the named components (section -> name).
+
+    A section that is not named stays as it is in `Job`.
+    """
     fields: dict[str, Any] = {
-        section: (resolve(FAMILIES[section], name).Settings, ...)
-        for section, name in (("model", model), ("method", method), ("data", data))
+        section: (resolve(FAMILIES[section], name).Settings, ...) for section, name in names.items()
     }
     return create_model("Job", __base__=Job, **fields)
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel, ValidationError
 
-from models.table import resolve
 from orchestrator.errors import JobFileError
 from orchestrator.spec.check import job_mistakes, job_warnings
 from orchestrator.spec.explain import explain
@@ -52,10 +51,9 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> LoadedJob:
 
 def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     names = _component_names(merged, mistakes, shown)
-    if names is None:
-        mistakes += _without_components(merged, shown)
-        raise JobFileError(mistakes)
     kind = job_class(**names)
+    if len(names) < len(FAMILIES):
+        raise JobFileError(mistakes + _other_mistakes(merged, kind, names, shown))
     warnings = _drop_inherited_strangers(merged, kind)
     mistakes += _make_paths_absolute(merged, kind)
     try:
@@ -69,8 +67,8 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     return LoadedJob(job, _origins(job.as_dict(), merged), warnings)
 
 
-def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[str, str] | None:
-    """Return the name of each section's component, or None with the mistakes noted."""
+def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[str, str]:
+    """Return the name of each section's component, but for those with a mistake, which is noted."""
     names: dict[str, str] = {}
     for section, table in FAMILIES.items():
         values = merged.values.get(section)
@@ -87,33 +85,23 @@ def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[st
             )
         else:
             names[section] = values["name"]
-    return names if len(names) == len(FAMILIES) else None
+    return names
 
 
 def _is_known(name: Any, table: Mapping[str, str]) -> bool:
     return isinstance(name, str) and name in table
 
 
-def _without_components(merged: Merged, shown: str) -> list[str]:
+def _other_mistakes(
+    merged: Merged, kind: type[Job], names: Mapping[str, str], shown: str
+) -> list[str]:
     """Return the mistakes that can be told while a component's name is wrong."""
-    values = dict(merged.values)
-    kind: type[Job] = Job
-    for section, table in FAMILIES.items():
-        name = values.get(section, {}).get("name") if isinstance(values.get(section), dict) else ""
-        if _is_known(name, table):
-            kind = _narrow(kind, section, resolve(table, name).Settings)
-        else:
-            values[section] = None
+    unknown: dict[str, Any] = dict.fromkeys(FAMILIES.keys() - names.keys())
     try:
-        kind.model_validate(values)
+        kind.model_validate(merged.values | unknown)
     except ValidationError as error:
         return explain(error, merged, kind, shown)
     return []
-
-
-def _narrow(kind: type[Job], section: str, settings: type[BaseModel]) -> type[Job]:
-    fields: dict[str, Any] = {section: (settings, ...)}
-    return create_model("Job", __base__=kind, **fields)
 
 
 def _keep_the_stronger_reference(merged: Merged) -> None:

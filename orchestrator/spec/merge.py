@@ -59,6 +59,8 @@ class Merged:
                 self.sources.setdefault(here, source)
                 self._lay(value, old[key], here, source)
             else:
+                for below in [known for known in self.sources if known[: len(here)] == here]:
+                    del self.sources[below]
                 old[key] = value
                 self.sources[here] = source
 

@@ -168,7 +168,8 @@ class Worker:
             loader_workers=self.job.cluster.loader_workers,
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
-        result = self._result(evaluation)
+        reached = _reached(evaluation, self.epoch)
+        result = Result(**reached, reference=self.files.reference)
         metrics = epoch_metrics(
             self.parts.network, self.tally, evaluation, result, losses, rates, seconds
         )
@@ -176,7 +177,7 @@ class Worker:
             self.progress.evaluated(self.epoch, evaluation, losses)
             self._record(metrics)
         improved = self._is_best(evaluation)
-        self.last = _plain(evaluation, self.epoch)
+        self.last = reached
         if improved:
             self.best = self.last
         self.epoch, self.step = self.epoch + 1, 0
@@ -188,29 +189,14 @@ class Worker:
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
         if not self.ranks.is_first or chosen is None:
             return
-        result = Result(
-            chosen["metric_name"],
-            chosen["epoch"],
-            chosen["metric"],
-            chosen["loss"],
-            self.files.reference,
-        )
+        result = Result(**chosen, reference=self.files.reference)
         scratch = self.files.run_dir / f"{RESULT_FILE}.new"
         scratch.write_text(json.dumps(result.as_dict()))
         scratch.replace(self.files.run_dir / RESULT_FILE)
 
-    def _result(self, evaluation: Evaluation) -> Result:
-        return Result(
-            evaluation.metric_name,
-            self.epoch,
-            evaluation.metric,
-            evaluation.loss,
-            self.files.reference,
-        )
-
     def _is_best(self, evaluation: Evaluation) -> bool:
-        mean = sum(evaluation.metric.values())
-        return self.best is None or mean > sum(self.best["metric"].values())
+        total = sum(evaluation.metric.values())
+        return self.best is None or total > sum(self.best["metric"].values())
 
     def _record(self, metrics: dict[str, float]) -> None:
         warning = self.recorder.log(self.epoch, metrics) if self.recorder else None
@@ -285,6 +271,7 @@ class Worker:
         return {source: why for part in self.ranks.gather(broken) for source, why in part.items()}
 
 
-def _plain(evaluation: Evaluation, epoch: int) -> dict[str, Any]:
+def _reached(evaluation: Evaluation, epoch: int) -> dict[str, Any]:
+    """Return what a `Result` needs to know of an epoch, as plain values."""
     facts = asdict(evaluation)
     return {key: facts[key] for key in ("metric_name", "metric", "loss")} | {"epoch": epoch}

@@ -194,6 +194,13 @@ def test_a_reference_on_the_command_line_replaces_the_one_of_the_file(tmp_path: 
     assert loaded.job.reference.published is None
 
 
+def test_a_section_that_is_switched_off_leaves_nothing_of_itself_behind(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD + "reference: {published: cifar10_resnet18}\n")
+    loaded = load_job(file, ["reference.runs={8: a}", "reference=null"])
+    assert loaded.job.reference is None
+    assert loaded.origins["reference"] == "--set"
+
+
 def test_a_mistake_that_an_override_makes_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     [mistake] = mistakes_of(write(tmp_path, GOOD), "model.widths=[0]")
     assert mistake.startswith("--set  model")
