@@ -1,9 +1,7 @@
 """Where orch keeps what it remembers: $ORCH_HOME, or a folder of the user's state."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import UsageError
 
@@ -30,10 +28,3 @@ def folder(name: str) -> Path:
             "a folder that you can write."
         ) from error
     return path
-
-
-def write_whole(path: Path, values: dict[str, Any]) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(values, indent=1))
-    scratch.replace(path)

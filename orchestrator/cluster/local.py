@@ -18,9 +18,10 @@ from pathlib import Path
 from orchestrator.cluster import head_process
 from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.client import ClusterClient, JobInfo
-from orchestrator.cluster.home import folder, orch_home, write_whole
+from orchestrator.cluster.home import folder, orch_home
 from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
+from orchestrator.files import write_whole
 
 LIVENESS_SECONDS = 3.0
 FEWEST_CPUS = 2
@@ -124,10 +125,10 @@ def _start() -> Head:
     url = f"http://127.0.0.1:{port}"
     head = Head(url, pid, str(home), sys.prefix, _inode(sys.prefix))
     try:
-        write_whole(_state_file(), asdict(head))
+        write_whole(_state_file(), json.dumps(asdict(head)))
         session = head_process.wait_until_ready(home, url)
         head = Head(**{**asdict(head), "session": session})
-        write_whole(_state_file(), asdict(head))
+        write_whole(_state_file(), json.dumps(asdict(head)))
     except BaseException:
         _end(head, _state_file())
         raise
@@ -153,7 +154,7 @@ def _keep_logs(head: Head) -> None:
     client = ClusterClient(head.url)
     for job in client.jobs():
         target = folder("logs") / kept_log(job.submission_id).name
-        target.write_text(client.logs(job.submission_id))
+        write_whole(target, client.logs(job.submission_id))
 
 
 def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:

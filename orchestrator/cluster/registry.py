@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.home import folder, orch_home, write_whole
+from orchestrator.cluster.home import folder, orch_home
 from orchestrator.errors import UnknownJob
+from orchestrator.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def run_of(submission: str) -> str:
 
 def save(record: Record) -> None:
     """Write a record, whole or not at all."""
-    write_whole(folder("runs") / f"{record.run}.json", asdict(record))
+    write_whole(folder("runs") / f"{record.run}.json", json.dumps(asdict(record), indent=1))
 
 
 def forget(record: Record) -> None:

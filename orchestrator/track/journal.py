@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files import write_whole
+
 
 class Journal:
     """Metrics by step in `metrics.jsonl`; `metrics.sent` counts the bytes that were sent."""
@@ -38,9 +40,7 @@ class Journal:
 
     def mark_sent(self, mark: int) -> None:
         """Note that all up to `mark` has arrived."""
-        scratch = self._mark.with_suffix(".new")
-        scratch.write_text(str(mark))
-        scratch.replace(self._mark)
+        write_whole(self._mark, str(mark))
 
     def _sent(self) -> int:
         return int(self._mark.read_text()) if self._mark.exists() else 0

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.files import write_whole
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
@@ -87,9 +88,7 @@ def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
         experiment_id = _experiment(client, experiment, uri, folder.parent)
         run = TrackedRun(uri, experiment_id, client.create_run(experiment_id, name).info.run_id)
     Journal(folder).mark_sent(0)
-    scratch = folder / f"{RUN_FILE}.new"
-    scratch.write_text(json.dumps(asdict(run)))
-    scratch.replace(folder / RUN_FILE)
+    write_whole(folder / RUN_FILE, json.dumps(asdict(run)))
     return run
 
 

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from orchestrator.files import write_whole
+
 MARK = "::orch "
 STATES = {"finished": "SUCCEEDED", "failed": "FAILED", "stopped": "STOPPED"}
 _KEPT_AS = {"started": "started", "progress": "progress", "evaluated": "evaluated"}
@@ -34,9 +36,7 @@ class Events:
             kept["state"] = STATES[event]
             kept["result"] = facts if event == "finished" else kept.get("result")
             kept["failure"] = facts if event == "failed" else None
-        scratch = self._file.with_suffix(".new")
-        scratch.write_text(json.dumps(kept))
-        scratch.replace(self._file)
+        write_whole(self._file, json.dumps(kept))
 
     def _load(self) -> dict[str, Any]:
         if self._file.exists():

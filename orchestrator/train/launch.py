@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from orchestrator import __version__
 from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
+from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.compare import differences
 from orchestrator.spec.job import Job, job_from_dict
@@ -84,9 +85,7 @@ def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
                 "Take these back, or submit the job as a new run."
             )
     run_dir.mkdir(parents=True, exist_ok=True)
-    scratch = kept.with_suffix(".new")
-    scratch.write_text(yaml.safe_dump(job.as_dict(), sort_keys=False))
-    scratch.replace(kept)
+    write_whole(kept, yaml.safe_dump(job.as_dict(), sort_keys=False))
     for name in (STOP_FILE, FAILURE_FILE):
         (run_dir / name).unlink(missing_ok=True)
     snapshot.mend(run_dir)
@@ -248,7 +247,7 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
         return _stopped(run_dir, tracked)
     result = json.loads((run_dir / RESULT_FILE).read_text())
     _close(run_dir, tracked, "FINISHED", result["table"])
-    (run_dir / "results.md").write_text(result["table"] + "\n")
+    write_whole(run_dir / "results.md", result["table"] + "\n")
     Events(run_dir).say("finished", run_dir=str(run_dir), **result)
     return 0
 

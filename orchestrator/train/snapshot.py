@@ -5,8 +5,9 @@ moment would leave half of it, and no way back into a run whose checkpoints are 
 """
 
 import json
-import shutil
 from pathlib import Path
+
+from orchestrator.files import write_whole
 
 SNAPSHOT = "checkpoint_manager_snapshot.json"
 COPY = "checkpoint_manager_snapshot.kept.json"
@@ -15,9 +16,7 @@ COPY = "checkpoint_manager_snapshot.kept.json"
 def keep(run_dir: Path) -> None:
     """Keep a copy of the list as it is before the next checkpoint is committed."""
     if _is_whole(run_dir / SNAPSHOT):
-        scratch = run_dir / f"{COPY}.new"
-        shutil.copyfile(run_dir / SNAPSHOT, scratch)
-        scratch.replace(run_dir / COPY)
+        write_whole(run_dir / COPY, (run_dir / SNAPSHOT).read_bytes())
 
 
 def mend(run_dir: Path) -> None:
@@ -26,7 +25,7 @@ def mend(run_dir: Path) -> None:
     if not snapshot.exists() or _is_whole(snapshot):
         return
     if _is_whole(copy):
-        shutil.copyfile(copy, snapshot)
+        write_whole(snapshot, copy.read_bytes())
     else:
         snapshot.unlink()
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import OrchError
+from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.job import Job, job_from_dict
 from orchestrator.track.delta_b import ReferenceResults
@@ -58,9 +58,8 @@ def train_function(config: dict[str, Any]) -> None:
     try:
         Worker(job_from_dict(config["job"]), run, RayContext()).run()
     except OrchError as error:
-        scratch = failure.with_suffix(f".{time.monotonic_ns()}")
-        scratch.write_text(json.dumps({"message": str(error), "exit_code": error.exit_code}))
-        scratch.replace(failure)
+        told = {"message": str(error), "exit_code": error.exit_code}
+        write_whole(failure, json.dumps(told))
         raise
 
 
@@ -190,9 +189,7 @@ class Worker:
         if not self.ranks.is_first or chosen is None:
             return
         result = Result(**chosen, reference=self.files.reference)
-        scratch = self.files.run_dir / f"{RESULT_FILE}.new"
-        scratch.write_text(json.dumps(result.as_dict()))
-        scratch.replace(self.files.run_dir / RESULT_FILE)
+        write_whole(self.files.run_dir / RESULT_FILE, json.dumps(result.as_dict()))
 
     def _is_best(self, evaluation: Evaluation) -> bool:
         total = sum(evaluation.metric.values())

@@ -1,6 +1,5 @@
 """Where orch keeps its records, after the XDG base directory specification."""
 
-import json
 import stat
 from pathlib import Path
 
@@ -26,15 +25,6 @@ def test_the_xdg_folder_is_used_where_it_is_set(monkeypatch: pytest.MonkeyPatch)
 
 def test_folders_are_closed_to_others() -> None:
     assert stat.S_IMODE(homes.folder("runs").stat().st_mode) == 0o700
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    homes.write_whole(path, {"a": 1})
-    with pytest.raises(TypeError):
-        homes.write_whole(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name != "orch"] == ["record.json"]
 
 
 def test_a_home_that_cannot_be_written_is_a_usage_error(
