@@ -3,7 +3,6 @@
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
@@ -12,6 +11,7 @@ from models.methods import METHODS
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.data import DATASETS
+from orchestrator.spec.uri import secret_problem
 
 FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
 """Sections whose keys depend on the component that their `name` chooses."""
@@ -89,11 +89,8 @@ class Tracking(BaseModel, frozen=True, extra="forbid"):
     @field_validator("uri")
     @classmethod
     def _holds_no_secret(cls, uri: str | None) -> str | None:
-        if uri and urlsplit(uri).password:
-            raise ValueError(
-                "contains a password, which everyone who sees the job would read; leave it out and "
-                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD where the job runs"
-            )
+        if uri and (problem := secret_problem(uri)):
+            raise ValueError(problem)
         return uri
 
 

@@ -1,0 +1,54 @@
+"""Addresses without secrets: find what a URI gives away, and blot it out of what is printed.
+
+Job files, records and Ray's pages are read by others; a password belongs into the environment.
+"""
+
+import re
+from urllib.parse import unquote
+
+_USER_INFO = r"""[^\s/?#'"]*@ | [^\s/?#@:'"]*:(?!\d+[/?#])[^\s@'"]*@"""
+"""What stands before the host; a password with an unquoted slash in it counts too."""
+
+_BEFORE_HOST = re.compile(rf"(?P<before>://)(?P<secret>{_USER_INFO})", re.VERBOSE)
+
+_PARAMETER = re.compile(
+    r"""(?P<before>(?:[?&;\#]|%3B)
+        (?P<name>[\w.-]*(?:token|passw|secret|signature|credential|(?:api|access|account).?key)
+            [\w.-]*|pass|pwd|sig|key|auth|authorization|jwt|code)
+        (?:=|%3D))
+        (?P<secret>(?:(?!%3B)[^\s&;\#'"])+)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def secret_in(uri: str) -> str | None:
+    """Return in words what a URI gives away, or None.
+
+    A user's name alone is no secret to a database, but to a web server it is usually a token.
+    """
+    if match := _BEFORE_HOST.search(uri):
+        if ":" in match["secret"]:
+            return "a password"
+        if uri.startswith(("http://", "https://")):
+            return "a user name or a token"
+    if match := _PARAMETER.search(unquote(uri)):
+        return f"a secret ({match['name']}=...)"
+    return None
+
+
+def masked(text: str) -> str:
+    """Return a text with *** in the place of what the URIs in it give away."""
+    text = _BEFORE_HOST.sub(r"\g<before>***@", text)
+    return _PARAMETER.sub(r"\g<before>***", text)
+
+
+def secret_problem(uri: str) -> str | None:
+    """Return what is wrong with a tracking URI that gives something away, and what to do."""
+    found = secret_in(uri)
+    if found is None:
+        return None
+    if uri.startswith(("http://", "https://")):
+        instead = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    else:
+        instead = "what the database's own client reads, PGPASSWORD for PostgreSQL"
+    return f"contains {found}, which others can read; leave it out and set {instead}."
