@@ -51,8 +51,11 @@ def complete_run(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """Return the names and run ids that begin like this."""
+    import logging
+
     from orchestrator.cluster import registry
 
+    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # no words on the prompt
     records = registry.load_all()
     words = dict.fromkeys(
         ["last", *(r.name for r in records), *(r.run for r in records)] if records else []

@@ -1,5 +1,6 @@
 """The `orch` command: its table of commands, and what its errors look like."""
 
+import logging
 import os
 import sys
 import traceback
@@ -40,6 +41,21 @@ class Told(click.ClickException):
         click.echo(self.message, err=True)
 
 
+class Warnings(logging.Handler):
+    """Warnings of the packages below, each once, as click shows things on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning that was not printed before."""
+        message = record.getMessage()
+        if message not in self._told:
+            self._told.add(message)
+            click.echo(f"warning: {message}", err=True)
+
+
 class Commands(click.Group):
     """The commands of the table, imported when used."""
 
@@ -57,7 +73,9 @@ class Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; turn its errors into messages and exit codes."""
+        """Run the command; turn its warnings and errors into messages and exit codes."""
+        handler = Warnings()
+        logging.getLogger("orchestrator").addHandler(handler)
         try:
             return super().invoke(ctx)
         except OrchError as error:
@@ -65,6 +83,8 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
+        finally:
+            logging.getLogger("orchestrator").removeHandler(handler)
 
 
 @click.group(

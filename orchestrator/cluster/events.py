@@ -5,14 +5,25 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.cluster.state import State
+
 Event = dict[str, Any]
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_SECTIONS = {
+    "started": "started",
+    "progress": "progress",
+    "evaluated": "evaluated",
+    "result": "finished",
+    "failure": "failed",
+    "stopped": "stopped",
+}
+"""The parts of a run's facts, and the event of which each is."""
 _EVENT = re.compile(r"^(?:\([^()]*\bpid=\d+[^()]*\)\s*)?::orch (\{.*\})\s*$")
 
 
 def parse(line: str) -> Event | None:
-    """Return the event of a log line, or None for any other line.
+    """Return the event of a log line, or None for any other line, rubbish after the mark too.
 
     Ray sets "(RayTrainWorker pid=71) ", in colour, before what a worker prints.
     """
@@ -23,7 +34,33 @@ def parse(line: str) -> Event | None:
         event = json.loads(match[1])
     except json.JSONDecodeError:
         return None
-    return event if isinstance(event, dict) and "event" in event else None
+    return event if _is_sound(event) else None
+
+
+def sound(facts: Any) -> dict[str, Any]:
+    """Return the facts of a run without what this version cannot tell.
+
+    Facts come from files that another version may have written, or nobody that we know.
+    """
+    if not isinstance(facts, dict):
+        return {}
+    kept = dict(facts)
+    for name, kind in _SECTIONS.items():
+        told = kept.get(name)
+        if told is not None and not (isinstance(told, dict) and _is_sound({**told, "event": kind})):
+            del kept[name]
+    if kept.get("state") not in list(State):
+        kept.pop("state", None)
+    return kept
+
+
+def _is_sound(event: Any) -> bool:
+    """Tell whether an event can be told to a person."""
+    try:
+        describe(event)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
+    return isinstance(event.get("exit_code"), int | None)
 
 
 def collect(lines: Iterable[str]) -> dict[str, Any]:

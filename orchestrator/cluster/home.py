@@ -4,14 +4,17 @@ import os
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.files import write_whole
 
 
 def orch_home() -> Path:
     """Return orch's own folder. It need not exist yet."""
     if given := os.environ.get("ORCH_HOME"):
-        return Path(given).expanduser().absolute()
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "orch"
+        return _expanded(given).absolute()
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # the specification asks to ignore such a one
+        state = _expanded("~/.local/state")
+    return state / "orch"
 
 
 def folder(name: str) -> Path:
@@ -23,8 +26,50 @@ def folder(name: str) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise UsageError(
-            f"orch cannot keep its records in {orch_home()} ({error.strerror}). Set ORCH_HOME to "
-            "a folder that you can write."
-        ) from error
+        raise cannot_keep(error) from error
     return path
+
+
+def files_in(name: str) -> list[Path]:
+    """Return the state files in a folder inside orch's own; none when there is no such folder.
+
+    Raises UsageError when others' permissions hide them: "no runs yet" would be a lie.
+    """
+    path = orch_home() / name
+    try:
+        entries = list(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UsageError(
+            f"orch cannot read its records in {path} ({error.strerror}). Set ORCH_HOME to a "
+            "folder of your own."
+        ) from error
+    return [entry for entry in entries if entry.suffix == ".json" and entry.name[0] != "."]
+
+
+def save(path: Path, content: str) -> None:
+    """Write a state file whole. Raises UsageError when the folder takes none, or is full."""
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise cannot_keep(error) from error
+
+
+def cannot_keep(error: OSError) -> UsageError:
+    """Return what it means that something cannot be written to orch's own folder."""
+    return UsageError(
+        f"orch cannot keep its records in {orch_home()} ({error.strerror}: {error.filename}). "
+        "Set ORCH_HOME to a folder that you can write."
+    )
+
+
+def _expanded(path: str) -> Path:
+    """Return a path with its `~` filled in."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no HOME, and the user is in no list of accounts
+        raise UsageError(
+            f"orch finds no home folder for its records ({path}): HOME is not set, and user "
+            f"{os.getuid()} has no account here. Set ORCH_HOME to a folder that you can write."
+        ) from None

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator.cluster import head_process
+from orchestrator.cluster import head_process, state_file
 from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.client import ClusterClient, JobInfo
-from orchestrator.cluster.home import folder, orch_home
+from orchestrator.cluster.home import cannot_keep, files_in, folder, orch_home, save
 from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
 from orchestrator.files import write_whole
@@ -43,7 +43,11 @@ class Head:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """Keep other processes from starting or stopping the local head meanwhile."""
-    with (folder("local") / "lock").open("wb") as lock:
+    try:
+        lock = (folder("local") / "lock").open("wb")
+    except OSError as error:
+        raise cannot_keep(error) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -102,7 +106,7 @@ def stop(head: Head) -> None:
 def stop_orphans() -> int:
     """End what is left of heads that died, or whose environment is gone; return how many lived."""
     count = 0
-    for path in (orch_home() / "local").glob("[!.]*.json"):
+    for path in files_in("local"):
         head = _remembered(path)
         if head is None:
             continue
@@ -125,10 +129,10 @@ def _start() -> Head:
     url = f"http://127.0.0.1:{port}"
     head = Head(url, pid, str(home), sys.prefix, _inode(sys.prefix))
     try:
-        write_whole(_state_file(), json.dumps(asdict(head)))
+        save(_state_file(), json.dumps(asdict(head)))
         session = head_process.wait_until_ready(home, url)
         head = Head(**{**asdict(head), "session": session})
-        write_whole(_state_file(), json.dumps(asdict(head)))
+        save(_state_file(), json.dumps(asdict(head)))
     except BaseException:
         _end(head, _state_file())
         raise
@@ -164,10 +168,7 @@ def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:
 
 
 def _remembered(path: Path) -> Head | None:
-    try:
-        return Head(**json.loads(path.read_text()))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return state_file.read(path, lambda values: state_file.made_of(Head, values))
 
 
 def _inode(prefix: str) -> int:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.home import folder, orch_home
+from orchestrator.cluster import home, state_file
+from orchestrator.cluster.state import State
 from orchestrator.errors import UnknownJob
-from orchestrator.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def run_of(submission: str) -> str:
 
 def save(record: Record) -> None:
     """Write a record, whole or not at all."""
-    write_whole(folder("runs") / f"{record.run}.json", json.dumps(asdict(record), indent=1))
+    home.save(home.folder("runs") / f"{record.run}.json", json.dumps(asdict(record), indent=1))
 
 
 def forget(record: Record) -> None:
@@ -76,8 +76,9 @@ def note_outcome(record: Record, outcome: dict[str, Any]) -> Record:
 
 
 def load_all() -> list[Record]:
-    """Return all runs, the latest submission first."""
-    records = [_read(path) for path in (orch_home() / "runs").glob("[!.]*.json")]
+    """Return all runs, the latest submission first. A record that cannot be read is named."""
+    found = (state_file.read(path, _record) for path in home.files_in("runs"))
+    records = [record for record in found if record]
     return sorted(records, key=lambda record: record.last.submitted_at, reverse=True)
 
 
@@ -119,10 +120,29 @@ def _named(runs: Iterable[str]) -> str:
 
 
 def _path(run: str) -> Path:
-    return orch_home() / "runs" / f"{run}.json"
+    return home.orch_home() / "runs" / f"{run}.json"
 
 
-def _read(path: Path) -> Record:
-    values = json.loads(path.read_text())
-    attempts = tuple(Attempt(**attempt) for attempt in values.pop("attempts"))
-    return Record(**values, attempts=attempts)
+def _record(values: Any) -> Record:
+    """Return the record that a file's JSON tells. Raises ValueError when it tells none."""
+    if not isinstance(values, dict) or not isinstance(values.get("attempts"), list):
+        raise ValueError("it tells of no run")
+    attempts = tuple(_attempt(each) for each in values["attempts"])
+    if not attempts:
+        raise ValueError("its run was never submitted")
+    return state_file.made_of(Record, {**values, "attempts": attempts})
+
+
+def _attempt(values: Any) -> Attempt:
+    """Return an attempt; an outcome in words of another version is left out, and asked for anew."""
+    attempt = state_file.made_of(Attempt, values)
+    return attempt if _is_outcome(attempt.outcome) else replace(attempt, outcome=None)
+
+
+def _is_outcome(kept: dict[str, Any] | None) -> bool:
+    return kept is not None and (
+        kept.get("state") in list(State)
+        and isinstance(kept.get("facts"), dict)
+        and isinstance(kept.get("message"), str)
+        and isinstance(kept.get("exit_code", ""), int | None)
+    )

@@ -92,12 +92,10 @@ def facts_of(record: Record) -> dict[str, Any]:
     """Return what the run's folder tells, if it is on this machine; no state of an old attempt."""
     path = Path(record.run_dir) / "progress.json"
     try:
-        facts = json.loads(path.read_text())
-        if not isinstance(facts, dict):
-            return {}
+        facts = events.sound(json.loads(path.read_text(encoding="utf-8")))
         if path.stat().st_mtime < record.last.submitted_at:
             facts.pop("state", None)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return facts
 
@@ -119,7 +117,7 @@ def _settled(record: Record, outcome: dict[str, Any]) -> RunView:
     return RunView(
         record,
         State(outcome["state"]),
-        facts_of(record) or outcome["facts"],
+        facts_of(record) or events.sound(outcome["facts"]),
         exit_code=outcome["exit_code"],
         message=outcome["message"],
     )

@@ -43,7 +43,12 @@ class Journal:
         write_whole(self._mark, str(mark))
 
     def _sent(self) -> int:
-        return int(self._mark.read_text()) if self._mark.exists() else 0
+        """Return the mark; 0 for one that cannot be true: what is sent twice is stored once."""
+        try:
+            mark = int(self._mark.read_text())
+            return mark if 0 <= mark <= self._lines.stat().st_size else 0
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def _read(self, start: int) -> tuple[list[dict[str, Any]], int]:
         if not self._lines.exists():
@@ -51,7 +56,8 @@ class Journal:
         with self._lines.open("rb") as file:
             file.seek(start)
             content = file.read()
-        return [json.loads(line) for line in content.splitlines()], start + len(content)
+        lines = (_line(text) for text in content.split(b"\n"))
+        return [line for line in lines if line], start + len(content)
 
     def _drop_torn_line(self) -> None:
         """Cut off a last line that a kill left unfinished."""
@@ -60,3 +66,12 @@ class Journal:
             whole = content.rfind(b"\n") + 1
             if whole < len(content):
                 os.truncate(self._lines, whole)
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """Return what a line records; None for what a crash of the machine left instead of one."""
+    try:
+        line = json.loads(text)
+        return line if line["metrics"] and line["step"] >= 0 and line["time_ms"] >= 0 else None
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -93,9 +93,11 @@ def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
 
 
 def remembered_run(folder: Path) -> TrackedRun | None:
-    """Return where the run of a folder is recorded, if it is."""
-    note = folder / RUN_FILE
-    return TrackedRun(**json.loads(note.read_text())) if note.exists() else None
+    """Return where the run of a folder is recorded; None where no readable note tells it."""
+    try:
+        return TrackedRun(**json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str]) -> None:

@@ -39,6 +39,11 @@ class Events:
         write_whole(self._file, json.dumps(kept))
 
     def _load(self) -> dict[str, Any]:
-        if self._file.exists():
-            return dict(json.loads(self._file.read_text()))
+        """Return what is kept; nothing of a file that is missing, or was damaged meanwhile."""
+        try:
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            kept = None
+        if isinstance(kept, dict):
+            return kept
         return dict.fromkeys(("started", "progress", "evaluated", "result", "failure"))

@@ -77,7 +77,7 @@ def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
         message = f"{run_dir} holds no earlier attempt to go on from; the run starts anew."
         say("log", level="warning", message=message)
     if kept.exists():
-        found = differences(yaml.safe_load(kept.read_text()), job.as_dict())
+        found = differences(_kept_job(kept) or job.as_dict(), job.as_dict())
         if found:
             listed = "\n".join(f"  {line}" for line in found)
             raise UsageError(
@@ -89,6 +89,21 @@ def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
     for name in (STOP_FILE, FAILURE_FILE):
         (run_dir / name).unlink(missing_ok=True)
     snapshot.mend(run_dir)
+
+
+def _kept_job(file: Path) -> dict[str, Any] | None:
+    """Return the settings a run began with; None, with a warning, when the file is damaged.
+
+    They are in every checkpoint as well, and compared with those in the end.
+    """
+    try:
+        kept = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        kept = None
+    if isinstance(kept, dict) and kept:
+        return kept
+    say("log", level="warning", message=f"{file} was damaged and is written anew.")
+    return None
 
 
 def _open_run(job: Job, run: str, run_dir: Path) -> TrackedRun:
@@ -241,15 +256,26 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
     """Say how the run ended: failed, stopped on request, or finished with its table."""
     kept = run_dir / FAILURE_FILE
     if kept.exists():
-        failure = json.loads(kept.read_text())
+        failure = _told(kept, "message", "exit_code")
         return _fail(run_dir, tracked, failure["message"], failure["exit_code"])
     if not (run_dir / RESULT_FILE).exists():
         return _stopped(run_dir, tracked)
-    result = json.loads((run_dir / RESULT_FILE).read_text())
+    result = _told(run_dir / RESULT_FILE, "table")
     _close(run_dir, tracked, "FINISHED", result["table"])
     write_whole(run_dir / "results.md", result["table"] + "\n")
     Events(run_dir).say("finished", run_dir=str(run_dir), **result)
     return 0
+
+
+def _told(file: Path, *keys: str) -> dict[str, Any]:
+    """Return what a worker wrote of the run's end. Raises JobFailed when the file is damaged."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return {**told, **{key: told[key] for key in keys}}
+    except (ValueError, TypeError, KeyError):
+        raise JobFailed(
+            f"{file} is damaged. Remove it; `orch resume` then goes on from the last checkpoint."
+        ) from None
 
 
 def _stopped(run_dir: Path, tracked: TrackedRun | None) -> int:

@@ -69,8 +69,9 @@ def test_attempts_have_ids_of_their_own_that_lead_back_to_the_run(make_record: M
 
 def test_an_outcome_belongs_to_the_latest_attempt(make_record: Make) -> None:
     record = make_record("digits-1", 1.0, 2.0)
-    registry.note_outcome(record, {"state": "FAILED"})
+    outcome = {"state": "FAILED", "exit_code": 1, "message": "", "facts": {}}
+    registry.note_outcome(record, outcome)
     kept = registry.find("digits-1")
-    assert [attempt.outcome for attempt in kept.attempts] == [None, {"state": "FAILED"}]
+    assert [attempt.outcome for attempt in kept.attempts] == [None, outcome]
     registry.forget(kept)
     assert registry.load_all() == []

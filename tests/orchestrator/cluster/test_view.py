@@ -14,6 +14,14 @@ from orchestrator.cluster.state import State
 from tests.fake_cluster import FakeCluster
 
 Make = Callable[..., Record]
+PROGRESS = {
+    "epoch": 1,
+    "epochs": 2,
+    "step": 3,
+    "steps": 4,
+    "images_per_second": 5.0,
+    "eta_seconds": 6,
+}
 RESULT = {"event": "finished", "table": "| 8 | 90.0 |", "rows": []}
 
 
@@ -28,10 +36,10 @@ def tell(record: Record, **facts: Any) -> Path:
 
 def test_the_cluster_knows_best(cluster: FakeCluster, make_record: Make) -> None:
     record = make_record(address=cluster.url)
-    tell(record, state="RUNNING", progress={"epoch": 1})
+    tell(record, state="RUNNING", progress=PROGRESS)
     cluster.add(record.run, statuses=["STOPPED"])
     seen = view.look(record)
-    assert (seen.state, seen.facts["progress"]) == (State.STOPPED, {"epoch": 1})
+    assert (seen.state, seen.facts["progress"]) == (State.STOPPED, PROGRESS)
 
 
 def test_an_ended_run_is_written_down_and_nobody_is_asked_again(
@@ -79,9 +87,9 @@ def test_the_end_of_an_earlier_attempt_is_not_the_end_of_this_one(
     cluster: FakeCluster, make_record: Make
 ) -> None:
     record = make_record("digits-1", 1.0, 1000.0, address=cluster.url)
-    os.utime(tell(record, state="STOPPED", progress={"epoch": 1}), (500, 500))
+    os.utime(tell(record, state="STOPPED", progress=PROGRESS), (500, 500))
     seen = view.look(record)
-    assert (seen.state, seen.facts) == (State.LOST, {"progress": {"epoch": 1}})
+    assert (seen.state, seen.facts) == (State.LOST, {"progress": PROGRESS})
 
 
 def test_a_run_of_a_local_head_that_is_gone_is_lost(make_record: Make) -> None:

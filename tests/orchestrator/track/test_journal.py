@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from orchestrator.track.journal import Journal
 
 
@@ -30,3 +32,21 @@ def test_a_line_torn_by_a_kill_is_dropped_and_written_anew(tmp_path: Path) -> No
     journal.append(1, {"a": 2.0})
     written = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in written] == [0, 1]
+
+
+@pytest.mark.parametrize("mark", ["", "many", "-3", "1.5", "9999", "\0\0"])
+def test_a_mark_that_cannot_be_true_lets_all_be_sent_again(tmp_path: Path, mark: str) -> None:
+    Journal(tmp_path).append(0, {"a": 1.0})
+    (tmp_path / "metrics.sent").write_text(mark)
+    assert [line["step"] for line in Journal(tmp_path).unsent()[0]] == [0]
+
+
+def test_what_a_crash_left_between_the_lines_is_passed_over(tmp_path: Path) -> None:
+    Journal(tmp_path).append(0, {"a": 1.0})
+    with (tmp_path / "metrics.jsonl").open("ab") as file:
+        file.write(b'\0\0\0\n{"step": 4}\n[]\n\xff\n')
+    journal = Journal(tmp_path)
+    journal.append(1, {"a": 2.0})
+    lines, mark = Journal(tmp_path).unsent()
+    assert [line["step"] for line in lines] == [0, 1]
+    assert mark == (tmp_path / "metrics.jsonl").stat().st_size

@@ -30,3 +30,11 @@ def test_a_run_that_goes_on_after_a_failure_is_running_again(tmp_path: Path) -> 
     kept = json.loads((tmp_path / "progress.json").read_text())
     assert kept["state"] == "RUNNING"
     assert kept["failure"] is None
+
+
+@pytest.mark.parametrize("content", [b"", b'{"state": "RUN', b"[1]", bytes(range(256))])
+def test_damaged_facts_do_not_end_a_run(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "progress.json").write_bytes(content)
+    Events(tmp_path).say("progress", epoch=1)
+    kept = json.loads((tmp_path / "progress.json").read_text())
+    assert (kept["state"], kept["progress"]) == ("RUNNING", {"epoch": 1})
