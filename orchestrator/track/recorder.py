@@ -86,7 +86,8 @@ def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
             client.update_run(known.run_id, status="RUNNING")
             return known
         experiment_id = _experiment(client, experiment, uri, folder.parent)
-        run = TrackedRun(uri, experiment_id, client.create_run(experiment_id, name).info.run_id)
+        created = client.create_run(experiment_id=experiment_id, run_name=name)
+        run = TrackedRun(uri, experiment_id, created.info.run_id)
     Journal(folder).mark_sent(0)
     write_whole(folder / RUN_FILE, json.dumps(asdict(run)))
     return run

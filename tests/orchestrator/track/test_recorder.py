@@ -1,5 +1,6 @@
 """Against a real MLflow store: a sqlite file."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track import recorder
 from orchestrator.track.recorder import Recorder, TrackedRun
+from tests.mlflow_server import MlflowServer
 
 
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+@pytest.fixture
+def uri(database: str) -> str:
+    return database
 
 
 def history(uri: str, run: TrackedRun, key: str) -> list[tuple[int, float]]:
@@ -19,6 +21,35 @@ def history(uri: str, run: TrackedRun, key: str) -> list[tuple[int, float]]:
 
     rows = MlflowClient(tracking_uri=uri).get_metric_history(run.run_id, key)
     return [(row.step, row.value) for row in rows]
+
+
+@pytest.mark.parametrize("over_http", [True, False], ids=["over HTTP", "directly into sqlite"])
+def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
+    mlflow_server: MlflowServer, tmp_path: Path, over_http: bool
+) -> None:
+    began = time.time() * 1000
+    uri = mlflow_server.url if over_http else mlflow_server.database
+    run = recorder.open_run(uri, f"over HTTP: {over_http}", "digits-1", tmp_path)
+    recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: digits"})
+    for epoch in (1, 2):
+        metrics = {f"top1/{bits}bit": 10.0 * bits + epoch for bits in (8, 2)}
+        assert Recorder(run, tmp_path).log(epoch, metrics | {"delta_b": 99.5}) is None
+    recorder.close_run(run, "FINISHED", "| a table |")
+    ended = time.time() * 1000
+
+    found = mlflow_server.post("runs/search", experiment_ids=[run.experiment_id])["runs"]
+    assert run.run_id in [seen["info"]["run_id"] for seen in found]
+    seen = mlflow_server.run(run.run_id)
+    assert seen["info"]["run_name"] == "digits-1"
+    assert seen["info"]["status"] == "FINISHED"
+    times = [int(seen["info"][key]) for key in ("start_time", "end_time")]
+    assert [int(began), *times, int(ended)] == sorted([int(began), *times, int(ended)])
+    assert mlflow_server.series(run.run_id, "top1/8bit") == [(1, 81.0), (2, 82.0)]
+    assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 21.0), (2, 22.0)]
+    assert mlflow_server.series(run.run_id, "delta_b") == [(1, 99.5), (2, 99.5)]
+    assert mlflow_server.artifacts(run.run_id) == {"job.yaml", "results.md"}
+    tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
+    assert "| a table |" in tags["mlflow.note.content"]
 
 
 def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(

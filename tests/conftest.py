@@ -1,0 +1,44 @@
+"""What takes MLflow seconds to make, made once: a database with its tables, and a server on it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mlflow_server import MlflowServer, serving
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sqlite file with MLflow's tables, to be copied."""
+    from mlflow.tracking import MlflowClient
+
+    file = tmp_path_factory.mktemp("tables") / "empty.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def new_database(empty_database: Path) -> Callable[[Path], str]:
+    """Make a database of one's own in a folder; return its URI."""
+
+    def make(folder: Path) -> str:
+        return f"sqlite:///{shutil.copy(empty_database, folder / 'mlflow.db')}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def database(new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URI of a database that the tests share."""
+    return new_database(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(
+    database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MlflowServer]:
+    """A server on the shared database."""
+    with serving(database, tmp_path_factory.mktemp("server")) as server:
+        yield server
