@@ -63,6 +63,7 @@ def normalise(
 
     inputs: uint8 (..., channels, height, width). mean, std: of pixels in [0, 1].
     """
-    scale = torch.tensor(std, device=inputs.device).mul(255)[:, None, None]
-    shift = torch.tensor(mean, device=inputs.device).mul(255)[:, None, None]
-    return ((inputs.float() - shift) / scale).to(dtype)
+    exact = torch.promote_types(dtype, torch.float32)
+    scale = torch.tensor(std, dtype=exact, device=inputs.device).mul(255)[:, None, None]
+    shift = torch.tensor(mean, dtype=exact, device=inputs.device).mul(255)[:, None, None]
+    return ((inputs.to(exact) - shift) / scale).to(dtype)

@@ -22,14 +22,11 @@ def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks, *, stop:
     if ranks.world == 1:
         return stop
     used = torch.tensor([p.grad is not None for p in parameters], device=ranks.device)
-    pieces = [
-        (p.grad if p.grad is not None else torch.zeros_like(p)).flatten().float()
-        for p in parameters
-    ]
-    flags = torch.cat([used, torch.tensor([stop], device=ranks.device)]).float()
+    pieces = [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
+    flags = torch.cat([used, torch.tensor([stop], device=ranks.device)]).to(pieces[0].dtype)
     total = ranks.sum(torch.cat([*pieces, flags]))
     gradients, used_by, stops = torch.split(total, [total.numel() - len(flags), len(used), 1])
-    if not torch.equal(used_by, used * float(ranks.world)):
+    if not torch.equal(used_by, flags[:-1] * ranks.world):
         raise RuntimeError("The ranks used different parameters in one step.")
     _write_back(parameters, gradients / ranks.world)
     return bool(stops.item())

@@ -1,0 +1,230 @@
+"""Three epochs on two ranks with two passes a step, against the same training written again."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.networks.base import AnyBitNetwork
+from orchestrator.data.loader import Batch
+from orchestrator.spec.job import Job
+from orchestrator.train.epoch import Loop, train_epoch
+from orchestrator.train.optimizer import build_optimizer, set_learning_rates
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.setup import build_network_and_method
+from orchestrator.train.tally import Tally
+from tests.orchestrator.train.reference import (
+    Pass,
+    Reference,
+    StepRecord,
+    near,
+    recipe_of,
+)
+from tests.orchestrator.train.thread_ranks import Meeting
+
+EPOCHS, STEPS, WORLD, PASSES, SAMPLES = 3, 2, 2, 2, 3
+MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+
+JOB = (
+    "seed=5",
+    "quantizer.bit_widths=[8, 4, 2]",
+    "model.depths=[1, 2]",
+    "optimizer.clip.init=1",
+    "optimizer.clip.lr=0.02",
+    "optimizer.clip.weight_decay=0.01",
+    "optimizer.momentum=0.8",
+    "optimizer.weight_decay=0.005",
+    "method.lambda=0.02",
+    f"training.epochs={EPOCHS}",
+)
+
+
+def drawn_batches() -> dict[tuple[int, int], list[list[Pass]]]:
+    """Noise with labels, by (epoch, step): [rank][pass]."""
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(high: int, *shape: int) -> Tensor:
+        return torch.randint(high, shape, generator=generator)
+
+    return {
+        (epoch, step): [
+            [(drawn(256, SAMPLES, 3, 8, 8).byte(), drawn(3, SAMPLES)) for _ in range(PASSES)]
+            for _ in range(WORLD)
+        ]
+        for epoch in range(EPOCHS)
+        for step in range(STEPS)
+    }
+
+
+@dataclass
+class Seen:
+    """What a rank of the product left behind after each step."""
+
+    gradients: list[dict[str, Tensor | None]] = field(default_factory=list)
+    states: list[dict[str, Tensor]] = field(default_factory=list)
+    passes: list[tuple[int, float, int | None]] = field(default_factory=list)
+    mean_losses: list[dict[int, float]] = field(default_factory=list)
+
+
+class Noting(Tally):
+    """A tally that keeps every pass."""
+
+    def note(self, seen: Seen) -> "Noting":
+        self._seen = seen
+        return self
+
+    def add(self, bits: int, loss: Tensor, teacher: int | None) -> None:
+        super().add(bits, loss, teacher)
+        self._seen.passes.append((bits, loss.item(), teacher))
+
+
+def batch(images: Tensor, labels: Tensor) -> Batch:
+    return Batch(images, labels, torch.arange(len(labels)), torch.ones(len(labels)) > 0, [])
+
+
+def loop_of(job: Job, ranks: Ranks) -> Loop:
+    network, method = build_network_and_method(job, 3)
+    network.double()
+    return Loop(
+        network=network,
+        method=method,
+        optimizer=build_optimizer(network, job.optimizer),
+        ranks=ranks,
+        mean=MEAN,
+        std=STD,
+        accumulation=PASSES,
+        seed=job.seed,
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+    )
+
+
+def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Pass]]]) -> Seen:
+    """Train all epochs as one rank of the product."""
+    ranks, seen = loop.ranks, Seen()
+    for epoch in range(EPOCHS):
+        set_learning_rates(loop.optimizer, job.optimizer, epoch, EPOCHS)
+        tally = Noting(job.bit_widths, ranks.device).note(seen)
+        stopped = train_epoch(
+            loop,
+            (_passes(batches[epoch, step][ranks.rank]) for step in range(STEPS)),
+            tally,
+            epoch=epoch,
+            first_step=0,
+            wants_stop=lambda: False,
+            after_step=lambda done: _look(loop.network, seen),
+        )
+        assert not stopped
+        assert tally.samples == STEPS * PASSES * SAMPLES * WORLD
+        seen.mean_losses.append(tally.mean_losses(ranks))
+    return seen
+
+
+def _passes(passes: Iterable[Pass]) -> Iterable[Batch]:
+    return (batch(*one) for one in passes)
+
+
+def _look(network: AnyBitNetwork, seen: Seen) -> None:
+    named = dict(network.named_parameters())
+    seen.gradients.append({n: None if p.grad is None else p.grad.clone() for n, p in named.items()})
+    seen.states.append({name: value.clone() for name, value in network.state_dict().items()})
+
+
+@dataclass
+class Both:
+    """The product's ranks and the reference's steps, with its state after each."""
+
+    ranks: list[Seen]
+    records: list[StepRecord]
+    parameters: list[dict[str, Tensor]]
+    statistics: list[list[dict[str, Tensor]]]
+
+
+def both(job: Job) -> Both:
+    batches = drawn_batches()
+    start, _ = build_network_and_method(job, 3)
+    reference = Reference(recipe_of(job, STEPS, MEAN, STD), start.state_dict(), WORLD)
+    meeting = Meeting(WORLD)
+    loops = [loop_of(job, ranks) for ranks in meeting.ranks()]
+    seen = meeting.run([partial(train, job, loop, batches) for loop in loops])
+    result = Both(seen, [], [], [])
+    for place, given in batches.items():
+        result.records.append(reference.step(*place, given))
+        result.parameters.append({n: p.detach().clone() for n, p in reference.parameters.items()})
+        result.statistics.append([dict(own) for own in reference.statistics])
+    return result
+
+
+@pytest.fixture(
+    params=[
+        ("method.p1_update=epoch", "optimizer.schedule=cosine"),
+        (
+            "method.p1_update=iteration",
+            "optimizer.schedule=multistep",
+            "optimizer.milestones=[1, 2]",
+            "optimizer.gamma=0.4",
+        ),
+    ],
+    ids=["by epoch, cosine", "by iteration, multistep"],
+)
+def trained(request: pytest.FixtureRequest, tiny_job: Callable[..., Job]) -> Both:
+    if request.param not in DONE:
+        DONE[request.param] = both(tiny_job(*JOB, *request.param))
+    return DONE[request.param]
+
+
+DONE: dict[tuple[str, ...], Both] = {}
+"""A training takes half a second, and several tests look at it."""
+
+
+def test_a_training_is_the_one_written_again_to_the_ninth_digit(trained: Both) -> None:
+    for rank, seen in enumerate(trained.ranks):
+        for step, record in enumerate(trained.records):
+            _same_gradients(seen.gradients[step], record.gradients)
+            wanted = trained.parameters[step] | trained.statistics[step][rank]
+            for name, value in wanted.items():
+                near(seen.states[step][name], value, f"{name} after step {step}")
+
+
+def test_each_pass_has_the_losses_and_teachers_of_the_one_written_again(trained: Both) -> None:
+    for rank, seen in enumerate(trained.ranks):
+        wanted = [
+            (bits, loss, record.teachers[number].get(bits))
+            for record in trained.records
+            for number, losses in enumerate(record.losses[rank])
+            for bits, loss in losses.items()
+        ]
+        assert [(b, t) for b, _, t in seen.passes] == [(b, t) for b, _, t in wanted]
+        assert [x for _, x, _ in seen.passes] == pytest.approx([x for _, x, _ in wanted], abs=1e-9)
+        for epoch, means in enumerate(seen.mean_losses):
+            records = trained.records[epoch * STEPS : (epoch + 1) * STEPS]
+            for bits, mean in means.items():
+                every = [one[bits] for r in records for own in r.losses for one in own]
+                assert mean == pytest.approx(sum(every) / len(every), abs=1e-9)
+
+
+def test_the_training_compared_with_is_a_telling_one(trained: Both) -> None:
+    """Ranks alone would disagree, teachers differ, blocks are swapped, save in the last epoch."""
+    pairs = [
+        (teacher, r.lonely[number][student])
+        for r in trained.records
+        for number, chosen in enumerate(r.teachers)
+        for student, teacher in chosen.items()
+    ]
+    assert any(alone != [teacher] * WORLD for teacher, alone in pairs)
+    assert len({r.teachers[number][2] for r in trained.records for number in range(PASSES)}) > 1
+    swapped = [record.swapped for record in trained.records]
+    assert min(sum(swapped[:STEPS]), sum(swapped[STEPS:-STEPS])) > 0 == sum(swapped[-STEPS:])
+    unused = [sum(g is None for g in record.gradients.values()) for record in trained.records]
+    assert max(unused) > 0
+
+
+def _same_gradients(found: dict[str, Tensor | None], wanted: dict[str, Tensor | None]) -> None:
+    assert found.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        assert (found[name] is None) == (gradient is None), name
+        if gradient is not None:
+            near(found[name], gradient, f"gradient of {name}")
