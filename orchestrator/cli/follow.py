@@ -18,6 +18,7 @@ from orchestrator.cluster.registry import Record
 from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.view import RunView
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.strict_json import dumps
 
 WATCH_SECONDS = 2.0
 POLL_SECONDS = 1.0
@@ -264,9 +265,7 @@ def _print_line(line: str, raw: bool) -> None:
     event = events.parse(line)
     if raw:
         if event:
-            import json
-
-            answer(json.dumps(event))
+            answer(dumps(event))
         return
     for shown in events.describe(event) if event else [line]:
         answer(shown)

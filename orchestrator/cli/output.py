@@ -1,11 +1,12 @@
 """What is printed: answers on standard output, everything else on standard error."""
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from orchestrator.strict_json import dumps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,7 @@ def answer(text: str) -> None:
 
 def answer_json(value: Any) -> None:
     """Print one JSON document on standard output."""
-    click.echo(json.dumps(value, indent=2))
+    click.echo(dumps(value, indent=2))
 
 
 def console(*, err: bool = False) -> "Console":

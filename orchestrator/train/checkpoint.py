@@ -31,6 +31,26 @@ def write_checkpoint(folder: Path, network: nn.Module, state: Mapping[str, Any])
     torch.save({"format": FORMAT, **state}, folder / "state.pt")
 
 
+def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:
+    """Return what is not finite in weights, statistics or optimizer: one name, or None.
+
+    A sum is finite only if all its terms are; the sums are fetched from the device together.
+    """
+    tensors = {name: value for name, value in network.state_dict().items() if _floating(value)}
+    for group in optimizer.param_groups:
+        for number, parameter in enumerate(group["params"]):
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if _floating(value):
+                    tensors[f"{key} {number} of the optimizer's {group['name']} group"] = value
+    sums = torch.stack([value.detach().sum().double() for value in tensors.values()])
+    lost = (~torch.isfinite(sums)).tolist()
+    return next((name for name, is_lost in zip(tensors, lost, strict=True) if is_lost), None)
+
+
+def _floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
 def read_state(folder: Path) -> dict[str, Any]:
     """Return a checkpoint's state. Raises CheckpointMismatch for one of another version."""
     state: dict[str, Any] = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from models.methods.base import Method, Step
 from models.networks.base import AnyBitNetwork
 from orchestrator.data.image_transforms import normalise
+from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.tally import Tally
@@ -63,12 +65,21 @@ def train_epoch(
                 tally.add(bits, loss, teacher)
             tally.samples += len(labels) * ranks.world
             tally.broken |= dict(batch.broken)
-        stop = average_gradients(parameters, ranks, stop=wants_stop())
+        stop = _average(loop, parameters, tally, stop=wants_stop())
         optimizer.step()
         after_step(index + 1)
         if stop:
             return True
     return False
+
+
+def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: bool) -> bool:
+    """Average the gradients. Raises Diverged, on every rank, with the bit-widths that are lost."""
+    try:
+        return average_gradients(parameters, loop.ranks, stop=stop, loss=tally.total_loss())
+    except Diverged:
+        tally.mean_losses(loop.ranks)
+        raise
 
 
 def _position(loop: Loop, epoch: int, index: int) -> Step:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from models.networks.base import AnyBitNetwork
 from orchestrator.data.image_transforms import normalise
 from orchestrator.data.loader import eval_batches
-from orchestrator.train.gradients import average_norm_statistics
+from orchestrator.errors import Diverged
+from orchestrator.train.gradients import ADVICE, average_norm_statistics
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.scores import METRICS
 
@@ -28,11 +29,15 @@ class Evaluation:
 
 @dataclass
 class _Part:
-    """What one rank saw: the samples' indices; per bit-width what the metric keeps, and losses."""
+    """What one rank saw: the samples' indices; per bit-width what the metric keeps, and losses.
+
+    diverged: the bit-widths at which a score or a loss was no finite number.
+    """
 
     indices: list[int] = field(default_factory=list)
     kept: dict[int, list[Any]] = field(default_factory=dict)
     losses: dict[int, list[float]] = field(default_factory=dict)
+    diverged: set[int] = field(default_factory=set)
     broken: dict[str, str] = field(default_factory=dict)
 
 
@@ -44,13 +49,16 @@ def evaluate(
 
     Every batch is decoded once and run at all bit-widths. The results of all ranks are put in the
     order of the data set before they are judged, so they do not depend on the number of ranks.
+    Raises Diverged, on every rank, when a bit-width gives scores or losses that are no numbers.
     """
     average_norm_statistics(network, ranks)
     was_training = network.training
     network.eval()
     part = _run(network, dataset, ranks, batch=batch, loader_workers=loader_workers)
     network.train(was_training)
-    return _judge(ranks.gather(part), dataset, network.bit_widths)
+    parts = ranks.gather(part)
+    _check_finite(parts)
+    return _judge(parts, dataset, network.bit_widths)
 
 
 def _run(
@@ -76,7 +84,18 @@ def _run(
             scores = logits.softmax(dim=1)
             part.losses[bits] += losses[valid].tolist()
             part.kept[bits].append(keep(scores[valid].cpu().numpy()))
+            if not torch.isfinite(torch.cat([logits, losses[:, None]], dim=1)[valid]).all():
+                part.diverged.add(bits)
     return part
+
+
+def _check_finite(parts: list[_Part]) -> None:
+    lost = sorted({bits for part in parts for bits in part.diverged}, reverse=True)
+    if lost:
+        raise Diverged(
+            f"In the evaluation, scores at {', '.join(map(str, lost))} bits are not finite numbers "
+            f"any more. {ADVICE}"
+        )
 
 
 def _judge(parts: list[_Part], dataset: Any, bit_widths: tuple[int, ...]) -> Evaluation:

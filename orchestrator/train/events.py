@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.files import write_whole
+from orchestrator.strict_json import dumps
 
 MARK = "::orch "
 STATES = {"finished": "SUCCEEDED", "failed": "FAILED", "stopped": "STOPPED"}
@@ -17,7 +18,7 @@ _KEPT_AS = {"started": "started", "progress": "progress", "evaluated": "evaluate
 
 def say(event: str, **facts: Any) -> None:
     """Print an event as one line."""
-    print(MARK + json.dumps({"event": event, **facts}), flush=True)  # noqa: T201 - the job's log
+    print(MARK + dumps({"event": event, **facts}), flush=True)  # noqa: T201 - the job's log
 
 
 class Events:
@@ -36,7 +37,7 @@ class Events:
             kept["state"] = STATES[event]
             kept["result"] = facts if event == "finished" else kept.get("result")
             kept["failure"] = facts if event == "failed" else None
-        write_whole(self._file, json.dumps(kept))
+        write_whole(self._file, dumps(kept))
 
     def _load(self) -> dict[str, Any]:
         """Return what is kept; nothing of a file that is missing, or was damaged meanwhile."""

@@ -9,27 +9,53 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from orchestrator.errors import Diverged
 from orchestrator.train.ranks import Ranks
 
+ADVICE = "A smaller optimizer.lr or optimizer.clip.lr usually helps."
 
-def average_gradients(parameters: Sequence[nn.Parameter], ranks: Ranks, *, stop: bool) -> bool:
+
+def average_gradients(
+    parameters: Sequence[nn.Parameter],
+    ranks: Ranks,
+    *,
+    stop: bool,
+    loss: Tensor | float = 0.0,
+) -> bool:
     """Replace each gradient by its mean over the ranks; return whether any rank asks to stop.
 
     A parameter that no bit-width used in this step keeps the gradient None and is skipped by the
     optimizer. Teacher and swap masks are the same on all ranks, so the set of used parameters is
     too. Raises RuntimeError when it is not: the ranks have drifted apart.
+
+    loss: of this rank; any number, it is only asked whether it is finite. Raises Diverged, on
+    every rank, when the loss or a gradient of any rank is not.
     """
     if ranks.world == 1:
+        own = torch.as_tensor(loss, device=ranks.device)
+        check_finite([own, *(p.grad for p in parameters if p.grad is not None)])
         return stop
     used = torch.tensor([p.grad is not None for p in parameters], device=ranks.device)
     pieces = [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
-    flags = torch.cat([used, torch.tensor([stop], device=ranks.device)]).to(pieces[0].dtype)
+    extra = [torch.as_tensor(value, device=ranks.device).view(1) for value in (stop, loss)]
+    flags = torch.cat([used, *extra]).to(pieces[0].dtype)
     total = ranks.sum(torch.cat([*pieces, flags]))
-    gradients, used_by, stops = torch.split(total, [total.numel() - len(flags), len(used), 1])
-    if not torch.equal(used_by, flags[:-1] * ranks.world):
+    check_finite([total])
+    gradients, used_by, stops, _ = torch.split(total, [total.numel() - len(flags), len(used), 1, 1])
+    if not torch.equal(used_by, flags[: len(used)] * ranks.world):
         raise RuntimeError("The ranks used different parameters in one step.")
     _write_back(parameters, gradients / ranks.world)
     return bool(stops.item())
+
+
+def check_finite(tensors: Sequence[Tensor]) -> None:
+    """Raise Diverged unless every number is finite; one answer is fetched from the device.
+
+    A sum is the quickest to tell: it is finite only if all its terms are (and do not overflow it,
+    which is as bad).
+    """
+    if not torch.isfinite(torch.stack([tensor.sum().double() for tensor in tensors]).sum()):
+        raise Diverged(f"The loss or its gradients are no longer finite numbers. {ADVICE}")
 
 
 def _write_back(parameters: Sequence[nn.Parameter], gradients: Tensor) -> None:

@@ -4,7 +4,7 @@ import time
 
 from orchestrator.train.evaluate import Evaluation
 from orchestrator.train.events import Events, say
-from orchestrator.train.tally import Tally, check_finite
+from orchestrator.train.tally import Tally
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 """Between two events: a hundredth of the time so far, so that the log of a long run stays small."""
@@ -23,7 +23,7 @@ class Progress:
         self._named: set[str] = set()
 
     def tell(self, epoch: int, done: int, tally: Tally) -> None:
-        """Say where the run stands, unless that was said just now. Raises Diverged."""
+        """Say where the run stands, unless that was said just now."""
         now = time.monotonic()
         position = epoch * self._steps + done
         if self._started is None:
@@ -34,8 +34,6 @@ class Progress:
         if now - self._last_told < interval and done < self._steps:
             return
         self._last_told = now
-        losses = tally.local_losses()
-        check_finite(losses)
         seconds_per_step = (now - start) / max(1, position - first)
         remaining = self._epochs * self._steps - position
         self._events.say(
@@ -46,7 +44,7 @@ class Progress:
             steps=self._steps,
             images_per_second=tally.samples / max(tally.seconds, 1e-9),
             eta_seconds=remaining * seconds_per_step,
-            loss=losses,
+            loss=tally.local_losses(),
             metric_name=self._metric[0] if self._metric else None,
             metric=self._metric[1] if self._metric else {},
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import Diverged
+from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
 
 
@@ -37,6 +38,10 @@ class Tally:
     def seconds(self) -> float:
         """Seconds spent on this epoch, those before an interruption included."""
         return self._seconds_before + time.monotonic() - self._start
+
+    def total_loss(self) -> Tensor:
+        """Return the sum of all losses on this rank, on its device; finite if all of them are."""
+        return torch.stack(list(self._loss.values())).sum()
 
     def local_losses(self) -> dict[int, float]:
         """Return the mean loss of each bit-width so far, on this rank."""
@@ -98,6 +103,5 @@ def check_finite(losses: Mapping[int, float]) -> None:
     lost = [bits for bits, value in losses.items() if not math.isfinite(value)]
     if lost:
         raise Diverged(
-            f"The loss at {', '.join(map(str, lost))} bits is no longer a finite number. "
-            "A smaller optimizer.lr or optimizer.clip.lr usually helps."
+            f"The loss at {', '.join(map(str, lost))} bits is no longer a finite number. {ADVICE}"
         )

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from orchestrator.data.loader import steps_per_epoch, train_batches
-from orchestrator.errors import OrchError
+from orchestrator.errors import Diverged, OrchError
 from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.job import Job, job_from_dict
+from orchestrator.strict_json import dumps
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder, TrackedRun
 from orchestrator.track.result import Result
@@ -21,6 +22,7 @@ from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import Evaluation, evaluate
 from orchestrator.train.events import Events, say
+from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics
 from orchestrator.train.optimizer import set_learning_rates
 from orchestrator.train.progress import Progress
@@ -189,7 +191,7 @@ class Worker:
         if not self.ranks.is_first or chosen is None:
             return
         result = Result(**chosen, reference=self.files.reference)
-        write_whole(self.files.run_dir / RESULT_FILE, json.dumps(result.as_dict()))
+        write_whole(self.files.run_dir / RESULT_FILE, dumps(result.as_dict()))
 
     def _is_best(self, evaluation: Evaluation) -> bool:
         total = sum(evaluation.metric.values())
@@ -201,7 +203,12 @@ class Worker:
             say("log", level="warning", message=warning)
 
     def _save(self, metrics: dict[str, Any] | None = None, *, best: bool = False) -> None:
-        """Commit the state of all ranks as the latest checkpoint."""
+        """Commit the state of all ranks as the latest checkpoint.
+
+        Raises Diverged, on every rank, when a number in it is not finite: the last checkpoint
+        from which a run can go on stays the latest.
+        """
+        self._check_finite()
         ranks = self.ranks.gather(saved.rank_state(self.parts.network))
         tallies = self.ranks.gather(self.tally.state())
         folder: Path | None = None
@@ -224,6 +231,15 @@ class Worker:
             if best:
                 saved.keep_as_best(folder, self.files.run_dir, self.epoch - 1)
         self.context.commit({"epoch": self.epoch, "step": self.step, **(metrics or {})}, folder)
+
+    def _check_finite(self) -> None:
+        found = saved.not_finite(self.parts.network, self.parts.optimizer)
+        lost = next((name for name in self.ranks.gather(found) if name), None)
+        if lost:
+            raise Diverged(
+                f"{lost} holds numbers that are not finite after epoch {self.epoch + 1}, step "
+                f"{self.step}; this state was not saved. {ADVICE}"
+            )
 
     def _resume(self) -> None:
         """Go on from the last committed checkpoint, if there is one."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from orchestrator.errors import Diverged
 from orchestrator.spec.job import Job
 from orchestrator.train.evaluate import _judge, _run, evaluate
 from orchestrator.train.ranks import Ranks
@@ -42,3 +43,22 @@ def test_evaluation_leaves_the_network_as_it_was(tiny_job: Callable[..., Job]) -
     evaluate(parts.network, parts.val_set, Ranks(), batch=4)
     assert parts.network.training
     assert all(torch.equal(before[k], v) for k, v in parts.network.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_scores_that_are_no_numbers_end_the_evaluation_whatever_the_metric_says(
+    tiny_job: Callable[..., Job], value: float
+) -> None:
+    parts = build_parts(tiny_job(), CPU)
+    network = parts.network
+    forward = network.forward
+
+    def poisoned(inputs: torch.Tensor, bits: int) -> torch.Tensor:
+        logits = forward(inputs, bits)
+        if bits in (6, 2):
+            logits[-1, 0] = value  # the class of the first pictures only: others keep their loss
+        return logits
+
+    network.forward = poisoned  # type: ignore[method-assign]
+    with pytest.raises(Diverged, match="at 6, 2 bits"):
+        evaluate(network, parts.val_set, Ranks(), batch=9)

@@ -167,3 +167,79 @@ def test_too_many_broken_pictures_stop_the_run(
 ) -> None:
     with pytest.raises(DataError, match=r"1 of the 24 samples of the training set"):
         run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.01"))
+
+
+def poison(worker: Worker, name: str, value: float) -> None:
+    """Put a number that is none into a parameter, a running statistic or the momentum."""
+    if name == "momentum":
+        parameter = worker.parts.network.get_parameter("conv1.weight")
+        worker.parts.optimizer.state[parameter]["momentum_buffer"].view(-1)[3] = value
+    else:
+        state = worker.parts.network.state_dict()
+        next(state[key] for key in state if key.endswith(name)).view(-1)[1] = value
+
+
+@pytest.fixture
+def poisoned(
+    tiny_job: Callable[..., Job], tmp_path: Path, folder_context: Any, monkeypatch: Any
+) -> Callable[..., Any]:
+    """Run a job until it diverges after a number of its steps; return its context and the error."""
+
+    def go(name: str, value: float, after: int, *options: str, stop: bool = False) -> Any:
+        context = folder_context(tmp_path)
+        worker = Worker(tiny_job(*options), Run(tmp_path), context)
+        tell = worker.progress.tell
+
+        def tell_then_poison(epoch: int, done: int, tally: Any) -> None:
+            tell(epoch, done, tally)
+            context.last_step = (epoch, done)
+            if epoch * worker.steps + done == after:
+                poison(worker, name, value)
+                if stop:
+                    (tmp_path / STOP_FILE).touch()
+
+        monkeypatch.setattr(worker.progress, "tell", tell_then_poison)
+        with pytest.raises(Diverged) as caught:
+            worker.run()
+        return context, str(caught.value)
+
+    return go
+
+
+def assert_finite(context: Any) -> dict[str, Any]:
+    """Check that the last checkpoint is finite throughout; return its state."""
+    state = torch.load(context.latest() / "state.pt", weights_only=True)
+    momentum = [v["momentum_buffer"] for v in state["optimizer"]["state"].values()]
+    statistics = [v for rank in state["ranks"] for v in rank["buffers"].values()]
+    kept = [*weights(context).values(), *momentum, *statistics]
+    assert all(torch.isfinite(value).all() for value in kept if value.is_floating_point())
+    return dict(state)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("conv1.weight", float("nan")), ("running_var", float("inf")), ("momentum", float("-inf"))],
+)
+def test_a_state_that_diverged_in_the_last_step_is_not_saved_and_fails_the_run(
+    poisoned: Callable[..., Any], name: str, value: float
+) -> None:
+    context, message = poisoned(name, value, 6)
+    assert "epoch 2, step 3" in message
+    assert "optimizer.lr" in message
+    state = assert_finite(context)
+    assert (state["epoch"], state["step"]) == (1, 0)
+    assert not (context.folder / "result.json").exists()
+
+
+def test_a_diverged_state_is_not_saved_for_a_stop_request_or_in_the_middle_of_an_epoch(
+    poisoned: Callable[..., Any],
+) -> None:
+    context, _ = poisoned("running_var", float("inf"), 4, stop=True)
+    assert assert_finite(context)["epoch"] == 1
+
+
+def test_weights_that_diverge_are_noticed_in_the_next_step(poisoned: Callable[..., Any]) -> None:
+    context, message = poisoned("conv1.weight", float("nan"), 13, "training.global_batch=2")
+    assert context.last_step == (1, 1)
+    assert assert_finite(context)["epoch"] == 1
+    assert "at 8, 6, 4, 2 bits is no longer a finite number" in message
