@@ -23,6 +23,7 @@ class FakeJob:
     statuses: list[str] = field(default_factory=lambda: ["RUNNING"])
     logs: list[str] = field(default_factory=lambda: [""])
     exit_code: int | None = None
+    ended: int | None = None
 
     def as_ray_tells(self) -> dict[str, Any]:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -32,7 +33,7 @@ class FakeJob:
             "message": f"the job is {status}",
             "driver_exit_code": self.exit_code,
             "start_time": 1_000_000,
-            "end_time": None,
+            "end_time": self.ended,
             "metadata": self.body.get("metadata", {}),
         }
 

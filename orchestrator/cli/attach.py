@@ -43,6 +43,7 @@ def follow(record: Record) -> RunView:
         "" if info else view.GONE,
         info.exit_code if info else None,
         info.message if info else "",
+        info.ended if info else None,
     )
     return view.settle(ended)
 

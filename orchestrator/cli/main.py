@@ -1,5 +1,6 @@
 """The `orch` command: its table of commands, and what its errors look like."""
 
+import io
 import logging
 import os
 import sys
@@ -14,12 +15,12 @@ from orchestrator.errors import OrchError
 COMMANDS = {
     "submit": "orchestrator.cli.submit:submit",
     "resume": "orchestrator.cli.submit:resume",
-    "list": "orchestrator.cli.follow:list_runs",
-    "status": "orchestrator.cli.follow:status",
+    "list": "orchestrator.cli.overview:list_runs",
+    "status": "orchestrator.cli.overview:status",
     "logs": "orchestrator.cli.follow:logs",
     "wait": "orchestrator.cli.follow:wait",
-    "stop": "orchestrator.cli.follow:stop",
-    "down": "orchestrator.cli.follow:down",
+    "stop": "orchestrator.cli.ending:stop",
+    "down": "orchestrator.cli.ending:down",
     "show": "orchestrator.cli.examine:show",
     "validate": "orchestrator.cli.examine:validate",
     "doctor": "orchestrator.cli.doctor:doctor",
@@ -103,7 +104,13 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line. A traceback means a bug, and says so."""
+    """Run the command line. A traceback means a bug, and says so.
+
+    What a terminal's encoding cannot show is shown by its number instead of ending the command.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli()
     except BrokenPipeError:

@@ -22,6 +22,13 @@ STATE_STYLES = {
 }
 
 
+UNLIMITED = 10_000
+"""Width of what is no terminal: there nothing is cut."""
+CUT = "..."
+GAP = 2
+"""Spaces between the columns of a table."""
+
+
 def say(text: str) -> None:
     """Print a hint, a warning or progress on standard error."""
     click.echo(text, err=True)
@@ -42,8 +49,13 @@ def console(*, err: bool = False) -> "Console":
     from rich.console import Console
 
     stream = sys.stderr if err else sys.stdout
-    width = None if stream.isatty() else 200
+    width = None if stream.isatty() else UNLIMITED
     return Console(stderr=err, highlight=False, soft_wrap=not stream.isatty(), width=width)
+
+
+def moves(console: "Console") -> bool:
+    """Tell whether what was shown can be drawn over."""
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def table(
@@ -54,7 +66,7 @@ def table(
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for row in rows:
@@ -67,6 +79,23 @@ def print_table(
 ) -> None:
     """Print a plain table on standard output."""
     console().print(table(columns, rows, right))
+
+
+def without_middle(text: str, width: int) -> str:
+    """Return a text of at most `width` characters; beginning and end are what tells names apart."""
+    if len(text) <= width:
+        return text
+    kept = width - len(CUT)
+    return text[: kept - kept // 2] + CUT + text[len(text) - kept // 2 :]
+
+
+def without_end(text: str, width: int) -> str:
+    """Return a list of at most `width` characters, if it can be, without its last items."""
+    items = text.split(", ")
+    while len(text) > width and len(items) > 1:
+        items.pop()
+        text = f"{', '.join(items)} {CUT}"
+    return text
 
 
 def is_terminal() -> bool:

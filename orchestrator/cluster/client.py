@@ -35,6 +35,7 @@ class JobInfo:
     message: str = ""
     exit_code: int | None = None
     started: float | None = None
+    ended: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -223,12 +224,16 @@ def _reason(error: Exception) -> str:
 
 
 def _job_info(found: dict[str, Any]) -> JobInfo:
-    start = found.get("start_time")
     return JobInfo(
         submission_id=found["submission_id"],
         state=State(found["status"]),
         message=found.get("message") or "",
         exit_code=found.get("driver_exit_code"),
-        started=start / 1000 if start else None,
+        started=_seconds(found.get("start_time")),
+        ended=_seconds(found.get("end_time")),
         metadata=found.get("metadata") or {},
     )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return milliseconds / 1000 if milliseconds else None

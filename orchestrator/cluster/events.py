@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -129,6 +130,11 @@ def by_bits(values: dict[str, float | None], digits: int = 1) -> str:
     ordered = sorted(values.items(), key=lambda item: -int(item[0]))
     shown = ((bits, "-" if value is None else f"{value:.{digits}f}") for bits, value in ordered)
     return ", ".join(f"{bits}bit {value}" for bits, value in shown)
+
+
+def clock(seconds: float) -> str:
+    """Return a time since 1970 as date and time here."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def duration(seconds: float | None) -> str:

@@ -31,6 +31,7 @@ class RunView:
     note: str = ""
     exit_code: int | None = None
     message: str = ""
+    ended: float | None = None
 
 
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
@@ -108,6 +109,7 @@ def settle(view: RunView) -> RunView:
             "exit_code": view.exit_code,
             "message": view.message,
             "facts": view.facts,
+            "ended": view.ended,
         }
         registry.note_outcome(view.record, outcome)
     return view
@@ -120,12 +122,13 @@ def _settled(record: Record, outcome: dict[str, Any]) -> RunView:
         facts_of(record) or events.sound(outcome["facts"]),
         exit_code=outcome["exit_code"],
         message=outcome["message"],
+        ended=outcome.get("ended"),
     )
 
 
 def _join(record: Record, info: JobInfo | None, facts: dict[str, Any], answered: bool) -> RunView:
     if info is not None:
-        return RunView(record, info.state, facts, "", info.exit_code, info.message)
+        return RunView(record, info.state, facts, "", info.exit_code, info.message, info.ended)
     told = State(facts["state"]) if facts.get("state") else None
     if not answered:
         return RunView(record, told or State.PENDING, facts, FROM_FOLDER if told else SILENT)
@@ -167,4 +170,4 @@ def _stranger(job: JobInfo, url: str) -> RunView:
         run_dir=job.metadata.get("run_dir", ""),
         attempts=(attempt,),
     )
-    return RunView(record, job.state, facts_of(record), "", job.exit_code, job.message)
+    return RunView(record, job.state, facts_of(record), "", job.exit_code, job.message, job.ended)

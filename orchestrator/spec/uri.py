@@ -4,6 +4,7 @@ Job files, records and Ray's pages are read by others; a password belongs into t
 """
 
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 _USER_INFO = r"""[^\s/?#'"]*@ | [^\s/?#@:'"]*:(?!\d+[/?#])[^\s@'"]*@"""
@@ -19,6 +20,16 @@ _PARAMETER = re.compile(
         (?P<secret>(?:(?!%3B)[^\s&;\#'"])+)""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+def sqlite_uri(file: Path) -> str:
+    """Return the URI of an SQLite file. SQLAlchemy decodes `%xx` and ends the name at a `?`."""
+    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
+
+
+def sqlite_file(uri: str) -> Path:
+    """Return the file that an SQLite URI names."""
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
 
 
 def secret_in(uri: str) -> str | None:

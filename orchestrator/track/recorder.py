@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.files import write_whole
+from orchestrator.spec.uri import sqlite_file, sqlite_uri
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
@@ -54,13 +56,13 @@ class TrackedRun:
         beside_python = Path(sys.executable).with_name("mlflow")
         on_path = shutil.which("mlflow")
         program = "mlflow" if on_path and Path(on_path) == beside_python else str(beside_python)
-        return f"{program} ui --backend-store-uri {self.uri}"
+        return shlex.join([program, "ui", "--backend-store-uri", self.uri])
 
 
 def tracking_uri(configured: str | None, output: Path) -> str:
     """Return the job's tracking URI, else MLFLOW_TRACKING_URI, else a sqlite file in `output`."""
     chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    return chosen or f"sqlite:///{output / 'mlflow.db'}"
+    return chosen or sqlite_uri(output / "mlflow.db")
 
 
 def check_reachable(uri: str) -> None:
@@ -68,7 +70,7 @@ def check_reachable(uri: str) -> None:
 
     A sqlite file that is not there yet is not made; its folder must be.
     """
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+    if uri.startswith("sqlite:///") and not sqlite_file(uri).exists():
         return
     with _client(uri) as client:
         client.search_experiments(max_results=1)

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli import follow
 from orchestrator.cli.main import cli
-from orchestrator.cluster import tail
+from orchestrator.cluster import registry, tail
 from tests.fake_cluster import NODE, FakeCluster
 
 OUTSIDE = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI")
@@ -76,6 +76,7 @@ def log_of(*events: dict[str, Any]) -> str:
 
 
 Orch = Callable[..., Result]
+Submitted = Callable[..., str]
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +114,15 @@ def cluster() -> Iterator[FakeCluster]:
         }
         served.new_job["exit_code"] = 0
         yield served
+
+
+@pytest.fixture
+def submitted(orch: Orch, cluster: FakeCluster) -> Submitted:
+    """Submit the tiny job to the fake cluster; return the run's id."""
+
+    def submit(*events: dict[str, object], name: str = "tiny", **facts: object) -> str:
+        cluster.new_job = {"statuses": ["RUNNING"], "logs": [log_of(*events)], **facts}
+        orch("submit", "tiny.yaml", "--address", cluster.url, "--detach", "--name", name)
+        return registry.find(name).run
+
+    return submit

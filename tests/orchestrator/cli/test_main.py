@@ -1,6 +1,7 @@
 """The command itself: what it imports, how its errors look, what help shows."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -132,3 +133,30 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
         check=False,
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_cannot_show_a_character_shows_its_number(
+    encoding: str, tmp_path: Path
+) -> None:
+    (tmp_path / "café.yaml").write_text("name: tiny\nextends: \N{SNOWMAN}.yaml\n")
+    env = os.environ | {"PYTHONIOENCODING": encoding, "ORCH_HOME": str(tmp_path / "é ☃")}
+    commands = (
+        ("show", str(REPOSITORY / "jobs/quickstart.yaml"), "--set", "output=/tmp/é☃"),
+        ("validate", "café.yaml"),
+        ("status", "é☃"),
+        ("list",),
+    )
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *command],
+            cwd=tmp_path,
+            env=env | {"PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            check=False,
+        )
+        said = (done.stdout + done.stderr).decode("latin-1")
+        assert "Traceback" not in said
+        assert done.returncode in (0, 2)
+        if encoding == "latin-1" and command != ("list",):  # click takes ASCII for UTF-8
+            assert "\\u2603" in said

@@ -1,6 +1,9 @@
-import pytest
+from pathlib import Path
 
-from orchestrator.spec.uri import masked, secret_in, secret_problem
+import pytest
+from sqlalchemy import make_url
+
+from orchestrator.spec.uri import masked, secret_in, secret_problem, sqlite_file, sqlite_uri
 
 GIVE_AWAY = [
     "http://me:hush@host:5000",
@@ -64,3 +67,10 @@ def test_the_problem_names_what_to_set_instead_and_repeats_nothing(uri: str) -> 
     assert problem is not None
     assert ("MLFLOW_TRACKING_PASSWORD" in problem) == uri.startswith("http")
     assert "hush" not in problem
+
+
+@pytest.mark.parametrize("path", ["/a b#c/m.db", "/100%25/m.db", "/é?/m.db"])
+def test_an_sqlite_uri_means_the_file_it_was_made_from(path: str) -> None:
+    made = sqlite_uri(Path(path))
+    assert make_url(made).database == path
+    assert sqlite_file(made) == Path(path)

@@ -1,5 +1,6 @@
 """Against a real MLflow store: a sqlite file."""
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -136,3 +137,22 @@ def test_links_lead_to_the_page_of_the_run() -> None:
 def test_asking_for_a_file_that_is_not_there_yet_makes_none(tmp_path: Path) -> None:
     recorder.check_reachable(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["with space", "a#b", "100%25", "café", "what?", "a'b;$c"])
+def test_the_printed_command_names_the_very_database_after_the_shell_has_read_it(
+    tmp_path: Path, name: str
+) -> None:
+    from sqlalchemy import create_engine, text
+
+    (tmp_path / name).mkdir()
+    uri = recorder.tracking_uri(None, tmp_path / name)
+    command = TrackedRun(uri, "1", "2").command
+    assert command is not None
+    echo = f'set -- {command}; printf %s "$4"; exit $(($# - 4))'
+    read = subprocess.run(["sh", "-c", echo], capture_output=True, text=True, check=True).stdout
+    engine = create_engine(read)
+    with engine.begin() as connection:
+        connection.execute(text("create table seen (x)"))
+    engine.dispose()
+    assert (tmp_path / name / "mlflow.db").exists()

@@ -1,0 +1,95 @@
+"""orch stop, orch down: end a job, or the local cluster."""
+
+import time
+
+import click
+
+from orchestrator.cli import attach, follow
+from orchestrator.cli.completion import complete_run
+from orchestrator.cli.links import as_dict, conclusion
+from orchestrator.cli.output import answer, answer_json, say
+from orchestrator.cluster import local, registry, runtime, view
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.events import clock
+from orchestrator.cluster.state import is_final
+from orchestrator.errors import Unreachable
+
+STOP_GRACE_SECONDS = 15.0
+"""What a cluster may take to notice that a job has ended, beyond the job's own time."""
+
+_job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.command()
+@_job
+@_json
+def stop(job_name: str, as_json: bool) -> None:
+    """Ask a JOB to save its state and end.
+
+    \b
+    Example:
+      orch stop last
+    """
+    record = registry.find(job_name)
+    seen = view.look(record)
+    if is_final(seen.state):
+        when = f" at {clock(seen.ended)}" if seen.ended else ""
+        say(f"{record.run} had already ended{when}: {seen.state}.")
+    else:
+        client = view.client_of(record)
+        assert client is not None
+        client.stop(record.last.submission_id)
+        say(f"Asked {record.run} to save its state and end ...")
+        seen = follow.wait_until_ended(record, runtime.STOP_WAIT_SECONDS + STOP_GRACE_SECONDS)
+        if not is_final(seen.state):
+            raise Unreachable(
+                f"{record.run} is still {seen.state}. `orch logs {record.run}` may tell why."
+            )
+    if as_json:
+        answer_json(as_dict(seen))
+    else:
+        answer("\n".join(conclusion(seen)) or str(seen.state))
+    attach.tidy(record)
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask, even if jobs are active.")
+def down(yes: bool) -> None:
+    """Stop the local Ray cluster that orch started, and nothing else.
+
+    \b
+    Example:
+      orch down --yes
+    """
+    head = local.running()
+    if head and (active := local.active_jobs(head)):
+        names = ", ".join(registry.run_of(job.submission_id) for job in active)
+        if not yes:
+            click.confirm(f"Active: {names}. Stop them (they save their state)?", abort=True)
+        _stop_all(ClusterClient(head.url), [job.submission_id for job in active])
+    with local.locked():
+        orphans = local.stop_orphans()
+        head = local.running()
+        if head:
+            local.stop(head)
+    if head or orphans:
+        answer("The local Ray cluster was stopped.")
+    else:
+        answer("No local Ray cluster is running.")
+
+
+def _stop_all(client: ClusterClient, submission_ids: list[str]) -> None:
+    for submission_id in submission_ids:
+        client.stop(submission_id)
+    end = time.monotonic() + runtime.STOP_WAIT_SECONDS + STOP_GRACE_SECONDS
+    known = {record.last.submission_id: record for record in registry.load_all()}
+    for submission_id in submission_ids:
+        while time.monotonic() < end:
+            info = client.job(submission_id)
+            if info is None or is_final(info.state):
+                break
+            time.sleep(follow.POLL_SECONDS)
+        if submission_id in known:
+            seen = view.look(known[submission_id])
+            say(f"{seen.state}  {seen.record.run}")

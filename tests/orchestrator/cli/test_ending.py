@@ -1,0 +1,42 @@
+"""Stopping jobs and the local cluster, against a fake cluster."""
+
+import json
+import time
+
+from tests.fake_cluster import FakeCluster
+from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+
+
+def test_a_stopped_job_is_told_how_to_go_on(orch: Orch, submitted: Submitted) -> None:
+    run = submitted()
+    done = orch("stop", "last")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("STOPPED: ")
+    assert f"orch resume {run}" in done.stdout
+
+
+def test_stopping_an_ended_job_changes_nothing(
+    orch: Orch, cluster: FakeCluster, submitted: Submitted
+) -> None:
+    run = submitted(*EVENTS, statuses=["SUCCEEDED"])
+    done = orch("stop", run, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["state"] == "SUCCEEDED"
+    assert f"POST /api/jobs/{run}/stop" not in cluster.asked
+
+
+def test_down_without_a_local_cluster_says_so(orch: Orch) -> None:
+    done = orch("down")
+    assert (done.exit_code, done.stdout) == (0, "No local Ray cluster is running.\n")
+
+
+def test_stopping_an_ended_job_says_when_and_how_it_had_ended(
+    orch: Orch, cluster: FakeCluster, submitted: Submitted
+) -> None:
+    run = submitted(*EVENTS, statuses=["SUCCEEDED"])
+    cluster.jobs[run].ended = 1_500_000_000
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_500_000))
+    for _ in range(2):
+        done = orch("stop", run)
+        assert (done.exit_code, done.stdout) == (0, "| 8 | 91.00 |\n")
+        assert done.stderr == f"{run} had already ended at {when}: SUCCEEDED.\n"

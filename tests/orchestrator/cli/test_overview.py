@@ -1,0 +1,159 @@
+"""Lists and states, at every width, against a fake cluster."""
+
+import io
+import json
+import re
+import time
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from orchestrator.cli import overview
+from orchestrator.cluster.registry import Attempt, Record
+from orchestrator.cluster.state import State
+from orchestrator.cluster.view import RunView
+from tests.fake_cluster import FakeCluster
+from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+
+
+def test_an_empty_list_says_how_to_begin(orch: Orch) -> None:
+    done = orch("list")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "orch submit FILE" in done.stderr
+
+
+def test_the_list_shows_the_latest_first(orch: Orch, submitted: Submitted) -> None:
+    first, second = submitted(name="one"), submitted(name="two", statuses=["FAILED"])
+    lines = orch("list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [[second, "FAILED"], [first, "RUNNING"]]
+
+
+def test_the_list_in_json_has_one_entry_a_run(orch: Orch, submitted: Submitted) -> None:
+    run = submitted()
+    (told,) = json.loads(orch("list", "--json").stdout)
+    assert (told["run"], told["state"], told["name"]) == (run, "RUNNING", "tiny")
+
+
+def test_the_list_of_a_cluster_shows_the_jobs_of_others(orch: Orch, cluster: FakeCluster) -> None:
+    cluster.add("theirs-1", metadata={"orch": "0", "run": "theirs-1", "name": "theirs"})
+    assert "theirs-1" in orch("list", "--address", cluster.url).stdout
+    assert "theirs-1" not in orch("list").stdout
+
+
+def test_the_status_has_the_state_first_then_where_it_stands(
+    orch: Orch, submitted: Submitted
+) -> None:
+    run = submitted(*EVENTS[:3])
+    lines = orch("status", "tiny").stdout.splitlines()
+    assert lines[0] == f"RUNNING  {run}"
+    assert lines[1].startswith("epoch 1/2  step 3/9")
+    assert lines[2] == "epoch 1: top1 8bit 91.0"
+    assert any(line.startswith("MLflow:") for line in lines)
+    assert any(line.startswith("attempt 1:") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("events", "facts", "line"),
+    [
+        (EVENTS, {"statuses": ["SUCCEEDED"]}, "| 8 | 91.00 |"),
+        (
+            [{"event": "failed", "message": "no data", "exit_code": 2}],
+            {"statuses": ["FAILED"], "exit_code": 2},
+            "FAILED: no data",
+        ),
+        ([{"event": "stopped", "message": "saved"}], {"statuses": ["STOPPED"]}, "STOPPED: saved"),
+    ],
+)
+def test_the_status_of_an_ended_run_tells_its_end_once(
+    orch: Orch,
+    submitted: Submitted,
+    events: list[dict[str, object]],
+    facts: dict[str, object],
+    line: str,
+) -> None:
+    submitted(*events, **facts)
+    for _ in range(2):
+        assert orch("status", "last").stdout.splitlines().count(line) == 1
+
+
+def test_the_status_of_nobody_names_what_comes_near(orch: Orch, submitted: Submitted) -> None:
+    submitted(name="digits")
+    done = orch("status", "digitz")
+    assert done.exit_code == 2
+    assert "Did you mean digits" in done.stderr
+
+
+LONG = {"metric_name": "top1", "metric": {"8": 70.1, "6": 70.0, "4": 69.9, "2": 100.0}}
+STEPS = {"epoch": 99, "epochs": 120, "step": 4012, "steps": 5004, "eta_seconds": 400_000}
+
+
+def listed(width: int) -> list[str]:
+    """Return the lines of a list of two runs on a terminal of this width."""
+    views = [
+        RunView(record, State.FAILED, {"progress": EVENTS[1] | STEPS, "evaluated": LONG})
+        for record in (a_record("imagenet_r18_a-20261125-0446"), a_record("imagenet_r18_b-1"))
+    ]
+    views[1] = replace(views[1], state=State.RUNNING)
+    text = io.StringIO()
+    Console(file=text, width=width).print(overview.fitting(views, width))
+    return [line.rstrip() for line in text.getvalue().splitlines()]
+
+
+def a_record(run: str) -> Record:
+    address = "http://gpu-cluster.example.org:8265"
+    return Record(run, run, {}, "", address, False, "/runs", (Attempt(run, time.time() - 5),))
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (60, "RUN STATE PROGRESS RESULT"),
+        (80, "RUN STATE PROGRESS RESULT"),
+        (120, "RUN STATE PROGRESS RESULT"),
+        (136, "RUN STATE PROGRESS RESULT SUBMITTED"),
+        (200, "RUN STATE PROGRESS RESULT SUBMITTED WHERE"),
+    ],
+)
+def test_a_narrow_list_keeps_states_progress_and_the_highest_result_whole(
+    width: int, heads: str
+) -> None:
+    head, _, ended, running = listed(width)
+    assert head.split() == heads.split()
+    assert max(map(len, (head, ended, running))) <= width
+    assert " FAILED " in ended
+    assert " RUNNING " in running
+    assert " ETA 4d15h " in running
+    assert re.search(r"top1 8bit 70.1(, | \.\.\.$)", running)
+    assert ("step 4012/5004" in running) == (width > 120)
+
+
+def test_names_of_a_narrow_list_lose_their_middle_and_can_be_told_apart() -> None:
+    names = [line.split()[0] for line in listed(60)[2:]]
+    assert names[0].startswith("imag")
+    assert names[0].endswith("446")
+    assert names[0] != names[1]
+
+
+def test_a_watched_list_in_a_pipe_is_printed_at_once_and_at_each_change(
+    orch: Orch, cluster: FakeCluster, submitted: Submitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = submitted()
+    cluster.jobs[run].statuses = ["RUNNING", "RUNNING", "RUNNING", "SUCCEEDED"]
+    looks = iter(range(5))
+
+    def pause(_: float) -> None:
+        if next(looks) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(overview.time, "sleep", pause)
+    done = orch("list", "-w")
+    states = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(run)]
+    assert states == ["RUNNING", "SUCCEEDED"]
+    assert done.exit_code == 130
+
+
+def test_watching_and_json_exclude_each_other(orch: Orch) -> None:
+    done = orch("list", "-w", "--json")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--watch" in done.stderr
