@@ -67,7 +67,7 @@ def down(yes: bool) -> None:
         names = ", ".join(registry.run_of(job.submission_id) for job in active)
         if not yes:
             click.confirm(f"Active: {names}. Stop them (they save their state)?", abort=True)
-        _stop_all(ClusterClient(head.url), [job.submission_id for job in active])
+        _stop_all(head.client(), [job.submission_id for job in active])
     with local.locked():
         orphans = local.stop_orphans()
         head = local.running()

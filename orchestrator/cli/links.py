@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from orchestrator.cluster import local
 from orchestrator.cluster.client import JobInfo
 from orchestrator.cluster.state import State
 from orchestrator.cluster.view import RunView
@@ -19,8 +20,14 @@ def links(view: RunView) -> list[tuple[str, str]]:
         if started["mlflow_command"]:
             found.insert(0, ("MLflow server", started["mlflow_command"]))
     if view.state in (State.PENDING, State.RUNNING) or not view.record.local:
-        found.insert(0, ("Ray dashboard", job_page(view.record.address, view)))
+        found = [("Ray dashboard", job_page(view.record.address, view)), *_token(view), *found]
     return found
+
+
+def _token(view: RunView) -> list[tuple[str, str]]:
+    """Return where the token is that the pages of a local head ask for, never the token."""
+    file = local.token_file() if view.record.local else None
+    return [("  its token", f"in {file}")] if file else []
 
 
 def job_page(address: str, view: RunView) -> str:

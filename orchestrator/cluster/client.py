@@ -42,9 +42,13 @@ class JobInfo:
 class ClusterClient:
     """Talk to the dashboard of one Ray cluster. Every method raises Unreachable when it is away."""
 
-    def __init__(self, url: str, *, timeout: float = CONNECT_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, timeout: float = CONNECT_SECONDS, token_file: Path | None = None
+    ) -> None:
+        """token_file: where this cluster's token is; by default where Ray's own clients look."""
         self.url = url.rstrip("/")
         self._timeout = timeout
+        self._token_file = token_file
         host = urllib.parse.urlsplit(self.url).hostname or ""
         proxies = urllib.request.ProxyHandler({} if host in LOOPBACK else None)
         self._opener = urllib.request.build_opener(proxies)
@@ -153,7 +157,7 @@ class ClusterClient:
 
     def _send(self, method: str, path: str, data: bytes | None, kind: str, timeout: float) -> bytes:
         headers = {"Content-Type": kind, "User-Agent": "orch"}
-        if token := auth_token():
+        if token := self._token():
             headers["Authorization"] = f"Bearer {token}"
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
@@ -168,6 +172,9 @@ class ClusterClient:
                 "that of its dashboard (port 8265 by default)? `orch doctor` shows what was tried."
             ) from error
 
+    def _token(self) -> str | None:
+        return _read_token(self._token_file) if self._token_file else auth_token()
+
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         """Return what an HTTP error means for the person who asked."""
         match error.code:
@@ -178,7 +185,8 @@ class ClusterClient:
                 )
             case 403:
                 return Unreachable(
-                    f"The cluster at {self.url} does not accept the token of {_token_source()}. "
+                    f"The cluster at {self.url} does not accept the token of "
+                    f"{self._token_file or _token_source()}. "
                     "Ask who runs the cluster for the right one."
                 )
             case 404:
@@ -201,8 +209,12 @@ def auth_token() -> str | None:
         return None
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token.strip()
+    return _read_token(_token_file())
+
+
+def _read_token(file: Path) -> str | None:
     try:
-        return _token_file().read_text().strip() or None
+        return file.read_text().strip() or None
     except OSError:
         return None
 

@@ -7,6 +7,7 @@ alive is known for certain, without trusting that a process id has not been give
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -24,6 +25,8 @@ MARK = "ORCH_LOCAL_HEAD"
 """Environment variable that every process of a head inherits; its value is the head's folder."""
 INSIDE_A_JOB = ("RAY_API_SERVER_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
 """Variables that name another cluster or a job on it."""
+OTHER_TOKENS = ("RAY_AUTH_TOKEN",)
+"""Variables whose token Ray would prefer to that of RAY_AUTH_TOKEN_PATH."""
 PREFIX = "orch-head-"
 FIRST_PORT, LAST_PORT = 8265, 8365
 START_SECONDS = 120.0
@@ -35,10 +38,19 @@ LONGEST_BASE = 30
 
 
 def make_folder() -> Path:
-    """Return a new folder for a head, closed to other users, with a short path."""
+    """Return a new folder for a head, closed to other users, with a short path and a token."""
     base = tempfile.gettempdir()
     short = base if len(base) <= LONGEST_BASE else "/tmp"
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=short))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=short))
+    token = token_file(folder)
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32))
+    return folder
+
+
+def token_file(folder: Path) -> Path:
+    """Return the file with the token without which a head answers nobody."""
+    return folder / "token"
 
 
 def start(folder: Path, port: int, num_cpus: int) -> int:
@@ -72,7 +84,7 @@ def wait_until_ready(folder: Path, url: str) -> str:
 
     Raises Unreachable with the end of the head's log when it dies or takes too long.
     """
-    client = ClusterClient(url, timeout=5)
+    client = ClusterClient(url, timeout=5, token_file=token_file(folder))
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if not is_alive(folder):
@@ -144,15 +156,18 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
     /tmp/ray/ray_current_cluster names, dead or alive, and hangs for half a minute when it stops.
 
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 lets Ray keep 127.0.0.1 as the node's address, so that no
-    port is open to the network. A token is asked for only where RAY_AUTH_MODE=token says so: left
-    to itself, Ray would ask for one as soon as any ray.init() has ever written ~/.ray/auth_token.
+    port is open to the network. Other users of this machine reach it nevertheless, and a job is a
+    command that runs as the head's owner: so every process of the head asks for the head's token,
+    which only its owner can read, and the jobs inherit where it is.
     """
-    env = {key: value for key, value in os.environ.items() if key not in INSIDE_A_JOB}
-    env.setdefault("RAY_AUTH_MODE", "disabled")
+    foreign = INSIDE_A_JOB + OTHER_TOKENS
+    env = {key: value for key, value in os.environ.items() if key not in foreign}
     local = [name for name in (env.get("no_proxy"), "127.0.0.1", "localhost") if name]
     return env | {
         MARK: str(folder),
         "RAY_ADDRESS": f"127.0.0.1:{gcs_port}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token_file(folder)),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "no_proxy": ",".join(local),
         "NO_COLOR": "1",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from orchestrator.cluster import head_process, state_file
 from orchestrator.cluster.capacity import Capacity, Node
-from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.client import CONNECT_SECONDS, ClusterClient, JobInfo
 from orchestrator.cluster.home import cannot_keep, files_in, folder, orch_home, save
 from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
@@ -38,6 +38,15 @@ class Head:
     prefix: str
     inode: int
     session: str = ""
+
+    @property
+    def token_file(self) -> Path:
+        """The file with the token that the head, its pages too, asks for."""
+        return head_process.token_file(Path(self.folder))
+
+    def client(self, timeout: float = CONNECT_SECONDS) -> ClusterClient:
+        """Return a client that has the head's token."""
+        return ClusterClient(self.url, timeout=timeout, token_file=self.token_file)
 
 
 @contextlib.contextmanager
@@ -69,7 +78,7 @@ def ensure(say: Callable[[str], None]) -> Head:
         _end(dead, _state_file())
     say("Starting a local Ray cluster on this machine ...")
     head = _start()
-    say(f"Local Ray cluster ready, dashboard: {head.url}")
+    say(f"Local Ray cluster ready, dashboard: {head.url} (asks for the token in {head.token_file})")
     return head
 
 
@@ -77,13 +86,19 @@ def offer() -> Capacity:
     """Return what a local head would have, without GPUs, which only Ray can count."""
     head = running()
     if head:
-        return ClusterClient(head.url).capacity()
+        return head.client().capacity()
     return Capacity((Node("127.0.0.1", _num_cpus(), 0, is_head=True),))
+
+
+def token_file() -> Path | None:
+    """Return where the token of this environment's head is, without asking whether it lives."""
+    head = _remembered(_state_file())
+    return head.token_file if head else None
 
 
 def active_jobs(head: Head) -> list[JobInfo]:
     """Return the jobs on a head that have not ended."""
-    return [job for job in ClusterClient(head.url).jobs() if not is_final(job.state)]
+    return [job for job in head.client().jobs() if not is_final(job.state)]
 
 
 def release() -> bool:
@@ -143,7 +158,7 @@ def _answers(head: Head) -> bool:
     if not head.session or not head_process.is_alive(Path(head.folder)):
         return False
     try:
-        version = ClusterClient(head.url, timeout=LIVENESS_SECONDS).version()
+        version = head.client(LIVENESS_SECONDS).version()
     except Unreachable:
         return False
     return version.get("session_name") == head.session
@@ -155,7 +170,7 @@ def _end(head: Head, path: Path) -> None:
 
 
 def _keep_logs(head: Head) -> None:
-    client = ClusterClient(head.url)
+    client = head.client()
     for job in client.jobs():
         target = folder("logs") / kept_log(job.submission_id).name
         write_whole(target, client.logs(job.submission_id))

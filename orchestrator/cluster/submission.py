@@ -87,7 +87,7 @@ def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
     with local.locked():
         head = local.ensure(say)
         try:
-            client = ClusterClient(head.url)
+            client = head.client()
             capacity.check(asked, client.capacity(), "This machine")
             return _send(client, replace(record, address=head.url, local=True), here=True)
         except (UsageError, Unreachable):

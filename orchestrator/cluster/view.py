@@ -39,7 +39,7 @@ def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
     if not record.local:
         return ClusterClient(record.address, timeout=timeout)
     head = local.running()
-    return ClusterClient(head.url, timeout=timeout) if head else None
+    return head.client(timeout) if head else None
 
 
 def look(record: Record) -> RunView:

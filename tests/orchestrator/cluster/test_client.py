@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -169,7 +170,6 @@ def test_a_missing_token_and_a_wrong_one_are_told_apart(
 def test_the_token_comes_from_where_ray_looks_for_it(
     home: object, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pathlib import Path
 
     assert auth_token() is None
     (Path.home() / ".ray").mkdir()
@@ -181,6 +181,22 @@ def test_the_token_comes_from_where_ray_looks_for_it(
     assert auth_token() == "other"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert auth_token() is None
+
+
+def test_a_client_with_a_token_file_of_its_own_uses_no_other(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.token = "the head's"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of another cluster")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    file = tmp_path / "token"
+    file.write_text("the head's")
+    client = ClusterClient(cluster.url, token_file=file)
+    assert client.version()["session_name"] == "session_1"
+    file.write_text("an old one")
+    with pytest.raises(Unreachable, match=f"does not accept the token of {file}") as refused:
+        client.version()
+    assert "an old one" not in str(refused.value)
 
 
 def test_a_proxy_is_not_asked_for_this_machine(

@@ -1,5 +1,6 @@
 """Ports, folders and the lock by which a head is known to live."""
 
+import shutil
 import socket
 import stat
 import subprocess
@@ -39,7 +40,33 @@ def test_the_folder_of_a_head_is_closed_and_short_enough_for_sockets(
         socket_path = folder / "ray/session_2026-11-21_14-13-11_676820_4194304/sockets/plasma_store"
         assert len(str(socket_path)) < 104
     finally:
-        folder.rmdir()
+        shutil.rmtree(folder)
+
+
+def test_each_head_has_a_token_of_its_own_that_only_its_owner_can_read() -> None:
+    folders = [head_process.make_folder() for _ in range(2)]
+    try:
+        files = [head_process.token_file(folder) for folder in folders]
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+        tokens = {file.read_text() for file in files}
+        assert len(tokens) == 2
+        assert {len(token) for token in tokens} == {64}
+    finally:
+        for folder in folders:
+            shutil.rmtree(folder)
+
+
+def test_a_head_asks_for_its_own_token_whatever_this_shell_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of another cluster")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/another/token")
+    environment = head_process._environment(tmp_path, gcs_port=1)
+    assert {key: value for key, value in environment.items() if key.startswith("RAY_AUTH")} == {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"),
+    }
 
 
 def test_a_head_lives_as_long_as_its_lock_is_held(tmp_path: Path) -> None:

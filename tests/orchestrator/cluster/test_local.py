@@ -4,10 +4,13 @@ The jobs are a tiny package of the test's own, shipped as orch ships itself.
 """
 
 import io
+import json
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +48,7 @@ def head(head_home: Path, monkeypatch: pytest.MonkeyPatch) -> Head:
 
 @pytest.fixture
 def client(head: Head) -> ClusterClient:
-    return ClusterClient(head.url)
+    return head.client()
 
 
 def submit(client: ClusterClient, submission_id: str, lines: int, code: int = 0) -> None:
@@ -135,6 +138,35 @@ def test_no_port_of_a_head_is_open_to_the_network(head: Head) -> None:
     pids = head_process._left(Path(head.folder))
     loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
     assert set(listening(pids)) <= loopback
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(("token", "answer"), [(None, 401), ("0" * 64, 403)])
+def test_whoever_has_not_the_token_runs_nothing_and_reads_nothing(
+    head: Head, client: ClusterClient, tmp_path: Path, token: str | None, answer: int
+) -> None:
+    proof = tmp_path / "proof"
+    before = client.jobs()
+    job = json.dumps({"entrypoint": f"touch {proof}"}).encode()
+    for path, body in (("/api/jobs/", job), ("/api/jobs/", None), ("/api/version", None)):
+        request = urllib.request.Request(head.url + path, body)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        refused.value.close()
+        assert refused.value.code == answer
+    assert client.jobs() == before
+    assert not proof.exists()
+
+
+@pytest.mark.ray
+def test_the_token_is_in_its_file_and_nowhere_else(head: Head) -> None:
+    token = head.token_file.read_bytes()
+    kept = [path for path in Path(head.folder).rglob("*") if path.is_file()]
+    shown = [Path(f"/proc/{pid}/cmdline") for pid in head_process._left(Path(head.folder))]
+    assert len(shown) > 5
+    assert [p for p in kept + shown if token in p.read_bytes()] == [head.token_file]
 
 
 @pytest.mark.ray
