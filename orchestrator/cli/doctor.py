@@ -114,8 +114,8 @@ def _cluster() -> Iterator[Finding]:
             advice = f"Correct {where[1]} (now {where[0]!r}) or unset it."
             yield Finding("cluster", "fail", str(error), advice)
     head = local.running()
-    where = f"runs at {head.url}, asks for the token in {head.token_file}" if head else ""
-    yield Finding("local head", "ok", where or "not running")
+    found = f"runs at {head.url}, asks for the token in {head.token_file}" if head else ""
+    yield Finding("local head", "ok", found or "not running")
 
 
 def _tracking() -> Iterator[Finding]:

@@ -1,7 +1,9 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.cli import links
 from orchestrator.cli.links import conclusion, was_killed
 from orchestrator.cluster.registry import Attempt, Record
 from orchestrator.cluster.state import State
@@ -45,3 +47,15 @@ def test_a_lost_run_says_how_to_go_on() -> None:
     [why, way_on] = conclusion(seen(State.LOST, note="the cluster no longer knows it"))
     assert why == "LOST: the cluster no longer knows it."
     assert "orch resume tiny-1" in way_on
+
+
+def test_beside_a_local_dashboard_stands_the_file_of_its_token_but_not_the_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret")
+    monkeypatch.setattr(links.local, "token_file", lambda: file)
+    [page, token, *_] = links.link_lines(seen(State.RUNNING))
+    assert page == "Ray dashboard: http://127.0.0.1:8265/#/jobs/tiny-1"
+    assert token == f"  its token:   in {file}"
+    assert "secret" not in str(links.as_dict(seen(State.RUNNING)))
