@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from video.clips import Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
+from video.clips import IN_ROOT, Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
 
 SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are not published
 
@@ -25,9 +25,13 @@ class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
 
     name: Literal["activitynet"] = "activitynet"
     annotations: str = Field(
-        "activity_net.v1-3.min.json", description="annotation file, relative to root"
+        "activity_net.v1-3.min.json",
+        description="annotation file, relative to root",
+        json_schema_extra=IN_ROOT,
     )
-    videos: str = Field("videos", description="folder of the videos, relative to root")
+    videos: str = Field(
+        "videos", description="folder of the videos, relative to root", json_schema_extra=IN_ROOT
+    )
     metric: Literal["map", "top1"] = Field("map", description="what is reported (E2: mAP)")
 
 

@@ -9,12 +9,16 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from pydantic import BaseModel, Field, model_validator
+from pydantic.config import JsonDict
 from torch import Tensor
 
 from video import BrokenVideo
 from video.decode import CONTAINERS, read_frames
 from video.sampling import random_frames, segment_centres
 from video.transforms import multi_scale_crop, random_flip, scale_and_centre_crop
+
+IN_ROOT: JsonDict = {"relative_to": "root"}
+"""Marks a setting that names a file or folder in the data set's own."""
 
 
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):

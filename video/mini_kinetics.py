@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from video.clips import Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
+from video.clips import IN_ROOT, Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
@@ -27,11 +27,23 @@ class MiniKineticsSettings(ClipSettings, frozen=True, extra="forbid"):
     """The data section of a job on Mini-Kinetics. Paths are relative to root."""
 
     name: Literal["mini_kinetics"] = "mini_kinetics"
-    classes: str = Field("mini_kinetics_200_classes.txt", description="names of the classes kept")
-    train_annotations: str = Field("kinetics-400_train.csv", description="CSV of the training set")
-    val_annotations: str = Field("kinetics-400_val.csv", description="CSV of the validation set")
-    train_videos: str = Field("train", description="folder of the training videos")
-    val_videos: str = Field("val", description="folder of the validation videos")
+    classes: str = Field(
+        "mini_kinetics_200_classes.txt",
+        description="names of the classes kept",
+        json_schema_extra=IN_ROOT,
+    )
+    train_annotations: str = Field(
+        "kinetics-400_train.csv", description="CSV of the training set", json_schema_extra=IN_ROOT
+    )
+    val_annotations: str = Field(
+        "kinetics-400_val.csv", description="CSV of the validation set", json_schema_extra=IN_ROOT
+    )
+    train_videos: str = Field(
+        "train", description="folder of the training videos", json_schema_extra=IN_ROOT
+    )
+    val_videos: str = Field(
+        "val", description="folder of the validation videos", json_schema_extra=IN_ROOT
+    )
 
 
 class MiniKinetics(ClipDataset):

@@ -16,7 +16,7 @@ from models.layers.factory import LayerFactory
 from models.layers.initialise import initialise
 from models.layers.shortcut import Shortcut
 from models.networks.base import AnyBitNetwork
-from models.networks.settings import NetworkSettings
+from models.networks.settings import MOST_CHANNELS, NetworkSettings
 
 
 class MobileNetV2CifarSettings(NetworkSettings):
@@ -33,8 +33,12 @@ class MobileNetV2CifarSettings(NetworkSettings):
     strides: tuple[int, ...] = Field(
         (1, 1, 2, 2, 1, 2, 1), description="stride of the first block of each stage (s)"
     )
-    stem_width: int = Field(32, ge=1, description="channels of the first convolution")
-    head_width: int = Field(1280, ge=1, description="channels of the last convolution")
+    stem_width: int = Field(
+        32, ge=1, le=MOST_CHANNELS, description="channels of the first convolution"
+    )
+    head_width: int = Field(
+        1280, ge=1, le=MOST_CHANNELS, description="channels of the last convolution"
+    )
 
     @model_validator(mode="after")
     def _stages_complete(self) -> Self:

@@ -5,6 +5,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+MOST_CHANNELS = 65_536
+MOST_BLOCKS = 1000
+
 
 class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings all networks share; each network adds its name, widths and depths."""
@@ -34,4 +37,9 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
             )
         if min(*self.widths, *self.depths) < 1:
             raise ValueError("widths and depths are at least 1")
+        if max(self.widths) > MOST_CHANNELS or sum(self.depths) > MOST_BLOCKS:
+            raise ValueError(
+                f"no stage is wider than {MOST_CHANNELS} channels, and no network has more than "
+                f"{MOST_BLOCKS} blocks"
+            )
         return self

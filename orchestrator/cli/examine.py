@@ -106,7 +106,6 @@ def _lines(
 
 def _scalar(value: Any) -> str:
     """Return a value as YAML on one line."""
-    import yaml
+    from orchestrator.spec.source import dump
 
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
-    return text.removesuffix("...\n").strip()
+    return dump(value, one_line=True)

@@ -66,7 +66,7 @@ def submit(
       orch submit jobs/imagenet_r18.yaml --set cluster.num_workers=8 --dry-run
       orch submit jobs/activitynet_r50.yaml --address http://10.0.0.5:8265 --detach
     """
-    job = _loaded(file, [*overrides, *([f"name={name}"] if name else [])])
+    job = _loaded(file, list(overrides), name)
     plan = _plan(job)
     where = addresses.configured(address)
     if dry_run:
@@ -127,10 +127,10 @@ def resume(
     _go_on(submission.submit(again, job, where, say), follow, as_json)
 
 
-def _loaded(file: str, overrides: list[str]) -> "Job":
+def _loaded(file: str, overrides: list[str], name: str | None = None) -> "Job":
     from orchestrator.spec.load import load_job
 
-    loaded = load_job(file, overrides)
+    loaded = load_job(file, overrides, name=name)
     for warning in loaded.warnings:
         say(f"warning: {warning}")
     return loaded.job
@@ -148,13 +148,12 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     """Return the run's job with some settings changed. Raises CheckpointMismatch for others."""
     import tempfile
 
-    import yaml
-
     from orchestrator.spec.compare import differences
+    from orchestrator.spec.source import dump
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{record.name}.yaml"
-        file.write_text(yaml.safe_dump(record.job))
+        file.write_text(dump(record.job), encoding="utf-8")
         job = _loaded(str(file), list(overrides))
     if found := differences(record.job, job.as_dict()):
         listed = "\n".join(f"  {line}" for line in found)

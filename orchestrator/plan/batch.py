@@ -1,5 +1,6 @@
 """The paper's global batch, shared among workers: workers x batch per worker x accumulation."""
 
+import math
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
@@ -35,13 +36,18 @@ def plan_batch(global_batch: int, num_workers: int, max_batch_per_worker: int) -
             f"{_nearest(global_batch, num_workers)} can."
         )
     per_worker = global_batch // num_workers
-    largest = min(per_worker, max_batch_per_worker)
-    micro_batch = next(size for size in range(largest, 0, -1) if per_worker % size == 0)
+    micro_batch = max(size for size in divisors(per_worker) if size <= max_batch_per_worker)
     return BatchPlan(global_batch, num_workers, per_worker, micro_batch, per_worker // micro_batch)
+
+
+def divisors(number: int) -> list[int]:
+    """Return all divisors of a number in rising order, found up to its root."""
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
 
 
 def _nearest(global_batch: int, num_workers: int) -> str:
     """Return the next smaller and larger numbers of workers that divide the batch."""
-    below = [n for n in range(1, min(num_workers, global_batch + 1)) if global_batch % n == 0]
-    above = [n for n in range(num_workers + 1, global_batch + 1) if global_batch % n == 0]
+    below = [n for n in divisors(global_batch) if n < num_workers]
+    above = [n for n in divisors(global_batch) if n > num_workers]
     return " or ".join(str(n) for n in (below[-1:] + above[:1]))

@@ -1,12 +1,21 @@
 """Mistakes that no single section can see: settings that contradict one another."""
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from models.table import resolve
 from orchestrator.errors import UsageError
-from orchestrator.plan.batch import plan_batch
+from orchestrator.plan.batch import divisors, plan_batch
 from orchestrator.published import published_rows
+from orchestrator.spec.explain import shown_value
 from orchestrator.spec.job import FAMILIES, Job
 from orchestrator.spec.merge import Merged
+from orchestrator.spec.source import Keys
 from orchestrator.spec.words import suggestion
+
+LARGEST = 2**40
+"""No number of a job comes near it; none is so large that arithmetic with it takes time."""
 
 
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
@@ -34,6 +43,39 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     return warnings
 
 
+def not_as_given(
+    given: Mapping[str, Any], taken: Mapping[str, Any], merged: Merged, above: Keys = ()
+) -> list[str]:
+    """Return a mistake for each value that pydantic took for another one, or that no job can use.
+
+    A choice such as `Literal["auto", 0, 1]` takes true for 1.
+    """
+    mistakes: list[str] = []
+    for key, value in given.items():
+        keys = (*above, key)
+        if isinstance(value, dict):
+            mistakes += not_as_given(value, taken[key] or {}, merged, keys)
+        elif problem := _odd(value, taken.get(key)):
+            mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
+    return mistakes
+
+
+def _odd(given: Any, taken: Any) -> str:
+    if isinstance(given, list):
+        return next(filter(None, map(_odd, given, taken)), "")
+    if isinstance(given, float) and not math.isfinite(given):
+        return f"expected a finite number, got {given}."
+    if isinstance(given, int | float) and abs(given) >= LARGEST:
+        return f"expected a number below {LARGEST:g}, got {given:g}."
+    if (
+        isinstance(given, bool | float)
+        and isinstance(taken, int)
+        and type(given) is not type(taken)
+    ):
+        return f"expected a whole number, got {shown_value(given)}."
+    return ""
+
+
 def _without_effect(job: Job, merged: Merged) -> list[str]:
     """Return a warning for each setting that is given and that another one switches off."""
     off = []
@@ -55,7 +97,7 @@ def _small_passes(job: Job) -> list[str]:
     plan = plan_batch(job.training.global_batch, job.cluster.num_workers, limit)
     if 2 * plan.micro_batch > min(limit, plan.per_worker):
         return []
-    larger = next(n for n in range(limit + 1, plan.per_worker + 1) if plan.per_worker % n == 0)
+    larger = next(n for n in divisors(plan.per_worker) if n > limit)
     return [
         f"cluster.max_batch_per_worker: a worker's {plan.per_worker} samples go in "
         f"{plan.accumulation} passes of {plan.micro_batch}, which is all batch norm sees at once; "

@@ -21,27 +21,49 @@ def explain(error: ValidationError, merged: Merged, kind: type[BaseModel], shown
     return lines
 
 
+LONGEST = 80
+"""Characters of a value that a message repeats."""
+
+_EXPECTED = {
+    "path_type": "expected a path",
+    "model_type": "expected keys and values",
+    "dict_type": "expected keys and values",
+    "tuple_type": "expected a list, such as [8, 4]",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "float_type": "expected a number",
+    "bool_type": "expected true or false",
+    "string_pattern_mismatch": "expected letters, digits and . _ - (at most 80)",
+}
+"""By pydantic's type of error."""
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as the job file writes it, cut when it is long."""
+    text = {True: "true", False: "false"}.get(value, "") if isinstance(value, bool) else ""
+    text = text or repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
 def _what(details: ErrorDetails, kind: type[BaseModel]) -> str:
-    given, context = details["input"], details.get("ctx", {})
+    given, context = shown_value(details["input"]), details.get("ctx", {})
+    if details["type"] in _EXPECTED:
+        return f"{_EXPECTED[details['type']]}, got {given}."
     match details["type"]:
         case "extra_forbidden":
             return "unknown key." + suggestion(str(details["loc"][-1]), _siblings(details, kind))
         case "missing":
             return "is required and has no default; add it."
         case "literal_error":
-            return f"expected {context['expected']}, got {given!r}."
-        case "path_type":
-            return f"expected a path, got {given!r}."
-        case "model_type" | "dict_type":
-            return f"expected keys and values, got {given!r}."
-        case "tuple_type":
-            return f"expected a list, such as [8, 4], got {given!r}."
-        case "string_pattern_mismatch":
-            return f"expected letters, digits and . _ - (at most 80), got {given!r}."
+            return f"expected {context['expected']}, got {given}."
+        case "string_type" if isinstance(details["input"], int | float):
+            return f"expected text, got {given}; write it in quotes."
+        case "string_type":
+            return f"expected text, got {given}."
         case "value_error":
             return _sentence(str(context["error"]))
         case _:
-            return f"{_sentence(details['msg'])[:-1]}, got {given!r}."
+            return f"{_sentence(details['msg'])[:-1]}, got {given}."
 
 
 def _sentence(text: str) -> str:

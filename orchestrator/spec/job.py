@@ -1,5 +1,8 @@
 """The job: one frozen pydantic model, composed of the settings of the components it names."""
 
+import json
+import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +18,10 @@ from orchestrator.spec.uri import secret_problem
 
 FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
 """Sections whose keys depend on the component that their `name` chooses."""
+
+
+_MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
+"""What names runs where a job's name may stand too: `last`, a run's id, MLflow's id of a run."""
 
 
 class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -63,9 +70,9 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     statistics of batch norm and, under accumulation, the teachers that are chosen.
     """
 
-    num_workers: int = Field(1, ge=1)
+    num_workers: int = Field(1, ge=1, le=10_000)
     max_batch_per_worker: int = Field(64, ge=1, description="samples that fit a worker at once")
-    loader_workers: int = Field(0, ge=0, description="loader processes beside each worker")
+    loader_workers: int = Field(0, ge=0, le=1000, description="loader processes beside each worker")
     gpus_per_worker: Literal["auto", 0, 1] = Field(
         "auto", description="auto: one each where the cluster has one for every worker, else none"
     )
@@ -128,6 +135,13 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     reference: Reference | None = None
     output: Path = Path("runs")
 
+    @field_validator("name")
+    @classmethod
+    def _means_one_thing(cls, name: str) -> str:
+        if _MEANT_OTHERWISE.fullmatch(name):
+            raise ValueError(f"'{name}' would be taken for a run; choose another name")
+        return name
+
     @property
     def bit_widths(self) -> tuple[int, ...]:
         """The trained bit-widths B, high to low."""
@@ -153,4 +167,12 @@ def job_class(**names: str) -> type[Job]:
 def job_from_dict(values: dict[str, Any]) -> Job:
     """Rebuild a job from `Job.as_dict`. Raises pydantic's ValidationError on anything else."""
     names = {section: values[section]["name"] for section in FAMILIES}
-    return job_class(**names).model_validate(values)
+    return validated(job_class(**names), values)
+
+
+def validated(kind: type[Job], values: Mapping[str, Any]) -> Job:
+    """Return the job of plain values, none of them guessed: true is no number, "5" is text.
+
+    JSON is how pydantic is strict and still takes a list for a tuple and text for a path.
+    """
+    return kind.model_validate_json(json.dumps(values), strict=True)

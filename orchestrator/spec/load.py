@@ -1,20 +1,20 @@
 """File + extends + --set -> Job, with the origin of each value, or all mistakes at once."""
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from orchestrator.errors import JobFileError
-from orchestrator.spec.check import job_mistakes, job_warnings
+from orchestrator.spec.check import job_mistakes, job_warnings, not_as_given
 from orchestrator.spec.explain import explain
-from orchestrator.spec.job import FAMILIES, Job, job_class
+from orchestrator.spec.job import FAMILIES, Job, job_class, validated
 from orchestrator.spec.merge import Merged, file_chain, override
-from orchestrator.spec.source import Keys
+from orchestrator.spec.resolve import resolve_paths
+from orchestrator.spec.source import Keys, Source
+from orchestrator.spec.uri import masked
 from orchestrator.spec.words import suggestion
 
 REFERENCES = (("reference", "published"), ("reference", "runs"))
@@ -29,11 +29,21 @@ class LoadedJob:
     warnings: list[str]
 
 
-def load_job(path: str | Path, overrides: Sequence[str] = ()) -> LoadedJob:
+def load_job(
+    path: str | Path, overrides: Sequence[str] = (), *, name: str | None = None
+) -> LoadedJob:
     """Load a job file with its `extends`, then each KEY=VALUE of `overrides` in turn.
 
-    Raises JobFileError with every mistake of the file and of the overrides.
+    name: what the job is called instead. Raises JobFileError with every mistake of the file and
+    of the overrides; no line of it repeats a secret that a URI gives away.
     """
+    try:
+        return _load(path, overrides, name)
+    except JobFileError as error:
+        raise JobFileError([masked(line) for line in error.mistakes]) from None
+
+
+def _load(path: str | Path, overrides: Sequence[str], name: str | None) -> LoadedJob:
     chain, mistakes, complete = file_chain(Path(path))
     if not complete:
         raise JobFileError(mistakes)
@@ -45,6 +55,8 @@ def load_job(path: str | Path, overrides: Sequence[str] = ()) -> LoadedJob:
         mistakes += found
         if one:
             merged.lay_over(one)
+    if name is not None:
+        merged.lay_over(Source("--name", Path.cwd(), {"name": name}))
     _keep_the_stronger_reference(merged)
     return _build(merged, mistakes, str(chain[-1].name))
 
@@ -55,12 +67,14 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     if len(names) < len(FAMILIES):
         raise JobFileError(mistakes + _other_mistakes(merged, kind, names, shown))
     warnings = _drop_inherited_strangers(merged, kind)
-    mistakes += _make_paths_absolute(merged, kind)
+    mistakes += resolve_paths(merged, kind)
     try:
-        job = kind.model_validate(merged.values)
+        job = validated(kind, merged.values)
     except ValidationError as error:
         raise JobFileError(mistakes + explain(error, merged, kind, shown)) from None
-    mistakes += job_mistakes(job, merged, shown)
+    mistakes += not_as_given(merged.values, job.as_dict(), merged) or job_mistakes(
+        job, merged, shown
+    )
     if mistakes:
         raise JobFileError(mistakes)
     warnings += job_warnings(job, merged)
@@ -98,7 +112,7 @@ def _other_mistakes(
     """Return the mistakes that can be told while a component's name is wrong."""
     unknown: dict[str, Any] = dict.fromkeys(FAMILIES.keys() - names.keys())
     try:
-        kind.model_validate(merged.values | unknown)
+        validated(kind, merged.values | unknown)
     except ValidationError as error:
         return explain(error, merged, kind, shown)
     return []
@@ -137,55 +151,6 @@ def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
 def _keys_of(settings: Any) -> set[str]:
     fields = settings.model_fields
     return set(fields) | {field.alias for field in fields.values() if field.alias}
-
-
-def _make_paths_absolute(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
-    """Resolve every path of the job: relative to its file, or to the current folder for --set."""
-    mistakes: list[str] = []
-    section: Any = merged.values
-    for key in above:
-        section = section[key]
-    for name, field in kind.model_fields.items():
-        keys = (*above, name)
-        value = section.get(name)
-        if _is_path(field.annotation):
-            if value is None and isinstance(field.default, Path):
-                value = str(field.default)
-            if isinstance(value, str):
-                section[name], problem = _absolute(value, _folder(merged, keys))
-                mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
-        elif isinstance(value, dict) and _is_section(field.annotation):
-            mistakes += _make_paths_absolute(merged, field.annotation, keys)
-    return mistakes
-
-
-def _is_path(annotation: Any) -> bool:
-    return annotation is Path or Path in get_args(annotation)
-
-
-def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _folder(merged: Merged, keys: Keys) -> Path:
-    source = merged.sources.get(keys)
-    return source.folder if source else Path.cwd()
-
-
-def _absolute(text: str, folder: Path) -> tuple[str, str]:
-    """Return the absolute path, with ~ and ${NAME} or ${NAME:-default} filled in, or a problem."""
-    missing: list[str] = []
-
-    def fill(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if name not in os.environ and default is None:
-            missing.append(name)
-        return os.environ.get(name, default or "")
-
-    filled = re.sub(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}", fill, text)
-    if missing:
-        return text, f"the environment variable {missing[0]} is not set; set it, or give a path."
-    return os.path.abspath(folder / Path(filled).expanduser()), ""  # noqa: PTH100 - keeps links
 
 
 def _origins(values: Mapping[str, Any], merged: Merged, above: Keys = ()) -> dict[str, str]:

@@ -1,10 +1,17 @@
 """Lay the sources of a job over one another, weakest first, remembering where values came from."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.spec.source import Keys, Source, parse_scalar, read_file
+from orchestrator.spec.paths import absolute
+from orchestrator.spec.source import Keys, Source, parse_value, read_file
+
+LONGEST = 80
+"""Characters of an override that a message repeats."""
+DEEPEST = 20
+"""Files that extend one another."""
 
 
 @dataclass
@@ -77,12 +84,21 @@ def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:
 
 
 def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> bool:
-    """Add a file after all it extends; return whether every one of them could be read."""
-    source, found = read_file(path, _shown(path))
+    """Add a file after all it extends; return whether every one of them could be read.
+
+    A file that two others extend is laid once, below both.
+    """
+    shown = _shown(path)
+    if any(source.name == shown for source in chain):
+        return True
+    source, found = read_file(path, shown)
     mistakes += found
     if source is None:
         return False
     above = (*above, path.resolve())
+    if len(above) > DEEPEST:
+        mistakes.append(f"{source.where(('extends',))}  extends: more than {DEEPEST} files deep.")
+        return False
     parents, problems = _parents(source, above)
     mistakes += problems
     complete = [_follow(parent, above, chain, mistakes) for parent in parents]
@@ -98,24 +114,31 @@ def _parents(source: Source, above: tuple[Path, ...]) -> tuple[list[Path], list[
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         problem = f"expected a file name or a list of them, got {given!r}."
         return [], [f"{where}  extends: {problem}"]
-    parents = [source.folder / name for name in names]
-    circles = [parent for parent in parents if parent.resolve() in above]
-    absent = [parent for parent in parents if not parent.is_file()]
-    problems = [f"{where}  extends: {parent.name} extends itself." for parent in circles]
-    problems += [f"{where}  extends: there is no file {parent}." for parent in absent]
-    return [parent for parent in parents if parent not in circles + absent], problems
+    parents, problems = [], []
+    for name in names:
+        path, problem = absolute(name, source.folder)
+        parent = Path(path)
+        if not problem and parent.resolve() in above:
+            problem = f"{parent.name} extends itself."
+        elif not problem and not parent.exists():
+            problem = f"there is no file {parent}."
+        if problem:
+            problems.append(f"{where}  extends: {problem}")
+        else:
+            parents.append(parent)
+    return parents, problems
 
 
 def override(text: str) -> tuple[Source | None, list[str]]:
     """Read one `--set a.b=c`."""
     key, equals, value = text.partition("=")
     keys = key.strip().split(".")
-    if not equals or not all(keys):
-        return None, [f"--set {text}: expected KEY=VALUE, for example training.epochs=3."]
+    if not equals or not all(re.fullmatch(r"[\w-]+", part) for part in keys):
+        return None, [f"--set {text[:LONGEST]}: expected KEY=VALUE, for example training.epochs=3."]
     try:
-        nested: Any = parse_scalar(value)
-    except Exception as error:
-        return None, [f"--set {text}: the value is not valid YAML ({error.__class__.__name__})."]
+        nested: Any = parse_value(value)
+    except ValueError as error:
+        return None, [f"--set {key.strip()}: {error}; a text is put in quotes inside the shell's."]
     for part in reversed(keys):
         nested = {part: nested}
     return Source("--set", Path.cwd(), nested), []

@@ -1,24 +1,124 @@
-"""Read YAML together with the place of every value, numbers like 5e-4 as numbers."""
+"""Read and write YAML by the core rules of YAML 1.2, with the place of every value.
+
+PyYAML knows the rules of 1.1, by which 0042 is 34, 1:30 is 90 and `no` is false.
+"""
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 Keys = tuple[str, ...]
 
+MOST_BYTES = 64 * 1024
+MOST_VALUES = 1000
+DEEPEST = 30
+"""A job has about a hundred values, four levels deep."""
+
+_TAG = "tag:yaml.org,2002:"
+_CORE = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+)
+"""Section 10.3.2 of the YAML 1.2.2 specification: kind, form, first characters."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class _Refused(yaml.MarkedYAMLError):
+    """YAML that is well formed and has no place in a job."""
+
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 floats: YAML 1.1 reads 5e-4 as text."""
+    """YAML of the core schema, never deeper or larger than a job can be."""
+
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._count = 0
+        self._sizes: dict[str | None, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose one node. What an alias stands for counts as often as it is named."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in self.anchors and event.anchor not in self._sizes:
+                raise _refusal("a value contains itself", event)
+            self._count += self._sizes.get(event.anchor, 0)
+        before, anchor = self._count, event.anchor
+        self._count += 1
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _refusal(f"nested more than {DEEPEST} levels deep", event)
+        if self._count > MOST_VALUES:
+            raise _refusal(f"more than {MOST_VALUES} values", event)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if anchor and not isinstance(event, yaml.AliasEvent):
+            self._sizes[anchor] = self._count - before
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping whose keys are text, as they are written."""
+        pairs = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refusal("a key is text, not a list or a mapping", key)
+            if key.value == "<<" and not key.style:
+                raise _refusal("`<<` is not part of YAML 1.2; use `extends`", key)
+            pairs[self.construct_yaml_str(key)] = self.construct_object(value, deep=deep)
+        return pairs
+
+    def construct_yaml_int(self, node: Any) -> int:
+        """Return a whole number in base 10, 8 (0o17) or 16 (0x1f)."""
+        text = self.construct_scalar(node)
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        try:
+            return int(text[2:] if base != 10 else text, base)
+        except ValueError:
+            raise _refusal(f"{text[:20]} is no whole number, or far too large", node) from None
+
+    def construct_yaml_float(self, node: Any) -> float:
+        """Return a number; YAML puts a dot before inf and nan."""
+        text = self.construct_scalar(node)
+        try:
+            return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
+        except ValueError:
+            raise _refusal(f"{text[:20]} is no number", node) from None
+
+    def construct_yaml_str(self, node: Any) -> str:
+        """Return a text that can be printed, sent and be part of a path."""
+        text = str(self.construct_scalar(node))
+        if _CONTROL.search(text):
+            raise _refusal("a text holds a control character", node)
+        return text
+
+    def refuse_tag(self, node: Any) -> None:
+        """Refuse what a job file has no use for: dates, sets, Python's objects."""
+        raise _refusal(f"the tag {node.tag} means nothing in a job", node)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes what would not be text by the rules of 1.1 or of 1.2."""
+
+
+for _kind, _form, _first in _CORE:
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(_TAG + _kind, re.compile(rf"^(?:{_form})$"), list(_first))
+for _kind in ("bool", "null", "int", "float", "str", "seq", "map"):
+    _Loader.add_constructor(_TAG + _kind, getattr(_Loader, f"construct_yaml_{_kind}"))
+_Loader.add_constructor(None, _Loader.refuse_tag)
 
 
 @dataclass(frozen=True)
@@ -38,27 +138,66 @@ class Source:
         return self.name
 
 
-def parse_scalar(text: str) -> Any:
-    """Read one value as YAML does (numbers, true, lists in brackets, else text)."""
-    return yaml.load(text, Loader=_Loader)
+def dump(values: Any, *, one_line: bool = False) -> str:
+    """Return values as YAML that means the same to readers of 1.1 and of 1.2."""
+    style = '"' if isinstance(values, str) and "\n" in values else None
+    text: str = yaml.dump(
+        values,
+        Dumper=_Dumper,
+        default_flow_style=one_line,
+        default_style=style,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**6,
+    )
+    return text.removesuffix("\n").removesuffix("\n...") if one_line else text
+
+
+def parse_value(text: str) -> Any:
+    """Read one value of the command line: in brackets or quotes as YAML, else taken whole.
+
+    Raises ValueError with the reason.
+    """
+    text = text.strip(" \t\n")
+    try:
+        loader = _Loader(text)
+        if not text.startswith(("[", "{", '"', "'")):
+            tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+            return loader.construct_object(yaml.ScalarNode(tag, text))
+        node = loader.get_single_node()
+        assert node is not None
+        if node.end_mark.index < len(text):
+            raise ValueError(f"something follows the closing {text[node.end_mark.index - 1]}")
+        if mistakes := _collect(node, (), {}, "line "):
+            raise ValueError(mistakes[0].removeprefix("line :1  "))
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ValueError(_problem(error)) from None
 
 
 def read_file(path: Path, shown: str) -> tuple[Source | None, list[str]]:
     """Read a job file. Returns the source, or None, and the mistakes found on the way."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except OSError as error:
         return None, [f"{shown}: cannot be read ({error.strerror})."]
     except UnicodeDecodeError:
         return None, [f"{shown}: is not UTF-8 text; a job file is YAML."]
-    try:
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        return None, [_syntax_mistake(shown, error)]
-    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        return None, [f"{shown}: expected keys and values, such as 'name: my_job'."]
+    if len(content) > MOST_BYTES:
+        return None, [f"{shown}: is larger than {MOST_BYTES // 1024} KiB, which no job file is."]
     lines: dict[Keys, int] = {}
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            return None, [f"{shown}: expected keys and values, such as 'name: my_job'."]
+        values = loader.construct_document(node)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{shown}:{mark.line + 1}" if mark else shown
+        return None, [f"{where}  {_problem(error)}."]
     mistakes = _collect(node, (), lines, shown)
     return Source(shown, path.parent, values, lines), mistakes
 
@@ -81,8 +220,10 @@ def _collect(node: yaml.Node, keys: Keys, lines: dict[Keys, int], shown: str) ->
     return mistakes
 
 
-def _syntax_mistake(shown: str, error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f"{shown}:{mark.line + 1}" if mark else shown
-    problem = getattr(error, "problem", None) or str(error)
-    return f"{where}  not valid YAML: {problem}."
+def _refusal(problem: str, place: Any) -> _Refused:
+    return _Refused(problem=problem, problem_mark=place.start_mark)
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+    return str(problem) if isinstance(error, _Refused) else f"not valid YAML: {problem}"

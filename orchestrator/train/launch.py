@@ -23,6 +23,7 @@ from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.compare import differences
 from orchestrator.spec.job import Job, job_from_dict
+from orchestrator.spec.source import dump
 from orchestrator.track import recorder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import TrackedRun
@@ -85,7 +86,7 @@ def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
                 "Take these back, or submit the job as a new run."
             )
     run_dir.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, yaml.safe_dump(job.as_dict(), sort_keys=False))
+    write_whole(kept, dump(job.as_dict()))
     for name in (STOP_FILE, FAILURE_FILE):
         (run_dir / name).unlink(missing_ok=True)
     snapshot.mend(run_dir)

@@ -1,9 +1,11 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import UsageError
-from orchestrator.plan.batch import plan_batch
+from orchestrator.plan.batch import divisors, plan_batch
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,19 @@ def test_workers_that_cannot_share_the_batch_are_refused_with_the_nearest_that_c
         UsageError, match=r"7 workers cannot share a global batch of 2880; 6 or 8 can\."
     ):
         plan_batch(2880, 7, 180)
+
+
+def test_a_huge_batch_is_planned_in_a_moment() -> None:
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=r"3 workers .* 2000000000; 2 or 4 can"):
+        plan_batch(2_000_000_000, 3, 64)
+    assert plan_batch(2 * 999_999_937, 2, 64).micro_batch == 1  # a prime share
+    assert time.monotonic() - start < 1
+
+
+@given(st.integers(1, 5000))
+def test_the_divisors_are_those_that_counting_finds(number: int) -> None:
+    assert divisors(number) == [n for n in range(1, number + 1) if number % n == 0]
 
 
 def test_more_workers_than_samples_are_refused() -> None:

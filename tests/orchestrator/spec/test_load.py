@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,41 @@ def test_environment_variables_in_paths_are_filled_in_or_missed(
     ("text", "words"),
     [
         ("name: [", "not valid YAML"),
+        (
+            GOOD.replace("name: mine", "name: 0042"),
+            "name: expected text, got 42; write it in q",
+        ),
+        (GOOD.replace("name: mine", "name: last"), "name: 'last' would be taken for a run"),
+        (GOOD.replace("name: mine", f"name: '{'0' * 32}'"), "would be taken for a run"),
+        (GOOD.replace("name: mine", "name: a-20240601-120000-ab12"), "would be taken for a run"),
+        (GOOD.replace("name: mine", "name: a-20240601-120000-ab12.a2"), "would be taken for a run"),
+        (GOOD.replace("5e-2", "true"), "optimizer.lr: expected a number, got true"),
+        (GOOD.replace("5e-2", "yes"), "optimizer.lr: expected a number, got 'yes'"),
+        (GOOD.replace("5e-2", "1:30"), "optimizer.lr: expected a number, got '1:30'"),
+        (GOOD.replace("5e-2", "'0.1'"), "optimizer.lr: expected a number, got '0.1'"),
+        (GOOD.replace("5e-2", "1e999"), "got inf"),
+        (GOOD.replace("1e-3", ".nan"), "method.lambda: "),
+        (GOOD.replace("epochs: 3", "epochs: 3.0"), "training.epochs: expected a whole number"),
+        (GOOD.replace("epochs: 3", "epochs: true"), "training.epochs: expected a whole number"),
+        (
+            GOOD.replace("epochs: 3", f"epochs: {10**40}"),
+            "training.epochs: expected a number below",
+        ),
+        (GOOD + "optimizer.x: 1\n", "unknown key"),
+        (GOOD + "cluster: {gpus_per_worker: true}\n", "gpus_per_worker: expected a whole number"),
+        (GOOD + "cluster: {gpus_per_worker: 1.0}\n", "gpus_per_worker: expected a whole number"),
+        (GOOD.replace("5e-2", "5e-2, shared_lr_div: yes"), "expected true or false, got 'yes'"),
+        (GOOD.replace("5e-2", "5e-2, shared_lr_div: 1"), "expected true or false, got 1"),
+        (GOOD + "tracking: {experiment: 2024}\n", "expected text, got 2024; write it in quotes"),
+        (GOOD.replace("root: data", "root: 7"), "data.root: expected text, got 7"),
+        (GOOD.replace("root: data", "root: ''"), "data.root: expected a path, got ''"),
+        (GOOD.replace("root: data", "root: ~nobody_at_all/x"), "home folder of ~nobody_at_all"),
+        (GOOD + f"quantizer: {{bit_widths: {[8] * 900}}}\n", "each once"),
+        (GOOD.replace("cifar}", "cifar, depths: [1, 1, 1, 99999999]}"), "more than 1000 blocks"),
+        (GOOD.replace("cifar}", "cifar, widths: [1, 1, 1, 9999999]}"), "wider than 65536 channels"),
+        (GOOD.replace("128}", "2000000000}") + "cluster: {num_workers: 3}\n", "; 2 or 4 can."),
+        (GOOD + "cluster: {loader_workers: 2000000000}\n", "less than or equal to 1000"),
+        (GOOD + "reference: {runs: {x: a}}\n", "expected a whole number, got 'x'"),
         ("just words", "expected keys and values"),
         ("", "expected keys and values"),
         ("name: a\nname: b\n" + GOOD.replace("name: mine", ""), "given twice (first on line 1)"),
@@ -128,6 +164,85 @@ def test_each_mistake_has_one_clear_line(tmp_path: Path, text: str, words: str) 
 @pytest.mark.parametrize("override", ["epochs", "=3", "a..b=1", "training.epochs=[", ""])
 def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
     assert any("--set" in mistake for mistake in mistakes_of(write(tmp_path, GOOD), override))
+
+
+def test_a_text_on_the_command_line_is_taken_whole(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD)
+    assert load_job(file, ["data.root=/mnt/disk #2/clips"]).job.data.root == Path(
+        "/mnt/disk #2/clips"
+    )
+    assert load_job(file, ["tracking.experiment=a: b"]).job.tracking.experiment == "a: b"
+    assert load_job(file, ["seed=0042"]).job.seed == 42
+
+
+@pytest.mark.parametrize("name", ["20240601", "no", "007", "1e5", "null", "true"])
+def test_a_name_is_text_whatever_it_looks_like(tmp_path: Path, name: str) -> None:
+    assert load_job(write(tmp_path, GOOD), name=name).job.name == name
+
+
+@pytest.mark.parametrize("name", ["a #b", "", "[x]", "last", "-a"])
+def test_a_name_that_cannot_be_is_blamed_on_its_option(tmp_path: Path, name: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        load_job(write(tmp_path, GOOD), ["seed=1"], name=name)
+    [mistake] = caught.value.mistakes
+    assert mistake.startswith("--name  name: ")
+    assert repr(name) in mistake
+
+
+@pytest.mark.parametrize("key", ["tracking.url", "tracking.uri", "name", "data.root.x"])
+def test_no_message_repeats_a_secret_in_a_uri(tmp_path: Path, key: str) -> None:
+    file = write(tmp_path, GOOD)
+    for uri in ("http://me:hush@host", "https://hush@host", "https://host/?token=hush"):
+        for override in (f"{key}={uri}", f"{key}=[{uri}", f"{key}: {uri}"):
+            assert "hush" not in "".join(mistakes_of(file, override))
+
+
+def test_hundreds_of_mistakes_are_told_in_a_moment(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD + "\n".join(f"unknown_{n}: 1" for n in range(450)))
+    start = time.monotonic()
+    assert len(mistakes_of(file)) == 450
+    assert time.monotonic() - start < 3
+
+
+def test_files_that_extend_each_other_in_pairs_are_read_once(tmp_path: Path) -> None:
+    write(tmp_path, GOOD, "f0.yaml")
+    for n in range(1, 15):
+        write(tmp_path, f"extends: [f{n - 1}.yaml, f{n - 1}.yaml]\nseed: {n}\n", f"f{n}.yaml")
+    start = time.monotonic()
+    assert load_job(tmp_path / "f14.yaml").job.seed == 14
+    assert time.monotonic() - start < 2
+    for n in range(15, 30):
+        write(tmp_path, f"extends: f{n - 1}.yaml\n", f"f{n}.yaml")
+    assert "extends: more than 20 files deep" in mistakes_of(tmp_path / "f29.yaml")[0]
+
+
+def test_a_base_of_two_files_does_not_hide_what_one_of_them_says(tmp_path: Path) -> None:
+    write(tmp_path, GOOD + "seed: 1\n", "base.yaml")
+    write(tmp_path, "extends: base.yaml\nseed: 2\n", "a.yaml")
+    write(tmp_path, "extends: base.yaml\noptimizer: {lr: 0.2}\n", "b.yaml")
+    job = load_job(write(tmp_path, "extends: [a.yaml, b.yaml]\n")).job
+    assert (job.seed, job.optimizer.lr) == (2, 0.2)
+
+
+def test_a_base_may_be_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASES", str(tmp_path / "bases"))
+    write(tmp_path, GOOD, "bases/base.yaml")
+    assert load_job(write(tmp_path, "extends: ${BASES}/base.yaml\n")).job.name == "mine"
+
+
+def test_the_files_of_a_data_set_are_relative_to_its_root_or_resolved_like_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTS", "/lists")
+    data = "{name: activitynet, root: data, annotations: '${LISTS}/a.json', videos: clips}"
+    text = GOOD.replace("{name: cifar10, root: data}", data).replace(
+        "resnet18_cifar}", "resnet18, num_segments: 8}"
+    )
+    job = load_job(write(tmp_path, text)).job
+    assert (job.data.annotations, job.data.videos) == ("/lists/a.json", "clips")
+    monkeypatch.delenv("LISTS")
+    assert "LISTS is not set" in mistakes_of(write(tmp_path, text))[0]
+    assert "videos: expected a path" in mistakes_of(write(tmp_path, text), "data.videos= ''")[1]
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""Find the paths among the values of a job, and resolve them."""
+
+from pathlib import Path
+from typing import Any, TypeGuard, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from orchestrator.spec.merge import Merged
+from orchestrator.spec.paths import absolute, filled
+from orchestrator.spec.source import Keys
+
+IN_ROOT = {"relative_to": "root"}
+"""How the settings of a data set mark the name of a file in its folder."""
+
+
+def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
+    """Resolve every path of the job: relative to its file, or to the current folder for --set.
+
+    A file of a data set, which the settings declare as relative to its root, stays relative.
+    """
+    mistakes: list[str] = []
+    section: Any = merged.values
+    for key in above:
+        section = section[key]
+    for name, field in kind.model_fields.items():
+        keys = (*above, name)
+        value = section.get(name)
+        if value is None and isinstance(field.default, Path):
+            value = str(field.default)
+        if isinstance(value, str) and _is_a_place(field):
+            within = field.json_schema_extra == IN_ROOT
+            folder = _folder(merged, keys)
+            section[name], problem = filled(value) if within else absolute(value, folder)
+            mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
+        elif isinstance(value, dict) and _is_section(field.annotation):
+            mistakes += resolve_paths(merged, field.annotation, keys)
+    return mistakes
+
+
+def _is_a_place(field: FieldInfo) -> bool:
+    return _is_path(field.annotation) or field.json_schema_extra == IN_ROOT
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or Path in get_args(annotation)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _folder(merged: Merged, keys: Keys) -> Path:
+    source = merged.sources.get(keys)
+    return source.folder if source else Path.cwd()
