@@ -2,33 +2,81 @@
 
 A checkpoint is a folder: `model.safetensors` holds the weights by name, `state.pt` the rest:
 optimizer, position, every rank's random generators and batch-norm statistics, the sums of the
-running epoch, the results so far, the job and the MLflow run. A folder is committed by Ray Train
-after it is complete, so a kill in the middle leaves the one before whole.
+running epoch, the results so far, the job and the MLflow run. `manifest.json`, written last, holds
+the size and the checksum of both: what is torn, lost or changed is noticed before it is used.
 """
 
+import io
+import json
+import pickle
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.files import write_whole
 from orchestrator.spec.compare import differences
+from orchestrator.strict_json import dumps
 
-FORMAT = 1
+FORMAT = 2
+MANIFEST = "manifest.json"
 
 
 def write_checkpoint(folder: Path, network: nn.Module, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint into a new folder."""
+    """Write a checkpoint into a new folder, onto the disk. Raises OSError; then nothing stays."""
     folder.mkdir(parents=True)
+    try:
+        files = {}
+        for name, content in _contents(network, state):
+            write_whole(folder / name, content)
+            files[name] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
+        write_whole(folder / MANIFEST, dumps({"format": FORMAT, "files": files}, indent=1))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _contents(network: nn.Module, state: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yield each file's name and content, made in memory: the writers' own errors name no cause."""
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-    torch.save({"format": FORMAT, **state}, folder / "state.pt")
+    yield "model.safetensors", save(weights)
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
+    yield "state.pt", buffer.getvalue()
+
+
+def damage(folder: Path) -> str | None:
+    """Return what is wrong with a checkpoint's files, or None when they are as they were written.
+
+    Raises CheckpointMismatch for those of another version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files = dict(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"its {MANIFEST} is missing or cannot be read"
+    _check_format(folder, manifest.get("format"))
+    for name, expected in files.items():
+        try:
+            with (folder / name).open("rb") as file:
+                found = file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+        except OSError as error:
+            return f"{name}: {error.strerror}"
+        if size != expected["bytes"]:
+            return f"{name} has {size} bytes instead of {expected['bytes']}"
+        if found != expected["sha256"]:
+            return f"{name} is not what was written (its checksum differs)"
+    return None
 
 
 def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:
@@ -52,14 +100,22 @@ def _floating(value: Any) -> bool:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return a checkpoint's state. Raises CheckpointMismatch for one of another version."""
-    state: dict[str, Any] = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-    if state.get("format") != FORMAT:
-        raise CheckpointMismatch(
-            f"{folder}: written by another version of orch (format {state.get('format')}, "
-            f"expected {FORMAT})."
-        )
+    """Return a checkpoint's state. Raises CheckpointMismatch for one that cannot be used."""
+    file = folder / "state.pt"
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = type(error).__name__
+        raise CheckpointMismatch(f"{file} cannot be read as a checkpoint ({reason}).") from error
+    _check_format(folder, state.get("format"))
     return state
+
+
+def _check_format(folder: Path, found: object) -> None:
+    if found != FORMAT:
+        raise CheckpointMismatch(
+            f"{folder}: written by another version of orch (format {found}, expected {FORMAT})."
+        )
 
 
 def check_same_job(state: Mapping[str, Any], job: Mapping[str, Any], where: Path) -> None:
@@ -77,6 +133,8 @@ def load_weights(folder: Path, network: nn.Module) -> None:
     """Load a checkpoint's weights. Raises CheckpointMismatch for those of another network."""
     try:
         network.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointMismatch(f"{folder}: the weights cannot be read ({error}).") from error
     except RuntimeError as error:
         raise CheckpointMismatch(
             f"{folder}: these are the weights of another network. {error}"
@@ -88,7 +146,11 @@ def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
     target = run_dir / f"best-epoch-{epoch + 1:04d}"
     scratch = run_dir / f".{target.name}"
     shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(folder, scratch)
+    try:
+        shutil.copytree(folder, scratch)
+    except OSError:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)
     for old in run_dir.glob("best-epoch-*"):
@@ -98,7 +160,7 @@ def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
 
 def sweep(run_dir: Path) -> None:
     """Remove what a kill in the middle of a save left behind."""
-    for pattern in (".checkpoint-*", ".best-epoch-*"):
+    for pattern in (".checkpoint*", ".best-epoch-*"):
         for folder in run_dir.glob(pattern):
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,12 +1,13 @@
 """Where a rank runs: who the others are, where checkpoints go. Ray Train, or one process alone."""
 
-import logging
+import platform
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from orchestrator.train import snapshot
+from orchestrator.errors import UsageError
+from orchestrator.train import run_checkpoints
 from orchestrator.train.ranks import Ranks
 
 
@@ -16,42 +17,48 @@ class Context(Protocol):
     ranks: Ranks
 
     def latest(self) -> Path | None:
-        """Return the folder of the last committed checkpoint."""
+        """Return the folder of the last committed checkpoint, the same on every rank."""
 
     def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Commit a checkpoint folder (rank 0's; None elsewhere) and wait for all ranks.
+        """Commit a checkpoint folder (rank 0's; None elsewhere) of `epoch` and `step` in metrics.
 
         The folder is moved away. Every rank must call this equally often.
         """
 
 
 class RayContext:
-    """A worker of Ray Train."""
+    """A worker of Ray Train, which starts the workers and starts them again; no more than that.
 
-    def __init__(self) -> None:
+    Checkpoints are not reported to it: it would copy each, keep a list of its own beside the
+    folder, in one file that it writes in place, and believe that list.
+    """
+
+    def __init__(self, run_dir: Path, *, keep: int) -> None:
         import ray.train
         import ray.train.torch
 
-        logging.getLogger("ray.train").setLevel(logging.WARNING)  # it prints every report whole
         here = ray.train.get_context()
         device = ray.train.torch.get_device()
         if device.type == "cuda":
             torch.cuda.set_device(device)
         self.ranks = Ranks(here.get_world_rank(), here.get_world_size(), device)
+        self._run_dir = run_dir
+        self._keep = keep
 
     def latest(self) -> Path | None:
-        """Return the folder of the last committed checkpoint."""
-        import ray.train
+        """Return the newest whole checkpoint of the run's folder, as rank 0 finds it."""
+        return self.ranks.gather(self._find() if self.ranks.is_first else None)[0]
 
-        checkpoint = ray.train.get_checkpoint()
-        return None if checkpoint is None else Path(checkpoint.path)
+    def _find(self) -> Path | None:
+        if not (self._run_dir / "job.yaml").exists():
+            raise UsageError(
+                f"{self._run_dir} cannot be seen on {platform.node()}. `output` must be a folder "
+                "that all nodes of the cluster share."
+            )
+        return run_checkpoints.latest(self._run_dir)
 
     def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Report to Ray Train, which copies the folder and then counts it as the latest."""
-        import ray.train
-
-        checkpoint = None
+        """Put rank 0's folder among the run's checkpoints."""
         if folder is not None:
-            snapshot.keep(folder.parent)
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report(metrics, checkpoint=checkpoint, delete_local_checkpoint_after_upload=True)
+            here = {"epoch": metrics["epoch"], "step": metrics["step"]}
+            run_checkpoints.commit(folder, self._run_dir, keep=self._keep, **here)

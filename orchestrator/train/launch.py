@@ -27,7 +27,7 @@ from orchestrator.spec.source import dump
 from orchestrator.track import recorder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import TrackedRun
-from orchestrator.train import preflight, snapshot
+from orchestrator.train import preflight, run_checkpoints
 from orchestrator.train.events import Events, say
 from orchestrator.train.worker import FAILURE_FILE, RESULT_FILE, STOP_FILE, train_function
 
@@ -74,9 +74,6 @@ def _job(values: dict[str, Any]) -> Job:
 def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
     """Make the run's folder, or check that what is in it belongs to the same job."""
     kept = run_dir / "job.yaml"
-    if again and not kept.exists():
-        message = f"{run_dir} holds no earlier attempt to go on from; the run starts anew."
-        say("log", level="warning", message=message)
     if kept.exists():
         found = differences(_kept_job(kept) or job.as_dict(), job.as_dict())
         if found:
@@ -89,7 +86,9 @@ def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
     write_whole(kept, dump(job.as_dict()))
     for name in (STOP_FILE, FAILURE_FILE):
         (run_dir / name).unlink(missing_ok=True)
-    snapshot.mend(run_dir)
+    if run_checkpoints.latest(run_dir) is None and again:
+        message = f"{run_dir} holds no checkpoint to go on from; the run begins at epoch 1."
+        say("log", level="warning", message=message)
 
 
 def _kept_job(file: Path) -> dict[str, Any] | None:
@@ -163,7 +162,6 @@ def _train(
     """Let Ray Train run the workers. Raises JobFailed when they fail for good."""
     import ray
     from ray.train import (
-        CheckpointConfig,
         FailureConfig,
         LoggingConfig,
         RunConfig,
@@ -197,7 +195,6 @@ def _train(
             name=run,
             storage_path=str(run_dir.parent),
             failure_config=FailureConfig(max_failures=job.cluster.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=job.checkpoint.keep),
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )

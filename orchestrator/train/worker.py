@@ -58,7 +58,8 @@ def train_function(config: dict[str, Any]) -> None:
     if failure.exists():
         return
     try:
-        Worker(job_from_dict(config["job"]), run, RayContext()).run()
+        job = job_from_dict(config["job"])
+        Worker(job, run, RayContext(run.run_dir, keep=job.checkpoint.keep)).run()
     except OrchError as error:
         told = {"message": str(error), "exit_code": error.exit_code}
         write_whole(failure, json.dumps(told))

@@ -1,0 +1,157 @@
+"""Checkpoints as real files, spoilt as disks and kills spoil them."""
+
+import json
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.train import checkpoint as saved
+from orchestrator.train import run_checkpoints
+
+NETWORK = nn.Linear(300, 4)
+
+
+def write(run_dir: Path, epoch: int, step: int, keep: int = 9) -> Path:
+    """Commit a checkpoint whose weights are its epoch; return where it lies."""
+    network = nn.Linear(300, 4)
+    nn.init.constant_(network.weight, float(epoch))
+    scratch = run_dir / ".checkpoint-new"
+    saved.write_checkpoint(scratch, network, {"epoch": epoch, "step": step})
+    run_checkpoints.commit(scratch, run_dir, epoch=epoch, step=step, keep=keep)
+    return run_dir / f"checkpoint_e{epoch:04d}_s{step:06d}"
+
+
+def halve(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def flip(file: Path) -> None:
+    """Invert 64 bytes near the end, where weights lie; the file is as readable as before."""
+    content = bytearray(file.read_bytes())
+    for place in range(len(content) - 200, len(content) - 136):
+        content[place] ^= 0xFF
+    file.write_bytes(content)
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "half of the state": (lambda f: halve(f / "state.pt"), r"state\.pt has \d+ bytes instead of"),
+    "half of the weights": (lambda f: halve(f / "model.safetensors"), r"model\.safetensors has "),
+    "flipped bytes": (lambda f: flip(f / "model.safetensors"), r"model\.safetensors is not what"),
+    "a flipped state": (lambda f: flip(f / "state.pt"), r"state\.pt is not what was written"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: No such"),
+    "no manifest": (lambda f: (f / "manifest.json").unlink(), r"manifest\.json is missing"),
+    "half a manifest": (lambda f: halve(f / "manifest.json"), r"manifest\.json is missing or"),
+    "an empty folder": (lambda f: [p.unlink() for p in f.iterdir()], r"manifest\.json is missing"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    before, newest = write(tmp_path, 1, 0), write(tmp_path, 1, 5)
+    spoil, told = SPOILT[kind]
+    spoil(newest)
+    assert run_checkpoints.latest(tmp_path) == before
+    said = capsys.readouterr().out
+    assert newest.name in said
+    assert f"Going on from {before.name}" in said
+    assert (tmp_path / f"damaged_{newest.name}").is_dir()
+    assert not newest.exists()
+    (tmp_path / f"damaged_{newest.name}").rename(newest)
+    shutil.rmtree(before)
+    with pytest.raises(CheckpointMismatch, match=told):
+        run_checkpoints.latest(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["half of the state", "half of the weights", "no weights"])
+def test_a_library_s_own_error_about_a_damaged_file_never_reaches_the_user(
+    tmp_path: Path, kind: str
+) -> None:
+    folder = write(tmp_path, 1, 0)
+    SPOILT[kind][0](folder)
+    read = saved.read_state if "state" in kind else partial(saved.load_weights, network=NETWORK)
+    with pytest.raises(CheckpointMismatch, match=str(folder)):
+        read(folder)
+
+
+def test_the_newest_by_epoch_and_step_is_the_latest_whatever_was_written_last(
+    tmp_path: Path,
+) -> None:
+    for epoch, step in ((2, 0), (10, 0), (9, 999_999), (9, 1_000_000), (2, 7)):
+        write(tmp_path, epoch, step)
+    assert run_checkpoints.latest(tmp_path) == tmp_path / "checkpoint_e0010_s000000"
+    shutil.rmtree(tmp_path / "checkpoint_e0010_s000000")
+    assert run_checkpoints.latest(tmp_path) == tmp_path / "checkpoint_e0009_s1000000"
+    assert run_checkpoints.position(tmp_path) == (9, 1_000_000)
+
+
+def test_only_the_last_ones_stay_and_the_one_gone_on_from_is_not_replaced(tmp_path: Path) -> None:
+    for step in range(5):
+        write(tmp_path, 0, step, keep=2)
+    kept = ["checkpoint_e0000_s000003", "checkpoint_e0000_s000004"]
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == kept
+    before = (tmp_path / kept[1] / "state.pt").stat().st_mtime_ns
+    write(tmp_path, 0, 4, keep=2)
+    assert (tmp_path / kept[1] / "state.pt").stat().st_mtime_ns == before
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == kept
+
+
+def test_the_best_epoch_is_the_last_resort(tmp_path: Path) -> None:
+    newest = write(tmp_path, 3, 0)
+    saved.keep_as_best(newest, tmp_path, 2)
+    flip(newest / "state.pt")
+    best = run_checkpoints.latest(tmp_path)
+    assert best == tmp_path / "best-epoch-0003"
+    assert saved.read_state(best)["epoch"] == 3
+
+
+def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
+    assert run_checkpoints.latest(tmp_path) is None
+    (tmp_path / "progress.json").write_text(json.dumps({"progress": {"epoch": 0, "step": 3}}))
+    assert run_checkpoints.latest(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("progress.json", '{"progress": {"epoch": 4}}', "the run had come to epoch 5"),
+        ("progress.json", '{"evaluated": {"epoch": 0}}', "the run had come to epoch 1"),
+        ("metrics.jsonl", '{"step": 0}\n', "an epoch was recorded"),
+        ("checkpoint_2026-11-25_04-00-00.000000/state.pt", "", "unusable: checkpoint_2026"),
+        ("damaged_checkpoint_e0001_s000000/state.pt", "", "unusable: damaged_checkpoint_e0001"),
+    ],
+)
+def test_a_run_that_had_got_on_does_not_begin_again_in_silence(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(CheckpointMismatch, match=told) as caught:
+        run_checkpoints.latest(tmp_path)
+    assert "submit` the job as a new run" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_write_that_fails_leaves_nothing_and_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = write(tmp_path, 1, 0)
+    real = saved.write_whole
+
+    def full(path: Path, content: str | bytes) -> None:
+        if path.name == "state.pt":
+            raise OSError(28, "No space left on device", str(path))
+        real(path, content)
+
+    monkeypatch.setattr(saved, "write_whole", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path, 2, 0)
+    assert [folder.name for folder in tmp_path.iterdir()] == [before.name]
+    assert saved.read_state(before)["epoch"] == 1
