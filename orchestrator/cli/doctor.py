@@ -40,7 +40,7 @@ def doctor(as_json: bool) -> None:
     Example:
       orch doctor
     """
-    findings = [finding for check in CHECKS for finding in check()]
+    findings = [finding for check in CHECKS for finding in _looked_at(check)]
     broken = any(finding.verdict == "fail" for finding in findings)
     if as_json:
         answer_json({"ok": not broken, "checks": [asdict(finding) for finding in findings]})
@@ -50,6 +50,14 @@ def doctor(as_json: bool) -> None:
             if finding.advice:
                 answer(f"{'':<18}{finding.advice}")
     raise click.exceptions.Exit(int(broken))
+
+
+def _looked_at(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds; what keeps it from looking is a finding, too."""
+    try:
+        yield from check()
+    except (OrchError, OSError) as error:
+        yield Finding(check.__name__.strip("_"), "fail", masked(str(error)))
 
 
 def _python() -> Iterator[Finding]:
@@ -180,7 +188,7 @@ def _credentials() -> Iterator[Finding]:
     named = next((name for name in CREDENTIALS if os.environ.get(name)), None)
     given = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
     file = Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises where there is no home
-    if named or file.exists():
+    if named or os.access(file, os.R_OK):
         yield Finding("s3", "ok", f"credentials from {named or file}")
     else:
         yield Finding("s3", "ok", "no credentials; only needed for data or records on S3")

@@ -64,5 +64,5 @@ def test_a_user_without_home_and_account_is_told_what_to_set(
 
 def test_a_file_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UsageError, match="Is a directory.*Set ORCH_HOME"):
+    with pytest.raises(UsageError, match=r"Is a directory.*Set ORCH_HOME"):
         homes.save(tmp_path / "folder", "{}")
