@@ -8,7 +8,9 @@ OrchError (1)
 |   |-- JobFileError         mistakes of a job file, all at once
 |   |-- MissingData          a data set is not where the job looks for it
 |   |-- CheckpointMismatch   a checkpoint of another job or network
-|   `-- UnknownJob           no job, or several, go by that name
+|   |-- UnknownJob           no job, or several, go by that name
+|   `-- Refused              the tracking server answers, and does not take the record
+|       `-- RecordGone       the record of a run, or its experiment, is not there any more
 `-- Unreachable (3)          the cluster, the tracking server or the store does not answer
 """
 
@@ -58,6 +60,14 @@ class CheckpointMismatch(UsageError):
 
 class UnknownJob(UsageError):
     """No job, or more than one, goes by the given name."""
+
+
+class Refused(UsageError):
+    """The tracking server or its database answers, and does not take the record."""
+
+
+class RecordGone(Refused):
+    """The record of a run, or the experiment it is in, was deleted or never there."""
 
 
 class Unreachable(OrchError):

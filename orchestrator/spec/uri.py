@@ -22,14 +22,9 @@ _PARAMETER = re.compile(
 )
 
 
-def sqlite_uri(file: Path) -> str:
+def sqlite_uri(file: Path, scheme: str = "sqlite") -> str:
     """Return the URI of an SQLite file. SQLAlchemy decodes `%xx` and ends the name at a `?`."""
-    return "sqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
-
-
-def sqlite_file(uri: str) -> Path:
-    """Return the file that an SQLite URI names."""
-    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
+    return f"{scheme}:///" + str(file).replace("%", "%25").replace("?", "%3F")
 
 
 def secret_in(uri: str) -> str | None:

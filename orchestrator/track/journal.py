@@ -20,7 +20,6 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._lines = folder / "metrics.jsonl"
         self._mark = folder / "metrics.sent"
-        self._drop_torn_line()
         self._known = {(key, line["step"]) for line in self._read(0)[0] for key in line["metrics"]}
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -28,6 +27,7 @@ class Journal:
         new = {key: value for key, value in metrics.items() if (key, step) not in self._known}
         if not new:
             return
+        self._drop_torn_line()
         line = {"step": step, "time_ms": int(time.time() * 1000), "metrics": new}
         with self._lines.open("ab", buffering=0) as file:
             file.write(json.dumps(line).encode() + b"\n")
@@ -37,6 +37,10 @@ class Journal:
     def unsent(self) -> tuple[list[dict[str, Any]], int]:
         """Return the lines not yet marked as sent, and the mark that would cover them."""
         return self._read(self._sent())
+
+    def waiting(self) -> int:
+        """Return how many metrics were not sent yet."""
+        return sum(len(line["metrics"]) for line in self.unsent()[0])
 
     def mark_sent(self, mark: int) -> None:
         """Note that all up to `mark` has arrived."""
@@ -56,6 +60,7 @@ class Journal:
         with self._lines.open("rb") as file:
             file.seek(start)
             content = file.read()
+        content = content[: content.rfind(b"\n") + 1]
         lines = (_line(text) for text in content.split(b"\n"))
         return [line for line in lines if line], start + len(content)
 

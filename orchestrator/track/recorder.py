@@ -1,111 +1,94 @@
 """Record a run in MLflow: the driver opens and closes the run, rank 0 sends its metrics."""
 
-import json
-import logging
 import os
-import shlex
-import shutil
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from orchestrator.errors import Unreachable, UsageError
-from orchestrator.files import write_whole
-from orchestrator.spec.uri import sqlite_file, sqlite_uri
+from orchestrator.errors import OrchError, Refused, UsageError
+from orchestrator.spec.tracking_uri import resolve, sqlite_file
+from orchestrator.spec.uri import sqlite_uri
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
+from orchestrator.track.run import TrackedRun, remember, remembered_run, remembered_status
+from orchestrator.track.server import HURRY, mlflow_client
 
-RUN_FILE = "mlflow_run.json"
-LOCAL_SERVER = "http://127.0.0.1:5000"
-"""Where `mlflow ui` listens unless told otherwise."""
-
-_PATIENCE = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-}
-"""MLflow's own patience with a dead server is four minutes a call; the journal keeps what is
-not sent, so a few seconds are enough."""
-
-
-@dataclass(frozen=True)
-class TrackedRun:
-    """Where a run is recorded."""
-
-    uri: str
-    experiment_id: str
-    run_id: str
-
-    @property
-    def link(self) -> str:
-        """The run's page on the tracking server, or on the one that `command` starts."""
-        base = LOCAL_SERVER if self.command else self.uri.rstrip("/")
-        page = f"experiments/{self.experiment_id}/runs/{self.run_id}"
-        return f"{base}/#/{page}?workflowType=machine_learning"
-
-    @property
-    def command(self) -> str | None:
-        """The command that starts a server for records that are kept without one."""
-        if self.uri.startswith(("http://", "https://")):
-            return None
-        beside_python = Path(sys.executable).with_name("mlflow")
-        on_path = shutil.which("mlflow")
-        program = "mlflow" if on_path and Path(on_path) == beside_python else str(beside_python)
-        return shlex.join([program, "ui", "--backend-store-uri", self.uri])
+RUN_TAG = "orch.run"
+"""The tag that names a run as orch does."""
 
 
 def tracking_uri(configured: str | None, output: Path) -> str:
-    """Return the job's tracking URI, else MLFLOW_TRACKING_URI, else a sqlite file in `output`."""
-    chosen = configured or os.environ.get("MLFLOW_TRACKING_URI")
-    return chosen or sqlite_uri(output / "mlflow.db")
+    """Return the job's tracking URI, else MLFLOW_TRACKING_URI, else a sqlite file in `output`.
 
-
-def check_reachable(uri: str) -> None:
-    """Ask the tracking server for its experiments. Raises Unreachable, quickly.
-
-    A sqlite file that is not there yet is not made; its folder must be.
+    Raises UsageError for a MLFLOW_TRACKING_URI under which nothing can be kept.
     """
-    if uri.startswith("sqlite:///") and not sqlite_file(uri).exists():
+    if configured:
+        return configured
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        uri, problem = resolve(given, lambda path: (str(Path(path).expanduser().absolute()), ""))
+        if problem:
+            raise UsageError(f"MLFLOW_TRACKING_URI ({given}) {problem}")
+        return uri
+    return sqlite_uri(output / "mlflow.db")
+
+
+def check_reachable(uri: str, experiment: str) -> None:
+    """Ask the tracking server for the experiment.
+
+    Raises Unreachable, quickly, without an answer, and Refused when the experiment was deleted or
+    the server does not let anyone in. A sqlite file that is not there yet is not made.
+    """
+    file = sqlite_file(uri)
+    if file and not file.exists():
         return
-    with _client(uri) as client:
-        client.search_experiments(max_results=1)
+    with mlflow_client(uri) as client:
+        found = client.get_experiment_by_name(experiment)
+        if found is not None:
+            _check_active(found, uri)
 
 
 def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
     """Return the run that `folder` remembers at this server, set running again, or a new one.
 
-    A new one is sent all metrics that the folder holds. Raises Unreachable when the server does
-    not answer.
+    A new one is sent all metrics that the folder holds. Raises RecordGone when the remembered run
+    is not there any more, Unreachable and Refused as the server does.
     """
     known = remembered_run(folder)
-    with _client(uri) as client:
-        if known and known.uri == uri:
+    if known and known.uri == uri:
+        with mlflow_client(uri) as client:
             client.update_run(known.run_id, status="RUNNING")
-            return known
+        remember(folder, known, "RUNNING")
+        return known
+    return open_new_run(uri, experiment, name, folder)
+
+
+def open_new_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
+    """Return a new run, which is sent all metrics that the folder holds."""
+    with mlflow_client(uri, create=True) as client:
         experiment_id = _experiment(client, experiment, uri, folder.parent)
-        created = client.create_run(experiment_id=experiment_id, run_name=name)
+        created = client.create_run(
+            experiment_id=experiment_id, run_name=short_name(name), tags={RUN_TAG: name}
+        )
         run = TrackedRun(uri, experiment_id, created.info.run_id)
     Journal(folder).mark_sent(0)
-    write_whole(folder / RUN_FILE, json.dumps(asdict(run)))
+    remember(folder, run, "RUNNING")
     return run
 
 
-def remembered_run(folder: Path) -> TrackedRun | None:
-    """Return where the run of a folder is recorded; None where no readable note tells it."""
-    try:
-        return TrackedRun(**json.loads((folder / RUN_FILE).read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+def short_name(run: str) -> str:
+    """Return the name of a run in MLflow, whose tables and legends cut names at 10 to 20 letters.
+
+    What tells one run of a job from the next comes first: `job-20260102-030405-a1b2` is `a1b2 job`.
+    """
+    job, *rest = run.rsplit("-", 3)
+    return f"{rest[-1]} {job}" if len(rest) == 3 else run
 
 
 def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str]) -> None:
     """Store the parameters by which runs are compared, and texts (name -> content) as artifacts."""
-    with _client(run.uri) as client:
+    with mlflow_client(run.uri) as client:
         given = client.get_run(run.run_id).data.params
         for key, value in params.items():
             if key not in given:
@@ -114,13 +97,38 @@ def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str
             client.log_text(run.run_id, text, name)
 
 
-def close_run(run: TrackedRun, status: str, table: str | None = None) -> None:
-    """Set the final status (FINISHED, FAILED or KILLED) and keep the table, if there is one."""
-    with _client(run.uri) as client:
+def set_description(run: TrackedRun, text: str) -> None:
+    """Put a text in Markdown at the top of the run's page."""
+    with mlflow_client(run.uri) as client:
+        client.set_tag(run.run_id, "mlflow.note.content", text)
+
+
+def close_run(
+    run: TrackedRun, folder: Path, status: str, table: str | None = None, ended: float | None = None
+) -> None:
+    """Set the final status (FINISHED, FAILED or KILLED) and keep the table, if there is one.
+
+    ended: when the run ended, in seconds since 1970, if that was not now.
+    """
+    with mlflow_client(run.uri) as client:
+        client.set_terminated(run.run_id, status, int(ended * 1000) if ended else None)
         if table is not None:
             client.log_text(run.run_id, table, "results.md")
-            client.set_tag(run.run_id, "mlflow.note.content", table)
-        client.set_terminated(run.run_id, status=status)
+    remember(folder, run, status)
+
+
+def close_abandoned(folder: Path, status: str) -> None:
+    """Let the record of a folder's run say how it ended, where its driver was killed before it
+    could. Quick, and nothing when the record says it already.
+
+    Raises RecordGone, Unreachable or Refused.
+    """
+    run = remembered_run(folder)
+    if run is None or remembered_status(folder) != "RUNNING":
+        return
+    for name, value in HURRY.items():
+        os.environ.setdefault(name, value)
+    close_run(run, folder, status, ended=_last_sign_of_life(folder))
 
 
 def reference_runs(uri: str, metric: str, runs: Mapping[int, str]) -> ReferenceResults:
@@ -129,7 +137,7 @@ def reference_runs(uri: str, metric: str, runs: Mapping[int, str]) -> ReferenceR
     Raises UsageError when a run is unknown or has no such metric, Unreachable without a server.
     """
     values: dict[int, float] = {}
-    with _client(uri) as client:
+    with mlflow_client(uri) as client:
         for bits, run_id in runs.items():
             name = keys.metric(metric, bits)
             found = _run_metrics(client, run_id)
@@ -157,55 +165,60 @@ class Recorder:
 
     def send(self) -> str | None:
         """Send all that waits. Returns a warning when the server does not take it."""
-        from mlflow.entities import Metric
-
-        lines, mark = self._journal.unsent()
-        rows = [
-            Metric(key, value, line["time_ms"], line["step"])
-            for line in lines
-            for key, value in line["metrics"].items()
-        ]
-        if not rows:
-            return None
         try:
-            with _client(self._run.uri) as client:
-                client.log_batch(self._run.run_id, metrics=rows)
-        except Unreachable as error:
-            return f"{error} {len(rows)} metrics wait in the run's folder and are sent later."
-        self._journal.mark_sent(mark)
+            self.deliver()
+        except OrchError as error:
+            count = self._journal.waiting()
+            return f"{error} {count} metrics wait in the run's folder and are sent later."
         return None
 
+    def deliver(self) -> None:
+        """Send all that waits. Raises RecordGone, Unreachable or Refused."""
+        lines, mark = self._journal.unsent()
+        if not lines:
+            return
+        with mlflow_client(self._run.uri) as client:
+            from mlflow.entities import Metric
 
-@contextmanager
-def _client(uri: str) -> Iterator[Any]:
-    """Give an MLflow client with little patience; what its server refuses is Unreachable."""
-    for name, value in _PATIENCE.items():
-        os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-    from sqlalchemy.exc import SQLAlchemyError
+            rows = [
+                Metric(key, value, line["time_ms"], line["step"])
+                for line in lines
+                for key, value in line["metrics"].items()
+            ]
+            client.log_batch(self._run.run_id, metrics=rows)
+        self._journal.mark_sent(mark)
 
-    try:
-        yield MlflowClient(tracking_uri=uri)
-    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        reason = str(error).splitlines()[0][:300]
-        message = (
-            f"The tracking server at {uri} does not take the record ({reason}). Start it, or "
-            "name another with tracking.uri or MLFLOW_TRACKING_URI."
+
+def _check_active(experiment: Any, uri: str) -> None:
+    if experiment.lifecycle_stage != "active":
+        raise Refused(
+            f"The experiment {experiment.name!r} was deleted at {uri}. Restore it (`mlflow "
+            f"experiments restore --experiment-id {experiment.experiment_id}` with "
+            f"MLFLOW_TRACKING_URI={uri}), or name another with tracking.experiment."
         )
-        password = urlsplit(uri).password
-        raise Unreachable(message.replace(password, "***") if password else message) from error
 
 
 def _experiment(client: Any, name: str, uri: str, output: Path) -> str:
     """Return the experiment's id; a new one in a sqlite file keeps its artifacts beside it."""
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    beside = (output / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-    return str(client.create_experiment(name, artifact_location=beside))
+    if found is None:
+        beside = (output / "mlartifacts").as_uri() if sqlite_file(uri) else None
+        try:
+            return str(client.create_experiment(name, artifact_location=beside))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    _check_active(found, uri)
+    return str(found.experiment_id)
+
+
+def _last_sign_of_life(folder: Path) -> float:
+    """Return when a run last wrote something of how it goes."""
+    signs = [folder / name for name in ("progress.json", "metrics.jsonl", "job.yaml")]
+    return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=time.time())
 
 
 def _run_metrics(client: Any, run_id: str) -> dict[str, float]:

@@ -6,11 +6,9 @@ Opens the MLflow run, lets Ray Train run the workers, and says how it ended.
 
 import json
 import os
-import platform
 import signal
 import sys
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,16 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator import __version__
-from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
+from orchestrator.errors import JobFailed, OrchError, UsageError
 from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.compare import differences
 from orchestrator.spec.job import Job, job_from_dict
 from orchestrator.spec.source import dump
-from orchestrator.track import recorder
 from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.track.recorder import TrackedRun
-from orchestrator.train import preflight, run_checkpoints
+from orchestrator.track.journal import Journal
+from orchestrator.track.run import TrackedRun
+from orchestrator.train import preflight, record, run_checkpoints
 from orchestrator.train.events import Events, say
 from orchestrator.train.worker import FAILURE_FILE, RESULT_FILE, STOP_FILE, train_function
 
@@ -48,7 +46,7 @@ def main(path: str) -> int:
         job = _job(given["job"])
         preflight.check(job)
         _prepare(run_dir, job, again=given["attempt"] > 1)
-        tracked = _open_run(job, given["run"], run_dir)
+        tracked = record.open_record(run_dir, _warn)
         _announce(given["run"], run_dir, tracked)
         reference = preflight.find_reference(job)
         _train(job, given["run"], run_dir, tracked, reference)
@@ -106,53 +104,12 @@ def _kept_job(file: Path) -> dict[str, Any] | None:
     return None
 
 
-def _open_run(job: Job, run: str, run_dir: Path) -> TrackedRun:
-    known = recorder.remembered_run(run_dir)
-    configured = job.tracking.uri or (known.uri if known else None)
-    uri = recorder.tracking_uri(configured, job.output)
-    tracked = recorder.open_run(uri, job.tracking.experiment, run, run_dir)
-    texts = {
-        "job.yaml": (run_dir / "job.yaml").read_text(),
-        "environment.txt": _environment(),
-    }
-    recorder.describe(tracked, _headline(job), texts)
-    return tracked
-
-
-def _headline(job: Job) -> dict[str, str]:
-    """Return the few settings by which runs are compared."""
-    chosen = {
-        "model": job.model.name,
-        "data": job.data.name,
-        "method": job.method.name,
-        "bit_widths": " ".join(map(str, job.bit_widths)),
-        "epochs": job.training.epochs,
-        "global_batch": job.training.global_batch,
-        "lr": job.optimizer.lr,
-        "clip_init": job.optimizer.clip.init,
-        "clip_lr": job.optimizer.clip.lr,
-        "seed": job.seed,
-    }
-    settings = job.method.model_dump(mode="json", by_alias=True)
-    chosen |= {f"method.{key}": value for key, value in settings.items() if key != "name"}
-    return {key: str(value) for key, value in chosen.items()}
-
-
-def _environment() -> str:
-    packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions())
-    head = [f"orch {__version__}", f"python {sys.version.split()[0]}", platform.platform()]
-    return "\n".join([*head, "", *packages, ""])
-
-
 def _announce(run: str, run_dir: Path, tracked: TrackedRun) -> None:
     Events(run_dir).say(
         "started",
         run=run,
         run_dir=str(run_dir),
-        mlflow_run_id=tracked.run_id,
-        mlflow_uri=tracked.uri,
-        mlflow_link=tracked.link,
-        mlflow_command=tracked.command,
+        **record.places(run_dir, tracked),
     )
 
 
@@ -286,15 +243,20 @@ def _stopped(run_dir: Path, tracked: TrackedRun | None) -> int:
 
 
 def _close(run_dir: Path, tracked: TrackedRun, status: str, table: str | None = None) -> None:
-    """Send what waits and set the record's status; a server that is away costs a warning."""
-    waiting = recorder.Recorder(tracked, run_dir).send()
+    """Send what waits and set the record's status; a server that takes nothing costs a warning."""
     try:
-        if waiting is None:
-            recorder.close_run(tracked, status, table)
-    except Unreachable as error:
-        waiting = str(error)
-    if waiting:
-        say("log", level="warning", message=f"{waiting} `orch resume` sends them again.")
+        now = record.close_record(run_dir, tracked, status, _warn, table)
+        if now != tracked:
+            _announce(run_dir.name, run_dir, now)
+    except OrchError as error:
+        _warn(
+            f"{error} {Journal(run_dir).waiting()} metrics wait in the run's folder; "
+            f"`orch sync {run_dir.name}` sends them and says in MLflow how the run ended."
+        )
+
+
+def _warn(message: str) -> None:
+    say("log", level="warning", message=message)
 
 
 def _say_last(run_dir: Path, event: str, **facts: Any) -> None:

@@ -25,7 +25,9 @@ def check(job: Job) -> None:
     unreachable: list[str] = []
     if not problems:
         problems += _collect(lambda: find_reference(job), unreachable)
-        problems += _collect(lambda: recorder.check_reachable(_uri(job)), unreachable)
+        problems += _collect(
+            lambda: recorder.check_reachable(_uri(job), job.tracking.experiment), unreachable
+        )
     if problems:
         raise UsageError("\n".join(problems + unreachable))
     if unreachable:

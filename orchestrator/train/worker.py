@@ -15,8 +15,9 @@ from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.job import Job, job_from_dict
 from orchestrator.strict_json import dumps
 from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.track.recorder import Recorder, TrackedRun
+from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
+from orchestrator.track.run import TrackedRun
 from orchestrator.train import checkpoint as saved
 from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
@@ -199,7 +200,7 @@ class Worker:
         return self.best is None or total > sum(self.best["metric"].values())
 
     def _record(self, metrics: dict[str, float]) -> None:
-        warning = self.recorder.log(self.epoch, metrics) if self.recorder else None
+        warning = self.recorder.log(self.epoch + 1, metrics) if self.recorder else None
         if warning:
             say("log", level="warning", message=warning)
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from orchestrator.spec.uri import masked, secret_in, secret_problem, sqlite_file, sqlite_uri
+from orchestrator.spec.tracking_uri import sqlite_file
+from orchestrator.spec.uri import masked, secret_in, secret_problem, sqlite_uri
 
 GIVE_AWAY = [
     "http://me:hush@host:5000",

@@ -2,13 +2,15 @@
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.track import recorder
-from orchestrator.track.recorder import Recorder, TrackedRun
+from orchestrator.track.recorder import Recorder
+from orchestrator.track.run import TrackedRun, remembered_run
 from tests.mlflow_server import MlflowServer
 
 
@@ -30,18 +32,18 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
 ) -> None:
     began = time.time() * 1000
     uri = mlflow_server.url if over_http else mlflow_server.database
-    run = recorder.open_run(uri, f"over HTTP: {over_http}", "digits-1", tmp_path)
+    run = recorder.open_run(uri, f"over HTTP: {over_http}", "digits-20260102-030405-a1b2", tmp_path)
     recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: digits"})
     for epoch in (1, 2):
         metrics = {f"top1/{bits}bit": 10.0 * bits + epoch for bits in (8, 2)}
         assert Recorder(run, tmp_path).log(epoch, metrics | {"delta_b": 99.5}) is None
-    recorder.close_run(run, "FINISHED", "| a table |")
+    recorder.close_run(run, tmp_path, "FINISHED", "| a table |")
     ended = time.time() * 1000
 
     found = mlflow_server.post("runs/search", experiment_ids=[run.experiment_id])["runs"]
     assert run.run_id in [seen["info"]["run_id"] for seen in found]
     seen = mlflow_server.run(run.run_id)
-    assert seen["info"]["run_name"] == "digits-1"
+    assert seen["info"]["run_name"] == "a1b2 digits"
     assert seen["info"]["status"] == "FINISHED"
     times = [int(seen["info"][key]) for key in ("start_time", "end_time")]
     assert [int(began), *times, int(ended)] == sorted([int(began), *times, int(ended)])
@@ -50,7 +52,7 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
     assert mlflow_server.series(run.run_id, "delta_b") == [(1, 99.5), (2, 99.5)]
     assert mlflow_server.artifacts(run.run_id) == {"job.yaml", "results.md"}
     tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
-    assert "| a table |" in tags["mlflow.note.content"]
+    assert tags["orch.run"] == "digits-20260102-030405-a1b2"
 
 
 def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
@@ -72,25 +74,25 @@ def test_a_run_is_opened_again_by_the_folder_that_remembers_it(uri: str, tmp_pat
     folder.mkdir()
     run = recorder.open_run(uri, "tests", "two", folder)
     recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: two"})
-    recorder.close_run(run, "FINISHED", "| a table |")
+    recorder.close_run(run, folder, "FINISHED", "| a table |")
     again = recorder.open_run(uri, "tests", "two", folder)
     recorder.describe(again, {"lr": "0.1"}, {})
     assert again == run
 
 
 def test_a_run_that_moves_to_another_server_takes_its_metrics_along(
-    uri: str, tmp_path: Path
+    uri: str, tmp_path: Path, new_database: Callable[[Path], str]
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     first = recorder.open_run(uri, "tests", "three", folder)
     Recorder(first, folder).log(0, {"top1/8bit": 50.0})
-    elsewhere = f"sqlite:///{tmp_path / 'other.db'}"
+    elsewhere = new_database(tmp_path)
     moved = recorder.open_run(elsewhere, "tests", "three", folder)
     assert moved.run_id != first.run_id
     assert Recorder(moved, folder).send() is None
     assert history(elsewhere, moved, "top1/8bit") == [(0, 50.0)]
-    assert recorder.remembered_run(folder) == moved
+    assert remembered_run(folder) == moved
 
 
 def test_individual_runs_are_a_reference(uri: str, tmp_path: Path) -> None:
@@ -114,8 +116,10 @@ def test_a_server_that_is_away_is_unreachable_and_keeps_the_metrics_waiting(
     tmp_path: Path,
 ) -> None:
     nowhere = "http://127.0.0.1:9"
-    with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:9 does not take the record"):
-        recorder.check_reachable(nowhere)
+    with pytest.raises(
+        Unreachable, match=r"http://127\.0\.0\.1:9 does not answer \(Connection refused\)"
+    ):
+        recorder.check_reachable(nowhere, "orch")
     away = Recorder(TrackedRun(nowhere, "1", "0" * 32), tmp_path)
     warning = away.log(0, {"a": 1.0, "b": 2.0})
     assert warning is not None
@@ -135,7 +139,7 @@ def test_links_lead_to_the_page_of_the_run() -> None:
 
 
 def test_asking_for_a_file_that_is_not_there_yet_makes_none(tmp_path: Path) -> None:
-    recorder.check_reachable(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    recorder.check_reachable(f"sqlite:///{tmp_path / 'mlflow.db'}", "orch")
     assert list(tmp_path.iterdir()) == []
 
 

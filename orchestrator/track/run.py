@@ -1,0 +1,100 @@
+"""Where a run is recorded: remembered in its folder, and the links that show it."""
+
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from orchestrator.files import write_whole
+
+RUN_FILE = "mlflow_run.json"
+LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where `mlflow ui` listens unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """Where a run is recorded."""
+
+    uri: str
+    experiment_id: str
+    run_id: str
+
+    @property
+    def link(self) -> str:
+        """The run's page on the tracking server, or on the one that `command` starts."""
+        page = f"experiments/{self.experiment_id}/runs/{self.run_id}"
+        return f"{self._base}/#/{page}?workflowType=machine_learning"
+
+    @property
+    def command(self) -> str | None:
+        """The command that starts a server for records that are kept without one."""
+        if self.uri.startswith(("http://", "https://")):
+            return None
+        beside_python = Path(sys.executable).with_name("mlflow")
+        on_path = shutil.which("mlflow")
+        program = "mlflow" if on_path and Path(on_path) == beside_python else str(beside_python)
+        return shlex.join([program, "ui", "--backend-store-uri", self.uri])
+
+    def charts(self, names: Sequence[str]) -> str:
+        """The link to one chart with a line for each of the named metrics."""
+        return f"{self._base}/{charts_of([self], names)}"
+
+    @property
+    def _base(self) -> str:
+        return LOCAL_SERVER if self.command else self.uri.rstrip("/")
+
+
+def charts_of(runs: Sequence[TrackedRun], names: Sequence[str]) -> str:
+    """Return the page that shows metrics of runs of one server in one chart, from `#` on."""
+    experiments = dict.fromkeys(run.experiment_id for run in runs)
+    values = {
+        "runs": [run.run_id for run in runs],
+        "metric": names[0],
+        "experiments": list(experiments),
+        "plot_metric_keys": list(names),
+    }
+    query = "&".join(f"{key}={_quoted(value)}" for key, value in values.items())
+    return f"#/metric?{query}&x_axis=step&workflowType=machine_learning"
+
+
+def comparison_of(runs: Sequence[TrackedRun]) -> str:
+    """Return MLflow's page that compares runs of one server, from `#` on."""
+    experiments = dict.fromkeys(run.experiment_id for run in runs)
+    query = f"runs={_quoted([run.run_id for run in runs])}&experiments={_quoted(list(experiments))}"
+    return f"#/compare-runs?{query}&workflowType=machine_learning"
+
+
+def remember(folder: Path, run: TrackedRun, status: str) -> None:
+    """Note in a run's folder where it is recorded, and the status that the record has."""
+    write_whole(folder / RUN_FILE, json.dumps({**asdict(run), "status": status}))
+
+
+def remembered_run(folder: Path) -> TrackedRun | None:
+    """Return where the run of a folder is recorded; None where no readable note tells it."""
+    note = _note(folder)
+    try:
+        return TrackedRun(note["uri"], note["experiment_id"], note["run_id"])
+    except KeyError:
+        return None
+
+
+def remembered_status(folder: Path) -> str | None:
+    """Return the status that the record of a folder's run was last given by this side."""
+    return _note(folder).get("status")
+
+
+def _note(folder: Path) -> dict[str, str]:
+    try:
+        note = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _quoted(value: object) -> str:
+    return quote(json.dumps(value, separators=(",", ":")), safe="")

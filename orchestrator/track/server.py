@@ -1,0 +1,178 @@
+"""Reach MLflow, and say in plain words what a server or a database refuses."""
+
+import fcntl
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OrchError, RecordGone, Refused, Unreachable
+from orchestrator.spec.tracking_uri import sqlite_file
+from orchestrator.spec.uri import masked
+
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+"""MLflow's own patience with a dead server is four minutes a call; the journal keeps what is
+not sent, so a few seconds are enough. The links it prints lead to the wrong pages."""
+
+HURRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+"""For a command that has something else to say."""
+
+ELSEWHERE = "name another with tracking.uri or MLFLOW_TRACKING_URI"
+
+_DATABASE: dict[str, tuple[type[OrchError], str]] = {
+    "database is locked": (Unreachable, "is locked by another program; end that one"),
+    "disk is full": (Refused, "cannot grow, its disk is full; make room"),
+    "readonly database": (Refused, "cannot be written; see to its permissions"),
+    "unable to open": (Refused, "cannot be opened; its folder must be there and be writable"),
+    "not a database": (Refused, "is no sqlite database; remove it"),
+    "malformed": (Refused, "is damaged; bring back a copy"),
+    "disk I/O error": (Refused, "cannot be read or written, its disk has errors; see to that"),
+    "Can't locate revision": (Refused, "was made by a newer MLflow; install that version"),
+    "out-of-date database schema": (
+        Refused,
+        "was made by an older MLflow; keep a copy, and run `mlflow db upgrade URI`",
+    ),
+}
+"""What sqlite and MLflow's migrations say, what it means, and what to do."""
+
+
+@contextmanager
+def mlflow_client(uri: str, *, create: bool = False) -> Iterator[Any]:
+    """Give an MLflow client with little patience. Only with `create` is a sqlite file made.
+
+    Raises Unreachable when nobody answers, RecordGone when what was asked for is not there, and
+    Refused for everything else that the server or the database does not take.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    file = sqlite_file(uri)
+    if file and not create and not file.exists():
+        raise RecordGone(f"The record is not at {uri}: the file is not there.")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    from alembic.util.exc import CommandError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield _open(uri, file)
+    except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
+        raise in_plain_words(uri, error) from error
+
+
+def _open(uri: str, file: Path | None) -> Any:
+    """Return a client. The first one of a sqlite file makes its tables, one process at a time."""
+    from mlflow.tracking import MlflowClient
+
+    if file is None:
+        return MlflowClient(tracking_uri=uri)
+    with _locked(file):
+        spelling = _spelling(uri, file)
+        client = MlflowClient(tracking_uri=spelling)
+        _opened[uri] = spelling, _identity(file)
+    return client
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Keep other processes of orch from opening the file meanwhile; its folder bears the lock.
+
+    A file system that cannot lock a folder (some network ones) is taken as it is.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+_opened: dict[str, tuple[str, tuple[int, int] | None]] = {}
+"""How the URI of each sqlite file was spelt when it was opened, and which file that was."""
+
+
+def _spelling(uri: str, file: Path) -> str:
+    """Return the URI, spelt anew when another file lies there than was opened before.
+
+    MLflow holds on to a database by its URI, even after the file was removed.
+    """
+    spelling, seen = _opened.get(uri, (uri, None))
+    if seen is None or seen == _identity(file):
+        return spelling
+    folder, _, name = spelling.rpartition("/")
+    return f"{folder}/./{name}"
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    return (file.stat().st_dev, file.stat().st_ino) if file.exists() else None
+
+
+def in_plain_words(uri: str, error: Exception) -> OrchError:
+    """Return what an error of MLflow or of its database means to the user."""
+    text = str(error)
+    if file := sqlite_file(uri):
+        return _of_file(file, uri, error)
+    if not uri.startswith(("http://", "https://")) or _no_answer(text):
+        return Unreachable(
+            f"The tracking server at {masked(uri)} does not answer ({_reason(text)}). Start it, or "
+            f"{ELSEWHERE}."
+        )
+    kind, advice = _of_server(getattr(error, "error_code", None), text)
+    return kind(f"The tracking server at {masked(uri)} says: {_reason(text)}. {advice}")
+
+
+def _of_file(file: Path, uri: str, error: Exception) -> OrchError:
+    text = str(error)
+    if _is_gone(getattr(error, "error_code", None), text):
+        return RecordGone(f"The record in {file} is not there: {_reason(text)}.")
+    for words, (kind, meaning) in _DATABASE.items():
+        if words in text:
+            return kind(f"MLflow's file {file} {meaning.replace('URI', uri)}, or {ELSEWHERE}.")
+    return Refused(f"MLflow's file {file} does not take the record: {_reason(text)}.")
+
+
+def _is_gone(code: str | None, text: str) -> bool:
+    return code == "RESOURCE_DOES_NOT_EXIST" or "Current state is deleted" in text
+
+
+def _no_answer(text: str) -> bool:
+    return text.startswith("API request to http") and "failed with" in text
+
+
+def _of_server(code: str | None, text: str) -> tuple[type[OrchError], str]:
+    """Return the kind of a server's refusal, and what to do about it."""
+    if _is_gone(code, text):
+        return RecordGone, f"Restore it in MLflow, or {ELSEWHERE}."
+    if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"):
+        return Refused, (
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
+            "to what it lets in."
+        )
+    if code in ("ENDPOINT_NOT_FOUND", "BAD_REQUEST") or "not in a valid JSON format" in text:
+        return Refused, f"Is it an MLflow server? If not, {ELSEWHERE}."
+    return Refused, f"See to it there, or {ELSEWHERE}."
+
+
+def _reason(text: str) -> str:
+    """Return the words that matter of an error that may run over many lines."""
+    patterns = (
+        r"\[Errno -?\d+\] ([^'\")\n]+)",
+        r"^\([\w.]+\.\w+\) (.+)$",
+        r"(timed? ?out)",
+        r"^[A-Z_]+: (.+)$",
+    )
+    for pattern in patterns:
+        if match := re.search(pattern, text, re.MULTILINE):
+            return masked(match[1].strip().rstrip("."))[:300]
+    first = next((line for line in text.splitlines() if line.strip()), "no reason given")
+    return masked(first.strip().rstrip("."))[:300]
