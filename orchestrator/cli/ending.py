@@ -62,21 +62,26 @@ def down(yes: bool) -> None:
     Example:
       orch down --yes
     """
+    try:
+        _end_jobs(yes)
+    except Unreachable as error:
+        say(f"{error}\nIt is ended as it is; what its jobs have saved is kept.")
+    with local.locked():
+        stopped = local.stop_all()
+    if stopped:
+        answer("The local Ray cluster was stopped.")
+    else:
+        answer("No local Ray cluster is running.")
+
+
+def _end_jobs(yes: bool) -> None:
+    """Let the jobs of the local head save their state and end, if they may be ended."""
     head = local.running()
     if head and (active := local.active_jobs(head)):
         names = ", ".join(registry.run_of(job.submission_id) for job in active)
         if not yes:
             click.confirm(f"Active: {names}. Stop them (they save their state)?", abort=True)
         _stop_all(head.client(), [job.submission_id for job in active])
-    with local.locked():
-        orphans = local.stop_orphans()
-        head = local.running()
-        if head:
-            local.stop(head)
-    if head or orphans:
-        answer("The local Ray cluster was stopped.")
-    else:
-        answer("No local Ray cluster is running.")
 
 
 def _stop_all(client: ClusterClient, submission_ids: list[str]) -> None:

@@ -30,21 +30,27 @@ OTHER_TOKENS = ("RAY_AUTH_TOKEN",)
 PREFIX = "orch-head-"
 FIRST_PORT, LAST_PORT = 8265, 8365
 START_SECONDS = 120.0
+KILL_SECONDS = 5.0
 STOP_SECONDS = 4.0
 """After SIGTERM. An idle head is gone in 3 s; one that has run a Ray Train job would hold on to a
 detached actor for 30 s."""
+TEMPORARY = "tmp"
 LONGEST_BASE = 30
 """Ray adds up to 70 characters to its folder for unix sockets, whose paths end at 103."""
 
 
 def make_folder() -> Path:
-    """Return a new folder for a head, closed to other users, with a short path and a token."""
+    """Return a new folder for a head, closed to other users, with a short path and a token.
+
+    What the head and its jobs put into the temporary folder goes into one inside, and with it.
+    """
     base = tempfile.gettempdir()
     short = base if len(base) <= LONGEST_BASE else "/tmp"
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=short))
     token = token_file(folder)
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))
+    (folder / TEMPORARY).mkdir(mode=0o700)
     return folder
 
 
@@ -53,10 +59,14 @@ def token_file(folder: Path) -> Path:
     return folder / "token"
 
 
-def start(folder: Path, port: int, num_cpus: int) -> int:
-    """Start a Ray head whose dashboard listens on a port of 127.0.0.1; return its process id."""
+def start(folder: Path, port: int, num_cpus: int) -> None:
+    """Start a Ray head whose dashboard listens on a port of 127.0.0.1.
+
+    It writes down its process id itself: whoever starts it may be killed before it could.
+    """
     gcs = free_port()
     command = [
+        *("sh", "-c", 'echo $$ >pid && exec "$@"', "sh"),
         *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
         *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--num-cpus={num_cpus}"),
         *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"),
@@ -76,7 +86,6 @@ def start(folder: Path, port: int, num_cpus: int) -> int:
             pass_fds=[alive.fileno()],
         )
     process.returncode = 0  # it outlives this process; nobody waits for it
-    return process.pid
 
 
 def wait_until_ready(folder: Path, url: str) -> str:
@@ -111,19 +120,20 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
-def end(folder: Path, pid: int) -> None:
-    """End all processes of a head and remove its folder."""
-    if is_alive(folder):
-        os.kill(pid, signal.SIGTERM)
+def end(folder: Path) -> bool:
+    """End all processes of a head and remove its folder. Returns whether any lived."""
+    main = _main_process(folder)
+    lived = is_alive(folder) or bool(processes(folder))
+    if main and is_alive(folder):
+        os.kill(main, signal.SIGTERM)
         _wait(lambda: not is_alive(folder), STOP_SECONDS)
-    if is_alive(folder):
-        os.killpg(pid, signal.SIGKILL)
-    _wait(lambda: not _left(folder), 1)
-    for left in _left(folder):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(left, signal.SIGKILL)
+    if main and is_alive(folder):
+        os.killpg(main, signal.SIGKILL)
+    _wait(lambda: not processes(folder), 1)
+    _wait(lambda: not _killed(folder), KILL_SECONDS)
     if folder.name.startswith(PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
+    return lived
 
 
 def dashboard_port() -> int:
@@ -149,6 +159,17 @@ def log_tail(folder: Path, lines: int = 15) -> str:
         return "(it left no log)"
 
 
+def processes(folder: Path) -> list[int]:
+    """Return the living processes of a head (where /proc tells; else none).
+
+    They carry the head's mark. Ray writes over the environment of some; these are of the main
+    process's session, which says so even when it has ended, and hold something in its folder open.
+    """
+    main = _main_process(folder)
+    found = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in found if pid != os.getpid() and _belongs(pid, folder, main)]
+
+
 def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
     """Return this environment, made fit for a head that others do not reach.
 
@@ -171,6 +192,7 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "no_proxy": ",".join(local),
         "NO_COLOR": "1",
+        "TMPDIR": str(folder / TEMPORARY),
     }
 
 
@@ -184,26 +206,38 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _left(folder: Path) -> list[int]:
-    """Return the processes that carry the head's mark (where /proc tells; else none)."""
-    mark = f"{MARK}={folder}".encode()
-    found: list[int] = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in entry.read_bytes().split(b"\0"):
-                found.append(int(entry.parent.name))
-    return [pid for pid in found if pid != os.getpid() and not _is_zombie(pid)]
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
-
-
 def _wait(done: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
         time.sleep(0.1)
+
+
+def _killed(folder: Path) -> list[int]:
+    """Kill the processes of a head and return them; some may have started others meanwhile."""
+    found = processes(folder)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
+
+
+def _main_process(folder: Path) -> int | None:
+    """Return the process id that the head has written down, which may be another's by now."""
+    try:
+        return int((folder / "pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _belongs(pid: int, folder: Path, main: int | None) -> bool:
+    here = Path(f"/proc/{pid}")
+    try:
+        state, _, _, session = (here / "stat").read_text().rpartition(")")[2].split()[:4]
+        if state == "Z":
+            return False
+        if f"{MARK}={folder}".encode() in (here / "environ").read_bytes().split(b"\0"):
+            return True
+        opened = [here / "cwd", *(here / "fd").iterdir()] if int(session) == main else []
+        return any(link.readlink().is_relative_to(folder.resolve()) for link in opened)
+    except OSError:  # it is another user's, or has just ended
+        return False

@@ -33,7 +33,6 @@ class Head:
     """A local head. session: Ray's name of it, empty until it has started."""
 
     url: str
-    pid: int
     folder: str
     prefix: str
     inode: int
@@ -111,24 +110,29 @@ def release() -> bool:
         return True
 
 
-def stop(head: Head) -> None:
-    """End the processes of the head, exactly those, after keeping its jobs' logs."""
+def stop(head: Head) -> bool:
+    """End the processes of the head, exactly those, after keeping its jobs' logs.
+
+    Returns whether any lived.
+    """
     with contextlib.suppress(Unreachable):
         _keep_logs(head)
-    _end(head, _state_file(head.prefix, head.inode))
+    return _end(head, _state_file(head.prefix, head.inode))
 
 
-def stop_orphans() -> int:
-    """End what is left of heads that died, or whose environment is gone; return how many lived."""
+def stop_all() -> int:
+    """Stop this environment's head, whether it answers or not, and what is left of heads that
+    died or whose environment is gone; return how many had living processes.
+    """
+    own = _state_file()
     count = 0
     for path in files_in("local"):
         head = _remembered(path)
         if head is None:
             continue
         alive = head_process.is_alive(Path(head.folder))
-        if not alive or _inode(head.prefix) != head.inode:
-            count += alive
-            _end(head, path)
+        if path == own or not alive or _inode(head.prefix) != head.inode:
+            count += stop(head)
     return count
 
 
@@ -140,11 +144,11 @@ def kept_log(submission_id: str) -> Path:
 def _start() -> Head:
     home = head_process.make_folder()
     port = head_process.dashboard_port()
-    pid = head_process.start(home, port, _num_cpus())
     url = f"http://127.0.0.1:{port}"
-    head = Head(url, pid, str(home), sys.prefix, _inode(sys.prefix))
+    head = Head(url, str(home), sys.prefix, _inode(sys.prefix))
     try:
         save(_state_file(), json.dumps(asdict(head)))
+        head_process.start(home, port, _num_cpus())
         session = head_process.wait_until_ready(home, url)
         head = Head(**{**asdict(head), "session": session})
         save(_state_file(), json.dumps(asdict(head)))
@@ -164,9 +168,10 @@ def _answers(head: Head) -> bool:
     return version.get("session_name") == head.session
 
 
-def _end(head: Head, path: Path) -> None:
-    head_process.end(Path(head.folder), head.pid)
+def _end(head: Head, path: Path) -> bool:
+    lived = head_process.end(Path(head.folder))
     path.unlink(missing_ok=True)
+    return lived
 
 
 def _keep_logs(head: Head) -> None:

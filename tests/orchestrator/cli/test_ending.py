@@ -1,8 +1,12 @@
 """Stopping jobs and the local cluster, against a fake cluster."""
 
 import json
+import sys
 import time
 
+import pytest
+
+from orchestrator.cluster import local
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
 
@@ -40,3 +44,15 @@ def test_stopping_an_ended_job_says_when_and_how_it_had_ended(
         done = orch("stop", run)
         assert (done.exit_code, done.stdout) == (0, "| 8 | 91.00 |\n")
         assert done.stderr == f"{run} had already ended at {when}: SUCCEEDED.\n"
+
+
+def test_down_ends_a_head_that_does_not_answer_any_more(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = local.Head("http://127.0.0.1:1", "/nowhere", sys.prefix, 1, "session_1")
+    monkeypatch.setattr(local, "running", lambda: silent)
+    monkeypatch.setattr(local, "stop_all", lambda: 1)
+    done = orch("down")
+    assert done.exit_code == 0, done.output
+    assert "ended as it is" in done.stderr
+    assert done.stdout == "The local Ray cluster was stopped.\n"

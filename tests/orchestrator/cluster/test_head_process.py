@@ -5,8 +5,8 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,20 +82,81 @@ def test_a_head_lives_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
     assert not head_process.is_alive(tmp_path)
 
 
-def test_what_is_left_of_a_head_is_found_by_its_mark_and_ended(
-    tmp_path: Path,
-) -> None:
-    folder = tmp_path / f"{head_process.PREFIX}x"
-    folder.mkdir()
-    marked = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"],
-        env={head_process.MARK: str(folder)},
-        start_new_session=True,
+SLEEP = "import sys, time; print('up', flush=True); time.sleep(60)"
+HEIR = f"""
+import os, subprocess, sys
+with open("log", "w") as log:
+    heir = subprocess.Popen([sys.executable, "-c", {SLEEP!r}], stdout=subprocess.PIPE, stderr=log)
+heir.stdout.readline()
+print(heir.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The folder of a head."""
+    made = tmp_path / f"{head_process.PREFIX}x"
+    made.mkdir()
+    return made
+
+
+def started(code: str, **how: Any) -> tuple[subprocess.Popen[str], str]:
+    """Start Python; return the process and the first line that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, **how
     )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_what_is_left_of_a_head_is_found_by_its_mark_and_ended(folder: Path) -> None:
+    marked, _ = started(SLEEP, env={head_process.MARK: str(folder)}, start_new_session=True)
     with marked:
-        end = time.monotonic() + 5
-        while head_process._left(folder) != [marked.pid] and time.monotonic() < end:
-            time.sleep(0.01)
-        head_process.end(folder, pid=marked.pid)
+        assert head_process.processes(folder) == [marked.pid]
+        assert head_process.end(folder)
     assert marked.returncode == -9
     assert not folder.exists()
+    assert not head_process.end(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc tells what is left")
+def test_what_outlives_a_killed_head_without_its_mark_is_found_by_its_session(
+    folder: Path,
+) -> None:
+    killed, heir = started(HEIR, env={}, cwd=folder, start_new_session=True)
+    with killed:
+        (folder / "pid").write_text(f"{killed.pid}\n")
+    assert killed.returncode == -9
+    assert head_process.processes(folder) == [int(heir)]
+    assert head_process.end(folder)
+    assert not Path(f"/proc/{heir}/cwd").exists()  # gone, or waiting to be reaped
+
+
+def test_who_only_looks_into_the_folder_of_a_head_is_left_in_peace(folder: Path) -> None:
+    looking, _ = started(SLEEP, cwd=folder)
+    with looking:
+        (folder / "pid").write_text(f"{looking.pid}\n")
+        assert not head_process.end(folder)
+        assert looking.poll() is None
+        looking.kill()
+
+
+def test_a_process_that_has_got_the_number_of_a_dead_head_is_left_in_peace(folder: Path) -> None:
+    other, _ = started(SLEEP, start_new_session=True)
+    with other:
+        (folder / "pid").write_text(f"{other.pid}\n")
+        assert not head_process.end(folder)
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_head_and_its_jobs_put_temporary_files_into_its_folder() -> None:
+    folder = head_process.make_folder()
+    try:
+        temporary = Path(head_process._environment(folder, gcs_port=1)["TMPDIR"])
+        assert temporary.parent == folder
+        assert temporary.is_dir()
+        assert len(str(temporary / "pymp-01234567/listener-01234567")) < 104
+    finally:
+        shutil.rmtree(folder)

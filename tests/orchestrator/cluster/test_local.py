@@ -135,7 +135,7 @@ def test_a_head_offers_at_least_two_cpus(client: ClusterClient) -> None:
 
 @pytest.mark.ray
 def test_no_port_of_a_head_is_open_to_the_network(head: Head) -> None:
-    pids = head_process._left(Path(head.folder))
+    pids = head_process.processes(Path(head.folder))
     loopback = {"0100007F", "0000000000000000FFFF00000100007F"}
     assert set(listening(pids)) <= loopback
 
@@ -164,7 +164,7 @@ def test_whoever_has_not_the_token_runs_nothing_and_reads_nothing(
 def test_the_token_is_in_its_file_and_nowhere_else(head: Head) -> None:
     token = head.token_file.read_bytes()
     kept = [path for path in Path(head.folder).rglob("*") if path.is_file()]
-    shown = [Path(f"/proc/{pid}/cmdline") for pid in head_process._left(Path(head.folder))]
+    shown = [Path(f"/proc/{pid}/cmdline") for pid in head_process.processes(Path(head.folder))]
     assert len(shown) > 5
     assert [p for p in kept + shown if token in p.read_bytes()] == [head.token_file]
 
@@ -186,7 +186,7 @@ def test_the_end_of_a_head_leaves_no_process_no_folder_and_the_logs(
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         assert local.release()
-        assert head_process._left(Path(head.folder)) == []
+        assert head_process.processes(Path(head.folder)) == []
         assert other.poll() is None
     finally:
         other.kill()
@@ -225,4 +225,4 @@ def test_two_processes_do_not_hold_the_lock_together() -> None:
 def test_without_a_head_there_is_nothing_to_release() -> None:
     assert local.running() is None
     assert not local.release()
-    assert local.stop_orphans() == 0
+    assert local.stop_all() == 0
