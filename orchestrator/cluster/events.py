@@ -15,6 +15,7 @@ _SECTIONS = {
     "started": "started",
     "progress": "progress",
     "evaluated": "evaluated",
+    "restarted": "restarted",
     "result": "finished",
     "failure": "failed",
     "stopped": "stopped",
@@ -76,10 +77,9 @@ def collect(lines: Iterable[str]) -> dict[str, Any]:
 def add(facts: dict[str, Any], event: Event) -> None:
     """Add an event to the facts known of a run."""
     kind = event["event"]
-    facts |= {"state": "RUNNING"} if kind in ("started", "progress", "evaluated") else {}
     match kind:
-        case "started" | "progress" | "evaluated":
-            facts[kind] = event
+        case "started" | "progress" | "evaluated" | "restarted":
+            facts |= {"state": "RUNNING", kind: event}
         case "finished":
             facts |= {"state": "SUCCEEDED", "result": event}
         case "failed":
@@ -100,6 +100,8 @@ def describe(event: Event) -> list[str]:
         case "evaluated":
             name = event["metric_name"]
             return [f"epoch {event['epoch'] + 1}: {name} {by_bits(event['metric'])}"]
+        case "restarted":
+            return [f"warning: {event['reason']} The workers start again ({event['count']})."]
         case "log":
             return [f"{event.get('level', 'info')}: {event['message']}"]
         case "finished":

@@ -54,9 +54,9 @@ def look(record: Record) -> RunView:
         except Unreachable:
             answered = False
     facts = facts_of(record)
-    if not facts and client is not None and info is not None:
+    if client is not None and info is not None and _lacks_the_end(facts, info):
         with contextlib.suppress(Unreachable):
-            facts = events.collect(client.logs(record.last.submission_id).splitlines())
+            facts |= events.collect(client.logs(record.last.submission_id).splitlines())
     return settle(_join(record, info, facts, answered))
 
 
@@ -87,6 +87,12 @@ def strangers(url: str) -> list[RunView]:
         if "orch" in job.metadata and run not in own:
             views[run] = _stranger(job, url)
     return list(views.values())
+
+
+def _lacks_the_end(facts: dict[str, Any], info: JobInfo) -> bool:
+    """Tell whether the run's folder does not know what the log may: its disk was full, perhaps."""
+    known = facts.get("state")
+    return not facts or (is_final(info.state) and not (known and is_final(State(known))))
 
 
 def facts_of(record: Record) -> dict[str, Any]:

@@ -76,7 +76,9 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     gpus_per_worker: Literal["auto", 0, 1] = Field(
         "auto", description="auto: one each where the cluster has one for every worker, else none"
     )
-    max_failures: int = Field(3, ge=0, description="lost workers that the run survives by itself")
+    max_failures: int = Field(
+        3, ge=0, description="losses of workers that are borne without a new checkpoint between"
+    )
 
 
 class Checkpoint(BaseModel, frozen=True, extra="forbid"):

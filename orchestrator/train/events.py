@@ -13,7 +13,7 @@ from orchestrator.strict_json import dumps
 
 MARK = "::orch "
 STATES = {"finished": "SUCCEEDED", "failed": "FAILED", "stopped": "STOPPED"}
-_KEPT_AS = {"started": "started", "progress": "progress", "evaluated": "evaluated"}
+_KEPT = ("started", "progress", "evaluated", "restarted")
 
 
 def say(event: str, **facts: Any) -> None:
@@ -26,24 +26,35 @@ class Events:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "progress.json"
+        self._troubled = False
 
     def say(self, event: str, **facts: Any) -> None:
         """Print an event and keep it."""
         say(event, **facts)
         kept = self._load()
-        if event in _KEPT_AS:
-            kept |= {"state": "RUNNING", "failure": None, _KEPT_AS[event]: facts}
+        if event in _KEPT:
+            kept |= {"state": "RUNNING", "failure": None, event: facts}
+            kept["restarted"] = None if event == "started" else kept.get("restarted")
         elif event in STATES:
             kept["state"] = STATES[event]
             kept["result"] = facts if event == "finished" else kept.get("result")
             kept["failure"] = facts if event == "failed" else None
-        write_whole(self._file, dumps(kept))
+        self._write(dumps(kept))
+
+    def _write(self, text: str) -> None:
+        """Write the file; on a full disk the log alone tells what happens, and says so once."""
+        try:
+            write_whole(self._file, text)
+        except OSError as error:
+            if not self._troubled:
+                say("log", level="warning", message=f"{self._file}: {error.strerror}")
+            self._troubled = True
 
     def _load(self) -> dict[str, Any]:
         """Return what is kept; nothing of a file that is missing, or was damaged meanwhile."""
         try:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             kept = None
         if isinstance(kept, dict):
             return kept

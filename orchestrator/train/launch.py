@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import preflight, record, run_checkpoints
 from orchestrator.train.events import Events, say
-from orchestrator.train.worker import FAILURE_FILE, RESULT_FILE, STOP_FILE, train_function
+from orchestrator.train.failures import as_failure
+from orchestrator.train.worker import RESULT_FILE, STOP_FILE, train_function
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300
 
@@ -56,8 +58,9 @@ def main(path: str) -> int:
     except OrchError as error:
         return _fail(run_dir, tracked, str(error), error.exit_code)
     except Exception as error:
-        _fail(run_dir, tracked, f"{type(error).__name__}: {error}", 1)
-        raise
+        traceback.print_exc()
+        failure = as_failure(error, run_dir)
+        return _fail(run_dir, tracked, str(failure), failure.exit_code)
 
 
 def _job(values: dict[str, Any]) -> Job:
@@ -82,8 +85,7 @@ def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
             )
     run_dir.mkdir(parents=True, exist_ok=True)
     write_whole(kept, dump(job.as_dict()))
-    for name in (STOP_FILE, FAILURE_FILE):
-        (run_dir / name).unlink(missing_ok=True)
+    (run_dir / STOP_FILE).unlink(missing_ok=True)
     if run_checkpoints.latest(run_dir) is None and again:
         message = f"{run_dir} holds no checkpoint to go on from; the run begins at epoch 1."
         say("log", level="warning", message=message)
@@ -127,6 +129,8 @@ def _train(
     )
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from orchestrator.train.patience import Patience
+
     plan = plan_batch(
         job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
     )
@@ -151,15 +155,15 @@ def _train(
         run_config=RunConfig(
             name=run,
             storage_path=str(run_dir.parent),
-            failure_config=FailureConfig(max_failures=job.cluster.max_failures),
+            failure_config=FailureConfig(max_failures=-1),
+            callbacks=[Patience(run, run_dir, job.cluster.max_failures)],
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
     try:
         trainer.fit()
     except TrainingFailedError as error:
-        if not (run_dir / FAILURE_FILE).exists():
-            raise _reason(error) from error
+        raise _reason(error) from error
 
 
 def _cluster_address() -> dict[str, str]:
@@ -195,24 +199,16 @@ def _stop_at_once(_signal: int, _frame: object) -> None:
     raise StopAsked
 
 
-def _reason(error: Exception) -> JobFailed:
-    """Return what Ray Train says of a failure that the workers did not name."""
-    failures = getattr(error, "worker_failures", {})
-    shown = "; ".join(f"rank {rank}: {_first_line(e)}" for rank, e in failures.items())
-    return JobFailed(f"The workers failed: {shown or _first_line(error)}")
-
-
-def _first_line(error: object) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:500] if lines else type(error).__name__
+def _reason(error: Exception) -> OrchError:
+    """Return the failure that a worker or `Patience` named, else what Ray Train says."""
+    named = getattr(error, "controller_failure", None)
+    if isinstance(named, OrchError):
+        return named
+    return JobFailed(f"Ray Train ended the run: {str(named or error).strip()}")
 
 
 def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
-    """Say how the run ended: failed, stopped on request, or finished with its table."""
-    kept = run_dir / FAILURE_FILE
-    if kept.exists():
-        failure = _told(kept, "message", "exit_code")
-        return _fail(run_dir, tracked, failure["message"], failure["exit_code"])
+    """Say how the run ended: stopped on request, or finished with its table."""
     if not (run_dir / RESULT_FILE).exists():
         return _stopped(run_dir, tracked)
     result = _told(run_dir / RESULT_FILE, "table")
@@ -269,7 +265,10 @@ def _say_last(run_dir: Path, event: str, **facts: Any) -> None:
 def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Say why the run failed; the record says FAILED where it can be reached."""
     if tracked is not None:
-        _close(run_dir, tracked, "FAILED")
+        try:
+            _close(run_dir, tracked, "FAILED")
+        except OSError as error:
+            say("log", level="warning", message=str(as_failure(error, run_dir)))
     _say_last(run_dir, "failed", message=message, exit_code=exit_code)
     return exit_code
 

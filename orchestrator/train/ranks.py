@@ -1,5 +1,7 @@
 """The ranks of a run and what they tell one another; a single process is a run of one rank."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -8,6 +10,21 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+
+
+class LostRank(Exception):
+    """Another rank could not be reached any more: the fault lies there, not here."""
+
+
+@contextmanager
+def _other_ranks() -> Iterator[None]:
+    """Tell what breaks while ranks exchange values from an error of this rank's own code."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise LostRank(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -27,7 +44,8 @@ class Ranks:
         """Return the sum of a tensor over all ranks; the argument keeps its value."""
         total = tensor.clone()
         if self.world > 1:
-            dist.all_reduce(total)
+            with _other_ranks():
+                dist.all_reduce(total)
         return total
 
     def gather(self, value: T) -> list[T]:
@@ -35,5 +53,6 @@ class Ranks:
         if self.world == 1:
             return [value]
         values: list[T | None] = [None] * self.world
-        dist.all_gather_object(values, value)
+        with _other_ranks():
+            dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]

@@ -1,7 +1,7 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
-import json
 import shutil
+import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import checkpoint as saved
+from orchestrator.train import failures
 from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import Evaluation, evaluate
@@ -27,11 +28,11 @@ from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics
 from orchestrator.train.optimizer import set_learning_rates
 from orchestrator.train.progress import Progress
+from orchestrator.train.ranks import LostRank
 from orchestrator.train.setup import build_parts, check_broken
 from orchestrator.train.tally import Tally
 
 STOP_FILE = "stop"
-FAILURE_FILE = "failure.json"
 RESULT_FILE = "result.json"
 
 
@@ -45,26 +46,30 @@ class Run:
 
 
 def train_function(config: dict[str, Any]) -> None:
-    """Train as one worker of Ray Train. A failure that we can name is kept in `failure.json`.
+    """Train as one worker of Ray Train.
 
-    Ray Train restarts the workers after any exception; one that finds `failure.json` returns at
-    once, so that an error which would only happen again is not tried again.
+    Raises OrchError, which `Patience` takes for the end of the run, for any error but the loss of
+    another process; what the user could not have caused is in the log with its traceback.
     """
     run = Run(
         Path(config["run_dir"]),
         TrackedRun(**config["tracked"]),
         ReferenceResults(**config["reference"]) if config["reference"] else None,
     )
-    failure = run.run_dir / FAILURE_FILE
-    if failure.exists():
-        return
+    context = None
     try:
         job = job_from_dict(config["job"])
-        Worker(job, run, RayContext(run.run_dir, keep=job.checkpoint.keep)).run()
-    except OrchError as error:
-        told = {"message": str(error), "exit_code": error.exit_code}
-        write_whole(failure, json.dumps(told))
+        context = RayContext(run.run_dir, keep=job.checkpoint.keep)
+        Worker(job, run, context).run()
+    except LostRank:
         raise
+    except Exception as error:
+        if failures.is_lost_process(error):
+            raise
+        if not isinstance(error, OrchError):
+            traceback.print_exc()
+        rank = context.ranks.rank if context else None
+        raise failures.as_failure(error, run.run_dir, rank) from error
 
 
 class Worker:

@@ -1,0 +1,74 @@
+"""What an error in a worker means: what went wrong, where, and whether to try again can help.
+
+An error of the code, the settings or the data would come again and ends the run at once. Only lost
+processes are started again: see `patience.py`.
+"""
+
+import errno
+import traceback
+from pathlib import Path
+
+import torch
+
+import orchestrator
+from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
+
+_BY_CODE = {1: JobFailed, 2: UsageError, 3: Unreachable}
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROOT = Path(orchestrator.__file__).parents[1]
+
+SMALLER_PASS = (
+    "Let fewer samples pass at once: lower cluster.max_batch_per_worker. The global batch stays as "
+    "it is, by accumulation."
+)
+LARGER_PASS = (
+    "Batch norm has nothing to compute with in a pass of one sample of one pixel: let more samples "
+    "pass at once (cluster.max_batch_per_worker), or enlarge the pictures (data.crop)."
+)
+
+
+def is_lost_process(error: Exception) -> bool:
+    """Tell whether an error only says that another process has gone.
+
+    `LostRank` always does. The processes that load data can be killed alone.
+    """
+    return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
+
+
+def as_failure(error: Exception, run_dir: Path, rank: int | None = None) -> OrchError:
+    """Return the failure that a user is told; it can be sent from process to process."""
+    if isinstance(error, OrchError):
+        return _BY_CODE[error.exit_code](str(error))
+    if isinstance(error, OSError) and error.errno in _FULL:
+        folder = Path(error.filename).parent if error.filename else run_dir
+        return JobFailed(
+            f"Nothing more can be written to {folder}: {error.strerror}. The last checkpoint is "
+            "still there; make room, and `orch resume` goes on from it."
+        )
+    who = "" if rank is None else f" (rank {rank})"
+    told = f"{type(error).__name__}{_place(error)}{who}: {first_line(error)}"
+    return JobFailed(f"{told} {_advice(error)}")
+
+
+def first_line(error: object) -> str:
+    """Return the first line of an error's text that says anything."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else "no more was said."
+
+
+def _place(error: Exception) -> str:
+    """Return " in FILE:LINE", the deepest line of our own code that the error came through."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(_ROOT) and "site-packages" not in path.relative_to(_ROOT).parts:
+            return f" in {path.relative_to(_ROOT)}:{frame.lineno}"
+    return ""
+
+
+def _advice(error: Exception) -> str:
+    text = str(error)
+    if "Expected more than 1 value per channel" in text:
+        return LARGER_PASS
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
+        return SMALLER_PASS
+    return "It was not tried again: it would only happen again. The log holds the traceback."

@@ -1,0 +1,87 @@
+"""How often lost workers are started again: counted since the run last made progress.
+
+Ray Train would count over the whole run, and try errors of the code again just the same. It asks
+this callback, in its controller, after every failure; what is raised here ends the run.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from ray.train import ControllerError, UserCallback
+
+from orchestrator.errors import JobFailed, OrchError
+from orchestrator.train import run_checkpoints
+from orchestrator.train.events import Events
+from orchestrator.train.failures import SMALLER_PASS, first_line
+from orchestrator.train.ranks import LostRank
+
+_OUT_OF_MEMORY = re.compile("OutOfMemory|NODE_OUT_OF_MEMORY|running low on memory")
+_NODE_LOST = re.compile("node has died|node .*(?:is dead|was lost|marked dead)", re.IGNORECASE)
+_ADDRESS = re.compile(r"\bip(?: address)?:\s*([0-9A-Fa-f.:]*[0-9A-Fa-f])", re.IGNORECASE)
+
+
+class Patience(UserCallback):  # type: ignore[misc]
+    """Ends the run at an error of its code, or at too many losses without a new checkpoint."""
+
+    def __init__(self, run: str, run_dir: Path, max_failures: int) -> None:
+        self._run = run
+        self._run_dir = run_dir
+        self._allowed = max_failures
+        self._reached = run_checkpoints.position(run_dir)
+        self._failures = 0
+        self._restarts = 0
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Raise ControllerError, which Ray Train does not try again, or let it start the workers.
+
+        An error that a rank named comes before those of the others, which are its consequences.
+        """
+        for _, error in sorted(worker_exceptions.items()):
+            if isinstance(error, OrchError):
+                raise ControllerError(error)
+        reached = run_checkpoints.position(self._run_dir)
+        if reached > self._reached:
+            self._reached, self._failures = reached, 0
+        self._failures += 1
+        reason = why_lost(worker_exceptions)
+        if self._failures > self._allowed:
+            raise ControllerError(JobFailed(self._given_up(reason)))
+        self._restarts += 1
+        Events(self._run_dir).say("restarted", count=self._restarts, reason=reason)
+
+    def _given_up(self, reason: str) -> str:
+        times = "once" if self._failures == 1 else f"{self._failures} times"
+        epoch, step = self._reached
+        since = f"the checkpoint at epoch {epoch + 1}, step {step}" if epoch >= 0 else "the start"
+        return (
+            f"Workers were lost {times} since {since}; cluster.max_failures = {self._allowed} "
+            f"allows no more without a new checkpoint. {reason} Checkpoints stay as they are: "
+            f"`orch resume {self._run}` goes on from the last one."
+        )
+
+
+def why_lost(errors: dict[int, Exception]) -> str:
+    """Return in a sentence or two what became of the workers: of the lost, not of those left."""
+    lost = {rank: e for rank, e in sorted(errors.items()) if not isinstance(e, LostRank)}
+    return " ".join(_why(rank, error) for rank, error in (lost or errors).items())
+
+
+def _why(rank: int, error: Exception) -> str:
+    text = str(error)
+    address = _ADDRESS.search(text)
+    where = f" on {address[1]}" if address else ""
+    if _OUT_OF_MEMORY.search(text):
+        return f"Rank {rank} ran out of memory{where} and was ended. {SMALLER_PASS}"
+    if _NODE_LOST.search(text):
+        return f"The node of rank {rank}{where} is lost."
+    if type(error).__name__ == "WorkerHealthCheckTimeoutError":
+        return f"Rank {rank} did not answer any more: {first_line(error)}"
+    if type(error).__name__ == "WorkerHealthCheckFailedError":
+        return (
+            f"The process of rank {rank}{where} died or was killed (without memory left, the "
+            "system kills it too)."
+        )
+    if isinstance(error, LostRank):
+        return f"Rank {rank} lost its connection to the others."
+    return f"Rank {rank}: {first_line(error)}"

@@ -1,0 +1,106 @@
+"""Which errors of a worker end a run, and what is told of them."""
+
+import errno
+import os
+import pickle
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from orchestrator.errors import CheckpointMismatch, Diverged, OrchError
+from orchestrator.spec.job import Job
+from orchestrator.train import failures
+from orchestrator.train.worker import Run, Worker
+
+
+def raised(action: Callable[[], object]) -> Exception:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - any
+        action()
+    return caught.value
+
+
+def told(error: Exception, rank: int | None = 1) -> str:
+    """Return what the driver gets to know, over two processes."""
+    failure = failures.as_failure(error, Path("/runs/mine"), rank)
+    sent = pickle.loads(pickle.dumps(failure))
+    assert isinstance(sent, OrchError)
+    assert "\n" not in str(sent)
+    return str(sent)
+
+
+@pytest.mark.parametrize("error", [Diverged("The loss is gone."), CheckpointMismatch("Other.")])
+def test_an_error_of_ours_keeps_its_message_and_exit_code(error: OrchError) -> None:
+    failure = failures.as_failure(error, Path("/runs/mine"), 0)
+    assert (str(failure), failure.exit_code) == (str(error), error.exit_code)
+
+
+def test_an_error_of_the_code_is_told_with_its_place_its_rank_and_its_first_line() -> None:
+    from models.layers.norm import SwitchableBatchNorm2d
+
+    norm = SwitchableBatchNorm2d(4, (8, 2))
+    message = told(raised(lambda: norm(torch.zeros(2, 3, 5, 5), 8)))
+    assert message.startswith("RuntimeError in models/layers/norm.py:")
+    assert "(rank 1): running_mean should contain 3 elements not 4" in message
+    assert "not tried again" in message
+    assert "KeyError in models/layers/norm.py:" in told(raised(lambda: norm(torch.zeros(1), 3)))
+
+
+def test_a_pass_of_one_sample_of_one_pixel_is_told_with_the_settings_that_mend_it(
+    tiny_job: Callable[..., Job], tmp_path: Path, folder_context: Any
+) -> None:
+    small = ("data.crop=8", "data.resize=8", "model.widths=[4,4,4,4]", "model.depths=[1,1,1,1]")
+    job = tiny_job(*small, "cluster.max_batch_per_worker=1")
+    worker = Worker(job, Run(tmp_path), folder_context(tmp_path))
+    message = told(raised(worker.run), 0)
+    assert "Expected more than 1 value per channel" in message
+    assert "cluster.max_batch_per_worker" in message
+    assert "data.crop" in message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+    ],
+)
+def test_memory_that_is_not_enough_is_told_with_the_setting_that_mends_it(error: Exception) -> None:
+    assert "lower cluster.max_batch_per_worker" in told(error)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which Linux has")
+def test_a_full_disk_is_told_with_its_folder_and_that_the_checkpoint_stays() -> None:
+    def write() -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"x")
+
+    message = told(raised(write))
+    assert "No space left on device" in message
+    assert "Nothing more can be written to /runs/mine" in message
+    assert "The last checkpoint is still there" in message
+    named = OSError(errno.EDQUOT, "Disk quota exceeded", "/runs/other/state.pt")
+    assert "written to /runs/other: Disk quota" in told(named)
+
+
+class Deadly(Dataset[int]):
+    """Kills the process that loads from it."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return index
+
+
+def test_a_killed_loader_process_is_a_loss_and_an_error_of_the_code_is_none() -> None:
+    loader = DataLoader(Deadly(), num_workers=1, multiprocessing_context="fork")
+    assert failures.is_lost_process(raised(lambda: list(loader)))
+    assert not failures.is_lost_process(raised(lambda: nn.Linear(3, 2)(torch.zeros(1, 4))))

@@ -1,0 +1,104 @@
+"""When lost workers are started again, asked as Ray Train asks."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
+
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.train import ControllerError
+from ray.train.v2._internal.exceptions import (
+    WorkerHealthCheckFailedError,
+    WorkerHealthCheckTimeoutError,
+)
+
+from orchestrator.errors import Diverged
+from orchestrator.train.patience import Patience, why_lost
+from orchestrator.train.ranks import LostRank
+
+KILLED = WorkerHealthCheckFailedError(
+    "Worker health check failed",
+    RayActorError(error_msg="The actor died. ip: 10.0.0.7. Worker exit type: SYSTEM_ERROR"),
+)
+LEFT = LostRank("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1")
+
+
+def ask(patience: Patience, errors: dict[int, Exception]) -> Exception | None:
+    """Return what ends the run, None when the workers are started again."""
+    try:
+        patience.after_exception(None, errors)
+    except ControllerError as ended:
+        return ended.controller_failure
+    return None
+
+
+def commit(run_dir: Path, epoch: int, step: int) -> None:
+    (run_dir / f"checkpoint_e{epoch:04d}_s{step:06d}").mkdir()
+
+
+def test_losses_are_counted_since_the_last_new_checkpoint(tmp_path: Path) -> None:
+    patience = Patience("mine", tmp_path, 2)
+    for epoch in range(6):
+        assert ask(patience, {0: LEFT, 1: KILLED}) is None
+        assert ask(patience, {0: LEFT, 1: KILLED}) is None
+        commit(tmp_path, epoch, 5)
+    for _ in range(2):
+        assert ask(patience, {1: KILLED}) is None
+    ended = str(ask(patience, {1: KILLED}))
+    assert "lost 3 times since the checkpoint at epoch 6, step 5" in ended
+    assert "cluster.max_failures = 2" in ended
+    assert "The process of rank 1 on 10.0.0.7 died or was killed" in ended
+    assert "`orch resume mine`" in ended
+
+
+def test_a_checkpoint_that_was_there_before_is_no_progress(tmp_path: Path) -> None:
+    commit(tmp_path, 3, 0)
+    patience = Patience("mine", tmp_path, 0)
+    assert "once since the checkpoint at epoch 4" in str(ask(patience, {1: KILLED}))
+
+
+def test_an_error_that_a_rank_named_ends_the_run_at_once_whatever_the_others_say(
+    tmp_path: Path,
+) -> None:
+    diverged = Diverged("The loss at 2 bits is no longer a finite number.")
+    assert ask(Patience("mine", tmp_path, 9), {0: LEFT, 1: diverged, 2: KILLED}) is diverged
+
+
+def test_each_start_is_told_with_its_number_and_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patience = Patience("mine", tmp_path, 2)
+    ask(patience, {0: LEFT, 1: KILLED})
+    ask(patience, {0: LEFT})
+    kept = json.loads((tmp_path / "progress.json").read_text())["restarted"]
+    assert kept["count"] == 2
+    assert kept["reason"] == "Rank 0 lost its connection to the others."
+    assert capsys.readouterr().out.count("::orch ") == 2
+
+
+OUT_OF_MEMORY = (
+    "Task was killed due to the node running low on memory.\nMemory on the node (IP: 10.0.0.9, ID: "
+    "ab12) was 15.20GB / 16.00GB (0.95), which exceeds the memory usage threshold of 0.95. "
+    + "x"
+    * 900
+)
+
+
+def test_memory_that_ran_out_is_told_with_the_node_and_the_setting_not_rays_page() -> None:
+    error = WorkerHealthCheckFailedError("failed", OutOfMemoryError(OUT_OF_MEMORY))
+    message = why_lost({0: LEFT, 1: error})
+    assert message.startswith("Rank 1 ran out of memory on 10.0.0.9 and was ended.")
+    assert "lower cluster.max_batch_per_worker" in message
+    assert len(message) < 300
+
+
+def test_lost_nodes_and_frozen_workers_are_told_as_such() -> None:
+    node = WorkerHealthCheckFailedError(
+        "failed", RayActorError(error_msg="The actor died because its node has died. Node Id: ab12")
+    )
+    assert why_lost({1: node}) == "The node of rank 1 is lost."
+    frozen = WorkerHealthCheckTimeoutError("A worker health check has been hanging for 61 s.")
+    assert "Rank 1 did not answer any more: A worker health" in why_lost({0: LEFT, 1: frozen})
