@@ -125,7 +125,7 @@ def _settled(record: Record, outcome: dict[str, Any]) -> RunView:
     return RunView(
         record,
         State(outcome["state"]),
-        facts_of(record) or events.sound(outcome["facts"]),
+        facts_of(record) | events.sound(outcome["facts"]),
         exit_code=outcome["exit_code"],
         message=outcome["message"],
         ended=outcome.get("ended"),

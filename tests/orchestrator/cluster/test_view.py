@@ -123,3 +123,18 @@ def test_an_unreadable_progress_file_tells_nothing(make_record: Make, content: s
     record = make_record()
     tell(record).write_text(content)
     assert view.facts_of(record) == {}
+
+
+def test_a_failure_that_found_no_room_in_the_folder_is_read_from_the_log_and_stays(
+    cluster: FakeCluster, make_record: Make, tmp_path: Path
+) -> None:
+    record = make_record(address=cluster.url, run_dir=str(tmp_path / "run"))
+    registry.save(record)
+    tell(record, state="RUNNING", progress=PROGRESS, failure=None)
+    failed = {"event": "failed", "message": "Nothing more can be written.", "exit_code": 1}
+    log = f"::orch {json.dumps(failed)}\n"
+    cluster.add(record.run, statuses=["FAILED"], exit_code=1, logs=[log])
+    assert view.look(record).facts["failure"] == failed
+    again = view.look(registry.find(record.run))
+    assert again.facts["failure"] == failed
+    assert again.facts["progress"] == PROGRESS

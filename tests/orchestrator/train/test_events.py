@@ -38,3 +38,24 @@ def test_damaged_facts_do_not_end_a_run(tmp_path: Path, content: bytes) -> None:
     Events(tmp_path).say("progress", epoch=1)
     kept = json.loads((tmp_path / "progress.json").read_text())
     assert (kept["state"], kept["progress"]) == ("RUNNING", {"epoch": 1})
+
+
+def test_a_folder_that_takes_nothing_more_is_told_once_and_the_log_tells_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = Events(tmp_path / "gone")
+    events.say("progress", epoch=0)
+    events.say("progress", epoch=1)
+    events.say("failed", message="full", exit_code=1)
+    lines = [line.removeprefix(MARK) for line in capsys.readouterr().out.splitlines()]
+    said = [json.loads(line)["event"] for line in lines]
+    assert said == ["progress", "log", "progress", "failed"]
+
+
+def test_restarts_are_kept_until_the_run_is_submitted_again(tmp_path: Path) -> None:
+    file = tmp_path / "progress.json"
+    Events(tmp_path).say("restarted", count=2, reason="Killed.")
+    Events(tmp_path).say("progress", epoch=1)
+    assert json.loads(file.read_text())["restarted"]["count"] == 2
+    Events(tmp_path).say("started", run="r")
+    assert json.loads(file.read_text())["restarted"] is None
