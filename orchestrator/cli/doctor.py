@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -14,6 +13,7 @@ import click
 
 from orchestrator.cli.output import answer, answer_json
 from orchestrator.errors import OrchError
+from orchestrator.spec.uri import masked
 
 PACKAGES = ("torch", "ray", "mlflow", "pydantic", "boto3")
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -40,7 +40,7 @@ def doctor(as_json: bool) -> None:
     Example:
       orch doctor
     """
-    findings = [finding for check in CHECKS for finding in check()]
+    findings = [finding for check in CHECKS for finding in _looked_at(check)]
     broken = any(finding.verdict == "fail" for finding in findings)
     if as_json:
         answer_json({"ok": not broken, "checks": [asdict(finding) for finding in findings]})
@@ -50,6 +50,14 @@ def doctor(as_json: bool) -> None:
             if finding.advice:
                 answer(f"{'':<18}{finding.advice}")
     raise click.exceptions.Exit(int(broken))
+
+
+def _looked_at(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield what a check finds; what keeps it from looking is a finding, too."""
+    try:
+        yield from check()
+    except (OrchError, OSError) as error:
+        yield Finding(check.__name__.strip("_"), "fail", masked(str(error)))
 
 
 def _python() -> Iterator[Finding]:
@@ -111,7 +119,7 @@ def _cluster() -> Iterator[Finding]:
             text = f"{client.url}: Ray {client.version()['ray_version']}, "
             yield Finding("cluster", "ok", text + client.capacity().sentence())
         except OrchError as error:
-            advice = f"Correct {where[1]} (now {where[0]!r}) or unset it."
+            advice = f"Correct {where[1]} (now {masked(where[0])!r}) or unset it."
             yield Finding("cluster", "fail", str(error), advice)
     head = local.running()
     found = f"runs at {head.url}, asks for the token in {head.token_file}" if head else ""
@@ -126,14 +134,13 @@ def _tracking() -> Iterator[Finding]:
     if not uri:
         yield Finding("tracking", "ok", "a sqlite file in each job's output folder")
         return
-    secret = urllib.parse.urlsplit(uri).password or "\0"
     try:
         check_reachable(tracking_uri(None, Path()), Tracking().experiment)
     except OrchError as error:
-        text = str(error).replace(secret, "***")
-        yield Finding("tracking", "fail", text, "Correct MLFLOW_TRACKING_URI or unset it.")
+        advice = "Correct MLFLOW_TRACKING_URI or unset it."
+        yield Finding("tracking", "fail", masked(str(error)), advice)
     else:
-        yield Finding("tracking", "ok", f"{uri.replace(secret, '***')} answers")
+        yield Finding("tracking", "ok", f"{masked(uri)} answers")
 
 
 def _home() -> Iterator[Finding]:
@@ -180,8 +187,9 @@ def _installed(package: str) -> bool:
 
 def _credentials() -> Iterator[Finding]:
     named = next((name for name in CREDENTIALS if os.environ.get(name)), None)
-    file = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
-    if named or file.exists():
+    given = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
+    file = Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises where there is no home
+    if named or os.access(file, os.R_OK):
         yield Finding("s3", "ok", f"credentials from {named or file}")
     else:
         yield Finding("s3", "ok", "no credentials; only needed for data or records on S3")

@@ -6,11 +6,13 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from orchestrator import __version__
 from orchestrator.errors import OrchError
+from orchestrator.spec.uri import masked
 
 COMMANDS = {
     "submit": "orchestrator.cli.submit:submit",
@@ -39,7 +41,7 @@ class Told(click.ClickException):
 
     def show(self, file: object = None) -> None:
         """Print the message on standard error."""
-        click.echo(self.message, err=True)
+        click.echo(masked(self.message), err=True)
 
 
 class Warnings(logging.Handler):
@@ -54,7 +56,7 @@ class Warnings(logging.Handler):
         message = record.getMessage()
         if message not in self._told:
             self._told.add(message)
-            click.echo(f"warning: {message}", err=True)
+            click.echo(f"warning: {masked(message)}", err=True)
 
 
 class Commands(click.Group):
@@ -81,11 +83,25 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except OrchError as error:
             raise Told(error) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise Told(OrchError(_what_the_system_refused(error))) from error
         except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
         finally:
             logging.getLogger("orchestrator").removeHandler(handler)
+
+
+def _what_the_system_refused(error: OSError) -> str:
+    """Return which file or folder is in the way, and how."""
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"orch cannot go on: {error.filename}: {reason}."
+    if not Path().exists():
+        return "orch cannot go on: the folder in which it was called has been removed."
+    return f"orch cannot go on: {reason}."
 
 
 @click.group(
@@ -117,7 +133,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception:
-        traceback.print_exc()
+        click.echo(masked(traceback.format_exc()), err=True, nl=False)
         click.echo(
             f"This is a bug in orch {__version__}, not in what you did. Please report it with "
             "the lines above.",

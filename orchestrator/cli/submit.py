@@ -16,6 +16,7 @@ from orchestrator.cluster.registry import Record
 from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.view import RunView
 from orchestrator.errors import CheckpointMismatch, UsageError
+from orchestrator.spec.uri import masked
 
 if TYPE_CHECKING:
     from orchestrator.plan.batch import BatchPlan
@@ -203,7 +204,7 @@ def _plan_for(job: "Job", num_workers: int) -> "BatchPlan":
 
 def _dry_run(job: "Job", plan: "BatchPlan", where: tuple[str, str] | None, as_json: bool) -> None:
     rows = [_arithmetic(job, count) for count in sorted({*SHOWN_WORKERS, job.cluster.num_workers})]
-    target = f"{where[0]} ({where[1]})" if where else "a local Ray cluster on this machine"
+    target = f"{masked(where[0])} ({where[1]})" if where else "a local Ray cluster on this machine"
     if as_json:
         facts = {"job": job.as_dict(), "batch": plan.__dict__, "workers": rows, "cluster": target}
         answer_json(facts)

@@ -2,13 +2,23 @@
 
 import os
 import socket
+import threading
 import urllib.parse
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from orchestrator.cluster.client import LOOPBACK, ClusterClient
 from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.spec.uri import masked, secret_in
 
 VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 4.0
+RAY_CLIENT_PORT = 10001
+"""Ray's own default."""
+RAY_SECONDS = 4.0
+"""What the head of a cluster may take to name its dashboard; it needs milliseconds."""
+RAY_CLIENT_SECONDS = 15.0
+"""The same for ray://, where Ray starts a process for whoever connects."""
 
 
 def configured(given: str | None) -> tuple[str, str] | None:
@@ -24,21 +34,21 @@ def configured(given: str | None) -> tuple[str, str] | None:
 def dashboard_url(address: str) -> str:
     """Return the dashboard's URL of a cluster.
 
-    address: http(s)://host:port, host:port (of the dashboard or of the cluster's GCS), ray://...,
-    or "auto" for a cluster that runs on this machine. Raises UsageError or Unreachable.
+    address: http(s)://host:port, a page of the dashboard as a browser shows it, host:port (of the
+    dashboard or of the cluster's GCS), ray://..., or "auto" for a cluster that runs on this
+    machine. Raises UsageError or Unreachable, after seconds.
     """
-    if address.startswith(("http://", "https://")):
-        return _checked_url(address)
-    if address == "auto" or address.startswith("ray://"):
+    address = address.strip()
+    if found := secret_in(address if "://" in address else f"http://{address}"):
+        raise UsageError(
+            f"The cluster address contains {found}, which orch does not send and others can read. "
+            "Leave it out; a token for the cluster goes into RAY_AUTH_TOKEN."
+        )
+    if address == "auto" or address.lower().startswith("ray://"):
         return _asked_of_ray(address)
-    url = _checked_url(f"http://{address}")
-    try:
-        ClusterClient(url, timeout=PROBE_SECONDS).version()
-    except Unreachable as error:
-        if not _listens(url) or "token" in str(error):
-            raise
-        return _asked_of_ray(address)
-    return url
+    if "://" in address:
+        return _server(address)
+    return _of_dashboard_or_gcs(_server(f"http://{address}"))
 
 
 def is_this_machine(url: str, head_ip: str | None) -> bool:
@@ -51,49 +61,90 @@ def is_this_machine(url: str, head_ip: str | None) -> bool:
     return _is_own(host) and head_ip is not None and _is_own(head_ip)
 
 
-def _checked_url(url: str) -> str:
+def _server(url: str) -> str:
+    """Return scheme://host:port of a URL, without the page that it names."""
     expected = "Expected http://HOST:PORT, HOST:PORT or auto."
+    shown = masked(url)
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
     except ValueError:
-        raise UsageError(f"The cluster address {url!r} cannot be read. {expected}") from None
-    if not parts.hostname or " " in url:
-        raise UsageError(f"The cluster address {url!r} names no host. {expected}")
+        raise UsageError(f"The cluster address {shown!r} cannot be read. {expected}") from None
+    if parts.scheme not in ("http", "https"):
+        raise UsageError(f"The cluster address {shown!r} is no web address. {expected}")
+    if not parts.hostname or " " in parts.netloc:
+        raise UsageError(f"The cluster address {shown!r} names no host. {expected}")
     if parts.scheme == "http" and port is None:
-        raise UsageError(f"The cluster address {url!r} names no port. {expected}")
-    return url.rstrip("/")
+        raise UsageError(f"The cluster address {shown!r} names no port. {expected}")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _of_dashboard_or_gcs(url: str) -> str:
+    """Return the dashboard of a cluster of which one port is known, and not whose it is."""
+    try:
+        ClusterClient(url, timeout=PROBE_SECONDS).version()
+    except Unreachable as error:
+        if not _listens(url) or "token" in str(error):
+            raise
+        return _asked_of_ray(url.removeprefix("http://"))
+    return url
 
 
 def _asked_of_ray(address: str) -> str:
     """Let Ray find the dashboard of a cluster that is named in Ray's own ways."""
+    if address.lower().startswith("ray://") and not _listens(address):
+        raise _not_found(address, "nobody listens there")
     from ray.dashboard.utils import (
         ray_address_to_api_server_url,
         ray_client_address_to_api_server_url,
     )
 
-    find = (
-        ray_client_address_to_api_server_url
-        if address.startswith("ray://")
-        else ray_address_to_api_server_url
+    find, patience = (
+        (ray_client_address_to_api_server_url, RAY_CLIENT_SECONDS)
+        if address.lower().startswith("ray://")
+        else (ray_address_to_api_server_url, RAY_SECONDS)
     )
     try:
-        return str(find(address))
+        return str(_within(patience, lambda: find(address)))
     except OrchError:
         raise
+    except TimeoutError as error:
+        raise _not_found(address, f"no answer within {patience:.0f} s") from error
     except Exception as error:  # Ray raises anything from ValueError to RpcError here
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Unreachable(
-            f"No Ray cluster is found at {address!r} ({reason}). Give the address of its "
-            "dashboard, http://HOST:8265, or leave it out and orch starts a local cluster."
-        ) from error
+        raise _not_found(address, reason) from error
+
+
+def _not_found(address: str, reason: str) -> Unreachable:
+    return Unreachable(
+        f"No Ray cluster is found at {address!r} ({reason}). Give the address of its "
+        "dashboard, http://HOST:8265, or leave it out and orch starts a local cluster."
+    )
+
+
+def _within(seconds: float, ask: Callable[[], object]) -> object:
+    """Return what `ask` returns, or raise TimeoutError. Ray's own patience is up to a minute.
+
+    A question that was given up goes on in its thread, and ends with this process.
+    """
+    answer: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer.result(seconds)
 
 
 def _listens(url: str) -> bool:
-    parts = urllib.parse.urlsplit(url)
     try:
-        socket.create_connection((parts.hostname or "", parts.port or 80), PROBE_SECONDS).close()
-    except OSError:
+        parts = urllib.parse.urlsplit(url)
+        place = (parts.hostname or "", parts.port or RAY_CLIENT_PORT)
+        socket.create_connection(place, PROBE_SECONDS).close()
+    except (OSError, ValueError):
         return False
     return True
 

@@ -4,12 +4,14 @@ Only urllib: importing Ray costs half a second and a second more in its own clie
 those of Ray's REST API, version 4 (Ray 2.60).
 """
 
+import contextlib
 import http.client
 import json
 import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from orchestrator.errors import Unreachable, UsageError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CONNECT_SECONDS = 10.0
-"""How long an ordinary question may take."""
+"""How long the answer to an ordinary question may take."""
+REACH_SECONDS = 4.0
+"""How long it may take until somebody takes the call; a machine that is off never does."""
 UPLOAD_SECONDS = 120.0
 SUBMIT_SECONDS = 60.0
 """The first submission to a fresh cluster waits for its job agent."""
@@ -51,28 +55,28 @@ class ClusterClient:
         self._token_file = token_file
         host = urllib.parse.urlsplit(self.url).hostname or ""
         proxies = urllib.request.ProxyHandler({} if host in LOOPBACK else None)
-        self._opener = urllib.request.build_opener(proxies)
+        self._opener = urllib.request.build_opener(proxies, _Http, _Https)
 
     def version(self) -> dict[str, str]:
         """Return the cluster's `ray_version` and `session_name`, among others."""
         found = self._json("GET", "/api/version")
-        if "ray_version" not in found:
-            raise Unreachable(f"Something answers at {self.url}, but it is no Ray dashboard.")
-        return dict(found)
+        with self._reading():
+            return {**found, "ray_version": found["ray_version"]}
 
     def capacity(self) -> Capacity:
         """Return what the living nodes have, and whether the cluster adds nodes by itself."""
         found = self._json("GET", "/api/v0/nodes?limit=10000&detail=false")
-        nodes = tuple(
-            Node(
-                node["node_ip"],
-                node["resources_total"].get("CPU", 0.0),
-                node["resources_total"].get("GPU", 0.0),
-                bool(node["is_head_node"]),
+        with self._reading():
+            nodes = tuple(
+                Node(
+                    node["node_ip"],
+                    node["resources_total"].get("CPU", 0.0),
+                    node["resources_total"].get("GPU", 0.0),
+                    bool(node["is_head_node"]),
+                )
+                for node in found["data"]["result"]["result"]
+                if node["state"] == "ALIVE"
             )
-            for node in found["data"]["result"]["result"]
-            if node["state"] == "ALIVE"
-        )
         return Capacity(nodes, self._adds_nodes())
 
     def upload(self, name: str, data: bytes) -> str:
@@ -105,17 +109,20 @@ class ClusterClient:
     def job(self, submission_id: str) -> JobInfo | None:
         """Return what the cluster knows of a job, or None when it does not know it."""
         found = self._json("GET", f"/api/jobs/{submission_id}", missing_ok=True)
-        return _job_info(found) if found else None
+        with self._reading():
+            return _job_info(found) if found else None
 
     def jobs(self) -> list[JobInfo]:
         """Return all submitted jobs. Drivers that were not submitted as jobs are left out."""
         found = self._json("GET", "/api/jobs/")
-        return [_job_info(job) for job in found if job.get("submission_id")]
+        with self._reading():
+            return [_job_info(job) for job in found if job.get("submission_id")]
 
     def logs(self, submission_id: str) -> str:
         """Return the whole log of a job so far; empty when the job is unknown."""
         found = self._json("GET", f"/api/jobs/{submission_id}/logs", missing_ok=True)
-        return str(found["logs"]) if found else ""
+        with self._reading():
+            return str(found["logs"]) if found else ""
 
     def stop(self, submission_id: str) -> None:
         """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
@@ -123,11 +130,13 @@ class ClusterClient:
 
     def _adds_nodes(self) -> bool:
         """Tell whether an autoscaler could add nodes that are not there yet."""
-        found = self._json("GET", "/api/cluster_status").get("data", {})
-        text = found.get("autoscalingStatus") or ""
-        report = (found.get("clusterStatus") or {}).get("autoscalerReport") or {}
-        fixed = report.get("legacy") and not text.partition("Worker node types:")[2].strip()
-        return bool(text) and not fixed
+        answer = self._json("GET", "/api/cluster_status")
+        with self._reading():
+            found = answer.get("data", {})
+            text = found.get("autoscalingStatus") or ""
+            report = (found.get("clusterStatus") or {}).get("autoscalerReport") or {}
+            fixed = report.get("legacy") and not text.partition("Worker node types:")[2].strip()
+            return bool(text) and not fixed
 
     def _json(
         self,
@@ -151,9 +160,21 @@ class ClusterClient:
         try:
             return json.loads(text)
         except ValueError:
-            raise Unreachable(
-                f"Something answers at {self.url}, but it is no Ray dashboard."
-            ) from None
+            raise self._no_dashboard() from None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Whatever is not in an answer was not said by a Ray dashboard, or not by ours."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._no_dashboard() from error
+
+    def _no_dashboard(self) -> Unreachable:
+        return Unreachable(
+            f"Something answers at {self.url}, but it is no Ray dashboard, or of another Ray "
+            "(orch knows 2.60)."
+        )
 
     def _send(self, method: str, path: str, data: bytes | None, kind: str, timeout: float) -> bytes:
         headers = {"Content-Type": kind, "User-Agent": "orch"}
@@ -199,6 +220,31 @@ class ClusterClient:
                 return Unreachable(f"The cluster at {self.url} answers {error.code}: {said}")
 
 
+class _Connection(http.client.HTTPConnection):
+    """A connection with little patience for its beginning."""
+
+    def connect(self) -> None:
+        """Connect within REACH_SECONDS; what follows has the time it was given."""
+        patience, self.timeout = self.timeout, min(self.timeout or REACH_SECONDS, REACH_SECONDS)
+        super().connect()
+        self.timeout = patience
+        self.sock.settimeout(patience)
+
+
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    """The same over TLS."""
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, request)
+
+
 class _NotThere(Exception):
     """HTTP 404."""
 
@@ -220,8 +266,8 @@ def _read_token(file: Path) -> str | None:
 
 
 def _token_file() -> Path:
-    given = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return Path(given).expanduser() if given else Path.home() / ".ray" / "auth_token"
+    given = os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token"
+    return Path(os.path.expanduser(given))  # noqa: PTH111 - Path's raises where there is no home
 
 
 def _token_source() -> str:

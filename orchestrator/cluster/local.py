@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator.cluster import head_process, state_file
+from orchestrator.cluster import gpus, head_process, state_file
 from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.client import CONNECT_SECONDS, ClusterClient, JobInfo
 from orchestrator.cluster.home import cannot_keep, files_in, folder, orch_home, save
@@ -81,12 +81,13 @@ def ensure(say: Callable[[str], None]) -> Head:
     return head
 
 
-def offer() -> Capacity:
-    """Return what a local head would have, without GPUs, which only Ray can count."""
+def offer(*, with_gpus: bool = False) -> Capacity:
+    """Return what a local head has or would have; its GPUs where asked, for Ray counts them."""
     head = running()
     if head:
         return head.client().capacity()
-    return Capacity((Node("127.0.0.1", _num_cpus(), 0, is_head=True),))
+    found = gpus.count() if with_gpus else 0
+    return Capacity((Node("127.0.0.1", _num_cpus(), found, is_head=True),))
 
 
 def token_file() -> Path | None:

@@ -82,7 +82,8 @@ def demand(job: "Job") -> Demand:
 
 def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
     asked = demand(job)
-    capacity.check(replace(asked, gpus_per_worker=0), local.offer(), "This machine")
+    offered = local.offer(with_gpus=asked.gpus_per_worker > 0)
+    capacity.check(asked, offered, "This machine")
     _preflight(job)
     with local.locked():
         head = local.ensure(say)

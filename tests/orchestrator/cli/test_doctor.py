@@ -1,6 +1,7 @@
 """The doctor on a machine that is well, and on one that is not."""
 
 import json
+import pwd
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,20 @@ def test_a_tracking_password_is_not_shown(orch: Orch, monkeypatch: pytest.Monkey
     done = orch("doctor")
     assert "fail  tracking" in done.stdout
     assert "secret" not in done.stdout
+
+
+def test_a_check_that_cannot_look_says_why_and_the_others_go_on(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("HOME", "XDG_STATE_HOME", "ORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    checks = (doctor._cluster, doctor._home, doctor._credentials)
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+    done = orch("doctor")
+    assert (done.exit_code, done.stderr) == (1, "")
+    assert done.stdout.count("Set ORCH_HOME") >= 2
+    assert "ok    s3" in done.stdout

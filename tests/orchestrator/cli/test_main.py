@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from orchestrator.cli import doctor
 from orchestrator.cli.main import COMMANDS, cli
 from orchestrator.cluster import registry
 from orchestrator.cluster.registry import Attempt, Record
@@ -95,6 +96,48 @@ def test_an_error_of_ours_is_its_message_and_its_code(
     monkeypatch.setattr(registry, "load_all", away)
     shown = orch("list")
     assert (shown.exit_code, shown.stdout, shown.stderr) == (3, "", "The cluster is away.\n")
+
+
+def test_what_the_system_refuses_is_told_with_its_place(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        raise OSError(28, "No space left on device", "/some/file")
+
+    monkeypatch.setattr(registry, "load_all", refused)
+    shown = orch("list")
+    assert (shown.exit_code, shown.stdout) == (1, "")
+    assert shown.stderr == "orch cannot go on: /some/file: No space left on device.\n"
+
+
+def test_a_folder_that_was_removed_meanwhile_is_named_as_such(
+    orch: Orch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    shown = orch("show", "tiny.yaml")
+    assert shown.exit_code in (1, 2)
+    assert "Traceback" not in shown.stderr
+    assert isinstance(shown.exception, SystemExit)
+
+
+def test_no_error_shows_a_password(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise Unreachable("http://me:hush@tracking:5000 is away.")
+
+    monkeypatch.setattr(registry, "load_all", away)
+    assert orch("list").stderr == "http://***@tracking:5000 is away.\n"
+
+
+def test_the_password_of_a_cluster_is_not_shown(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://me:hush@127.0.0.1:1/#/jobs")
+    monkeypatch.setattr(doctor, "CHECKS", (doctor._cluster,))
+    for arguments in (("doctor",), ("submit", "tiny.yaml"), ("submit", "tiny.yaml", "--dry-run")):
+        assert "hush" not in orch(*arguments).output
 
 
 def test_an_interruption_ends_with_130(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import attach
-from orchestrator.cluster import registry, submission
+from orchestrator.cluster import gpus, local, registry, submission
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.state import State
 from tests.fake_cluster import NODE, FakeCluster
@@ -256,3 +256,16 @@ def test_a_dead_local_head_ends_the_following_at_once(
 def _first_a_client_then_none() -> Any:
     clients = iter([ClusterClient("http://127.0.0.1:1")])
     return lambda *_: next(clients, None)
+
+
+def test_a_gpu_that_is_not_here_is_missed_before_a_cluster_is_started(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(_: object) -> None:
+        raise AssertionError("a head was started")
+
+    monkeypatch.setattr(local, "ensure", started)
+    monkeypatch.setattr(gpus, "count", lambda: 0)
+    done = orch("submit", "tiny.yaml", "--set", "cluster.gpus_per_worker=1")
+    assert done.exit_code == 2
+    assert "--set cluster.gpus_per_worker=0" in done.stderr

@@ -1,12 +1,15 @@
 """The client against a server that answers as Ray's dashboard does."""
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from orchestrator.cluster import client as clients
 from orchestrator.cluster.client import ClusterClient, auth_token
 from orchestrator.cluster.state import State
 from orchestrator.errors import Unreachable, UsageError
@@ -23,6 +26,42 @@ def mute_port() -> Iterator[int]:
     """A port that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port at which calls are not even taken, as on a machine that is switched off."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        place = server.getsockname()
+        with contextlib.ExitStack() as waiting:
+            for _ in range(4):
+                caller = waiting.enter_context(socket.socket())
+                caller.setblocking(False)
+                caller.connect_ex(place)
+            yield place[1]
+
+
+def test_a_machine_that_takes_no_calls_is_given_up_before_a_slow_one(
+    deaf_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "REACH_SECONDS", 0.1)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="no answer in time"):
+        ClusterClient(f"http://127.0.0.1:{deaf_port}", timeout=30).jobs()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"[1]", b'{"data": 3}', b'{"data": {"result": []}}', b"3", b'[{"submission_id": "a"}]'],
+)
+def test_an_answer_that_no_ray_gives_is_no_traceback(
+    client: ClusterClient, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(client, "_send", lambda *_: answer)
+    for ask in (client.version, client.capacity, client.jobs, lambda: client.job("a")):
+        with pytest.raises(Unreachable, match="no Ray dashboard"):
+            ask()
 
 
 def test_a_submitted_job_asks_no_cpu_and_carries_its_environment(
