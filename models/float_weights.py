@@ -1,73 +1,45 @@
 """Start a network from a float model: torchvision's names, batch norm copied to every bit-width."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from models.float_file import unwrap
 from models.layers.norm import SwitchableBatchNorm2d
 from models.networks.base import AnyBitNetwork
 
 HEAD = "fc."
 COUNTER = ".num_batches_tracked"
-
-
-def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read a state dict from a .safetensors file, or from one of torch.save's.
-
-    Raises FileNotFoundError, or ValueError for a file that holds no state dict.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no float model at {path}")
-    try:
-        return _tensors(_read(path))
-    except Exception as error:  # whatever a damaged file provokes in either reader
-        raise ValueError(f"{path} holds no state dict: {error}") from error
+INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What wrappers put into the middle of names."""
 
 
 def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) -> list[str]:
     """Copy a float model's weights into a network and return the names that were left out.
 
-    state_dict: names as in torchvision; may be wrapped in {"state_dict": ...} or prefixed with
-        "module.". Its batch norm goes into the set of every bit-width; clip levels stay.
+    state_dict: names as in torchvision; may be wrapped ({"state_dict": ...}, {"model": ...}) or
+        carry a prefix ("module.", "backbone."). Its batch norm goes into the set of every
+        bit-width; clip levels stay.
 
-    A linear layer of another number of classes is left out. Any other name that is missing,
-    unexpected or of another shape raises ValueError, which lists them all; nothing is copied then.
+    Left out are a linear layer of another number of classes, one that is not there, and under a
+    prefix all that stands beside it. Any other name that is missing, unexpected or of another
+    shape raises ValueError, and so do values that are no numbers; nothing is copied then.
     """
-    source = _tensors(state_dict)
     targets = _targets(network.backbone)
-    skipped = _other_classes(source, targets)
+    source, skipped = _without_prefix(unwrap(state_dict), targets)
+    skipped += _left_out_head(source, targets)
     mistakes = _mistakes(source, targets, skipped)
     if mistakes:
-        raise ValueError("the float model does not fit the network:\n" + "\n".join(mistakes))
+        raise ValueError(f"the float model does not fit the network: {'; '.join(mistakes)}")
+    copied = source.keys() - set(skipped)
+    _check_finite({name: source[name] for name in source if name in copied})
     with torch.no_grad():
-        for name in source.keys() - set(skipped):
+        for name in copied:
             for target in targets[name]:
                 target.copy_(source[name])
     return skipped
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _tensors(state_dict: object) -> dict[str, Tensor]:
-    """Unwrap a state dict and strip the prefix of a data-parallel wrapper."""
-    if isinstance(state_dict, Mapping) and isinstance(state_dict.get("state_dict"), Mapping):
-        state_dict = state_dict["state_dict"]
-    if not isinstance(state_dict, Mapping):
-        raise ValueError(f"it is a {type(state_dict).__name__}, not a mapping of names to tensors")
-    others = [str(name) for name, value in state_dict.items() if not isinstance(value, Tensor)]
-    if others:
-        raise ValueError(f"not tensors: {', '.join(others)}")
-    return {str(name).removeprefix("module."): value for name, value in state_dict.items()}
 
 
 def _targets(network: AnyBitNetwork) -> dict[str, list[Tensor]]:
@@ -85,13 +57,31 @@ def _targets(network: AnyBitNetwork) -> dict[str, list[Tensor]]:
     return targets
 
 
-def _other_classes(source: dict[str, Tensor], targets: dict[str, list[Tensor]]) -> list[str]:
-    """Return the names of a linear layer that differs in its number of classes only."""
+def _without_prefix(
+    source: dict[str, Tensor], targets: dict[str, list[Tensor]]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Strip the prefix under which most of the network's names are found.
+
+    Returns the tensors by name, and the names that stand outside the prefix.
+    """
+    for part in INSERTED:
+        source = {name.replace(part, ""): value for name, value in source.items()}
+    anchor = next(iter(targets))
+    prefixes = {name.removesuffix(anchor) for name in source if f".{name}".endswith(f".{anchor}")}
+    found = {prefix: sum(prefix + name in source for name in targets) for prefix in prefixes}
+    # Of prefixes under which equally many names are found, the shortest.
+    prefix = max(sorted(found, key=len), key=lambda one: found[one], default="")
+    inside = {n.removeprefix(prefix): v for n, v in source.items() if n.startswith(prefix)}
+    return inside, [name for name in source if not name.startswith(prefix)]
+
+
+def _left_out_head(source: dict[str, Tensor], targets: dict[str, list[Tensor]]) -> list[str]:
+    """Return the names of a linear layer that is not there or differs in its number of classes."""
     weight = source.get(f"{HEAD}weight")
+    if weight is None:
+        return [name for name in {**source, **targets} if name.startswith(HEAD)]
     ours = targets[f"{HEAD}weight"][0]
-    if weight is None or weight.dim() != 2 or weight.shape[1] != ours.shape[1]:
-        return []
-    if len(weight) == len(ours):
+    if weight.dim() != 2 or weight.shape[1] != ours.shape[1] or len(weight) == len(ours):
         return []
     return [name for name in source if name.startswith(HEAD)]
 
@@ -100,11 +90,30 @@ def _mistakes(
     source: dict[str, Tensor], targets: dict[str, list[Tensor]], skipped: list[str]
 ) -> list[str]:
     # Models saved before torch 0.4.1 do not count their batches.
-    missing = [n for n in targets if n not in source and not n.endswith(COUNTER)]
-    unexpected = [name for name in source if name not in targets]
+    missing = [
+        n for n in targets if n not in source and n not in skipped and not n.endswith(COUNTER)
+    ]
+    unexpected = [name for name in source if name not in targets and name not in skipped]
     shapes = [
-        f"{name}: shape {tuple(source[name].shape)}, expected {tuple(targets[name][0].shape)}"
+        f"{name} {tuple(source[name].shape)} instead of {tuple(targets[name][0].shape)}"
         for name in source
         if name in targets and name not in skipped and source[name].shape != targets[name][0].shape
     ]
-    return [f"{n}: missing" for n in missing] + [f"{n}: unexpected" for n in unexpected] + shapes
+    found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+    return [f"{len(names)} {what} ({_some(names)})" for what, names in found.items() if names]
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise ValueError when a tensor holds values that are no finite numbers."""
+    lost = {name: int((~value.isfinite()).sum()) for name, value in tensors.items()}
+    bad = [f"{name} ({n} of {tensors[name].numel()})" for name, n in lost.items() if n]
+    if bad:
+        raise ValueError(
+            f"the float model holds values that are no finite numbers, in {len(bad)} of its "
+            f"{len(tensors)} tensors: {_some(bad)}"
+        )
+
+
+def _some(names: Iterable[str], shown: int = 3) -> str:
+    listed = list(names)
+    return ", ".join(listed[:shown]) + ", ..." * (len(listed) > shown)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.bitwidth import Assignment
 from models.layers.factory import LayerFactory
-from models.layers.initialise import initialise
+from models.layers.initialise import InitWeights, initialise
 from models.layers.shortcut import Shortcut
 from models.networks.base import AnyBitNetwork
 from models.networks.settings import MOST_CHANNELS, NetworkSettings
@@ -38,6 +38,9 @@ class MobileNetV2CifarSettings(NetworkSettings):
     )
     head_width: int = Field(
         1280, ge=1, le=MOST_CHANNELS, description="channels of the last convolution"
+    )
+    init_weights: InitWeights = Field(
+        "torch", description="how weights are drawn: as pytorch-cifar does, or as torchvision does"
     )
 
     @model_validator(mode="after")
@@ -128,7 +131,7 @@ class MobileNetV2Cifar(AnyBitNetwork):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
         self.fc = nn.Linear(settings.head_width, num_classes)
-        initialise(self)
+        initialise(self, settings.init_weights)
 
     def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
         """Run images (batch, 3, height, width) to logits (batch, classes)."""

@@ -143,7 +143,7 @@ class ResNet(AnyBitNetwork):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
         self.fc = nn.Linear(channels, num_classes)
-        initialise(self)
+        initialise(self, settings.init_weights)
 
     def stem_conv(self, width: int) -> nn.Conv2d:
         """The first convolution, which stays in float."""

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
+from models.layers.initialise import InitWeights
 from models.networks.resnet import BasicBlock, ResNet
 from models.networks.settings import NetworkSettings
 
@@ -15,6 +16,9 @@ class ResNet18CifarSettings(NetworkSettings):
     name: Literal["resnet18_cifar"] = "resnet18_cifar"
     widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each stage")
     depths: tuple[int, ...] = Field((2, 2, 2, 2), description="blocks of each stage")
+    init_weights: InitWeights = Field(
+        "torch", description="how weights are drawn: as pytorch-cifar does, or as torchvision does"
+    )
 
 
 class ResNet18Cifar(ResNet):

@@ -5,6 +5,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from models.layers.initialise import InitWeights
+
 MOST_CHANNELS = 65_536
 MOST_BLOCKS = 1000
 
@@ -21,6 +23,10 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.0, ge=0, lt=1, description="before the linear layer")
     init: Literal["scratch", "float"] = Field(
         "scratch", description="drawn weights, or those of a float model"
+    )
+    init_weights: InitWeights = Field(
+        "kaiming_fan_out",
+        description="how weights are drawn: torch's own default, or as torchvision does",
     )
     weights: Path | None = Field(
         None,

@@ -26,6 +26,10 @@ class QuantizedWeight(ABC):
         """Return the integer codes at `bits`, uint8 in [0, 2^bits - 1], in the weight's shape."""
 
     @abstractmethod
+    def affine(self, bits: int) -> tuple[Tensor, Tensor]:
+        """Return gain and offset, 0-dim, float64, with which W_b = gain * codes + offset."""
+
+    @abstractmethod
     def fake_quantize(self, weight: Tensor, bits: int) -> Tensor:
         """Return the quantized values at `bits`, differentiable with respect to weight.
 

@@ -25,6 +25,12 @@ class DoReFaWeight(QuantizedWeight):
         """Return round((2^b - 1) x)."""
         return self._rounded(bits).to(torch.uint8)
 
+    def affine(self, bits: int) -> tuple[Tensor, Tensor]:
+        """Return 2 / (2^b - 1) and -1."""
+        # A weight that is not a number must not hide behind an integer code.
+        finite = 1 + 0 * self._normalised.maximum.double()
+        return 2 / (2**bits - 1) * finite, -finite
+
     def fake_quantize(self, weight: Tensor, bits: int) -> Tensor:
         """Return W_b; the gradient passes the rounding unchanged: dL/dx = 2 dL/dW_b."""
         slope = torch.full_like(self._normalised.maximum, 2.0)

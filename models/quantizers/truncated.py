@@ -41,11 +41,16 @@ class TruncatedWeight(QuantizedWeight):
         """Return k_b."""
         return self._codes >> (self.code_bits - bits)
 
+    def affine(self, bits: int) -> tuple[Tensor, Tensor]:
+        """Return 2 s_b d / K and -1: W_b = 2 s_b z_b - 1."""
+        gain = self._gains[bits - 1] * 2 ** (self.code_bits - bits)
+        return gain, torch.full_like(gain, -1.0)
+
     def fake_quantize(self, weight: Tensor, bits: int) -> Tensor:
         """Return W_b; the gradient passes round, floor and s_b unchanged: dL/dx = 2 dL/dW_b."""
         dtype = self._normalised.tanh.dtype
-        gain = self._gains[bits - 1] * 2 ** (self.code_bits - bits)
-        values = self.codes(bits).to(dtype).mul_(gain.to(dtype)).sub_(1)
+        gain, offset = self.affine(bits)
+        values = self.codes(bits).to(dtype).mul_(gain.to(dtype)).add_(offset.to(dtype))
         slope = torch.full_like(gain, 2.0)
         if self.settings.align_scale_in_backward:
             slope *= self.align_scale(bits)

@@ -10,7 +10,12 @@ from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.spec.job import Job
 from orchestrator.track import delta_b, recorder
 from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.train.setup import build_network_and_method, check_data, open_datasets
+from orchestrator.train.setup import (
+    build_network_and_method,
+    check_data,
+    open_datasets,
+    start_from_float,
+)
 
 
 def check(job: Job) -> None:
@@ -77,7 +82,8 @@ def _float_weights(job: Job) -> list[str]:
 
 def _try_weights(job: Job) -> None:
     """Load the float weights once, as every worker will."""
-    build_network_and_method(job, num_classes=1)
+    network, _ = build_network_and_method(job, num_classes=1)
+    start_from_float(network, job)
 
 
 def _output(job: Job) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from models import build_network
-from models.float_weights import load_float_weights, read_state_dict
+from models.float_file import read_state_dict
+from models.float_weights import load_float_weights
 from models.methods import METHODS
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
@@ -21,13 +22,17 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything one rank trains and evaluates with."""
+    """Everything one rank trains and evaluates with.
+
+    left_out: what the float model does not give the network, by name.
+    """
 
     train_set: Dataset
     val_set: Dataset
     network: AnyBitNetwork
     method: Method
     optimizer: torch.optim.SGD
+    left_out: tuple[str, ...] = ()
 
 
 def build_parts(job: Job, device: torch.device) -> Parts:
@@ -38,9 +43,11 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     network, method = build_network_and_method(job, train_set.num_classes)
+    left_out = start_from_float(network, job) if job.model.init == "float" else []
     network.to(device)
     network.autocast_dtype = PRECISIONS[job.training.precision]
-    return Parts(train_set, val_set, network, method, build_optimizer(network, job.optimizer))
+    optimizer = build_optimizer(network, job.optimizer)
+    return Parts(train_set, val_set, network, method, optimizer, tuple(left_out))
 
 
 def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
@@ -53,10 +60,7 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
 
 
 def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork, Method]:
-    """Build the network with its initial weights, and the method that trains it.
-
-    Raises CheckpointMismatch for float weights that cannot be read or are another network's.
-    """
+    """Build the network with freshly drawn weights, and the method that trains it."""
     torch.manual_seed(job.seed)
     method: Method = resolve(METHODS, job.method.name)(job.method, job.bit_widths)
     network = build_network(
@@ -67,19 +71,21 @@ def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork,
         clip_init=job.optimizer.clip.init,
         code_bits=method.code_bits,
     )
-    if job.model.init == "float":
-        _start_from_float(network, job)
     return network, method
 
 
-def _start_from_float(network: AnyBitNetwork, job: Job) -> None:
+def start_from_float(network: AnyBitNetwork, job: Job) -> list[str]:
+    """Copy the float model's weights into a network; return the names that were left out.
+
+    Raises CheckpointMismatch for weights that cannot be read or are another network's.
+    """
     path: Any = job.model.weights
     try:
         weights = read_state_dict(path)
     except (OSError, ValueError) as error:
         raise CheckpointMismatch(f"model.weights: {error}") from error
     try:
-        load_float_weights(network, weights)
+        return load_float_weights(network, weights)
     except ValueError as error:
         raise CheckpointMismatch(f"model.weights: {path}: {error}") from error
 

@@ -254,6 +254,7 @@ class Worker:
             saved.sweep(self.files.run_dir)
         folder = self.context.latest()
         if folder is None:
+            self._tell_left_out()
             return
         state = saved.read_state(folder)
         saved.check_same_job(state, self.job.as_dict(), folder)
@@ -268,6 +269,13 @@ class Worker:
             where = f"epoch {self.epoch + 1}, step {self.step}"
             say("log", level="info", message=f"Going on from the checkpoint at {where}.")
             self._tell_changed_plan(state)
+
+    def _tell_left_out(self) -> None:
+        if self.parts.left_out and self.ranks.is_first:
+            named = ", ".join(self.parts.left_out[:4])
+            more = f" and {len(self.parts.left_out) - 4} more" * (len(self.parts.left_out) > 4)
+            message = f"Not taken from the float model: {named}{more}. The rest starts from it."
+            say("log", level="warning", message=message)
 
     def _tell_changed_plan(self, state: dict[str, Any]) -> None:
         before = state["micro_batch"]

@@ -59,6 +59,9 @@ def test_a_weight_quantizer_keeps_levels_and_order_and_passes_a_gradient(
     assert len(values.unique()) <= 2**bits
     assert (values.flatten()[weight.flatten().argsort()].diff() >= 0).all()
     assert len(quantized.codes(bits).unique()) == len(values.unique())
+    gain, offset = quantized.affine(bits)
+    by_codes = gain * quantized.codes(bits) + offset
+    torch.testing.assert_close(values.double(), by_codes, rtol=0, atol=1e-6)
     assert quantized.distance(bits, bits) == 0
     values.square().sum().backward()
     assert weight.grad is not None

@@ -1,15 +1,12 @@
 """Float models into networks: what is copied, what is refused."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from models.float_weights import load_float_weights, read_state_dict
+from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
 
 Tiny = Callable[..., AnyBitNetwork]
@@ -66,7 +63,7 @@ def test_a_linear_layer_of_other_classes_is_left_out_and_named(
     assert torch.equal(network.conv1.weight, float_model["conv1.weight"])
 
 
-def test_every_misfit_is_listed_and_nothing_is_copied(
+def test_every_misfit_is_counted_and_nothing_is_copied(
     tiny: Tiny, float_model: dict[str, Tensor]
 ) -> None:
     del float_model["layer1.0.bn1.bias"]
@@ -76,11 +73,11 @@ def test_every_misfit_is_listed_and_nothing_is_copied(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(ValueError, match="does not fit") as caught:
         load_float_weights(network, float_model)
-    assert str(caught.value).splitlines()[1:] == [
-        "layer1.0.bn1.bias: missing",
-        "layer9.0.conv1.weight: unexpected",
-        "conv1.weight: shape (4, 3, 3, 3), expected (4, 3, 7, 7)",
-    ]
+    assert str(caught.value) == (
+        "the float model does not fit the network: 1 missing (layer1.0.bn1.bias); "
+        "1 unexpected (layer9.0.conv1.weight); "
+        "1 of another shape (conv1.weight (4, 3, 3, 3) instead of (4, 3, 7, 7))"
+    )
     assert all(torch.equal(before[n], v) for n, v in network.state_dict().items())
 
 
@@ -91,37 +88,77 @@ def test_old_models_that_do_not_count_batches_load(
     assert load_float_weights(tiny("resnet18"), old) == []
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
-def test_files_load_unwrapped_and_without_a_wrappers_prefix(
-    tiny: Tiny, float_model: dict[str, Tensor], tmp_path: Path, suffix: str
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "module._orig_mod.", "backbone.", "encoder.", "model.", "a.1.b."],
+)
+def test_a_prefix_of_all_names_is_stripped_whatever_it_is(
+    tiny: Tiny, float_model: dict[str, Tensor], prefix: str
 ) -> None:
-    prefixed = {f"module.{name}": value for name, value in float_model.items()}
-    path = tmp_path / f"model{suffix}"
-    if suffix == ".safetensors":
-        save_file(prefixed, path)
-    else:
-        torch.save({"state_dict": prefixed, "epoch": 90}, path)
     network = tiny("resnet18")
-    load_float_weights(network, read_state_dict(path))
+    prefixed = {f"{prefix}{name}": value for name, value in float_model.items()}
+    assert load_float_weights(network, prefixed) == []
     assert torch.equal(network.fc.bias, float_model["fc.bias"])
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_damaged_file_is_named(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"model{suffix}"
-    path.write_bytes(b"no model")
-    with pytest.raises(ValueError, match=f"model{suffix} holds no state dict"):
-        read_state_dict(path)
+def test_what_a_compiler_puts_into_the_middle_of_names_is_taken_out(
+    tiny: Tiny, float_model: dict[str, Tensor]
+) -> None:
+    compiled = {n.replace("layer1.", "layer1._orig_mod."): v for n, v in float_model.items()}
+    assert load_float_weights(tiny("resnet18"), compiled) == []
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"absent\.pt"):
-        read_state_dict(tmp_path / "absent.pt")
+def test_a_real_wrapper_of_torch_is_taken_off(tiny: Tiny, float_model: dict[str, Tensor]) -> None:
+    averaged = {"n_averaged": torch.tensor(3)}
+    averaged |= {f"module.{name}": value for name, value in float_model.items()}
+    assert load_float_weights(tiny("resnet18"), averaged) == ["n_averaged"]
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(2)])
-def test_a_file_of_something_else_is_refused(tmp_path: Path, content: Any) -> None:
-    path = tmp_path / "model.pt"
-    torch.save(content, path)
-    with pytest.raises(ValueError, match="holds no state dict"):
-        read_state_dict(path)
+def test_a_backbone_without_its_head_is_a_start_without_the_linear_layer(
+    tiny: Tiny, float_model: dict[str, Tensor]
+) -> None:
+    network = tiny("resnet18")
+    before = network.fc.weight.clone()
+    headless = {n: v for n, v in float_model.items() if not n.startswith("fc.")}
+    assert sorted(load_float_weights(network, headless)) == ["fc.bias", "fc.weight"]
+    assert torch.equal(network.fc.weight, before)
+    assert torch.equal(network.conv1.weight, float_model["conv1.weight"])
+
+
+def test_what_stands_beside_the_backbone_is_left_out_and_named(
+    tiny: Tiny, float_model: dict[str, Tensor]
+) -> None:
+    detector = {f"backbone.{n}": v for n, v in float_model.items() if not n.startswith("fc.")}
+    detector["head.weight"] = torch.zeros(5, 8)
+    left_out = load_float_weights(tiny("resnet18"), detector)
+    assert sorted(left_out) == ["fc.bias", "fc.weight", "head.weight"]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_no_numbers_are_named_and_counted(
+    tiny: Tiny, float_model: dict[str, Tensor], bad: float
+) -> None:
+    float_model["layer1.0.conv1.weight"][0, 0, 0] = bad
+    float_model["bn1.running_var"][2] = bad
+    network = tiny("resnet18")
+    before = network.conv1.weight.clone()
+    with pytest.raises(ValueError, match="no finite numbers") as caught:
+        load_float_weights(network, float_model)
+    assert "layer1.0.conv1.weight (3 of 144)" in str(caught.value)
+    assert "bn1.running_var (1 of 4)" in str(caught.value)
+    assert "in 2 of its" in str(caught.value)
+    assert torch.equal(network.conv1.weight, before)
+
+
+def test_another_network_is_told_in_one_line_with_counts(
+    tiny: Tiny, float_model: dict[str, Tensor]
+) -> None:
+    renamed = {n.replace("layer", "stage"): v for n, v in float_model.items()}
+    with pytest.raises(ValueError, match="does not fit") as caught:
+        load_float_weights(tiny("resnet18"), renamed)
+    layers = sum(n.startswith("layer") for n in float_model)
+    counters = sum(n.startswith("layer") and n.endswith("tracked") for n in float_model)
+    assert f"{layers - counters} missing (layer1.0.conv1.weight" in str(caught.value)
+    assert f"{layers} unexpected (stage1.0." in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch.nn import functional as F
 
 from models.quantizers.settings import QuantizerSettings
 from models.quantizers.truncated import TruncatedWeight
@@ -52,6 +53,42 @@ def test_codes_values_and_gradients_are_the_golden_ones(golden: Golden) -> None:
             )
             near(values, expected["w_hat"], data["abs"])
             near(weight.grad, expected["grad_w"], data["abs"])
+
+
+@pytest.mark.golden
+def test_gain_and_offset_of_the_codes_are_the_golden_ones_and_give_the_golden_values(
+    golden: Golden,
+) -> None:
+    data = golden("coquant_weight")
+    for case in data["cases"]:
+        quantized = truncated(torch.tensor(case["w"], dtype=torch.float64), case["b1"])
+        for name, expected in case["per_bit"].items():
+            gain, offset = quantized.affine(int(name))
+            near(gain, expected["dequant_gain"], data["abs"])
+            near(offset, expected["dequant_offset"], data["abs"])
+            values = gain * quantized.codes(int(name)) + offset
+            near(values, expected["w_hat"], data["abs"])
+            near(values.mean(), expected["mean_w_hat"], data["abs"])
+
+
+@pytest.mark.golden
+def test_a_convolution_with_the_golden_weights_is_one_with_codes_and_one_with_ones(
+    golden: Golden,
+) -> None:
+    """conv(x, W) = alpha/n (gain conv(q, k) + offset conv(q, 1)), padding included."""
+    for case in golden("coquant_weight")["cases"]:
+        if np.ndim(case["w"]) != 4:
+            continue
+        for name, expected in case["per_bit"].items():
+            values = torch.tensor(expected["w_hat"], dtype=torch.float64)
+            codes = torch.tensor(expected["code"], dtype=torch.float64)
+            top, alpha = 2 ** int(name) - 1, 1.7
+            inputs = torch.randint(top + 1, (2, values.shape[1], 5, 5)).double()
+            gain, offset = expected["dequant_gain"], expected["dequant_offset"]
+            by_codes = gain * F.conv2d(inputs, codes, padding=1)
+            by_codes += offset * F.conv2d(inputs, torch.ones_like(codes), padding=1)
+            by_values = F.conv2d(alpha / top * inputs, values, padding=1)
+            torch.testing.assert_close(alpha / top * by_codes, by_values, rtol=0, atol=1e-10)
 
 
 @pytest.mark.golden

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
 from orchestrator.spec.job import Job
+from orchestrator.train.setup import build_network_and_method
 from orchestrator.train.worker import STOP_FILE, Run, Worker
 
 
@@ -243,3 +244,22 @@ def test_weights_that_diverge_are_noticed_in_the_next_step(poisoned: Callable[..
     assert context.last_step == (1, 1)
     assert assert_finite(context)["epoch"] == 1
     assert "at 8, 6, 4, 2 bits is no longer a finite number" in message
+
+
+def test_what_a_float_model_does_not_give_is_said_once(
+    tiny_job: Callable[..., Job],
+    run: Callable[..., Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    start = "model.init=float"
+    file = tmp_path / "backbone.pth"
+    network, _ = build_network_and_method(tiny_job("quantizer.bit_widths=[8, 4]"), num_classes=3)
+    names = {n: n.replace(".8.", ".") for n in network.state_dict() if ".4." not in n}
+    backbone = {names[n]: v for n, v in network.state_dict().items() if n in names}
+    torch.save({n: v for n, v in backbone.items() if "clip" not in n and "fc" not in n}, file)
+    job = tiny_job(start, f"model.weights={file}", "training.epochs=1")
+    for name in ("first", "first"):
+        run(job, name)
+    said = capsys.readouterr().out
+    assert said.count("Not taken from the float model: fc.weight, fc.bias.") == 1
