@@ -134,6 +134,7 @@ def _headline(job: Job) -> dict[str, str]:
         "lr": job.optimizer.lr,
         "clip_init": job.optimizer.clip.init,
         "clip_lr": job.optimizer.clip.lr,
+        "init": job.model.init_weights if job.model.init == "scratch" else "float",
         "seed": job.seed,
     }
     settings = job.method.model_dump(mode="json", by_alias=True)
