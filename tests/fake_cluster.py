@@ -1,11 +1,13 @@
 """A stand-in for a Ray dashboard: the routes that orch uses, answered from plain lists."""
 
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, ClassVar, Self
+from urllib.parse import parse_qsl
 
 NODE = {
     "node_ip": "127.0.0.1",
@@ -24,6 +26,8 @@ class FakeJob:
     logs: list[str] = field(default_factory=lambda: [""])
     exit_code: int | None = None
     ended: int | None = None
+    events: list[str] = field(default_factory=lambda: [""])
+    """What the file beside the log holds, at each question."""
 
     def as_ray_tells(self) -> dict[str, Any]:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -32,10 +36,16 @@ class FakeJob:
             "status": status,
             "message": f"the job is {status}",
             "driver_exit_code": self.exit_code,
+            "driver_node_id": "node-of-the-driver",
             "start_time": 1_000_000,
             "end_time": self.ended,
             "metadata": self.body.get("metadata", {}),
         }
+
+    def events_file(self, last_lines: int) -> str:
+        text = self.events.pop(0) if len(self.events) > 1 else self.events[0]
+        lines = text.splitlines(keepends=True)
+        return "".join(lines if last_lines < 0 else lines[-last_lines:])
 
     def log(self) -> str:
         return self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
@@ -92,6 +102,8 @@ class FakeCluster:
                 return 200, {"version": "4", "ray_version": "2.60.0", "session_name": "session_1"}
             case ["GET", "api", "v0", "nodes"]:
                 return 200, {"data": {"result": {"result": self.nodes}}}
+            case ["GET", "api", "v0", "logs", "file"]:
+                return 200, self._log_file(dict(parse_qsl(path.partition("?")[2])))
             case ["GET", "api", "cluster_status"]:
                 return 200, {"data": self.autoscaling}
             case ["PUT", "api", "packages", "gcs", name]:
@@ -100,6 +112,12 @@ class FakeCluster:
             case [_, "api", "jobs", *rest]:
                 return self._job(method, rest, body)
         return 404, "not found"
+
+    def _log_file(self, asked: dict[str, str]) -> bytes:
+        assert asked["node_id"] == "node-of-the-driver"
+        found = re.fullmatch(r"orch-events-(.+)\.jsonl", asked["filename"])
+        job = self.jobs.get(found[1]) if found else None
+        return job.events_file(int(asked["lines"])).encode() if job else b""
 
     def _job(self, method: str, rest: list[str], body: bytes) -> tuple[int, Any]:
         if method == "POST" and not rest:
@@ -131,7 +149,9 @@ def _handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
                 code, value = (403 if given else 401), "no"
             else:
                 code, value = cluster.answer(self.command, self.path, body)
-            data = value.encode() if code != 200 else json.dumps(value).encode()
+            if not isinstance(value, bytes):
+                value = (value if code != 200 else json.dumps(value)).encode()
+            data = value
             self.send_response(code)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

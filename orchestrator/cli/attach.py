@@ -1,7 +1,5 @@
 """Follow a job to its end: show it, remember how it ended, and tidy up the local head."""
 
-from collections import deque
-
 from orchestrator.cli.links import conclusion, link_lines, was_killed
 from orchestrator.cli.live import Screen, screen
 from orchestrator.cli.output import answer, say
@@ -9,6 +7,7 @@ from orchestrator.cluster import events, local, tail, view
 from orchestrator.cluster.registry import Record
 from orchestrator.cluster.state import State, exit_code
 from orchestrator.cluster.view import RunView
+from orchestrator.train.wording import Event
 
 LOG_LINES = 30
 """How much of the log is shown of a job that failed without saying why."""
@@ -20,11 +19,11 @@ def follow(record: Record) -> RunView:
     if client is None:
         return view.look(record)
     facts: dict[str, object] = {}
-    recent: deque[str] = deque(maxlen=LOG_LINES)
+    submission_id = record.last.submission_id
     try:
         with screen() as shown:
-            for look in tail.follow(client, record.last.submission_id):
-                _show(look, shown, facts, recent)
+            for look in tail.follow(tail.JobEvents(client, submission_id)):
+                _show(look, shown, facts)
                 if look.trouble and record.local and local.running() is None:
                     return view.look(record)
     except KeyboardInterrupt:
@@ -34,7 +33,8 @@ def follow(record: Record) -> RunView:
     state = look.info.state if look.info else State.LOST
     if state is State.FAILED and "failure" not in facts and not was_killed(look.info):
         say("The end of the job's log:")
-        say("\n".join(f"  {line}" for line in recent))
+        for line in client.logs(submission_id).splitlines()[-LOG_LINES:]:
+            say(f"  {line}")
     info = look.info
     ended = RunView(
         record,
@@ -63,11 +63,8 @@ def tidy(record: Record) -> None:
         say("No other job is active, the local Ray cluster was stopped.")
 
 
-def _show(look: tail.Look, shown: Screen, facts: dict[str, object], recent: deque[str]) -> None:
-    for line in look.lines:
-        if event := events.parse(line):
-            events.add(facts, event)
-            shown.event(event)
-        elif line.strip():
-            recent.append(line)
+def _show(look: tail.Look[Event], shown: Screen, facts: dict[str, object]) -> None:
+    for event in look.new:
+        events.add(facts, event)
+        shown.event(event)
     shown.state(look.info.state if look.info else State.LOST, look.trouble)

@@ -10,9 +10,9 @@ from orchestrator.cli.links import as_dict, conclusion
 from orchestrator.cli.output import answer, answer_json, say
 from orchestrator.cluster import local, registry, runtime, view
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.cluster.events import clock
 from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
+from orchestrator.train.wording import clock
 
 STOP_GRACE_SECONDS = 15.0
 """What a cluster may take to notice that a job has ended, beyond the job's own time."""

@@ -1,7 +1,9 @@
 """orch logs, orch wait: stay with a job until it ends."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -11,14 +13,16 @@ from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, say
 from orchestrator.cluster import events, local, registry, tail, view
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.cluster.events import duration
 from orchestrator.cluster.registry import Record
 from orchestrator.cluster.state import exit_code, is_final
 from orchestrator.cluster.view import RunView
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.strict_json import dumps
+from orchestrator.train.wording import Event, describe, duration
 
 POLL_SECONDS = 1.0
+
+T = TypeVar("T")
 
 _job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -37,12 +41,19 @@ def logs(job_name: str, follow: bool, raw: bool) -> None:
       orch logs quickstart --events
     """
     record = registry.find(job_name)
-    client = view.client_of(record) if follow else None
-    if client is None:
-        for line in _whole_log(record).splitlines():
-            _print_line(line, raw)
+    client = view.client_of(record)
+    if follow and client is not None:
+        submission_id = record.last.submission_id
+        if raw:
+            _print_as_it_grows(record, tail.JobEvents(client, submission_id), _print_event)
+        else:
+            _print_as_it_grows(record, tail.LogLines(client, submission_id), _print_line)
+    elif raw:
+        for event in _all_events(record, client):
+            _print_event(event)
     else:
-        _print_as_it_grows(client, record, raw)
+        for line in _whole_log(record, client).splitlines():
+            _print_line(line)
     if follow:
         ended = view.look(record)
         say(f"{ended.state}  {record.run}")
@@ -71,12 +82,12 @@ def wait(job_name: str, timeout: float | None, as_json: bool) -> None:
     raise click.exceptions.Exit(code)
 
 
-def _print_as_it_grows(client: ClusterClient, record: Record, raw: bool) -> None:
+def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T], None]) -> None:
     trouble = ""
     try:
-        for look in tail.follow(client, record.last.submission_id):
-            for line in look.lines:
-                _print_line(line, raw)
+        for look in tail.follow(reader):
+            for told in look.new:
+                show(told)
             if look.trouble and look.trouble != trouble:
                 say(look.trouble)
             trouble = look.trouble
@@ -85,24 +96,37 @@ def _print_as_it_grows(client: ClusterClient, record: Record, raw: bool) -> None
         raise
 
 
-def _print_line(line: str, raw: bool) -> None:
+def _print_line(line: str) -> None:
+    """Print a line of a log; older jobs left their events in it."""
     event = events.parse(line)
-    if raw:
-        if event:
-            answer(dumps(event))
-        return
-    for shown in events.describe(event) if event else [line]:
+    for shown in describe(event) if event else [line]:
         answer(shown)
 
 
-def _whole_log(record: Record) -> str:
+def _print_event(event: Event) -> None:
+    answer(dumps(event))
+
+
+def _whole_log(record: Record, client: ClusterClient | None) -> str:
     """Return the log from the cluster, or as it was kept when the local head was stopped."""
-    client = view.client_of(record)
     text = client.logs(record.last.submission_id) if client else ""
     kept = local.kept_log(record.last.submission_id)
     if text or not kept.exists():
         return text
     return Path(kept).read_text()
+
+
+def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:
+    """Return all that a job has said, from the cluster or as it was kept."""
+    submission_id = record.last.submission_id
+    if client and (info := client.job(submission_id)):
+        return tail.JobEvents(client, submission_id).read(info)
+    kept = local.kept_events(submission_id)
+    if kept.exists():
+        found = map(events.read, kept.read_text().splitlines())
+    else:
+        found = map(events.parse, _whole_log(record, client).splitlines())
+    return [event for event in found if event]
 
 
 def wait_until_ended(record: Record, timeout: float | None) -> RunView:

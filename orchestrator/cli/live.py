@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from orchestrator.cli.output import console, say
-from orchestrator.cluster.events import Event, by_bits, describe, duration
 from orchestrator.cluster.state import State
+from orchestrator.train.wording import Event, by_bits, describe, duration
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -11,11 +11,11 @@ from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict, conclusion, link_lines
 from orchestrator.cli.output import answer, answer_json, say, without_end, without_middle
 from orchestrator.cluster import address as addresses
-from orchestrator.cluster import events, registry, view
-from orchestrator.cluster.events import by_bits, duration
+from orchestrator.cluster import registry, view
 from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
+from orchestrator.train.wording import by_bits, clock, describe, duration, progress_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,7 +85,7 @@ def status(job_name: str, as_json: bool) -> None:
     for line in link_lines(seen):
         answer(line)
     for number, attempt in enumerate(seen.record.attempts, 1):
-        began = events.clock(attempt.submitted_at)
+        began = clock(attempt.submitted_at)
         answer(f"{f'attempt {number}:':<15}{attempt.submission_id}, submitted {began}")
 
 
@@ -197,8 +197,8 @@ def _standing(seen: RunView) -> Iterator[str]:
         yield from conclusion(seen)
         return
     if told := seen.facts.get("progress"):
-        yield events.progress_line(told)
+        yield progress_line(told)
     if told := seen.facts.get("evaluated"):
-        yield from events.describe({**told, "event": "evaluated"})
+        yield from describe({**told, "event": "evaluated"})
     if is_final(seen.state):
         yield from conclusion(seen)

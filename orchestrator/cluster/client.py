@@ -26,6 +26,7 @@ CONNECT_SECONDS = 10.0
 REACH_SECONDS = 4.0
 """How long it may take until somebody takes the call; a machine that is off never does."""
 UPLOAD_SECONDS = 120.0
+ALL_LINES = -1
 SUBMIT_SECONDS = 60.0
 """The first submission to a fresh cluster waits for its job agent."""
 
@@ -40,6 +41,7 @@ class JobInfo:
     exit_code: int | None = None
     started: float | None = None
     ended: float | None = None
+    driver_node: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
 
@@ -123,6 +125,15 @@ class ClusterClient:
         found = self._json("GET", f"/api/jobs/{submission_id}/logs", missing_ok=True)
         with self._reading():
             return str(found["logs"]) if found else ""
+
+    def log_file(self, node_id: str, name: str, last_lines: int = ALL_LINES) -> str:
+        """Return the end of a file among Ray's logs on a node; empty when it is not there."""
+        asked = {"node_id": node_id, "filename": name, "lines": last_lines}
+        path = f"/api/v0/logs/file?{urllib.parse.urlencode(asked)}"
+        try:
+            return self._send("GET", path, None, "", self._timeout).decode(errors="replace")
+        except _NotThere:
+            return ""
 
     def stop(self, submission_id: str) -> None:
         """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
@@ -289,6 +300,7 @@ def _job_info(found: dict[str, Any]) -> JobInfo:
         exit_code=found.get("driver_exit_code"),
         started=_seconds(found.get("start_time")),
         ended=_seconds(found.get("end_time")),
+        driver_node=found.get("driver_node_id"),
         metadata=found.get("metadata") or {},
     )
 

@@ -22,6 +22,7 @@ from orchestrator.cluster.home import cannot_keep, files_in, folder, orch_home, 
 from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
 from orchestrator.files import write_whole
+from orchestrator.train.events import events_file
 
 LIVENESS_SECONDS = 3.0
 FEWEST_CPUS = 2
@@ -142,6 +143,11 @@ def kept_log(submission_id: str) -> Path:
     return orch_home() / "logs" / f"{submission_id}.log"
 
 
+def kept_events(submission_id: str) -> Path:
+    """Return where the events of a job stay when its local head has been stopped."""
+    return orch_home() / "logs" / events_file(submission_id)
+
+
 def _start() -> Head:
     home = head_process.make_folder()
     port = head_process.dashboard_port()
@@ -180,6 +186,9 @@ def _keep_logs(head: Head) -> None:
     for job in client.jobs():
         target = folder("logs") / kept_log(job.submission_id).name
         write_whole(target, client.logs(job.submission_id))
+        name = events_file(job.submission_id)
+        if job.driver_node and (told := client.log_file(job.driver_node, name)):
+            write_whole(folder("logs") / name, told)
 
 
 def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:

@@ -23,20 +23,31 @@ LIMIT_BYTES = 100 * 1024 * 1024
 STOP_WAIT_SECONDS = 60
 """How long a job that is stopped may take to save its state."""
 
+HEALTH_CHECK_SECONDS = 60
+"""How long a worker may leave Ray's questions unanswered."""
+GROUP_SHUTDOWN_SECONDS = 5
+"""How long Ray then waits for all workers to leave their process group, the frozen one too."""
+FROZEN_SECONDS = HEALTH_CHECK_SECONDS + GROUP_SHUTDOWN_SECONDS
+"""After what time the workers are started anew when one of them does not answer any more."""
+
 SETTINGS = {
     "PYTHONUNBUFFERED": "1",
+    "PYTHONWARNINGS": "ignore::DeprecationWarning",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_COLOR_PREFIX": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_SECONDS),
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
     "RAY_TRAIN_V2_ENABLED": "1",
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "60",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(HEALTH_CHECK_SECONDS),
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": str(GROUP_SHUTDOWN_SECONDS),
 }
 """Environment of the job's processes: a report counts after a quarter of a second instead of two,
-a frozen worker is noticed after one minute instead of ten, the dashboard's Train page is filled,
-and a line that a worker prints appears once."""
+a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, what Ray knows
+of the workers can be asked, and a line that a worker prints appears once, without colours and
+without warnings to Ray's own developers."""
 
 
 @dataclass(frozen=True)

@@ -1,82 +1,138 @@
-"""Follow the log of a job: new lines as they come, none twice, across lost connections.
+"""Follow a job: what is new in its log or among its events, none twice, across lost connections.
 
 Ray offers a websocket and the whole log over HTTP. Measured with Ray 2.60: the websocket brings
 the first line 5 s after the submission and closes 3 s after the job's end; asking for the whole
 log costs 10 ms (0.3 s at 10 MB) and sees both within a second. So the log is asked for again and
 again, at longer intervals when it is large, and what is already known is left out. Nothing has to
-be kept open, so nothing can break that would have to be told apart from the job's end.
+be kept open, so nothing can break that would have to be told apart from the job's end. Of the
+events only the last ones are asked for (40 ms beside 39 MB), and all of them after a gap.
 """
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster import events
+from orchestrator.cluster.client import ALL_LINES, ClusterClient, JobInfo
 from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
+from orchestrator.train.events import events_file
+from orchestrator.train.wording import Event
 
 INTERVAL_SECONDS = 1.0
 COST_SHARE = 20
 """At most one twentieth of the time is spent on asking."""
 PATIENCE_SECONDS = 120.0
 """How long a cluster may be away before following gives up."""
+RECENT_EVENTS = 50
+"""More than a job says between two looks."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at a job: its state, and the complete lines since the last look.
+class Look(Generic[T]):
+    """One look at a job: its state, and what has come since the last look.
 
     info: None when the cluster no longer knows the job. trouble: why the cluster does not answer
     at the moment; then the rest is what was known before.
     """
 
     info: JobInfo | None
-    lines: list[str]
+    new: list[T]
     trouble: str = ""
 
 
-class Tail:
-    """The part of a growing text that has not been seen."""
+class Reader(Protocol[T]):
+    """Something of a job that grows."""
 
-    def __init__(self) -> None:
+    client: ClusterClient
+    submission_id: str
+
+    def read(self, info: JobInfo | None) -> list[T]:
+        """Return what has come since the last call. Raises Unreachable."""
+
+
+class LogLines:
+    """The lines of a job's log; an unfinished last one only when the job has ended."""
+
+    def __init__(self, client: ClusterClient, submission_id: str) -> None:
+        self.client = client
+        self.submission_id = submission_id
         self._seen = 0
 
-    def new_lines(self, text: str, *, complete: bool) -> list[str]:
-        """Return the new lines of `text`; an unfinished last one only when the text is complete."""
-        end = len(text) if complete else text.rfind("\n") + 1
+    def read(self, info: JobInfo | None) -> list[str]:
+        """Return the new lines."""
+        text = self.client.logs(self.submission_id)
+        ended = info is None or is_final(info.state)
+        end = len(text) if ended else text.rfind("\n") + 1
         lines = text[self._seen : end].splitlines()
         self._seen = max(self._seen, end)
         return lines
 
 
+class JobEvents:
+    """What a job says of itself: from the file of its events, else from the lines of its log."""
+
+    def __init__(self, client: ClusterClient, submission_id: str) -> None:
+        self.client = client
+        self.submission_id = submission_id
+        self._log = LogLines(client, submission_id)
+        self._seen = 0
+
+    def read(self, info: JobInfo | None) -> list[Event]:
+        """Return the new events."""
+        told = self._file(info, RECENT_EVENTS if self._seen else ALL_LINES)
+        if not told and not self._seen:
+            found = (events.parse(line) for line in self._log.read(info))
+            return [event for event in found if event]
+        if told and told[0]["n"] > self._seen + 1:
+            told = self._file(info, ALL_LINES)
+        new = [event for event in told if event["n"] > self._seen]
+        self._seen = max([self._seen, *(event["n"] for event in new)])
+        return new
+
+    def _file(self, info: JobInfo | None, last_lines: int) -> list[Event]:
+        """Return the last events of the file; the driver's machine may be gone after the end."""
+        if info is None or info.driver_node is None:
+            return []
+        try:
+            name = events_file(self.submission_id)
+            text = self.client.log_file(info.driver_node, name, last_lines)
+        except Unreachable:
+            if is_final(info.state):
+                return []
+            raise
+        found = (events.read(line) for line in text.splitlines())
+        return [event for event in found if event and isinstance(event.get("n"), int)]
+
+
 def follow(
-    client: ClusterClient,
-    submission_id: str,
+    reader: Reader[T],
     *,
     interval: float | None = None,
     patience: float = PATIENCE_SECONDS,
-) -> Iterator[Look]:
-    """Look at a job until it has ended. The last look holds the rest of the log.
+) -> Iterator[Look[T]]:
+    """Look at a job until it has ended. The last look holds the rest of what it said.
 
     Raises Unreachable when the cluster does not answer for `patience` seconds.
     """
     pause = INTERVAL_SECONDS if interval is None else interval
-    tail = Tail()
     info: JobInfo | None = None
     answered = time.monotonic()
     while True:
         began = time.monotonic()
         try:
-            info = client.job(submission_id)
-            ended = info is None or is_final(info.state)
-            lines = tail.new_lines(client.logs(submission_id), complete=ended)
+            info = reader.client.job(reader.submission_id)
+            new = reader.read(info)
         except Unreachable as error:
             if time.monotonic() - answered > patience:
                 raise
             yield Look(info, [], str(error))
         else:
             answered = time.monotonic()
-            yield Look(info, lines)
-            if ended:
+            yield Look(info, new)
+            if info is None or is_final(info.state):
                 return
         time.sleep(max(pause, COST_SHARE * (answered - began)))

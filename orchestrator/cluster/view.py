@@ -12,6 +12,7 @@ from orchestrator.cluster import events, local, registry
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.registry import Attempt, Record
 from orchestrator.cluster.state import State, is_final
+from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import Unreachable
 
 LIST_SECONDS = 2.0
@@ -56,7 +57,7 @@ def look(record: Record) -> RunView:
     facts = facts_of(record)
     if client is not None and info is not None and _lacks_the_end(facts, info):
         with contextlib.suppress(Unreachable):
-            facts |= events.collect(client.logs(record.last.submission_id).splitlines())
+            facts |= events.collect(JobEvents(client, info.submission_id).read(info))
     return settle(_join(record, info, facts, answered))
 
 

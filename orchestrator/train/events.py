@@ -1,10 +1,11 @@
-"""What a run says while it runs: events as lines of the job's log, and the same facts in a file.
+"""What a run says while it runs: events, and the last facts in a file.
 
-A line is `::orch ` and JSON; whoever follows the job reads it from the log, wherever the job runs.
-`progress.json` in the run's folder keeps the last of each for those who ask later.
+An event is printed as `::orch ` and JSON, by any process of the job; `job_log` in the driver takes
+it from there. `progress.json` in the run's folder keeps the last of each for those who ask later.
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,14 @@ _KEPT = ("started", "progress", "evaluated", "restarted")
 
 
 def say(event: str, **facts: Any) -> None:
-    """Print an event as one line."""
-    print(MARK + dumps({"event": event, **facts}), flush=True)  # noqa: T201 - the job's log
+    """Print an event as one line, with the time."""
+    told = {"event": event, "time": round(time.time(), 3), **facts}
+    print(MARK + dumps(told), flush=True)  # noqa: T201 - the job's log
+
+
+def events_file(submission_id: str) -> str:
+    """Return the name of the file that holds the events of a job, among the logs of Ray."""
+    return f"orch-events-{submission_id}.jsonl"
 
 
 class Events:
@@ -30,6 +37,7 @@ class Events:
 
     def say(self, event: str, **facts: Any) -> None:
         """Print an event and keep it."""
+        facts = {"time": round(time.time(), 3), **facts}
         say(event, **facts)
         kept = self._load()
         if event in _KEPT:

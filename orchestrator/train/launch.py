@@ -26,7 +26,7 @@ from orchestrator.spec.source import dump
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
-from orchestrator.train import preflight, record, run_checkpoints
+from orchestrator.train import job_log, preflight, record, run_checkpoints
 from orchestrator.train.events import Events, say
 from orchestrator.train.failures import as_failure
 from orchestrator.train.worker import RESULT_FILE, STOP_FILE, train_function
@@ -275,4 +275,5 @@ def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: in
 
 if __name__ == "__main__":
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    job_log.install()
     sys.exit(main(sys.argv[1]))

@@ -47,45 +47,8 @@ def test_other_lines_are_no_events(line: str) -> None:
     assert events.parse(line) is None
 
 
-def test_progress_is_one_line_with_bit_widths_from_high_to_low() -> None:
-    assert events.describe(PROGRESS) == [
-        "epoch 3/12  step 5/31  45.7 images/s  ETA 2m05s  loss 8bit 1.250, 2bit 1.500  "
-        "top1 8bit 90.0, 2bit 80.0"
-    ]
-
-
-@pytest.mark.parametrize(
-    ("command", "lines"),
-    [(None, ["MLflow: http://x"]), ("mlflow ui", ["MLflow: mlflow ui", "MLflow: http://x"])],
-)
-def test_a_started_run_tells_how_to_open_its_record_and_where(
-    command: str | None, lines: list[str]
-) -> None:
-    event = {"event": "started", "run": "r", "run_dir": "/runs/r", "mlflow_link": "http://x"}
-    shown = events.describe(event | {"mlflow_command": command})
-    assert shown == ["Run r in /runs/r", *lines]
-
-
 def test_the_last_of_each_fact_is_kept() -> None:
     later = PROGRESS | {"epoch": 3}
     finished = {"event": "finished", "table": "| 8 |", "rows": []}
-    lines = [f"::orch {json.dumps(event)}" for event in (PROGRESS, later, finished)]
-    facts = events.collect(["noise", *lines])
+    facts = events.collect([PROGRESS, later, finished])
     assert facts == {"state": "SUCCEEDED", "progress": later, "result": finished}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "-"),
-        (float("nan"), "-"),
-        (float("inf"), "11574d01h"),
-        (0.4, "0s"),
-        (59.6, "1m00s"),
-        (3599.9, "1h00m"),
-        (7500, "2h05m"),
-        (90000, "1d01h"),
-    ],
-)
-def test_time_spans_read_as_people_say_them(seconds: float | None, text: str) -> None:
-    assert events.duration(seconds) == text

@@ -1,4 +1,5 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ def test_an_event_is_one_line_and_its_facts_stay_in_the_file(
     ]
     kept = json.loads((tmp_path / "progress.json").read_text())
     assert kept["state"] == "SUCCEEDED"
+    assert time.time() - kept["progress"].pop("time") < 60
     assert kept["progress"] == {"epoch": 1, "step": 2}
-    assert kept["result"] == {"table": "| 8 |"}
+    assert kept["result"]["table"] == "| 8 |"
 
 
 def test_a_run_that_goes_on_after_a_failure_is_running_again(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_damaged_facts_do_not_end_a_run(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "progress.json").write_bytes(content)
     Events(tmp_path).say("progress", epoch=1)
     kept = json.loads((tmp_path / "progress.json").read_text())
-    assert (kept["state"], kept["progress"]) == ("RUNNING", {"epoch": 1})
+    assert (kept["state"], kept["progress"]["epoch"]) == ("RUNNING", 1)
 
 
 def test_a_folder_that_takes_nothing_more_is_told_once_and_the_log_tells_the_rest(

@@ -1,0 +1,113 @@
+"""The job's log as a person reads it, and the events of the run in a file beside it.
+
+What the driver and, through Ray, the workers print passes through here. Ray keeps the log of a job
+in `job-driver-<id>.log` of the driver's machine; the events go to `orch-events-<id>.jsonl` in the
+same folder, which the dashboard serves too. Where the log is elsewhere (the driver was started by
+hand, or this is no Linux) nothing is changed, and the events stay lines of the log.
+"""
+
+import io
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+from orchestrator.strict_json import dumps
+from orchestrator.train.events import MARK, events_file
+from orchestrator.train.wording import Event, clock, describe
+
+LOG_PREFIX = "job-driver-"
+PROGRESS_SECONDS = 30.0
+"""Progress is told in the log at most this often; evaluations always are."""
+NOISE = ("'PreemptionWatcher' and ID:",)
+"""Parts of lines that Ray prints in every job and that mean nothing to anybody."""
+
+
+def install() -> None:
+    """Let all that this process prints pass through here, if its log is where Ray keeps it."""
+    try:
+        log = Path("/proc/self/fd/1").readlink()
+    except OSError:
+        return
+    if not log.name.startswith(LOG_PREFIX):
+        return
+    submission_id = log.stem.removeprefix(LOG_PREFIX)
+    kept = EventFile(log.with_name(events_file(submission_id)))
+    sys.stdout, sys.stderr = JobLog(sys.stdout, kept), JobLog(sys.stderr, kept)
+
+
+class EventFile:
+    """Events, one JSON document a line, each with its number `n` from 1."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_text("")
+        self._path = path
+        self._count = 0
+        self.lock = threading.Lock()
+
+    def add(self, event: Event) -> None:
+        """Append an event; whoever reads the file sees it at once."""
+        self._count += 1
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(dumps({**event, "n": self._count}) + "\n")
+
+
+class JobLog(io.TextIOBase):
+    """A stream that turns the lines of events into sentences and leaves out Ray's noise."""
+
+    def __init__(self, under: TextIO, kept: EventFile) -> None:
+        self._under = under
+        self._kept = kept
+        self._begun = ""
+        self._last_progress = float("-inf")
+
+    def write(self, text: str) -> int:
+        """Print the lines that are complete."""
+        with self._kept.lock:
+            *lines, self._begun = (self._begun + text).split("\n")
+            for line in lines:
+                self._line(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Print what waits below; a line that is not complete goes on waiting."""
+        self._under.flush()
+
+    def fileno(self) -> int:
+        """Return the descriptor below."""
+        return self._under.fileno()
+
+    def _line(self, line: str) -> None:
+        before, mark, told = line.partition(MARK)
+        event = _event(told) if mark and (not before or before.endswith(") ")) else None
+        if event is None:
+            if not any(part in line for part in NOISE):
+                self._under.write(line + "\n")
+            return
+        self._kept.add(event)
+        if self._is_worth_a_line(event):
+            lines = describe(event)
+            stamp = clock(event.get("time", time.time()))
+            self._under.writelines(
+                f"{stamp}  {shown}\n" if len(lines) == 1 else f"{shown}\n" for shown in lines
+            )
+            self._under.flush()
+
+    def _is_worth_a_line(self, event: Event) -> bool:
+        if event["event"] != "progress":
+            return True
+        now = time.monotonic()
+        if now - self._last_progress < PROGRESS_SECONDS:
+            return False
+        self._last_progress = now
+        return True
+
+
+def _event(text: str) -> Event | None:
+    try:
+        event = json.loads(text)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None

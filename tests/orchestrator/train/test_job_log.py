@@ -1,0 +1,116 @@
+"""What a person finds in the job's log, and a program in the file beside it."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.train import job_log
+from orchestrator.train.job_log import EventFile, JobLog
+
+REPOSITORY = Path(__file__).parents[3]
+PROGRESS = {
+    "event": "progress",
+    "time": 1e9,
+    "epoch": 0,
+    "epochs": 2,
+    "step": 3,
+    "steps": 9,
+    "images_per_second": 12.5,
+    "eta_seconds": 65,
+    "loss": {"8": 2.25},
+    "metric_name": None,
+    "metric": {},
+}
+EVALUATED = {"event": "evaluated", "epoch": 0, "metric_name": "top1", "metric": {"8": 91.0}}
+
+
+class Log:
+    """A job's log in memory, and the file of its events."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "events"
+        self.text = io.StringIO()
+        self.stream = JobLog(self.text, EventFile(self.path))
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.getvalue().splitlines()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def say(self, event: dict[str, Any], before: str = "") -> None:
+        print(f"{before}::orch {json.dumps(event)}", file=self.stream)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
+
+
+@pytest.mark.parametrize("before", ["", "(RayTrainWorker pid=71) ", "(W pid=7, ip=10.0.0.2) "])
+def test_an_event_is_a_sentence_in_the_log_and_json_in_the_file(log: Log, before: str) -> None:
+    log.say(EVALUATED | {"time": 1e9}, before)
+    [line] = log.lines
+    assert line.endswith("  epoch 1: top1 8bit 91.0")
+    assert log.events == [EVALUATED | {"time": 1e9, "n": 1}]
+
+
+def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
+    for _ in range(5):
+        log.say(PROGRESS)
+        log.say(EVALUATED)
+    assert [" step 3/9 " in line for line in log.lines] == [True, *[False] * 5]
+    assert [event["n"] for event in log.events] == list(range(1, 11))
+
+
+def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
+    print("Traceback ...", file=log.stream)
+    print("(T pid=1) ... Actor with class name: 'PreemptionWatcher' and ID: '6'", file=log.stream)
+    print("::orch {broken", file=log.stream)
+    assert log.lines == ["Traceback ...", "::orch {broken"]
+    assert log.events == []
+
+
+def test_a_line_may_come_in_pieces(log: Log) -> None:
+    whole = f"one\n::orch {json.dumps(EVALUATED)}\ntwo\n"
+    for letter in whole:
+        log.stream.write(letter)
+    assert [line[-4:] for line in log.lines] == ["one", "91.0", "two"]
+
+
+def test_a_driver_finds_the_place_by_its_own_output(tmp_path: Path) -> None:
+    program = (
+        "from orchestrator.train import events, job_log; import sys; job_log.install()\n"
+        "events.say('log', message='hello'); print('to stderr', file=sys.stderr)"
+    )
+    log = tmp_path / "job-driver-digits-1.a2.log"
+    with log.open("w") as out:
+        subprocess.run(
+            [sys.executable, "-c", program], stdout=out, stderr=out, cwd=REPOSITORY, check=True
+        )
+    assert log.read_text().splitlines()[0].endswith("  info: hello")
+    assert log.read_text().splitlines()[1] == "to stderr"
+    told = json.loads((tmp_path / "orch-events-digits-1.a2.jsonl").read_text())
+    assert (told["event"], told["message"], told["n"]) == ("log", "hello", 1)
+
+
+def test_elsewhere_the_events_stay_in_the_output() -> None:
+    program = (
+        "from orchestrator.train import events, job_log; job_log.install()\n"
+        "events.say('log', message='hello')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True
+    )
+    assert done.stdout.startswith('::orch {"event": "log"')
+
+
+def test_the_name_of_the_file_is_that_of_the_submission() -> None:
+    assert job_log.events_file("digits-1") == "orch-events-digits-1.jsonl"
