@@ -1,13 +1,16 @@
 """orch show, orch validate: what a job file says, and what is wrong with it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.completion import complete_job_file
 from orchestrator.cli.output import answer, answer_json, say
-from orchestrator.errors import JobFileError, UsageError
+from orchestrator.errors import JobFileError, OrchError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.spec.job import Job
 
 INDENT = "  "
 WIDEST_VALUE = 60
@@ -36,7 +39,7 @@ def show(file: str, overrides: tuple[str, ...], as_json: bool) -> None:
     loaded = load_job(file, list(overrides))
     for warning in loaded.warnings:
         say(f"warning: {warning}")
-    values = loaded.job.as_dict()
+    values = _resolved(loaded.job).as_dict()
     if as_json:
         answer_json({"job": values, "origins": loaded.origins, "warnings": loaded.warnings})
         return
@@ -66,6 +69,17 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
         _print_reports(reports)
     if not all(report["ok"] for report in reports):
         raise click.exceptions.Exit(UsageError.exit_code)
+
+
+def _resolved(job: "Job") -> "Job":
+    """Return the job with its reference's runs found, as far as they can be now."""
+    from orchestrator.cluster import references
+
+    try:
+        return references.resolved(job)
+    except OrchError as error:
+        say(f"warning: {error}")
+        return job
 
 
 def _report(file: str) -> dict[str, Any]:

@@ -1,29 +1,31 @@
 """orch submit, orch resume: bring a job file, or a run that ended, to a cluster."""
 
+import shlex
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from orchestrator.cli import attach
+from orchestrator.cli import dry_run as dry_run_of
 from orchestrator.cli.completion import complete_job_file, complete_run
+from orchestrator.cli.dry_run import plan
 from orchestrator.cli.links import as_dict, job_page
-from orchestrator.cli.output import answer, answer_json, is_terminal, print_table, say
+from orchestrator.cli.output import answer, answer_json, is_terminal, say
 from orchestrator.cluster import address as addresses
-from orchestrator.cluster import registry, view
+from orchestrator.cluster import references, registry, view
 from orchestrator.cluster.registry import Record
 from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.view import RunView
-from orchestrator.errors import CheckpointMismatch, UsageError
-from orchestrator.spec.uri import masked
+from orchestrator.errors import CheckpointMismatch, JobFileError, OrchError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.plan.batch import BatchPlan
     from orchestrator.spec.job import Job
+    from orchestrator.spec.load import LoadedJob
 
-SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
-"""Numbers of workers for which a dry run shows the arithmetic."""
+Result = TypeVar("Result")
 
 _set = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the job."
@@ -41,23 +43,32 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 
 
 @click.command()
-@click.argument("file", type=click.Path(), shell_complete=complete_job_file)
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(),
+    shell_complete=complete_job_file,
+)  # fmt: skip
 @_set
 @_address
 @click.option("--name", help="Name of the job, instead of the file's.")
+@click.option(
+    "--each-bit-width",
+    is_flag=True,
+    help="Train an individual network at each bit-width instead: NAME_8bit, NAME_6bit, ...",
+)
 @_follow
 @click.option("--dry-run", is_flag=True, help="Show what would happen; start nothing.")
 @_json
 def submit(
-    file: str,
+    files: tuple[str, ...],
     overrides: tuple[str, ...],
     address: str | None,
     name: str | None,
+    each_bit_width: bool,
     follow: bool | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train what a job FILE says.
+    """Train what a job FILE says; several wait for one another where there is not room for all.
 
     With no cluster configured this starts a local one, which ends with its last followed job.
 
@@ -66,20 +77,30 @@ def submit(
       orch submit jobs/quickstart.yaml --follow
       orch submit jobs/imagenet_r18.yaml --set cluster.num_workers=8 --dry-run
       orch submit jobs/activitynet_r50.yaml --address http://10.0.0.5:8265 --detach
+    \b
+    Individual networks, and then Delta_B of one network at all bit-widths against them:
+      orch submit jobs/quickstart.yaml --each-bit-width --follow
+      orch submit jobs/quickstart.yaml --set reference.runs=quickstart
     """
-    job = _loaded(file, list(overrides), name)
-    plan = _plan(job)
+    jobs = _load_all(files, overrides, name, each_bit_width)
     where = addresses.configured(address)
+    several = each_bit_width or len(files) > 1
     if dry_run:
-        _dry_run(job, plan, where, as_json)
-        return
-    say(f"Global batch {plan.sentence()}.")
+        code = dry_run_of.show([job for _, job in jobs], where, several, as_json)
+        raise click.exceptions.Exit(code)
     from orchestrator.cluster import submission
 
-    record = submission.submit(
-        submission.new_record(job, file), job, where[0] if where else None, say
-    )
-    _go_on(record, follow, as_json)
+    given = where[0] if where else None
+    places = _each(jobs, lambda job: submission.check(job, given, say))
+    records = []
+    for (file, job), place in zip(jobs, places, strict=True):
+        say(f"Global batch {plan(job).sentence()}.")
+        records.append(submission.submit(submission.new_record(job, file), job, place, say))
+        if not as_json or follow:
+            _say_submitted(records[-1])
+    if each_bit_width and not as_json:
+        _say_how_to_compare(files, records, jobs[0][1].bit_widths[0])
+    _go_on(records, follow, as_json, several)
 
 
 @click.command()
@@ -122,19 +143,55 @@ def resume(
 
     from orchestrator.cluster import submission
 
-    where = _where_again(record, address)
+    place = submission.check(job, _where_again(record, address), say)
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
-    say(f"Global batch {_plan(job).sentence()}.")
-    _go_on(submission.submit(again, job, where, say), follow, as_json)
+    say(f"Global batch {plan(job).sentence()}.")
+    submitted = submission.submit(again, job, place, say)
+    if not as_json or follow:
+        _say_submitted(submitted)
+    _go_on([submitted], follow, as_json)
 
 
-def _loaded(file: str, overrides: list[str], name: str | None = None) -> "Job":
-    from orchestrator.spec.load import load_job
+def _load_all(
+    files: Sequence[str], overrides: Sequence[str], name: str | None, each_bit_width: bool
+) -> list[tuple[str, "Job"]]:
+    """Return the jobs of all files, each with its file; raise all their mistakes at once."""
+    from orchestrator.spec.load import load_each_bit_width, load_job
 
-    loaded = load_job(file, overrides, name=name)
-    for warning in loaded.warnings:
+    if name is not None and len(files) > 1:
+        raise UsageError(f"--name {name}: names one job, and {len(files)} files are given.")
+    loaded: list[tuple[str, LoadedJob]] = []
+    mistakes: list[str] = []
+    for file in files:
+        try:
+            if each_bit_width:
+                loaded += [(file, one) for one in load_each_bit_width(file, overrides, name=name)]
+            else:
+                loaded.append((file, load_job(file, overrides, name=name)))
+        except JobFileError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise JobFileError(list(dict.fromkeys(mistakes)))
+    for warning in dict.fromkeys(warning for _, one in loaded for warning in one.warnings):
         say(f"warning: {warning}")
-    return loaded.job
+    jobs = [(file, one.job) for file, one in loaded]
+    resolved = _each(jobs, references.resolved)
+    return [(file, job) for (file, _), job in zip(jobs, resolved, strict=True)]
+
+
+def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> list[Result]:
+    """Return what an act returns for each job; of those that fail, tell all."""
+    results: list[Result] = []
+    errors: dict[str, OrchError] = {}
+    for _, job in jobs:
+        try:
+            results.append(act(job))
+        except OrchError as error:
+            errors.setdefault(str(error), error)
+    if errors:
+        first = next(iter(errors.values()))
+        raise first if len(errors) == 1 else type(first)("\n".join(errors))
+    return results
 
 
 def _metrics_wait(record: Record) -> bool:
@@ -155,7 +212,7 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{record.name}.yaml"
         file.write_text(dump(record.job), encoding="utf-8")
-        job = _loaded(str(file), list(overrides))
+        [(_, job)] = _load_all([str(file)], overrides, None, False)
     if found := differences(record.job, job.as_dict()):
         listed = "\n".join(f"  {line}" for line in found)
         raise CheckpointMismatch(
@@ -172,73 +229,52 @@ def _where_again(record: Record, address: str | None) -> str | None:
     return None if record.local else record.address
 
 
-def _go_on(record: Record, follow: bool | None, as_json: bool) -> None:
-    """Follow the job that was submitted, or say how to."""
-    submitted = RunView(record, State.PENDING)
-    if not as_json or follow:
-        say(f"Submitted {record.run}: {job_page(record.address, submitted)}")
+def _say_submitted(record: Record) -> None:
+    say(f"Submitted {record.run}: {job_page(record.address, RunView(record, State.PENDING))}")
+
+
+def _go_on(
+    records: list[Record], follow: bool | None, as_json: bool, several: bool = False
+) -> None:
+    """Follow the jobs that were submitted, one after another, or say how to."""
     if follow if follow is not None else is_terminal() and not as_json:
-        ended = attach.follow(record)
-        code = attach.conclude(ended, quiet=as_json)
-        if as_json:
-            answer_json(as_dict(ended))
-        raise click.exceptions.Exit(code)
-    if as_json:
-        answer_json(as_dict(submitted))
+        _follow_all(records, as_json, several)
         return
-    answer(record.run)
-    say(f"`orch logs -f {record.run}` follows it, `orch status {record.run}` tells how it goes.")
-    if record.local:
+    if as_json:
+        _answer_views([RunView(record, State.PENDING) for record in records], several)
+        return
+    for record in records:
+        answer(record.run)
+    one = records[0].run
+    say(f"`orch logs -f {one}` follows it, `orch status {one}` tells how it goes.")
+    if records[0].local:
         say("The local Ray cluster stays until `orch down`, or until `orch wait` sees the end.")
 
 
-def _plan(job: "Job") -> "BatchPlan":
-    return _plan_for(job, job.cluster.num_workers)
-
-
-def _plan_for(job: "Job", num_workers: int) -> "BatchPlan":
-    from orchestrator.plan.batch import plan_batch
-
-    return plan_batch(job.training.global_batch, num_workers, job.cluster.max_batch_per_worker)
-
-
-def _dry_run(job: "Job", plan: "BatchPlan", where: tuple[str, str] | None, as_json: bool) -> None:
-    rows = [_arithmetic(job, count) for count in sorted({*SHOWN_WORKERS, job.cluster.num_workers})]
-    target = f"{masked(where[0])} ({where[1]})" if where else "a local Ray cluster on this machine"
+def _follow_all(records: list[Record], as_json: bool, several: bool) -> None:
+    """Follow jobs to their ends; exit as the first that failed did."""
+    views: list[RunView] = []
+    codes: list[int] = []
+    for record in records:
+        if several:
+            say(f"{record.run}:")
+        views.append(attach.follow(record))
+        codes.append(attach.conclude(views[-1], quiet=as_json))
     if as_json:
-        facts = {"job": job.as_dict(), "batch": plan.__dict__, "workers": rows, "cluster": target}
-        answer_json(facts)
-        return
-    answer(f"{job.name}: global batch {plan.sentence()}")
-    answer("")
-    print_table(
-        ("workers", "batch per worker", "per pass", "accumulation"),
-        [_cells(row) for row in rows],
-        right=("workers", "batch per worker", "per pass", "accumulation"),
-    )
-    for row in rows:
-        if "refused" in row:
-            answer(str(row["refused"]))
-    answer("")
-    cluster = job.cluster
-    gpus = {"auto": ", and a GPU each where there are enough", 0: "", 1: " and 1 GPU"}
-    answer(f"would go to    {target}")
-    answer(
-        f"would ask for  {cluster.num_workers} x {1 + cluster.loader_workers} CPUs"
-        f"{gpus[cluster.gpus_per_worker]}"
-    )
-    answer(f"would write    {job.output}/<run>")
+        _answer_views(views, several)
+    raise click.exceptions.Exit(next(filter(None, codes), 0))
 
 
-def _arithmetic(job: "Job", num_workers: int) -> dict[str, Any]:
-    try:
-        return dict(_plan_for(job, num_workers).__dict__)
-    except UsageError as error:
-        return {"num_workers": num_workers, "refused": str(error)}
+def _answer_views(views: list[RunView], several: bool) -> None:
+    told = [as_dict(view) for view in views]
+    answer_json({"runs": told} if several else told[0])
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    if "refused" in row:
-        return (str(row["num_workers"]), "refused", "", "")
-    names = ("num_workers", "per_worker", "micro_batch", "accumulation")
-    return tuple(str(row[name]) for name in names)
+def _say_how_to_compare(files: Sequence[str], records: Sequence[Record], bits: int) -> None:
+    """Say how Delta_B against these individual runs is had."""
+    name = records[0].name.removesuffix(f"_{bits}bit")
+    for file in files if len(files) == 1 else ():
+        say(
+            "When all have finished, this compares one network at all bit-widths with them: "
+            f"orch submit {shlex.quote(file)} --set reference.runs={name}"
+        )

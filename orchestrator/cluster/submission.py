@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from orchestrator.cluster.address import dashboard_url, is_this_machine
 from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.registry import Attempt, Record
-from orchestrator.errors import Unreachable, UsageError
+from orchestrator.errors import OrchError, Unreachable, UsageError
 
 if TYPE_CHECKING:
     from orchestrator.spec.job import Job
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 FIRST_NODE_SECONDS = 20.0
+
+CHECKED = ["room for the workers", "the environment"]
+CHECKED_HERE = [*CHECKED, "data", "weights", "output folder", "reference", "tracking server"]
+"""What `check` looks at; what lies on other machines can only be seen there."""
 
 
 def new_record(job: "Job", job_file: str) -> Record:
@@ -41,23 +45,70 @@ def new_record(job: "Job", job_file: str) -> Record:
     )
 
 
-def submit(record: Record, job: "Job", address: str | None, say: Say) -> Record:
-    """Submit the latest attempt of a run to the cluster at `address`, else to the local head.
+@dataclass(frozen=True)
+class Place:
+    """Where a job that was checked will go. url: None for the local head, which need not run yet.
+
+    here: the cluster's head is this machine.
+    """
+
+    url: str | None
+    here: bool
+
+
+def check(job: "Job", address: str | None, say: Say) -> Place:
+    """Return where a job will go: the cluster at `address`, else the local head. Starts nothing.
+
+    Raises UsageError with all that is wrong, or Unreachable when only an answer is missing.
+    """
+    asked = demand(job)
+    if address is None:
+        _together(
+            lambda: capacity.check(
+                asked, local.offer(with_gpus=asked.gpus_per_worker > 0), "This machine"
+            ),
+            lambda: _preflight(job),
+            runtime.environment,
+        )
+        return Place(None, here=True)
+    url = dashboard_url(address)
+    client = ClusterClient(url)
+    offered = _offered(client)
+    here = is_this_machine(url, _head_ip(offered))
+    _together(
+        lambda: capacity.check(asked, offered, f"The cluster at {url}"),
+        lambda: _preflight(job) if here else None,
+        runtime.environment,
+    )
+    _compare_versions(client, say)
+    return Place(url, here)
+
+
+def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
+    """Submit the latest attempt of a run to the place that `check` returned for its job.
 
     Returns the record as it was written down. Raises UsageError or Unreachable; then nothing was
     submitted, nothing is written down, and no head that this call started stays.
     """
-    if address is None:
+    if place.url is None:
         return _submit_locally(record, job, say)
-    url = dashboard_url(address)
-    client = ClusterClient(url)
-    offered = _offered(client)
-    capacity.check(demand(job), offered, f"The cluster at {url}")
-    here = is_this_machine(url, _head_ip(offered))
-    if here:
-        _preflight(job)
-    _compare_versions(client, say)
-    return _send(client, replace(record, address=url, local=False), here)
+    client = ClusterClient(place.url)
+    return _send(client, replace(record, address=place.url, local=False), place.here)
+
+
+def _together(*checks: Callable[[], object]) -> None:
+    """Make all checks. Raises the error of the only one that fails, or one that says all."""
+    errors: list[OrchError] = []
+    for one in checks:
+        try:
+            one()
+        except OrchError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        wrong = any(error.exit_code == UsageError.exit_code for error in errors)
+        raise (UsageError if wrong else Unreachable)("\n".join(map(str, errors)))
 
 
 def _offered(client: ClusterClient) -> Capacity:
@@ -81,15 +132,11 @@ def demand(job: "Job") -> Demand:
 
 
 def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
-    asked = demand(job)
-    offered = local.offer(with_gpus=asked.gpus_per_worker > 0)
-    capacity.check(asked, offered, "This machine")
-    _preflight(job)
     with local.locked():
         head = local.ensure(say)
         try:
             client = head.client()
-            capacity.check(asked, client.capacity(), "This machine")
+            capacity.check(demand(job), client.capacity(), "This machine")
             return _send(client, replace(record, address=head.url, local=True), here=True)
         except (UsageError, Unreachable):
             if not local.active_jobs(head):

@@ -107,7 +107,9 @@ class Reference(BaseModel, frozen=True, extra="forbid"):
     """What Delta_B compares with: one's own individual runs, or a published row."""
 
     published: str | None = Field(None, description="a row of orchestrator/published")
-    runs: dict[int, str] | None = Field(None, description="bit-width -> MLflow run id")
+    runs: dict[int, str] | None = Field(
+        None, description="bit-width -> run (of orch, or MLflow's id), or the runs' common NAME"
+    )
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> "Reference":

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from models.bitwidth import check_bit_widths
+from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
 from orchestrator.spec.check import job_mistakes, job_warnings, not_as_given
 from orchestrator.spec.explain import explain
@@ -16,6 +18,8 @@ from orchestrator.spec.resolve import resolve_paths
 from orchestrator.spec.source import Keys, Source
 from orchestrator.spec.uri import masked
 from orchestrator.spec.words import suggestion
+
+EACH = "--each-bit-width"
 
 REFERENCES = (("reference", "published"), ("reference", "runs"))
 
@@ -30,20 +34,62 @@ class LoadedJob:
 
 
 def load_job(
-    path: str | Path, overrides: Sequence[str] = (), *, name: str | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    individual_at: int | None = None,
 ) -> LoadedJob:
     """Load a job file with its `extends`, then each KEY=VALUE of `overrides` in turn.
 
-    name: what the job is called instead. Raises JobFileError with every mistake of the file and
-    of the overrides; no line of it repeats a secret that a URI gives away.
+    name: what the job is called instead. individual_at: make of it the individual run at one
+    bit-width, NAME_8bit. Raises JobFileError with every mistake of the file and of the overrides;
+    no line of it repeats a secret that a URI gives away.
     """
     try:
-        return _load(path, overrides, name)
+        return _load(path, overrides, name, individual_at)
     except JobFileError as error:
         raise JobFileError([masked(line) for line in error.mistakes]) from None
 
 
-def _load(path: str | Path, overrides: Sequence[str], name: str | None) -> LoadedJob:
+def load_each_bit_width(
+    path: str | Path, overrides: Sequence[str] = (), *, name: str | None = None
+) -> list[LoadedJob]:
+    """Load a job file as one individual run for each of its bit-widths, high to low.
+
+    Raises JobFileError as `load_job` does, each mistake once.
+    """
+    try:
+        widths = check_bit_widths(_bit_widths(_merged(path, overrides, name)[0]))
+    except (ValueError, TypeError):
+        return [load_job(path, overrides, name=name)]
+    jobs: list[LoadedJob] = []
+    mistakes: list[str] = []
+    for bits in widths:
+        try:
+            jobs.append(load_job(path, overrides, name=name, individual_at=bits))
+        except JobFileError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise JobFileError(list(dict.fromkeys(mistakes)))
+    return jobs
+
+
+def _load(
+    path: str | Path, overrides: Sequence[str], name: str | None, individual_at: int | None
+) -> LoadedJob:
+    merged, mistakes = _merged(path, overrides, name)
+    if individual_at is not None:
+        merged.lay_over(_individual(merged, individual_at))
+    _keep_the_stronger_reference(merged)
+    _name_individual_runs(merged)
+    return _build(merged, mistakes, next(s.name for s in reversed(merged.layers) if s.lines))
+
+
+def _merged(
+    path: str | Path, overrides: Sequence[str], name: str | None
+) -> tuple[Merged, list[str]]:
+    """Return all values of a job, and the mistakes made in writing them down."""
     chain, mistakes, complete = file_chain(Path(path))
     if not complete:
         raise JobFileError(mistakes)
@@ -57,8 +103,7 @@ def _load(path: str | Path, overrides: Sequence[str], name: str | None) -> Loade
             merged.lay_over(one)
     if name is not None:
         merged.lay_over(Source("--name", Path.cwd(), {"name": name}))
-    _keep_the_stronger_reference(merged)
-    return _build(merged, mistakes, str(chain[-1].name))
+    return merged, mistakes
 
 
 def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
@@ -125,6 +170,39 @@ def _keep_the_stronger_reference(merged: Merged) -> None:
         merged.drop(min(given, key=merged.rank))
 
 
+def _individual(merged: Merged, bits: int) -> Source:
+    """Return what makes a job the individual run at one bit-width, whose own it cannot refer to."""
+    values: dict[str, Any] = {
+        "method": {"name": "individual"},
+        "quantizer": {"bit_widths": [bits]},
+    }
+    if isinstance(name := merged.values.get("name"), str):
+        values["name"] = individual_name(name, bits)
+    if "runs" in (merged.values.get("reference") or {}):
+        values["reference"] = None
+    return Source(EACH, Path.cwd(), values)
+
+
+def _name_individual_runs(merged: Merged) -> None:
+    """Let `reference.runs: NAME` mean the individual runs of that name, one for each bit-width."""
+    reference = merged.values.get("reference")
+    if isinstance(reference, dict) and isinstance(name := reference.get("runs"), str):
+        reference["runs"] = {str(b): individual_name(name, b) for b in _bit_widths(merged)}
+
+
+def _bit_widths(merged: Merged) -> list[Any]:
+    """Return the bit-widths that are given, or the default ones; none when they are no list."""
+    quantizer = merged.values.get("quantizer")
+    given = quantizer.get("bit_widths") if isinstance(quantizer, dict) else None
+    widths = QuantizerSettings.model_fields["bit_widths"].default if given is None else given
+    return list(widths) if isinstance(widths, list | tuple) else []
+
+
+def individual_name(name: str, bits: int) -> str:
+    """Return how the individual run at a bit-width is called: `quickstart_8bit`."""
+    return f"{name}_{bits}bit"
+
+
 def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
     """Drop keys that another component's section left behind when a stronger source renamed it.
 
@@ -142,9 +220,11 @@ def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
             if source is not named_by and not (source and source.name == "--set"):
                 where = merged.where((section, key))
                 merged.drop((section, key))
-                warnings.append(
-                    f"{where}  {section}.{key}: left out, '{values['name']}' has no such setting."
-                )
+                if not named_by or named_by.name != EACH:
+                    warnings.append(
+                        f"{where}  {section}.{key}: left out, "
+                        f"'{values['name']}' has no such setting."
+                    )
     return warnings
 
 
