@@ -59,6 +59,7 @@ class FakeCluster:
         self.packages: dict[str, bytes] = {}
         self.nodes: list[dict[str, Any]] = [NODE]
         self.autoscaling: dict[str, Any] = {"autoscalingStatus": None, "clusterStatus": None}
+        self.train_runs: list[dict[str, Any]] = []
         self.token: str | None = None
         self.failures: list[int] = []
         """HTTP codes with which the next questions are answered, whatever they ask."""
@@ -104,6 +105,8 @@ class FakeCluster:
                 return 200, {"data": {"result": {"result": self.nodes}}}
             case ["GET", "api", "v0", "logs", "file"]:
                 return 200, self._log_file(dict(parse_qsl(path.partition("?")[2])))
+            case ["GET", "api", "train", "v2", "runs", "v1"]:
+                return 200, {"train_runs": self.train_runs}
             case ["GET", "api", "cluster_status"]:
                 return 200, {"data": self.autoscaling}
             case ["PUT", "api", "packages", "gcs", name]:

@@ -1,9 +1,13 @@
 """Follow a job to its end: show it, remember how it ended, and tidy up the local head."""
 
+import time
+from typing import Any
+
 from orchestrator.cli.links import conclusion, link_lines, was_killed
 from orchestrator.cli.live import Screen, screen
 from orchestrator.cli.output import answer, say
 from orchestrator.cluster import events, local, tail, view
+from orchestrator.cluster.delay import Delay
 from orchestrator.cluster.registry import Record
 from orchestrator.cluster.state import State, exit_code
 from orchestrator.cluster.view import RunView
@@ -18,12 +22,16 @@ def follow(record: Record) -> RunView:
     client = view.client_of(record)
     if client is None:
         return view.look(record)
-    facts: dict[str, object] = {}
+    facts: dict[str, Any] = {}
     submission_id = record.last.submission_id
     try:
         with screen() as shown:
+            heard = time.monotonic()
+            delay = Delay(record, client)
             for look in tail.follow(tail.JobEvents(client, submission_id)):
+                heard = time.monotonic() if look.new else heard
                 _show(look, shown, facts)
+                shown.state(*_state(look, delay, facts, time.monotonic() - heard))
                 if look.trouble and record.local and local.running() is None:
                     return view.look(record)
     except KeyboardInterrupt:
@@ -63,8 +71,17 @@ def tidy(record: Record) -> None:
         say("No other job is active, the local Ray cluster was stopped.")
 
 
-def _show(look: tail.Look[Event], shown: Screen, facts: dict[str, object]) -> None:
+def _show(look: tail.Look[Event], shown: Screen, facts: dict[str, Any]) -> None:
     for event in look.new:
         events.add(facts, event)
         shown.event(event)
-    shown.state(look.info.state if look.info else State.LOST, look.trouble)
+
+
+def _state(
+    look: tail.Look[Event], delay: Delay, facts: dict[str, Any], silent: float
+) -> tuple[State, str]:
+    """Return a job's state and what is wrong: with the cluster, or with the job."""
+    state = look.info.state if look.info else State.LOST
+    if look.trouble or state is not State.RUNNING:
+        return state, look.trouble
+    return state, delay.sentence(facts, silent)

@@ -80,6 +80,8 @@ def as_dict(view: RunView) -> dict[str, Any]:
         "name": record.name,
         "state": view.state.value,
         "note": view.note,
+        "delay": view.delay,
+        "restarts": (view.facts.get("restarted") or {}).get("count", 0),
         "exit_code": view.exit_code,
         "address": record.address,
         "local": record.local,

@@ -1,10 +1,11 @@
 """A followed job on the screen: bars on a terminal, plain lines elsewhere."""
 
+import re
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from orchestrator.cli.output import console, say
+from orchestrator.cli.output import console, moves, say
 from orchestrator.cluster.state import State
 from orchestrator.train.wording import Event, by_bits, describe, duration
 
@@ -32,6 +33,10 @@ class Screen(Protocol):
 
     def state(self, state: State, trouble: str) -> None:
         """Show what the cluster says of the job, or why it says nothing."""
+
+
+_SPAN = re.compile(r"\b(?:\d+[dhms])+\b")
+"""A span of time; a sentence with another one says nothing new."""
 
 
 class PlainScreen:
@@ -68,9 +73,10 @@ class PlainScreen:
     def state(self, state: State, trouble: str) -> None:
         """Print a state when it changes."""
         text = trouble or {State.PENDING: "Waiting to start ..."}.get(state, "")
-        if text != self._state and text:
+        kind = _SPAN.sub("", text)
+        if kind != self._state and text:
             say(text)
-        self._state = text
+        self._state = kind
 
 
 class LiveScreen:
@@ -82,6 +88,7 @@ class LiveScreen:
         self._progress: Event = {}
         self._evaluated: Event = {}
         self._status = "Waiting to start ..."
+        self._late = False
         self._live = Live(console=console(err=True), auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -104,13 +111,14 @@ class LiveScreen:
             self._progress = event
         elif kind == "evaluated":
             self._evaluated = event
-        if kind in ("started", "log", "evaluated"):
+        if kind in ("started", "log", "evaluated", "restarted"):
             for line in describe(event):
                 self._live.console.print(line, markup=False, soft_wrap=True)
 
     def state(self, state: State, trouble: str) -> None:
         """Draw everything anew."""
         waiting = {State.PENDING: "Waiting to start ...", State.RUNNING: "Starting workers ..."}
+        self._late = bool(trouble)
         self._status = trouble or ("" if self._progress else waiting.get(state, str(state)))
         self._live.update(self._drawn(), refresh=True)
 
@@ -120,7 +128,8 @@ class LiveScreen:
 
         parts: list[RenderableType] = [Text(self._status, style="yellow")] * bool(self._status)
         if self._progress:
-            parts += [self._bars(self._progress), Text(_speed(self._progress))]
+            parts.append(self._bars(self._progress))
+            parts += [] if self._late else [Text(_speed(self._progress))]
         if self._evaluated:
             name, values = self._evaluated["metric_name"], self._evaluated["metric"]
             parts.append(Text(f"{name}: {by_bits(values)}", style="bold"))
@@ -137,7 +146,7 @@ class LiveScreen:
 
 def screen() -> Screen:
     """Return the screen that suits standard error."""
-    return LiveScreen() if console(err=True).is_terminal else PlainScreen()
+    return LiveScreen() if moves(console(err=True)) else PlainScreen()
 
 
 def _speed(event: Event) -> str:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -12,6 +12,7 @@ from orchestrator.cli.links import as_dict, conclusion, link_lines
 from orchestrator.cli.output import answer, answer_json, say, without_end, without_middle
 from orchestrator.cluster import address as addresses
 from orchestrator.cluster import registry, view
+from orchestrator.cluster.delay import is_late, silence
 from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
@@ -182,7 +183,9 @@ def _progress(seen: RunView, *, brief: bool) -> str:
     text = f"{told['epoch'] + 1}/{told['epochs']}"
     if seen.state is State.RUNNING:
         text += "" if brief else f" step {told['step']}/{told['steps']}"
-        text += f" ETA {duration(told['eta_seconds'])}"
+        silent = silence(seen.facts)
+        late = is_late(seen.facts, silent)
+        text += f", {duration(silent)} ago" if late else f" ETA {duration(told['eta_seconds'])}"
     return text
 
 
@@ -191,13 +194,28 @@ def _result(seen: RunView) -> str:
     return f"{told['metric_name']} {by_bits(told['metric'])}" if told else ""
 
 
+def _position(facts: dict[str, Any]) -> str:
+    """Return where a running job stood when it last said so, and how long ago that was."""
+    told, silent = facts["progress"], silence(facts)
+    if is_late(facts, silent):
+        told = {**told, "eta_seconds": None}
+    return progress_line(told) + (f"  ({duration(silent)} ago)" if silent is not None else "")
+
+
 def _standing(seen: RunView) -> Iterator[str]:
     """Yield where a run stands: its end, or its progress and its last evaluation."""
     if seen.state is State.SUCCEEDED:
         yield from conclusion(seen)
         return
-    if told := seen.facts.get("progress"):
+    told = seen.facts.get("progress")
+    if told and seen.state is State.RUNNING:
+        yield _position(seen.facts)
+    elif told:
         yield progress_line(told)
+    if seen.delay:
+        yield seen.delay
+    if restarted := seen.facts.get("restarted"):
+        yield f"restarts: {restarted['count']}, the last: {restarted['reason']}"
     if told := seen.facts.get("evaluated"):
         yield from describe({**told, "event": "evaluated"})
     if is_final(seen.state):

@@ -45,6 +45,15 @@ class JobInfo:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Load:
+    """How busy a cluster is. waiting: somebody asks for more than is free."""
+
+    cpus: float
+    used_cpus: float
+    waiting: bool
+
+
 class ClusterClient:
     """Talk to the dashboard of one Ray cluster. Every method raises Unreachable when it is away."""
 
@@ -138,6 +147,23 @@ class ClusterClient:
     def stop(self, submission_id: str) -> None:
         """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
         self._json("POST", f"/api/jobs/{submission_id}/stop", missing_ok=True)
+
+    def workers_state(self, submission_id: str) -> str | None:
+        """Return Ray Train's word for the state of a job's workers; None before it has one."""
+        found = self._json("GET", "/api/train/v2/runs/v1")["train_runs"]
+        states = [
+            run["status"]
+            for run in found
+            if (run.get("job_details") or {}).get("submission_id") == submission_id
+        ]
+        return states[-1] if states else None
+
+    def load(self) -> Load:
+        """Return how much of the cluster is in use now."""
+        found = self._json("GET", "/api/cluster_status")["data"]
+        report = (found.get("clusterStatus") or {}).get("loadMetricsReport") or {}
+        used, there = (report.get("usage") or {}).get("CPU") or (0.0, 0.0)
+        return Load(there, used, bool(report.get("pgDemand") or report.get("resourceDemand")))
 
     def _adds_nodes(self) -> bool:
         """Tell whether an autoscaler could add nodes that are not there yet."""

@@ -4,12 +4,13 @@ import contextlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster import events, local, registry
 from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.delay import Delay, silence
 from orchestrator.cluster.registry import Attempt, Record
 from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.tail import JobEvents
@@ -33,6 +34,8 @@ class RunView:
     exit_code: int | None = None
     message: str = ""
     ended: float | None = None
+    delay: str = ""
+    """Why a running job does not advance."""
 
 
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
@@ -58,7 +61,10 @@ def look(record: Record) -> RunView:
     if client is not None and info is not None and _lacks_the_end(facts, info):
         with contextlib.suppress(Unreachable):
             facts |= events.collect(JobEvents(client, info.submission_id).read(info))
-    return settle(_join(record, info, facts, answered))
+    seen = settle(_join(record, info, facts, answered))
+    if client is None or seen.state is not State.RUNNING:
+        return seen
+    return replace(seen, delay=Delay(record, client).sentence(facts, silence(facts)))
 
 
 def look_all(records: Iterable[Record]) -> list[RunView]:

@@ -38,6 +38,7 @@ class Progress:
         remaining = self._epochs * self._steps - position
         self._events.say(
             "progress",
+            next_within=max(interval, seconds_per_step),
             epoch=epoch,
             epochs=self._epochs,
             step=done,

@@ -50,3 +50,55 @@ def test_plain_progress_is_rare_and_evaluations_are_not(
     assert len([line for line in lines if "images/s" in line]) == 1
     assert lines.count("epoch 1: top1 8bit 91.0") == 5
     assert "| 8 | 91.00 |" not in lines
+
+
+@pytest.mark.parametrize(
+    ("variables", "bars"),
+    [
+        ({"TERM": "xterm"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True),
+    ],
+)
+def test_only_a_terminal_that_can_be_drawn_over_shows_bars(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], bars: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    terminal = Console(file=io.StringIO(), force_terminal=True, legacy_windows=False)
+    monkeypatch.setattr(live, "console", lambda err: terminal)
+    assert isinstance(live.screen(), live.LiveScreen) == bars
+
+
+def test_a_run_that_does_not_advance_shows_why_and_no_stale_eta(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr(
+        live,
+        "console",
+        lambda err: Console(file=text, force_terminal=True, width=120, color_system=None),
+    )
+    screen = live.screen()
+    restarted = {"event": "restarted", "count": 1, "reason": "The process of rank 1 died."}
+    with screen:
+        screen.event(EVENTS[1])
+        screen.event(restarted)
+        text.truncate(0)
+        screen.state(State.RUNNING, "The workers are being started again ...")
+        late = text.getvalue()
+        screen.state(State.RUNNING, "")
+    assert "started again" in late
+    assert "3/9" in late
+    assert "ETA" not in late
+    assert "ETA" in text.getvalue()
+
+
+def test_a_reason_that_only_grows_older_is_one_plain_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with live.PlainScreen() as screen:
+        for seconds in ("25s", "59s", "1m02s"):
+            screen.state(State.RUNNING, f"No progress for {seconds}; given up after 1m05s.")
+        screen.state(State.RUNNING, "")
+    assert capsys.readouterr().err == "No progress for 25s; given up after 1m05s.\n"

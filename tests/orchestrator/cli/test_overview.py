@@ -157,3 +157,16 @@ def test_watching_and_json_exclude_each_other(orch: Orch) -> None:
     done = orch("list", "-w", "--json")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "--watch" in done.stderr
+
+
+def test_the_status_of_a_silent_run_tells_its_age_its_restarts_and_no_eta(
+    orch: Orch, submitted: Submitted
+) -> None:
+    lost = {"event": "restarted", "count": 2, "reason": "Killed.", "time": time.time() - 80}
+    submitted(EVENTS[0], lost, EVENTS[1] | {"time": time.time() - 40, "next_within": 1})
+    lines = orch("status", "last").stdout.splitlines()
+    assert re.fullmatch(r"epoch 1/2  step 3/9  12.5 images/s  ETA -  .*  \(4\ds ago\)", lines[1])
+    assert re.match(r"No progress for 4\ds; ", lines[2])
+    assert lines[3] == "restarts: 2, the last: Killed."
+    told = json.loads(orch("status", "last", "--json").stdout)
+    assert (told["restarts"], told["delay"][:12]) == (2, "No progress ")
