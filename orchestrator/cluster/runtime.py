@@ -5,7 +5,6 @@ import importlib.util
 import io
 import json
 import os
-import re
 import shlex
 import sys
 import urllib.parse
@@ -16,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
+from orchestrator.spec.paths import absolute
+from orchestrator.spec.tracking_uri import resolve
+from orchestrator.spec.uri import masked
 
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
@@ -120,6 +122,7 @@ def _tracking_uri(uri: str) -> str:
             "everyone who can reach the cluster. Leave it out there, and set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD where the cluster runs."
         )
-    if match := re.fullmatch(r"(sqlite:///)(?!/)(.+)", uri):
-        return f"{match[1]}{Path(match[2]).absolute()}"
-    return uri if ":" in uri else str(Path(uri).absolute())
+    found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
+    if problem:
+        raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
+    return found

@@ -92,7 +92,11 @@ class Checkpoint(BaseModel, frozen=True, extra="forbid"):
 class Tracking(BaseModel, frozen=True, extra="forbid"):
     """Where MLflow records the run."""
 
-    uri: str | None = Field(None, description="else MLFLOW_TRACKING_URI, else <output>/mlflow.db")
+    uri: str | None = Field(
+        None,
+        description="else MLFLOW_TRACKING_URI, else <output>/mlflow.db",
+        json_schema_extra={"names": "tracking"},
+    )
     experiment: str = Field("orch", min_length=1)
 
     @field_validator("uri")

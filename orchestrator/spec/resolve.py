@@ -9,9 +9,13 @@ from pydantic.fields import FieldInfo
 from orchestrator.spec.merge import Merged
 from orchestrator.spec.paths import absolute, filled
 from orchestrator.spec.source import Keys
+from orchestrator.spec.tracking_uri import resolve
 
 IN_ROOT = {"relative_to": "root"}
 """How the settings of a data set mark the name of a file in its folder."""
+
+TRACKING_URI = {"names": "tracking"}
+"""How the settings mark an address of MLflow, which may name a file."""
 
 
 def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
@@ -29,17 +33,23 @@ def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> li
         if value is None and isinstance(field.default, Path):
             value = str(field.default)
         if isinstance(value, str) and _is_a_place(field):
-            within = field.json_schema_extra == IN_ROOT
-            folder = _folder(merged, keys)
-            section[name], problem = filled(value) if within else absolute(value, folder)
+            section[name], problem = _resolved(value, field, _folder(merged, keys))
             mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
         elif isinstance(value, dict) and _is_section(field.annotation):
             mistakes += resolve_paths(merged, field.annotation, keys)
     return mistakes
 
 
+def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
+    if field.json_schema_extra == IN_ROOT:
+        return filled(value)
+    if field.json_schema_extra == TRACKING_URI:
+        return resolve(value, lambda path: absolute(path, folder))
+    return absolute(value, folder)
+
+
 def _is_a_place(field: FieldInfo) -> bool:
-    return _is_path(field.annotation) or field.json_schema_extra == IN_ROOT
+    return _is_path(field.annotation) or field.json_schema_extra in (IN_ROOT, TRACKING_URI)
 
 
 def _is_path(annotation: Any) -> bool:

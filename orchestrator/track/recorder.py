@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchError, Refused, UsageError
+from orchestrator.spec.paths import absolute
 from orchestrator.spec.tracking_uri import resolve, sqlite_file
-from orchestrator.spec.uri import sqlite_uri
+from orchestrator.spec.uri import masked, sqlite_uri
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
@@ -27,9 +28,9 @@ def tracking_uri(configured: str | None, output: Path) -> str:
     if configured:
         return configured
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
-        uri, problem = resolve(given, lambda path: (str(Path(path).expanduser().absolute()), ""))
+        uri, problem = resolve(given, lambda path: absolute(path, Path.cwd()))
         if problem:
-            raise UsageError(f"MLFLOW_TRACKING_URI ({given}) {problem}")
+            raise UsageError(f"MLFLOW_TRACKING_URI ({masked(given)}) {problem}")
         return uri
     return sqlite_uri(output / "mlflow.db")
 

@@ -72,7 +72,7 @@ def test_a_tracking_uri_with_a_password_is_refused(monkeypatch: pytest.MonkeyPat
         ("http://host:5000", "http://host:5000"),
         ("sqlite:////abs/mlflow.db", "sqlite:////abs/mlflow.db"),
         ("sqlite:///mlflow.db", "sqlite:///{cwd}/mlflow.db"),
-        ("mlruns", "{cwd}/mlruns"),
+        ("sqlite:///sub/../mlflow.db?timeout=9", "sqlite:///{cwd}/mlflow.db?timeout=9"),
     ],
 )
 def test_a_relative_tracking_uri_means_the_same_on_the_cluster(
@@ -81,3 +81,12 @@ def test_a_relative_tracking_uri_means_the_same_on_the_cluster(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     expected = travels_as.format(cwd=Path.cwd())
     assert runtime.environment()["MLFLOW_TRACKING_URI"] == expected
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///mlruns", "sqlite:///:memory:", "sqlite:///"])
+def test_a_tracking_uri_under_which_nothing_stays_is_refused(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UsageError, match=r"MLFLOW_TRACKING_URI .*name a file, such as sqlite:///"):
+        runtime.environment()
