@@ -1,12 +1,15 @@
 """Where to look at a run: dashboard, MLflow, folder; and its final table."""
 
+from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster import local
 from orchestrator.cluster.client import JobInfo
-from orchestrator.cluster.state import State
+from orchestrator.cluster.state import State, is_final
 from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
+from orchestrator.track.journal import Journal
+from orchestrator.track.run import remembered_status
 
 SIGKILL_OF_A_SHELL = 137
 
@@ -15,13 +18,34 @@ def links(view: RunView) -> list[tuple[str, str]]:
     """Return (what, where) of everything that shows a run."""
     started = view.facts.get("started") or {}
     found = [("run folder", view.record.run_dir)]
+    found += _not_recorded(view)
     if started:
+        if started.get("mlflow_charts"):
+            found.insert(0, ("MLflow charts", started["mlflow_charts"]))
         found.insert(0, ("MLflow", started["mlflow_link"]))
         if started["mlflow_command"]:
             found.insert(0, ("MLflow server", started["mlflow_command"]))
     if view.state in (State.PENDING, State.RUNNING) or not view.record.local:
         found = [("Ray dashboard", job_page(view.record.address, view)), *_token(view), *found]
     return found
+
+
+def _not_recorded(view: RunView) -> list[tuple[str, str]]:
+    """Return what MLflow does not know yet of a run that has ended."""
+    if not is_final(view.state):
+        return []
+    folder = Path(view.record.run_dir)
+    lacking = [f"{count} metrics wait to be sent"] if (count := waiting(folder)) else []
+    if remembered_status(folder) == "RUNNING":
+        lacking.append("it does not know of the end")
+    if not lacking:
+        return []
+    return [("MLflow lacks", f"{' and '.join(lacking)}; `orch sync {view.record.run}` does it")]
+
+
+def waiting(folder: Path) -> int:
+    """Return how many metrics of a run wait in its folder to be sent to MLflow."""
+    return Journal(folder).waiting()
 
 
 def _token(view: RunView) -> list[tuple[str, str]]:
@@ -96,7 +120,8 @@ def as_dict(view: RunView) -> dict[str, Any]:
             key.removeprefix("mlflow_"): value
             for key, value in started.items()
             if key.startswith("mlflow_")
-        },
+        }
+        | {"metrics_waiting": waiting(Path(record.run_dir))},
         "progress": view.facts.get("progress"),
         "evaluated": view.facts.get("evaluated"),
         "result": view.facts.get("result"),

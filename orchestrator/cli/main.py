@@ -23,6 +23,7 @@ COMMANDS = {
     "wait": "orchestrator.cli.follow:wait",
     "stop": "orchestrator.cli.ending:stop",
     "down": "orchestrator.cli.ending:down",
+    "sync": "orchestrator.cli.sync:sync",
     "show": "orchestrator.cli.examine:show",
     "validate": "orchestrator.cli.examine:validate",
     "doctor": "orchestrator.cli.doctor:doctor",

@@ -12,8 +12,9 @@ from orchestrator.cli import attach
 from orchestrator.cli import dry_run as dry_run_of
 from orchestrator.cli.completion import complete_job_file, complete_run
 from orchestrator.cli.dry_run import plan
-from orchestrator.cli.links import as_dict, job_page
+from orchestrator.cli.links import as_dict, job_page, waiting
 from orchestrator.cli.output import answer, answer_json, is_terminal, say
+from orchestrator.cli.sync import send_the_rest
 from orchestrator.cluster import address as addresses
 from orchestrator.cluster import references, registry, view
 from orchestrator.cluster.registry import Record
@@ -133,7 +134,10 @@ def resume(
             f"{record.run} is still {now.state}; `orch logs -f {record.run}` follows it, "
             f"`orch stop {record.run}` ends it."
         )
-    if now.state is State.SUCCEEDED and not _metrics_wait(record):
+    if now.state is State.SUCCEEDED and waiting(Path(record.run_dir)):
+        send_the_rest(now)
+        return
+    if now.state is State.SUCCEEDED:
         raise UsageError(
             f"{record.run} has finished, there is nothing to go on with; "
             f"`orch status {record.run}` shows its results."
@@ -192,14 +196,6 @@ def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> 
         first = next(iter(errors.values()))
         raise first if len(errors) == 1 else type(first)("\n".join(errors))
     return results
-
-
-def _metrics_wait(record: Record) -> bool:
-    """Tell whether a run's folder holds metrics that its tracking server has not taken yet."""
-    from orchestrator.track.journal import Journal
-
-    folder = Path(record.run_dir)
-    return folder.is_dir() and bool(Journal(folder).unsent()[0])
 
 
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster import events, local, registry
+from orchestrator.cluster import events, local, record_ends, registry
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.delay import Delay, silence
 from orchestrator.cluster.registry import Attempt, Record
@@ -49,7 +49,7 @@ def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
 def look(record: Record) -> RunView:
     """Return all that can be known of one run now, asking its cluster if it may be running."""
     if record.last.outcome:
-        return _settled(record, record.last.outcome)
+        return settle(_settled(record, record.last.outcome))
     client = client_of(record)
     info, answered = None, True
     if client is not None:
@@ -82,6 +82,8 @@ def look_all(records: Iterable[Record]) -> list[RunView]:
         known = jobs[_place(record)]
         info = known.get(record.last.submission_id) if known is not None else None
         views.append(_join(record, info, facts_of(record), known is not None))
+    for view in views:
+        _tell_the_record(view)
     return views
 
 
@@ -116,6 +118,7 @@ def facts_of(record: Record) -> dict[str, Any]:
 
 def settle(view: RunView) -> RunView:
     """Write down how a run ended, once it has; so nobody need be asked for it again."""
+    _tell_the_record(view)
     if is_final(view.state) and view.state is not State.LOST and not view.record.last.outcome:
         outcome = {
             "state": view.state.value,
@@ -126,6 +129,11 @@ def settle(view: RunView) -> RunView:
         }
         registry.note_outcome(view.record, outcome)
     return view
+
+
+def _tell_the_record(view: RunView) -> None:
+    first_time = view.record.last.outcome is None
+    record_ends.notice(view.state, Path(view.record.run_dir), view.facts, first_time=first_time)
 
 
 def _settled(record: Record, outcome: dict[str, Any]) -> RunView:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import OrchError, Refused, UsageError
+from orchestrator.errors import OrchError, RecordGone, Refused, UsageError
 from orchestrator.spec.paths import absolute
 from orchestrator.spec.tracking_uri import resolve, sqlite_file
 from orchestrator.spec.uri import masked, sqlite_uri
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
-from orchestrator.track.run import TrackedRun, remember, remembered_run, remembered_status
+from orchestrator.track.run import TrackedRun, remember, remembered_run
 from orchestrator.track.server import HURRY, mlflow_client
 
 RUN_TAG = "orch.run"
@@ -120,16 +120,31 @@ def close_run(
 
 def close_abandoned(folder: Path, status: str) -> None:
     """Let the record of a folder's run say how it ended, where its driver was killed before it
-    could. Quick, and nothing when the record says it already.
+    could. A record that is gone is let be.
 
-    Raises RecordGone, Unreachable or Refused.
+    Raises Unreachable or Refused, quickly.
     """
     run = remembered_run(folder)
-    if run is None or remembered_status(folder) != "RUNNING":
+    if run is None:
         return
+    _hurry()
+    try:
+        close_run(run, folder, status, ended=_last_sign_of_life(folder))
+    except RecordGone:
+        remember(folder, run, status)
+
+
+def close_unless_closed(uri: str, run_id: str, status: str) -> None:
+    """Set the final status of a run that still says RUNNING, known by nothing but its id."""
+    _hurry()
+    with mlflow_client(uri) as client:
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_terminated(run_id, status)
+
+
+def _hurry() -> None:
     for name, value in HURRY.items():
         os.environ.setdefault(name, value)
-    close_run(run, folder, status, ended=_last_sign_of_life(folder))
 
 
 def reference_runs(uri: str, metric: str, runs: Mapping[int, str]) -> ReferenceResults:

@@ -1,0 +1,46 @@
+"""orch sync: send MLflow what it lacks of a run that has ended, without a cluster."""
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.completion import complete_run
+from orchestrator.cli.output import answer, say
+from orchestrator.cluster import registry, view
+from orchestrator.cluster.record_ends import STATUSES
+from orchestrator.cluster.state import is_final
+from orchestrator.cluster.view import RunView
+from orchestrator.errors import UsageError
+
+
+@click.command()
+@click.argument("job_name", metavar="JOB", shell_complete=complete_run)
+def sync(job_name: str) -> None:
+    """Send MLflow what it lacks of a JOB that has ended.
+
+    Metrics wait in the run's folder when the tracking server could not be reached to the end.
+
+    \b
+    Example:
+      orch sync last
+    """
+    seen = view.look(registry.find(job_name))
+    if not is_final(seen.state):
+        raise UsageError(f"{seen.record.run} is still {seen.state}, and sends its metrics itself.")
+    send_the_rest(seen)
+
+
+def send_the_rest(seen: RunView) -> None:
+    """Bring the record of a run that has ended up to date, and say where it is.
+
+    Raises UsageError, Unreachable or Refused.
+    """
+    from orchestrator.cli.links import waiting
+    from orchestrator.train import record
+
+    folder = Path(seen.record.run_dir)
+    count = waiting(folder)
+    tracked = record.sync(folder, STATUSES[seen.state], say)
+    answer(f"{count} metrics sent; MLflow says {STATUSES[seen.state]}: {tracked.link}")
+    if tracked.command:
+        answer(f"seen with: {tracked.command}")

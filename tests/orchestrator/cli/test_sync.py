@@ -1,0 +1,70 @@
+"""Metrics that wait in a run's folder: told by status, sent without a cluster."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.cluster import registry
+from orchestrator.cluster.registry import Attempt, Record
+from orchestrator.spec.load import load_job
+from orchestrator.track.journal import Journal
+from orchestrator.track.run import remembered_run
+from tests.mlflow_server import MlflowServer
+from tests.orchestrator.cli.conftest import Orch
+
+MakeRun = Callable[[str], Record]
+
+
+@pytest.fixture
+def ended(tmp_path: Path, mlflow_server: MlflowServer) -> MakeRun:
+    """Make a run that has ended and whose two metrics nobody has sent."""
+
+    def make(state: str) -> Record:
+        job = load_job("tiny.yaml", [f"tracking.uri={mlflow_server.url}"]).job
+        outcome = {"state": state, "exit_code": 0, "message": "", "facts": {}}
+        record = Record(
+            run="tiny-1",
+            name="tiny",
+            job=job.as_dict(),
+            job_file="tiny.yaml",
+            address="http://127.0.0.1:9",
+            local=False,
+            run_dir=str(tmp_path / "runs" / "tiny-1"),
+            attempts=(Attempt("tiny-1", time.time(), outcome),),
+        )
+        registry.save(record)
+        folder = Path(record.run_dir)
+        folder.mkdir(parents=True)
+        (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+        Journal(folder).append(1, {"top1/8bit": 50.0, "top1/2bit": 40.0})
+        return record
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "said"),
+    [
+        ("SUCCEEDED", "sync", "FINISHED"),
+        ("SUCCEEDED", "resume", "FINISHED"),
+        ("FAILED", "sync", "FAILED"),
+    ],
+)
+def test_waiting_metrics_are_told_and_sent_without_a_cluster(
+    orch: Orch, ended: MakeRun, mlflow_server: MlflowServer, state: str, command: str, said: str
+) -> None:
+    record = ended(state)
+    assert "2 metrics wait to be sent; `orch sync tiny-1`" in orch("status", "tiny").stdout
+    assert json.loads(orch("status", "tiny", "--json").stdout)["mlflow"]["metrics_waiting"] == 2
+    done = orch(command, "tiny")
+    assert done.exit_code == 0, done.output
+    assert f"2 metrics sent; MLflow says {said}" in done.stdout
+    run = remembered_run(Path(record.run_dir))
+    assert run is not None
+    assert mlflow_server.run(run.run_id)["info"]["status"] == said
+    assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
+    assert "wait to be sent" not in orch("status", "tiny").stdout
