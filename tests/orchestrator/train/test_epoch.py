@@ -32,6 +32,7 @@ JOB = (
     "seed=5",
     "quantizer.bit_widths=[8, 4, 2]",
     "model.depths=[1, 2]",
+    "model.init_weights=kaiming_fan_out",
     "optimizer.clip.init=1",
     "optimizer.clip.lr=0.02",
     "optimizer.clip.weight_decay=0.01",
