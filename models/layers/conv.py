@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.base import QuantizedWeight
@@ -16,6 +17,8 @@ class QuantizedConv2d(nn.Conv2d):
     bit-widths and micro-steps use it: a step of the optimizer and load_state_dict write the weight
     in place, which its version counter tells. Three ways of writing hide from it: through
     `weight.data`, by a collective (broadcast), and by an optimizer with fused=True.
+
+    code_dtype: the type in which codes are multiplied and added, None for the values themselves.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class QuantizedConv2d(nn.Conv2d):
             groups=groups,
             bias=False,
         )
+        self.code_dtype: torch.dtype | None = None
         self._quantizer = quantizer
         self._code_bits = code_bits
         self._shared: QuantizedWeight | None = None
@@ -60,8 +64,46 @@ class QuantizedConv2d(nn.Conv2d):
         """Return mean|W_teacher - W_student|, 0-dim, float64, without gradient."""
         return self.quantized_weight().distance(teacher, student)
 
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:  # type: ignore[override]
-        """Convolve (batch, channels, height, width) with the weight at `bits`."""
+    def forward(self, inputs: Tensor, bits: int, step: Tensor) -> Tensor:  # type: ignore[override]
+        """Convolve quantized (batch, channels, height, width) with the weight at `bits`.
+
+        step: of which the inputs are whole multiples.
+        """
         weight = self.quantized_weight().fake_quantize(self.weight, bits)
+        if self.code_dtype is not None:
+            return self._convolve_codes(inputs, weight, bits, step, self.code_dtype)
         output: Tensor = self._conv_forward(inputs, weight, None)
         return output
+
+    def _convolve_codes(
+        self, inputs: Tensor, weight: Tensor, bits: int, step: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        """Convolve whole numbers that `dtype` holds exactly; scale and offset come afterwards.
+
+        With x = step q and W = gain m + offset,  conv(x, W) = step (gain conv(q, m) + offset
+        conv(q, 1)). m = 2k - n, the weight's code k centred, lies in [-255, 255]; its offset is
+        near zero, so that hardly anything cancels. The gradients are those of conv(x, W): gain,
+        offset and step are constants. Only the sums are rounded to `dtype`.
+        """
+        gain, offset = self._centred(bits, inputs.dtype)
+        codes = _whole(inputs / step)
+        centred = _whole((weight - offset) / gain)
+        products = self._conv_forward(codes.to(dtype), centred.to(dtype), None)
+        total: Tensor = gain * products.to(inputs.dtype) + offset * self._window_sums(codes)
+        return step * total
+
+    def _centred(self, bits: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        gain, offset = self.quantized_weight().affine(bits)
+        return (gain / 2).to(dtype), (offset + gain * (2**bits - 1) / 2).to(dtype)
+
+    def _window_sums(self, codes: Tensor) -> Tensor:
+        """Return conv(codes, ones): for each group the sum over the window, repeated per filter."""
+        by_group = codes.reshape(len(codes), self.groups, -1, *codes.shape[2:]).sum(dim=2)
+        size, padding = self.kernel_size[0], int(self.padding[0])
+        sums = F.avg_pool2d(by_group, size, self.stride[0], padding, divisor_override=1)
+        return sums.repeat_interleave(self.out_channels // self.groups, dim=1)
+
+
+def _whole(values: Tensor) -> Tensor:
+    """Take off what the arithmetic left beside whole numbers; the gradient passes."""
+    return values + (values.round() - values).detach()

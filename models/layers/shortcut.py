@@ -15,7 +15,10 @@ class Shortcut(nn.ModuleList):
             [layers.conv(in_channels, out_channels, 1, stride), layers.norm(out_channels)]
         )
 
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:
-        """Map quantized inputs (batch, in_channels, ...) to (batch, out_channels, ...)."""
-        output: Tensor = self[1](self[0](inputs, bits), bits)
+    def forward(self, inputs: Tensor, bits: int, step: Tensor) -> Tensor:
+        """Map quantized inputs (batch, in_channels, ...) to (batch, out_channels, ...).
+
+        step: of which the inputs are whole multiples.
+        """
+        output: Tensor = self[1](self[0](inputs, bits, step), bits)
         return output

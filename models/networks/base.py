@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
 import torch
@@ -22,7 +22,6 @@ class AnyBitNetwork(nn.Module, ABC):
 
     bit_widths: what it can run at, high to low.
     layers_per_block: quantized layers on the main path of each swappable block.
-    autocast_dtype: run the body under autocast to this type; quantizers stay in float32.
     """
 
     Settings: ClassVar[type[NetworkSettings]]
@@ -31,7 +30,6 @@ class AnyBitNetwork(nn.Module, ABC):
         super().__init__()
         self.bit_widths = bit_widths
         self.layers_per_block = layers_per_block
-        self.autocast_dtype: torch.dtype | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -53,19 +51,21 @@ class AnyBitNetwork(nn.Module, ABC):
 
         Raises ValueError for a bit-width that the network has no batch norm for.
         """
-        assignment = self._assignment(bits)
-        autocast = (
-            nullcontext()
-            if self.autocast_dtype is None
-            else torch.autocast(inputs.device.type, dtype=self.autocast_dtype)
-        )
-        with autocast:
-            logits = self.logits(inputs, assignment)
-        return logits.to(next(self.parameters()).dtype)
+        return self.logits(inputs, self._assignment(bits))
 
     @abstractmethod
     def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
         """Compute the logits (batch, classes); called by forward."""
+
+    def convolve_codes_in(self, dtype: torch.dtype | None) -> None:
+        """Let quantized convolutions multiply and add whole numbers of this type, such as bfloat16.
+
+        Batch norm, quantizers, the first convolution and the linear layer compute in the type of
+        the parameters, and so do all convolutions with None.
+        """
+        for module in self.modules():
+            if isinstance(module, QuantizedConv2d):
+                module.code_dtype = dtype
 
     def weight_distance(self, teacher: int, student: int) -> Tensor:
         """Return sum over quantized layers of mean|W_teacher - W_student| (CoQuant Eq. 7).

@@ -97,14 +97,17 @@ class InvertedResidual(nn.Module):
         """bits: one for each of the three layers."""
         first, second, third = bits
         quantized = self.act1(inputs, first)
-        output = self.relu(self.bn1(self.conv1(quantized, first), first))
-        output = self.relu(self.bn2(self.conv2(self.act2(output, second), second), second))
-        projected: Tensor = self.bn3(self.conv3(self.act3(output, third), third), third)
+        step = self.act1.step(first)
+        output = self.relu(self.bn1(self.conv1(quantized, first, step), first))
+        output = self.conv2(self.act2(output, second), second, self.act2.step(second))
+        output = self.relu(self.bn2(output, second))
+        output = self.conv3(self.act3(output, third), third, self.act3.step(third))
+        projected: Tensor = self.bn3(output, third)
         if not self.has_residual:
             return projected
         if self.shortcut is None:
             return projected + inputs
-        block: Tensor = projected + self.shortcut(quantized, first)
+        block: Tensor = projected + self.shortcut(quantized, first, step)
         return block
 
 
@@ -142,7 +145,8 @@ class MobileNetV2Cifar(AnyBitNetwork):
             end = start + InvertedResidual.num_layers
             features = block(features, assignment.layers[start:end])
             start = end
-        features = self.relu(self.bn2(self.conv2(self.act2(features, bits), bits), bits))
+        features = self.conv2(self.act2(features, bits), bits, self.act2.step(bits))
+        features = self.relu(self.bn2(features, bits))
         logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
         return logits
 

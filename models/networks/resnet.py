@@ -60,7 +60,7 @@ class ResidualBlock(nn.Module):
     def shortcut(self, inputs: Tensor, quantized: Tensor, bits: int) -> Tensor:
         """Return what is added to the residual: (batch, out_channels, height, width)."""
         if self.downsample is not None:
-            output: Tensor = self.downsample(quantized, bits)
+            output: Tensor = self.downsample(quantized, bits, self.act1.step(bits))
             return output
         return quantized if self.quantize_identity else inputs
 
@@ -83,8 +83,10 @@ class BasicBlock(ResidualBlock):
         """bits: one for each of the two layers."""
         first, second = bits
         quantized = self.act1(inputs, first)
-        output = self.relu(self.bn1(self.conv1(quantized, first), first))
-        output = self.bn2(self.conv2(self.act2(output, second), second), second)
+        output = self.conv1(quantized, first, self.act1.step(first))
+        output = self.relu(self.bn1(output, first))
+        output = self.conv2(self.act2(output, second), second, self.act2.step(second))
+        output = self.bn2(output, second)
         block: Tensor = self.relu(output + self.shortcut(inputs, quantized, first))
         return block
 
@@ -111,9 +113,12 @@ class Bottleneck(ResidualBlock):
         """bits: one for each of the three layers."""
         first, second, third = bits
         quantized = self.act1(inputs, first)
-        output = self.relu(self.bn1(self.conv1(quantized, first), first))
-        output = self.relu(self.bn2(self.conv2(self.act2(output, second), second), second))
-        output = self.bn3(self.conv3(self.act3(output, third), third), third)
+        output = self.conv1(quantized, first, self.act1.step(first))
+        output = self.relu(self.bn1(output, first))
+        output = self.conv2(self.act2(output, second), second, self.act2.step(second))
+        output = self.relu(self.bn2(output, second))
+        output = self.conv3(self.act3(output, third), third, self.act3.step(third))
+        output = self.bn3(output, third)
         block: Tensor = self.relu(output + self.shortcut(inputs, quantized, first))
         return block
 

@@ -74,6 +74,13 @@ class ActivationQuantizer(nn.Module, ABC):
         return level
 
     @abstractmethod
+    def step(self, bits: int) -> Tensor:
+        """Return the number, 0-dim and without gradient, of which all levels are whole multiples.
+
+        The multiples are at most 255, so that they are exact in bfloat16.
+        """
+
+    @abstractmethod
     def forward(self, inputs: Tensor, bits: int) -> Tensor:
         """Return inputs on the levels of `bits`, in float32 (float64 for float64 inputs)."""
 

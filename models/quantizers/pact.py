@@ -15,6 +15,12 @@ from models.quantizers.base import ActivationQuantizer, arithmetic_dtype
 class Pact(ActivationQuantizer):
     """PACT with a clip level for each bit-width."""
 
+    def step(self, bits: int) -> Tensor:
+        """Return alpha / n: levels are its multiples 0 ... n, or -n, -n + 2 ... n if signed."""
+        alpha = self.clip_level(bits).detach().clamp(min=self.settings.alpha_floor)
+        step: Tensor = alpha / (2**bits - 1)
+        return step
+
     def forward(self, inputs: Tensor, bits: int) -> Tensor:
         """Return inputs on the 2^bits levels of [0, alpha], or of [-alpha, alpha] if signed."""
         output: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]

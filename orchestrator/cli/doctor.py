@@ -106,6 +106,11 @@ def _gpu() -> Iterator[Finding]:
     yield Finding("gpu", "ok", ", ".join(names))
 
 
+def _precision() -> Iterator[Finding]:
+    text = "float32 with TF32 off on GPUs, unless a job sets training.precision: tf32 or bfloat16"
+    yield Finding("precision", "ok", text)
+
+
 def _cluster() -> Iterator[Finding]:
     from orchestrator.cluster import address, local
     from orchestrator.cluster.client import ClusterClient
@@ -200,6 +205,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _packages,
     _machine,
     _gpu,
+    _precision,
     _cluster,
     _tracking,
     _home,

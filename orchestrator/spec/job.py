@@ -58,9 +58,19 @@ class Training(BaseModel, frozen=True, extra="forbid"):
 
     epochs: int = Field(ge=1)
     global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16: mixed precision; quantizers compute in float32 always"
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="of convolutions; tf32 and bfloat16 multiply exact codes, batch norm and "
+        "quantizers compute in float32 always",
     )
+    deterministic: bool = Field(
+        False, description="only algorithms that give the same result again, also on a GPU"
+    )
+
+    @property
+    def tf32(self) -> bool:
+        """Whether a GPU may use TF32: in bfloat16 for what stays in float32, stem and linear."""
+        return self.precision != "float32"
 
 
 class Cluster(BaseModel, frozen=True, extra="forbid"):

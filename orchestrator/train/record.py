@@ -103,7 +103,7 @@ def _describe(tracked: TrackedRun, job: Job, run_dir: Path) -> None:
     """Store what the run was given, and send the metrics that it has already."""
     texts = {
         "job.yaml": (run_dir / "job.yaml").read_text(encoding="utf-8"),
-        "environment.txt": _environment(),
+        "environment.txt": _environment(job),
     }
     recorder.describe(tracked, _headline(job), texts)
     recorder.set_description(tracked, _description(tracked, job, run_dir))
@@ -135,6 +135,8 @@ def _headline(job: Job) -> dict[str, str]:
         "clip_init": job.optimizer.clip.init,
         "clip_lr": job.optimizer.clip.lr,
         "init": job.model.init_weights if job.model.init == "scratch" else "float",
+        "precision": job.training.precision,
+        "deterministic": job.training.deterministic,
         "seed": job.seed,
     }
     settings = job.method.model_dump(mode="json", by_alias=True)
@@ -142,7 +144,12 @@ def _headline(job: Job) -> dict[str, str]:
     return {key: str(value) for key, value in chosen.items()}
 
 
-def _environment() -> str:
+def _environment(job: Job) -> str:
     packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions())
     head = [f"orch {__version__}", f"python {sys.version.split()[0]}", platform.platform()]
+    training = job.training
+    head.append(
+        f"precision {training.precision}, TF32 on CUDA {'on' if training.tf32 else 'off'}, "
+        f"deterministic algorithms {'on' if training.deterministic else 'off'}"
+    )
     return "\n".join([*head, "", *packages, ""])

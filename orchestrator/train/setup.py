@@ -15,9 +15,8 @@ from models.table import resolve
 from orchestrator.data import Dataset, open_dataset
 from orchestrator.errors import CheckpointMismatch, DataError
 from orchestrator.spec.job import Job
+from orchestrator.train.numerics import CODE_DTYPES
 from orchestrator.train.optimizer import build_optimizer
-
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     network, method = build_network_and_method(job, train_set.num_classes)
     left_out = start_from_float(network, job) if job.model.init == "float" else []
     network.to(device)
-    network.autocast_dtype = PRECISIONS[job.training.precision]
+    network.convolve_codes_in(CODE_DTYPES[job.training.precision])
     optimizer = build_optimizer(network, job.optimizer)
     return Parts(train_set, val_set, network, method, optimizer, tuple(left_out))
 

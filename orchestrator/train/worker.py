@@ -26,6 +26,7 @@ from orchestrator.train.evaluate import Evaluation, evaluate
 from orchestrator.train.events import Events, say
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics
+from orchestrator.train.numerics import set_numerics
 from orchestrator.train.optimizer import set_learning_rates
 from orchestrator.train.progress import Progress
 from orchestrator.train.ranks import LostRank
@@ -59,6 +60,7 @@ def train_function(config: dict[str, Any]) -> None:
     context = None
     try:
         job = job_from_dict(config["job"])
+        set_numerics(job.training)
         context = RayContext(run.run_dir, keep=job.checkpoint.keep)
         Worker(job, run, context).run()
     except LostRank:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models import NETWORKS
 from models.layers.conv import QuantizedConv2d
@@ -193,15 +194,27 @@ def test_parameter_kinds_hold_every_parameter_once(tiny: Tiny, name: str) -> Non
 
 
 @networks
-def test_autocast_returns_logits_in_the_type_of_the_parameters(tiny: Tiny, name: str) -> None:
+@pytest.mark.parametrize("bits", [8, 6, 4, 2])
+def test_convolving_codes_gives_logits_and_gradients_up_to_the_rounding_of_the_sums(
+    tiny: Tiny, name: str, bits: int
+) -> None:
     network = tiny(name)
-    exact = network(images(), 8)
-    network.autocast_dtype = torch.bfloat16
-    torch.manual_seed(0)
-    rough = network(images(), 8)
-    rough.sum().backward()
-    assert rough.dtype == exact.dtype
-    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+    inputs, labels = images(), torch.tensor([0, 1, 2, 0])
+    logits, gradients = [], []
+    for dtype in (None, torch.float32, torch.bfloat16):
+        network.convolve_codes_in(dtype)
+        network.zero_grad()
+        logits.append(network(inputs, bits))
+        F.cross_entropy(logits[-1], labels).backward()
+        gradients.append({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
+    exact = logits[0]
+    assert all(out.dtype == exact.dtype for out in logits)
+    torch.testing.assert_close(logits[1], exact, rtol=1e-3, atol=1e-3)
+    assert gradients[1].keys() == gradients[2].keys() == gradients[0].keys()
+    exactly, by_codes = (torch.cat([g[n].flatten() for n in gradients[0]]) for g in gradients[:2])
+    assert F.cosine_similarity(exactly, by_codes, dim=0) > 0.999
+    assert all(gradient.isfinite().all() for gradient in gradients[2].values())
+    assert (logits[2] - exact).norm() < 0.1 * exact.norm()
 
 
 @networks

@@ -13,10 +13,12 @@ from models.layers.conv import QuantizedConv2d
 from models.methods.base import Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
+from models.quantizers.pact import Pact
 from models.quantizers.settings import QuantizerSettings
 from models.quantizers.truncated import TruncatedWeight
 
 BITS = (8, 6, 4, 2)
+ONE = torch.tensor(1.0)
 
 
 class Calls(TorchDispatchMode):
@@ -40,7 +42,84 @@ def test_a_convolution_uses_the_weight_at_the_bit_width_of_the_call() -> None:
     inputs = torch.randn(2, 3, 8, 8)
     weight = TruncatedWeight(layer.weight, QuantizerSettings(), 8).fake_quantize(layer.weight, 2)
     expected = F.conv2d(inputs, weight, stride=2, padding=1, groups=3)
-    assert torch.equal(layer(inputs, 2), expected)
+    assert torch.equal(layer(inputs, 2, ONE), expected)
+
+
+SHAPES = [
+    {"kernel_size": 3},
+    {"kernel_size": 3, "stride": 2},
+    {"kernel_size": 1, "stride": 2},
+    {"kernel_size": 3, "groups": 6},
+    {"kernel_size": 3, "groups": 2},
+]
+
+
+def quantized_layers(
+    shape: dict[str, int], weight_quant: str, *, signed: bool
+) -> tuple[Pact, QuantizedConv2d]:
+    settings = QuantizerSettings(weight_quant=weight_quant)
+    layer = QuantizedConv2d(6, 12, quantizer=settings, code_bits=8, **shape)
+    return Pact(settings, BITS, 1.3, signed=signed), layer
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("weight_quant", ["coquant_trunc", "dorefa"])
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", BITS)
+def test_codes_convolved_and_scaled_afterwards_are_the_convolution_of_values(
+    shape: dict[str, int], weight_quant: str, signed: bool, bits: int
+) -> None:
+    act, layer = (m.double() for m in quantized_layers(shape, weight_quant, signed=signed))
+    inputs = torch.randn(2, 6, 7, 7, dtype=torch.float64, requires_grad=True)
+    results = []
+    for dtype in (None, torch.float64, torch.bfloat16):
+        layer.code_dtype = dtype
+        output = layer(act(inputs, bits), bits, act.step(bits))
+        upstream = torch.linspace(-1, 1, output.numel(), dtype=torch.float64).view_as(output)
+        wanted = (inputs, layer.weight, act.clip_level(bits))
+        results.append((output, *torch.autograd.grad(output, wanted, upstream)))
+    for by_values, by_codes in zip(*results[:2], strict=True):
+        torch.testing.assert_close(by_codes, by_values, rtol=1e-10, atol=1e-10)
+    # Sums and the gradients that come back are rounded to 8 bits; the codes themselves are not.
+    *exact, clip_exact = results[0]
+    *rough, clip_rough = results[2]
+    for by_values, rounded in zip(exact, rough, strict=True):
+        assert (rounded - by_values).norm() < 2**-7 * by_values.norm()
+    assert (clip_rough - clip_exact).abs() < 2**-7 * exact[1].abs().sum()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("bits", BITS)
+def test_bfloat16_convolutions_get_whole_numbers_without_a_rounding(
+    monkeypatch: pytest.MonkeyPatch, signed: bool, bits: int
+) -> None:
+    act, layer = quantized_layers({"kernel_size": 3}, "coquant_trunc", signed=signed)
+    layer.code_dtype = torch.bfloat16
+    given: list[Any] = []
+    original = layer._conv_forward
+    monkeypatch.setattr(layer, "_conv_forward", lambda *args: given.append(args) or original(*args))
+    inputs = torch.linspace(-1.5, 1.5, 6 * 40 * 40).view(1, 6, 40, 40)
+    output = layer(act(inputs, bits), bits, act.step(bits))
+    codes, weights, _ = given[0]
+    top = 2**bits - 1
+    low = torch.where(torch.tensor(signed), -1.3, 0.0)
+    unit = (inputs.double().clamp(low, 1.3) - low) / (1.3 - low)
+    levels = torch.round(unit * top)
+    near_tie = ((unit * top).frac() - 0.5).abs() < 1e-3
+    assert codes.dtype == weights.dtype == torch.bfloat16
+    expected = 2 * levels - top if signed else levels
+    assert torch.equal(codes.double()[~near_tie], expected[~near_tie])
+    assert len(codes.unique()) == 2**bits
+    assert torch.equal(weights.int(), 2 * layer.quantized_weight().codes(bits).int() - top)
+    assert output.dtype == torch.float32
+
+
+def test_a_weight_that_is_no_number_shows_when_codes_are_convolved() -> None:
+    layer = conv()
+    layer.code_dtype = torch.bfloat16
+    with torch.no_grad():
+        layer.weight[0, 0, 0, 0] = torch.nan
+    assert layer(torch.ones(1, 3, 4, 4), 4, ONE).isnan().all()
 
 
 def train_step(network: AnyBitNetwork, step: Step, micro_steps: int) -> Counter[str]:
@@ -81,25 +160,25 @@ def test_a_step_of_the_optimizer_makes_them_anew(
 def test_load_state_dict_makes_them_anew() -> None:
     layer, other = conv(), conv()
     inputs = torch.randn(1, 3, 4, 4)
-    assert not torch.equal(layer(inputs, 2), other(inputs, 2))
+    assert not torch.equal(layer(inputs, 2, ONE), other(inputs, 2, ONE))
     layer.load_state_dict(other.state_dict())
-    assert torch.equal(layer(inputs, 2), other(inputs, 2))
+    assert torch.equal(layer(inputs, 2, ONE), other(inputs, 2, ONE))
     assert layer.weight_distance(8, 2) == other.weight_distance(8, 2)
 
 
 def test_another_type_makes_them_anew() -> None:
     layer = conv()
     layer.weight_distance(8, 2)
-    assert layer.double()(torch.randn(1, 3, 4, 4).double(), 4).dtype == torch.float64
+    assert layer.double()(torch.randn(1, 3, 4, 4).double(), 4, ONE).dtype == torch.float64
 
 
 def test_training_can_follow_an_evaluation_in_inference_mode() -> None:
     layer = conv()
     inputs = torch.randn(1, 3, 4, 4)
     with torch.inference_mode():
-        evaluated = layer(inputs, 4)
+        evaluated = layer(inputs, 4, ONE)
         layer.weight_distance(8, 4)
-    trained = layer(inputs, 4)
+    trained = layer(inputs, 4, ONE)
     trained.sum().backward()
     assert torch.equal(evaluated, trained)
     assert layer.weight.grad is not None
@@ -108,6 +187,6 @@ def test_training_can_follow_an_evaluation_in_inference_mode() -> None:
 @pytest.mark.parametrize("bits", BITS)
 def test_codes_in_use_are_the_stored_ones_with_bits_dropped(bits: int) -> None:
     layer = conv()
-    layer(torch.randn(1, 3, 4, 4), bits)
+    layer(torch.randn(1, 3, 4, 4), bits, ONE)
     weight = layer.quantized_weight()
     assert torch.equal(weight.codes(bits), weight.codes(8) >> (8 - bits))

@@ -11,5 +11,5 @@ def test_a_shortcut_is_a_strided_convolution_then_batch_norm_at_the_same_bit_wid
     inputs = torch.randn(4, 3, 6, 6)
     weight = shortcut[0].quantized_weight().fake_quantize(shortcut[0].weight, 2)
     expected = nn.BatchNorm2d(5)(nn.functional.conv2d(inputs, weight, stride=2))
-    assert torch.equal(shortcut(inputs, 2), expected)
+    assert torch.equal(shortcut(inputs, 2, torch.tensor(1.0)), expected)
     assert "1.2.running_mean" in shortcut.state_dict()

@@ -28,8 +28,8 @@ def test_a_network_of_one_bit_width_truncates_eight_bit_codes(
     of_all = tiny()
     network.load_state_dict(of_all.state_dict(), strict=False)
     layers = [n.get_submodule("layer2.0.conv1") for n in (network, of_all)]
-    inputs = torch.randn(2, 4, 8, 8)
-    assert torch.equal(layers[0](inputs, 2), layers[1](inputs, 2))
+    inputs, step = torch.randn(2, 4, 8, 8), torch.tensor(1.0)
+    assert torch.equal(layers[0](inputs, 2, step), layers[1](inputs, 2, step))
 
 
 def test_codes_have_eight_bits_or_those_of_the_bit_width() -> None:

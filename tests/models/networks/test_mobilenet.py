@@ -72,10 +72,10 @@ def test_a_block_follows_its_definition(tiny: Tiny) -> None:
     block = tiny("mobilenet_v2_cifar").get_submodule("layers.4")
     inputs = torch.randn(2, 6, 8, 8)
     x = block.act1(inputs, 8)
-    inner = torch.relu(block.bn1.set(8)(block.conv1(x, 8)))
-    inner = torch.relu(block.bn2.set(4)(block.conv2(block.act2(inner, 4), 4)))
-    projected = block.bn3.set(2)(block.conv3(block.act3(inner, 2), 2))
-    shortcut = block.shortcut[1].set(8)(block.shortcut[0](x, 8))
+    inner = torch.relu(block.bn1.set(8)(block.conv1(x, 8, block.act1.step(8))))
+    inner = torch.relu(block.bn2.set(4)(block.conv2(block.act2(inner, 4), 4, block.act2.step(4))))
+    projected = block.bn3.set(2)(block.conv3(block.act3(inner, 2), 2, block.act3.step(2)))
+    shortcut = block.shortcut[1].set(8)(block.shortcut[0](x, 8, block.act1.step(8)))
     assert torch.equal(block(inputs, (8, 4, 2)), projected + shortcut)
     assert block.conv2.groups == 12
 

@@ -119,9 +119,9 @@ def test_a_block_follows_its_definition(tiny: Tiny) -> None:
     block = tiny().get_submodule("layer2.0")
     inputs = torch.rand(2, 4, 8, 8)
     x = block.act1(inputs, 4)
-    inner = torch.relu(block.bn1.set(4)(block.conv1(x, 4)))
-    residual = block.bn2.set(2)(block.conv2(block.act2(inner, 2), 2))
-    shortcut = block.downsample[1].set(4)(block.downsample[0](x, 4))
+    inner = torch.relu(block.bn1.set(4)(block.conv1(x, 4, block.act1.step(4))))
+    residual = block.bn2.set(2)(block.conv2(block.act2(inner, 2), 2, block.act2.step(2)))
+    shortcut = block.downsample[1].set(4)(block.downsample[0](x, 4, block.act1.step(4)))
     assert torch.equal(block(inputs, (4, 2)), torch.relu(residual + shortcut))
 
 

@@ -45,10 +45,8 @@ def test_clips_of_another_shape_are_refused(tiny: Tiny, shape: tuple[int, ...]) 
         tiny("resnet18", num_segments=3)(torch.zeros(shape), 8)
 
 
-def test_autocast_reaches_the_frames(tiny: Tiny) -> None:
+def test_convolving_codes_reaches_the_frames(tiny: Tiny) -> None:
     network = tiny("resnet18", num_segments=2)
-    network.autocast_dtype = torch.bfloat16
-    seen: list[torch.dtype] = []
-    network.backbone.conv1.register_forward_hook(lambda _, args, output: seen.append(output.dtype))
+    network.convolve_codes_in(torch.bfloat16)
+    assert network.backbone.layer1[0].conv1.code_dtype == torch.bfloat16
     assert network(torch.randn(2, 2, 3, 16, 16), 8).dtype == torch.float32
-    assert seen == [torch.bfloat16]

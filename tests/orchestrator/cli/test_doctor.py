@@ -24,6 +24,7 @@ def test_a_machine_that_is_well_has_nothing_to_mend(
     found, code = verdicts(orch)
     assert (set(found.values()), code) == ({"ok"}, 0)
     assert {"python", "torch", "ray", "cluster", "tracking", "decord", "s3"} <= found.keys()
+    assert "TF32 off" in orch("doctor").stdout
 
 
 def test_what_is_wrong_is_named_with_what_to_do(
