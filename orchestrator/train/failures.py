@@ -5,6 +5,7 @@ processes are started again: see `patience.py`.
 """
 
 import errno
+import os
 import traceback
 from pathlib import Path
 
@@ -39,15 +40,27 @@ def as_failure(error: Exception, run_dir: Path, rank: int | None = None) -> Orch
     """Return the failure that a user is told; it can be sent from process to process."""
     if isinstance(error, OrchError):
         return _BY_CODE[error.exit_code](str(error))
-    if isinstance(error, OSError) and error.errno in _FULL:
-        folder = Path(error.filename).parent if error.filename else run_dir
+    if full := _full(error):
         return JobFailed(
-            f"Nothing more can be written to {folder}: {error.strerror}. The last checkpoint is "
-            "still there; make room, and `orch resume` goes on from it."
+            f"Nothing more can be written to {_folder(error, run_dir)}: {full}. The last "
+            "checkpoint is still there; make room, and `orch resume` goes on from it."
         )
     who = "" if rank is None else f" (rank {rank})"
     told = f"{type(error).__name__}{_place(error)}{who}: {first_line(error)}"
     return JobFailed(f"{told} {_advice(error)}")
+
+
+def _full(error: Exception) -> str | None:
+    """Return what the system says of a full disk or quota; copying a folder says it in its text."""
+    if not isinstance(error, OSError):
+        return None
+    said = (os.strerror(code) for code in _FULL)
+    return next((text for text in said if text in f"{error.strerror} {error}"), None)
+
+
+def _folder(error: Exception, run_dir: Path) -> Path:
+    named = Path(getattr(error, "filename", None) or run_dir)
+    return run_dir if named.is_relative_to(run_dir) else named.parent
 
 
 def first_line(error: object) -> str:

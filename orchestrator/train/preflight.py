@@ -4,12 +4,16 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from orchestrator.data import missing_data
+import torch
+
+from orchestrator.data import Dataset, missing_data
 from orchestrator.data.loader import steps_per_epoch
 from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.job import Job
 from orchestrator.track import delta_b, recorder
 from orchestrator.track.delta_b import ReferenceResults
+from orchestrator.train.failures import LARGER_PASS
 from orchestrator.train.setup import (
     build_network_and_method,
     check_data,
@@ -64,6 +68,23 @@ def _try_data(job: Job) -> None:
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     steps_per_epoch(len(train_set), job.training.global_batch)
+    _try_pass(job, train_set)
+
+
+def _try_pass(job: Job, train_set: Dataset) -> None:
+    """Let a blank sample through the network if passes have one only, as batch norm may refuse."""
+    cluster = job.cluster
+    plan = plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
+    if plan.micro_batch > 1:
+        return
+    network, _ = build_network_and_method(job, train_set.num_classes)
+    try:
+        with torch.no_grad():
+            network(torch.zeros(1, *train_set.sample_shape), min(network.bit_widths))
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(f"cluster.max_batch_per_worker, data.crop: {LARGER_PASS}") from error
 
 
 def _float_weights(job: Job) -> list[str]:

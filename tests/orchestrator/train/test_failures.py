@@ -3,6 +3,7 @@
 import errno
 import os
 import pickle
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -87,6 +88,10 @@ def test_a_full_disk_is_told_with_its_folder_and_that_the_checkpoint_stays() -> 
     assert "The last checkpoint is still there" in message
     named = OSError(errno.EDQUOT, "Disk quota exceeded", "/runs/other/state.pt")
     assert "written to /runs/other: Disk quota" in told(named)
+    scratch = OSError(errno.ENOSPC, "No space left on device", "/runs/mine/.checkpoint-1-0/x")
+    assert "written to /runs/mine: No space" in told(scratch)
+    copied = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
+    assert "written to /runs/mine: No space" in told(copied)
 
 
 class Deadly(Dataset[int]):

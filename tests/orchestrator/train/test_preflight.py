@@ -70,3 +70,12 @@ def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(
 def test_a_batch_that_the_data_set_cannot_fill_is_refused(tiny_job: Callable[..., Job]) -> None:
     with pytest.raises(UsageError, match="24 samples, fewer than one global batch of 32"):
         preflight.check(tiny_job("training.global_batch=32"))
+
+
+def test_a_pass_of_one_sample_that_shrinks_to_one_pixel_is_refused_before_anything_starts(
+    tiny_job: Callable[..., Job],
+) -> None:
+    one = ("cluster.max_batch_per_worker=1", "model.widths=[4,4,4,4]", "model.depths=[1,1,1,1]")
+    preflight.check(tiny_job(*one))
+    with pytest.raises(UsageError, match=r"cluster\.max_batch_per_worker, data\.crop"):
+        preflight.check(tiny_job(*one, "data.crop=8", "data.resize=8"))
