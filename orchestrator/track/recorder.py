@@ -150,21 +150,45 @@ def _hurry() -> None:
 def reference_runs(uri: str, metric: str, runs: Mapping[int, str]) -> ReferenceResults:
     """Return the results of individually trained runs, by bit-width, from their last epochs.
 
-    Raises UsageError when a run is unknown or has no such metric, Unreachable without a server.
+    Raises UsageError with all runs that are unknown, unfinished or of another kind, Unreachable
+    without a server.
     """
     values: dict[int, float] = {}
+    problems: list[str] = []
     with mlflow_client(uri) as client:
         for bits, run_id in runs.items():
-            name = keys.metric(metric, bits)
-            found = _run_metrics(client, run_id)
-            if name not in found:
-                raise UsageError(
-                    f"reference.runs: the run {run_id} at {uri} "
-                    + (f"has no metric {name}." if found else "is unknown or has no metrics.")
+            run = _known_run(client, run_id)
+            problem = _unfit(run, bits, metric) if run else "is unknown"
+            if problem:
+                problems.append(
+                    f"reference.runs.{bits}: the run {run_id} at {masked(uri)} {problem}."
                 )
-            values[bits] = found[name]
+            else:
+                values[bits] = run.data.metrics[keys.metric(metric, bits)]
+    if problems:
+        raise UsageError("\n".join(problems))
     named = ", ".join(f"{bits}: {run_id}" for bits, run_id in runs.items())
     return ReferenceResults(f"own individual runs ({named})", metric, values)
+
+
+def _unfit(run: Any, bits: int, metric: str) -> str:
+    """Return why a run cannot be what a bit-width is compared with.
+
+    One that was not recorded by orch tells neither method nor bit-widths, and is believed.
+    """
+    name, params, metrics = keys.metric(metric, bits), run.data.params, run.data.metrics
+    if run.info.lifecycle_stage != "active":
+        return "was deleted; restore it, or name another"
+    if params.get("method", "individual") != "individual":
+        return f"was trained by the method '{params['method']}', not 'individual'"
+    if params.get("bit_widths", str(bits)) != str(bits):
+        return f"was trained at {params['bit_widths']} bits, not at {bits}"
+    if run.info.status != "FINISHED":
+        return f"is {run.info.status}; a reference is a run that has finished"
+    other = next((key for key in keys.METRICS if keys.metric(key, bits) in metrics), None)
+    if name not in metrics and other:
+        return f"is judged by {other}, this job by {metric}"
+    return "" if name in metrics else f"has no metric {name}"
 
 
 class Recorder:
@@ -237,10 +261,13 @@ def _last_sign_of_life(folder: Path) -> float:
     return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=time.time())
 
 
-def _run_metrics(client: Any, run_id: str) -> dict[str, float]:
+def _known_run(client: Any, run_id: str) -> Any:
+    """Return a run, or None when the server does not know it."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return dict(client.get_run(run_id).data.metrics)
-    except MlflowException:
-        return {}
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
