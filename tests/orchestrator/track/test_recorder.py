@@ -150,8 +150,9 @@ def test_a_server_that_is_away_is_no_unknown_reference() -> None:
 
 
 def test_a_server_that_is_away_is_unreachable_and_keeps_the_metrics_waiting(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     nowhere = "http://127.0.0.1:9"
     with pytest.raises(
         Unreachable, match=r"http://127\.0\.0\.1:9 does not answer \(Connection refused\)"

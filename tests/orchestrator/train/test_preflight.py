@@ -61,8 +61,9 @@ def test_weights_of_another_network_are_refused_with_the_differences(
 
 
 def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(
-    tiny_job: Callable[..., Job],
+    tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         preflight.check(tiny_job("tracking.uri=http://127.0.0.1:9"))
 
