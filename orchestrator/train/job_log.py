@@ -24,6 +24,9 @@ PROGRESS_SECONDS = 30.0
 NOISE = ("'PreemptionWatcher' and ID:",)
 """Parts of lines that Ray prints in every job and that mean nothing to anybody."""
 
+NOISY_BLOCK = ") Graceful shutdown of backend failed. This is expected"
+"""Begins a traceback of Ray's after each lost worker; the run itself says that it starts again."""
+
 
 def install() -> None:
     """Let all that this process prints pass through here, if its log is where Ray keeps it."""
@@ -62,6 +65,7 @@ class JobLog(io.TextIOBase):
         self._kept = kept
         self._begun = ""
         self._last_progress = float("-inf")
+        self._muted = "\n"
 
     def write(self, text: str) -> int:
         """Print the lines that are complete."""
@@ -83,7 +87,7 @@ class JobLog(io.TextIOBase):
         before, mark, told = line.partition(MARK)
         event = _event(told) if mark and (not before or before.endswith(") ")) else None
         if event is None:
-            if not any(part in line for part in NOISE):
+            if not self._is_noise(line):
                 self._under.write(line + "\n")
             return
         self._kept.add(event)
@@ -94,6 +98,14 @@ class JobLog(io.TextIOBase):
                 f"{stamp}  {shown}\n" if len(lines) == 1 else f"{shown}\n" for shown in lines
             )
             self._under.flush()
+
+    def _is_noise(self, line: str) -> bool:
+        """Tell whether a line is noise: itself, or as part of what its process began to print."""
+        if NOISY_BLOCK in line:
+            self._muted = line.partition(NOISY_BLOCK)[0]
+        elif not line.startswith(self._muted):
+            self._muted = "\n"
+        return self._muted != "\n" or any(part in line for part in NOISE)
 
     def _is_worth_a_line(self, event: Event) -> bool:
         if event["event"] != "progress":

@@ -78,6 +78,14 @@ def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
     assert log.events == []
 
 
+def test_the_traceback_of_a_shutdown_that_is_expected_to_fail_is_left_out(log: Log) -> None:
+    ray = "(TrainController pid=7) "
+    said = ["Graceful shutdown of backend failed. This is expected if ...", "Traceback ...", "  x"]
+    for line in [f"{ray}before", *(ray + text for text in said), "(raylet) after", f"{ray}later"]:
+        print(line, file=log.stream)
+    assert log.lines == [f"{ray}before", "(raylet) after", f"{ray}later"]
+
+
 def test_a_line_may_come_in_pieces(log: Log) -> None:
     whole = f"one\n::orch {json.dumps(EVALUATED)}\ntwo\n"
     for letter in whole:
