@@ -1,13 +1,17 @@
-"""Every metric name, once. The part before the last slash groups the charts that are compared."""
+"""Every metric name, once.
+
+MLflow makes a section of charts of what stands before the last slash, in the order of the alphabet:
+the results, `map` or `top1`, come first, so everything else is called by a later name.
+"""
 
 METRICS = {"top1": "top-1 accuracy (%)", "map": "mAP (%)"}
 """What a data set can be judged by, and how a table calls it."""
 
 DELTA_B = "delta_b"
-THROUGHPUT = "throughput/samples_per_second"
-EPOCH_SECONDS = "throughput/epoch_seconds"
-BROKEN_TRAIN = "samples/broken_train"
-BROKEN_VAL = "samples/broken_val"
+THROUGHPUT = "training/samples_per_second"
+EPOCH_SECONDS = "training/epoch_seconds"
+BROKEN_TRAIN = "training/broken_samples"
+BROKEN_VAL = "validation/broken_samples"
 
 
 def metric(name: str, bits: int) -> str:
@@ -17,7 +21,7 @@ def metric(name: str, bits: int) -> str:
 
 def loss(bits: int) -> str:
     """Name the mean training loss of a bit-width over an epoch."""
-    return f"loss/{bits}bit"
+    return f"train_loss/{bits}bit"
 
 
 def val_loss(bits: int) -> str:
@@ -27,7 +31,7 @@ def val_loss(bits: int) -> str:
 
 def teacher_share(student: int, teacher: int) -> str:
     """Name the share of steps in which a student learned from a teacher, in [0, 1]."""
-    return f"teacher_share/{student}bit/from_{teacher}bit"
+    return f"training/teacher_share/{student}bit/from_{teacher}bit"
 
 
 def clip_level(bits: int, statistic: str) -> str:
@@ -37,4 +41,4 @@ def clip_level(bits: int, statistic: str) -> str:
 
 def learning_rate(group: str) -> str:
     """Name the learning rate of a parameter group."""
-    return f"optimizer/lr_{group}"
+    return f"training/lr_{group}"

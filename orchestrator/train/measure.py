@@ -16,14 +16,16 @@ def epoch_metrics(
     rates: dict[str, float],
     seconds: float,
 ) -> dict[str, float]:
-    """Return everything that is recorded of an epoch.
+    """Return everything that is recorded of an epoch, the results first, as MLflow shows it.
 
     losses: mean training loss by bit-width. rates: learning rate by parameter group.
     seconds: of training, without the evaluation.
     """
-    metrics = {keys.loss(bits): value for bits, value in losses.items()}
-    metrics |= {keys.metric(evaluation.metric_name, b): v for b, v in evaluation.metric.items()}
+    metrics = {keys.metric(evaluation.metric_name, b): v for b, v in evaluation.metric.items()}
+    if result.delta_b is not None:
+        metrics[keys.DELTA_B] = result.delta_b
     metrics |= {keys.val_loss(bits): value for bits, value in evaluation.loss.items()}
+    metrics |= {keys.loss(bits): value for bits, value in losses.items()}
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(group): rate for group, rate in rates.items()}
     for bits, levels in network.clip_levels().items():
@@ -34,6 +36,4 @@ def epoch_metrics(
     metrics[keys.EPOCH_SECONDS] = seconds
     metrics[keys.BROKEN_TRAIN] = float(len(tally.broken))
     metrics[keys.BROKEN_VAL] = float(len(evaluation.broken))
-    if result.delta_b is not None:
-        metrics[keys.DELTA_B] = result.delta_b
     return metrics

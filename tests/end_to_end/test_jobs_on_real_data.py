@@ -154,7 +154,7 @@ def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
 ) -> None:
     undisturbed = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, output))
     for bits in BITS:
-        losses = history(output, undisturbed, f"loss/{bits}bit")
+        losses = history(output, undisturbed, f"train_loss/{bits}bit")
         assert len(losses) == 3
         assert losses[-1] < losses[0]
 
@@ -171,7 +171,7 @@ def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
     assert "Going on from the checkpoint" in orch("logs", run).stdout
     assert last_weights(recovered["run_dir"]) == last_weights(undisturbed["run_dir"])
     for bits in BITS:
-        key = f"loss/{bits}bit"
+        key = f"train_loss/{bits}bit"
         assert history(output, recovered, key) == history(output, undisturbed, key)
 
 

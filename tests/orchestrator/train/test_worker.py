@@ -52,9 +52,9 @@ def test_a_run_ends_with_a_result_at_every_bit_width(
     assert all(0 <= row["metric"] <= 100 for row in result["rows"])
     assert [report["epoch"] for report in epochs(context)] == [1, 2]
     first = epochs(context)[0]
-    expected = {"loss/8bit", "top1/2bit", "weights/clip_level/4bit_min", "optimizer/lr_shared"}
+    expected = {"train_loss/8bit", "top1/2bit", "weights/clip_level/4bit_min", "training/lr_shared"}
     assert expected <= set(first)
-    shares = [v for key, v in first.items() if key.startswith("teacher_share/2bit/")]
+    shares = [v for key, v in first.items() if key.startswith("training/teacher_share/2bit/")]
     assert sum(shares) == pytest.approx(1.0)
 
 
@@ -75,7 +75,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
     assert expected.keys() == found.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     for report, other in zip(undisturbed.reports[-1:], resumed.reports[-1:], strict=True):
-        timed = {key for key in report if key.startswith("throughput/")}
+        timed = {key for key in report if key.endswith(("_seconds", "_per_second"))}
         assert {k: v for k, v in report.items() if k not in timed} == {
             k: v for k, v in other.items() if k not in timed
         }
@@ -156,8 +156,8 @@ def test_a_broken_picture_is_replaced_counted_and_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     context = run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.2"))
-    assert context.reports[-1]["samples/broken_train"] == 1
-    assert context.reports[-1]["samples/broken_val"] == 1
+    assert context.reports[-1]["training/broken_samples"] == 1
+    assert context.reports[-1]["validation/broken_samples"] == 1
     said = capsys.readouterr().out
     assert said.count("Replaced") == 1
     assert "red/0.jpg" in said
