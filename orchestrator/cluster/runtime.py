@@ -7,7 +7,6 @@ import json
 import os
 import shlex
 import sys
-import urllib.parse
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 from orchestrator.errors import UsageError
 from orchestrator.spec.paths import absolute
 from orchestrator.spec.tracking_uri import resolve
-from orchestrator.spec.uri import masked
+from orchestrator.spec.uri import masked, secret_problem
 
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
@@ -116,11 +115,9 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 def _tracking_uri(uri: str) -> str:
     """Return the URI as it is understood in any folder."""
-    if urllib.parse.urlsplit(uri).password:
+    if problem := secret_problem(uri):
         raise UsageError(
-            "MLFLOW_TRACKING_URI contains a password, and Ray shows the environment of a job to "
-            "everyone who can reach the cluster. Leave it out there, and set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD where the cluster runs."
+            f"MLFLOW_TRACKING_URI {problem} Ray shows it to all who reach the cluster."
         )
     found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
     if problem:

@@ -59,11 +59,15 @@ def test_secrets_of_this_shell_do_not_travel(monkeypatch: pytest.MonkeyPatch) ->
     assert runtime.environment() == runtime.SETTINGS
 
 
-def test_a_tracking_uri_with_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@host:5000")
+@pytest.mark.parametrize(
+    "uri",
+    ["http://me:hush@host:5000", "https://hush@host", "https://host/?token=hush"],
+)
+def test_a_tracking_uri_with_a_secret_is_refused(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(UsageError, match="MLFLOW_TRACKING_PASSWORD") as refused:
         runtime.environment()
-    assert "secret" not in str(refused.value)
+    assert "hush" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
