@@ -1,5 +1,6 @@
 """Where orch keeps what it remembers: $ORCH_HOME, or a folder of the user's state."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -52,6 +53,19 @@ def save(path: Path, content: str) -> None:
     """Write a state file whole. Raises UsageError when the folder takes none, or is full."""
     try:
         write_whole(path, content)
+    except OSError as error:
+        raise cannot_keep(error) from error
+
+
+def check_writable() -> None:
+    """Raise UsageError where orch could not keep a record; makes nothing."""
+    path = orch_home() / "runs"
+    try:
+        nearest = next(place for place in (path, *path.parents) if place.exists())
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(nearest))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "Permission denied", str(nearest))
     except OSError as error:
         raise cannot_keep(error) from error
 

@@ -18,13 +18,15 @@ def resolved(job: "Job") -> "Job":
     """Return the job with MLflow's run ids in the place of the names in `reference.runs`.
 
     A name is what every command takes: a run's id, a job's name, a unique beginning, or `last`.
-    Raises UsageError with all that is wrong with them.
+    Those of bit-widths that the job does not train are left out. Raises UsageError with all that
+    is wrong with them.
     """
     if job.reference is None or job.reference.runs is None:
         return job
     ids: dict[int, str] = {}
     problems: list[str] = []
-    for bits, name in job.reference.runs.items():
+    for bits in job.bit_widths:
+        name = job.reference.runs[bits]
         try:
             ids[bits] = name if _MLFLOW_ID.fullmatch(name) else _mlflow_id(job, bits, name)
         except OrchError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
-from orchestrator.cluster import capacity, local, registry, runtime
+from orchestrator.cluster import capacity, home, local, registry, runtime
 from orchestrator.cluster.address import dashboard_url, is_this_machine
 from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import ClusterClient
@@ -69,6 +69,7 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
             ),
             lambda: _preflight(job),
             runtime.environment,
+            home.check_writable,
         )
         return Place(None, here=True)
     url = dashboard_url(address)
@@ -79,6 +80,7 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
         lambda: capacity.check(asked, offered, f"The cluster at {url}"),
         lambda: _preflight(job) if here else None,
         runtime.environment,
+        home.check_writable,
     )
     _compare_versions(client, say)
     return Place(url, here)

@@ -54,7 +54,11 @@ def not_as_given(
     for key, value in given.items():
         keys = (*above, key)
         if isinstance(value, dict):
-            mistakes += not_as_given(value, taken[key] or {}, merged, keys)
+            below = taken[key] or {}
+            if len(value) > len(below):
+                problem = f"the same key twice in other words, got {shown_value(list(value))}."
+                mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
+            mistakes += not_as_given(value, below, merged, keys)
         elif problem := _odd(value, taken.get(key)):
             mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
     return mistakes

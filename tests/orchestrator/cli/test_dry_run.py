@@ -1,6 +1,7 @@
 """A dry run beside the submission that it stands for."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +53,15 @@ def test_a_dry_run_against_a_cluster_that_does_not_answer_is_exit_code_three(orc
     done = orch("submit", "tiny.yaml", "--address", "http://127.0.0.1:1", "--dry-run")
     assert done.exit_code == 3
     assert "http://127.0.0.1:1 does not answer" in done.stderr
+
+
+def test_a_dry_run_says_that_no_record_could_be_kept(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ORCH_HOME", str(tmp_path / "file" / "orch"))
+    for options in ([], ["--dry-run"]):
+        done = orch("submit", "tiny.yaml", "--address", cluster.url, *options)
+        assert done.exit_code == 2
+        assert "orch cannot keep its records" in done.stderr
+    assert cluster.packages == {}

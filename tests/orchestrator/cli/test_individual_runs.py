@@ -62,7 +62,7 @@ def individual_runs(orch: Orch, cluster: FakeCluster) -> None:
     [
         "tiny",
         "{8: tiny_8bit, 6: tiny_6, 4: tiny_4bit, 2: last}",
-        f"{{8: {'8a' * 16}, 6: tiny_6bit, 4: tiny_4bit, 2: tiny_2bit}}",
+        f"{{8: {'8a' * 16}, 6: tiny_6bit, 4: tiny_4bit, 2: tiny_2bit, 1: not_needed}}",
     ],
 )
 def test_the_reference_is_named_as_orch_names_runs_and_kept_as_mlflow_does(
