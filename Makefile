@@ -1,6 +1,7 @@
 # make setup       prepare .venv (once; a second call does nothing)
 # make quickstart  train one set of weights at 8, 6, 4 and 2 bits on real videos, on this machine
 # make test        lint, types, import layers, tests
+# make mutants     put known bugs in, one at a time, and see each caught by a test (minutes)
 # make clean       remove .venv and what runs left behind
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup quickstart test lint clean
+.PHONY: setup quickstart test mutants lint clean
 
 setup: $(READY)
 
@@ -33,6 +34,9 @@ lint: setup
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not ray"
 	$(BIN)/pytest -m ray
+
+mutants: setup
+	$(BIN)/python tests/mutants/put_in.py
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

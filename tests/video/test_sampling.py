@@ -30,6 +30,16 @@ def test_training_reaches_every_frame() -> None:
     assert seen == set(range(19))
 
 
+def test_each_segment_draws_a_place_of_its_own() -> None:
+    generator, length = np.random.default_rng(0), 3
+    drawn = np.array([random_frames(8 * length, 8, generator) for _ in range(400)])
+    places = drawn - length * np.arange(8)
+    for first in range(8):
+        for second in range(first):
+            pairs = set(zip(places[:, first].tolist(), places[:, second].tolist(), strict=True))
+            assert len(pairs) == length**2, (first, second)
+
+
 @pytest.mark.parametrize("num_frames", [1, 3, 7])
 def test_a_video_with_fewer_frames_than_segments_repeats_frames(num_frames: int) -> None:
     for chosen in (

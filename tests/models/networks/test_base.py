@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from models import NETWORKS
 from models.bitwidth import Assignment
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
@@ -114,3 +115,30 @@ def test_frozen_statistics_of_all_bit_widths_include_the_stem(tiny: Tiny) -> Non
         frozen = network(torch.ones(4, 3, 8, 8), 8)
     assert all(torch.equal(before[n], b) for n, b in network.named_buffers())
     assert torch.equal(frozen, network(torch.ones(4, 3, 8, 8), 8))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_dropout_is_active_in_training_and_not_in_evaluation(tiny: Tiny, name: str) -> None:
+    with_dropout, without = tiny(name, dropout=0.7), tiny(name)
+    without.load_state_dict(with_dropout.state_dict())
+    inputs = torch.randn(6, 3, 16, 16)
+    assert not torch.equal(with_dropout(inputs, 8), with_dropout(inputs, 8))
+    without.load_state_dict(with_dropout.state_dict())
+    assert torch.equal(with_dropout.eval()(inputs, 8), without.eval()(inputs, 8))
+
+
+def codes_by_hand(weight: torch.Tensor) -> torch.Tensor:
+    tanh = weight.detach().double().tanh()
+    return (255 * (tanh / (2 * tanh.abs().max()) + 0.5)).round()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_under_autocast_the_codes_are_those_of_the_float32_weights(tiny: Tiny, name: str) -> None:
+    network = tiny(name)
+    network.autocast_dtype = torch.bfloat16
+    network(torch.randn(2, 3, 16, 16), 8)
+    for layer in (m for m in network.modules() if isinstance(m, QuantizedConv2d)):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = layer.quantized_weight().codes(8).double()
+        different = found != codes_by_hand(layer.weight)
+        assert different.double().mean() < 0.01  # float32 against float64: a tie at most

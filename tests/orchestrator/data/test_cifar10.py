@@ -68,8 +68,11 @@ def test_training_crops_are_shifts_of_the_padded_image_or_of_its_mirror(root: Pa
         for top in range(9)
         for left in range(9)
     }
-    seen = [shifts[train.load(0, generator).contiguous().numpy().tobytes()] for _ in range(300)]
-    assert {mirror for mirror, _, _ in seen} == {0, 1}
+    seen = [shifts[train.load(0, generator).contiguous().numpy().tobytes()] for _ in range(2000)]
+    assert np.mean([mirror for mirror, _, _ in seen]) == pytest.approx(0.5, abs=0.04)
+    assert np.mean([top for _, top, _ in seen]) == pytest.approx(4, abs=0.25)
+    assert np.mean([left for _, _, left in seen]) == pytest.approx(4, abs=0.25)
+    assert np.corrcoef(np.array(seen).T)[np.triu_indices(3, 1)] == pytest.approx(0, abs=0.1)
     assert {top for _, top, _ in seen} == {left for _, _, left in seen} == set(range(9))
 
 

@@ -72,6 +72,20 @@ def test_the_test_transform_scales_the_short_side_and_cuts_the_centre(root: Path
     assert np.abs(result - expected).max() <= 1
 
 
+def test_half_of_the_training_images_are_mirrored_and_no_test_image(root: Path) -> None:
+    brighter = np.broadcast_to(np.arange(60, dtype=np.uint8)[None, :, None] * 4, (40, 60, 3))
+    for name in ("train/a/x.jpeg", "val/b/v.JPEG"):
+        Image.fromarray(brighter).save(root / name, "JPEG")
+
+    def mirrored(image: torch.Tensor) -> bool:
+        return bool(image[..., 0].float().mean() > image[..., -1].float().mean())
+
+    train, generator = imagenet(root, train=True), np.random.default_rng(0)
+    count = sum(mirrored(train.load(0, generator)) for _ in range(400))
+    assert 160 < count < 240
+    assert not mirrored(imagenet(root, train=False).load(1, None))
+
+
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_grey_and_cmyk_images_become_rgb(tmp_path: Path, mode: str) -> None:
     (tmp_path / "image.JPEG").write_bytes(picture(0, mode))

@@ -169,7 +169,7 @@ def both(job: Job) -> Both:
             "optimizer.gamma=0.4",
         ),
     ],
-    ids=["by epoch, cosine", "by iteration, multistep"],
+    ids=["cosine", "multistep"],
 )
 def trained(request: pytest.FixtureRequest, tiny_job: Callable[..., Job]) -> Both:
     if request.param not in DONE:

@@ -1,39 +1,202 @@
-"""Evaluation over any number of ranks counts each sample once and gives one result."""
+"""Evaluation at every bit-width against metric and loss computed by hand from `network(x, b)`."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
+from orchestrator.data.images import BrokenImage
 from orchestrator.errors import Diverged
 from orchestrator.spec.job import Job
-from orchestrator.train.evaluate import _judge, _run, evaluate
+from orchestrator.train.evaluate import Evaluation, evaluate
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
+from tests.orchestrator.train.thread_ranks import Meeting
 
 CPU = torch.device("cpu")
+BITS = (8, 4, 2)
 
 
-@pytest.mark.parametrize("world", [2, 3, 4, 11])
-def test_the_result_does_not_depend_on_the_number_of_ranks(
-    tiny_job: Callable[..., Job], world: int
-) -> None:
-    parts = build_parts(tiny_job(), CPU)
-    network, dataset = parts.network, parts.val_set
-    alone = evaluate(network, dataset, Ranks(), batch=4)
-    network.eval()
-    with torch.no_grad():
-        shares = [
-            _run(network, dataset, Ranks(rank, world), batch=2, loader_workers=0)
-            for rank in range(world)
+class Pictures:
+    """Noise of two pixels. Every third picture is the one before it, so that scores tie.
+
+    Loaded with a generator, as in training, a picture is mirrored.
+    """
+
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
+    sample_shape = (3, 1, 2)
+
+    def __init__(self, count: int = 23, metric: str = "top1", broken: Iterable[int] = ()) -> None:
+        generator = np.random.default_rng(2)
+        self.metric, self.broken, self.num_classes = metric, set(broken), 4
+        pixels = generator.integers(256, size=(count, *self.sample_shape), dtype=np.uint8)
+        pixels[2::3] = pixels[1::3][: len(pixels[2::3])]
+        self.pixels = torch.from_numpy(pixels)
+        self.classes = [
+            sorted(generator.permutation(4)[: 1 + i % 2].tolist()) for i in range(count)
         ]
-    together = _judge(shares, dataset, network.bit_widths)
-    assert sorted(i for share in shares for i in share.indices) == list(range(len(dataset)))
-    assert together.samples == alone.samples == len(dataset) == 9
-    assert together.metric == alone.metric
-    for bits, loss in alone.loss.items():
-        assert together.loss[bits] == pytest.approx(loss, rel=1e-5)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def label(self, index: int) -> int:
+        return self.classes[index][0]
+
+    def targets(self, index: int) -> list[int]:
+        return self.classes[index]
+
+    def source(self, index: int) -> str:
+        return f"picture {index}"
+
+    def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
+        if index in self.broken:
+            raise BrokenImage(self.source(index), "cut short")
+        return self.pixels[index] if generator is None else self.pixels[index].flip(-1)
+
+
+class Linear(nn.Module):
+    """Another linear layer at each bit-width, behind batch norm and dropout.
+
+    Logits are rounded, so that equal pictures tie whatever batch they are in.
+    """
+
+    bit_widths = BITS
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.norm = nn.BatchNorm2d(3)
+        self.dropout = nn.Dropout(0.5)
+        self.at = nn.ModuleDict({str(bits): nn.Linear(6, 4) for bits in BITS})
+        self.double()
+
+    def forward(self, inputs: Tensor, bits: int) -> Tensor:
+        logits = 3 * self.at[str(bits)](self.dropout(self.norm(inputs).flatten(1)))
+        return (16 * logits).round() / 16
+
+
+def probabilities(network: Any, dataset: Pictures, bits: int) -> list[tuple[int, list[float]]]:
+    """Number and class probabilities of each whole sample, one run of the network each."""
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (Pictures.mean, Pictures.std)
+    )
+    found = []
+    for index in sorted(set(range(len(dataset))) - dataset.broken):
+        inputs = (dataset.pixels[index].double() / 255 - mean) / std
+        with torch.no_grad():
+            logits = network(inputs[None], bits)[0].tolist()
+        total = sum(math.exp(x) for x in logits)
+        found.append((index, [math.exp(x) / total for x in logits]))
+    return found
+
+
+def by_hand(network: nn.Module, dataset: Pictures, bits: int) -> tuple[float, float]:
+    """Metric in per cent and mean cross-entropy, computed one sample at a time."""
+    network.eval()
+    scores = probabilities(network, dataset, bits)
+    losses = [-math.log(p[dataset.label(i)]) for i, p in scores]
+    if dataset.metric == "top1":
+        right = [p.index(max(p)) == dataset.label(i) for i, p in scores]
+        return 100 * sum(right) / len(right), sum(losses) / len(losses)
+    averages = [average_precision(dataset, scores, c) for c in range(dataset.num_classes)]
+    return 100 * sum(averages) / len(averages), sum(losses) / len(losses)
+
+
+def average_precision(
+    dataset: Pictures, scores: list[tuple[int, list[float]]], number: int
+) -> float:
+    """The mean over positives of the precision at their rank; the earlier sample wins a tie."""
+    ranked = sorted(scores, key=lambda one: (-round(one[1][number], 9), one[0]))
+    precisions, hits = [], 0
+    for place, (index, _) in enumerate(ranked, start=1):
+        if number in dataset.targets(index):
+            hits += 1
+            precisions.append(hits / place)
+    return sum(precisions) / max(1, hits)
+
+
+def results(found: Evaluation) -> dict[int, tuple[float, float]]:
+    return {bits: (found.metric[bits], found.loss[bits]) for bits in found.metric}
+
+
+@pytest.mark.parametrize("metric", ["top1", "map"])
+@pytest.mark.parametrize("world", [1, 2, 3, 30])
+def test_metric_and_loss_are_those_computed_by_hand_at_any_number_of_ranks(
+    metric: str, world: int
+) -> None:
+    network, dataset, meeting = (
+        Linear(),
+        Pictures(metric=metric, broken=(3, 10, 11)),
+        Meeting(world),
+    )
+    network.train()
+    everywhere = meeting.run(
+        [partial(evaluate, Linear(), dataset, rank, batch=4) for rank in meeting.ranks()]
+    )
+    expected = {bits: by_hand(network, dataset, bits) for bits in BITS}
+    assert len({value for value, _ in expected.values()}) == len(BITS)
+    for found in everywhere:
+        for bits, (value, loss) in results(found).items():
+            assert value == pytest.approx(expected[bits][0], abs=1e-9)
+            assert loss == pytest.approx(expected[bits][1], abs=1e-9)
+        assert list(found.metric) == list(found.loss) == list(BITS)
+        assert found.metric_name == metric
+        assert found.samples == 20
+        assert found.broken == {f"picture {i}": "cut short" for i in (3, 10, 11)}
+
+
+def with_statistics(mean: float, var: float) -> Linear:
+    network = Linear()
+    network.norm.running_mean.fill_(mean)
+    network.norm.running_var.fill_(var)
+    return network
+
+
+def test_ranks_evaluate_with_the_mean_of_all_their_running_statistics() -> None:
+    meeting, dataset = Meeting(2), Pictures()
+    networks = [with_statistics(0.5, 0.4), with_statistics(-1.5, 3.6)]
+    everywhere = meeting.run(
+        [
+            partial(evaluate, network, dataset, rank, batch=5)
+            for network, rank in zip(networks, meeting.ranks(), strict=True)
+        ]
+    )
+    mean = with_statistics(-0.5, 2.0)
+    for found in everywhere:
+        for bits, pair in results(found).items():
+            assert pair == pytest.approx(by_hand(mean, dataset, bits), abs=1e-9)
+    for network in networks:
+        torch.testing.assert_close(network.state_dict(), mean.state_dict())
+
+
+def test_a_network_of_the_product_is_evaluated_at_its_own_bit_widths(
+    tiny_job: Callable[..., Job],
+) -> None:
+    parts = build_parts(tiny_job("model.dropout=0.6"), CPU)
+    network, dataset = parts.network, parts.val_set
+    network(torch.randn(8, 3, 16, 16), 8)  # running statistics that differ between bit-widths
+    found = evaluate(network, dataset, Ranks(), batch=4)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std))
+    network.eval()
+    for bits in network.bit_widths:
+        with torch.no_grad():
+            logits = torch.stack(
+                [
+                    network(((dataset.load(i, None) / 255 - mean) / std)[None], bits)[0]
+                    for i in range(len(dataset))
+                ]
+            )
+        labels = torch.tensor([dataset.label(i) for i in range(len(dataset))])
+        loss = -logits.log_softmax(dim=1)[torch.arange(len(labels)), labels].mean().item()
+        assert found.loss[bits] == pytest.approx(loss, rel=1e-4)
+        share = (logits.argmax(dim=1) == labels).double().mean().item()
+        assert found.metric[bits] == pytest.approx(100 * share)
+    assert len(set(found.loss.values())) == len(network.bit_widths)
 
 
 def test_evaluation_leaves_the_network_as_it_was(tiny_job: Callable[..., Job]) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.errors import Diverged
-from orchestrator.train.gradients import average_gradients
+from orchestrator.train.gradients import average_gradients, average_norm_statistics
 from orchestrator.train.ranks import Ranks
+from tests.orchestrator.train.thread_ranks import Meeting, ThreadRanks
 
 
 @dataclass(frozen=True)
@@ -63,3 +64,81 @@ def test_a_number_that_is_none_on_one_rank_ends_all_of_them_in_the_same_step(
     first, second = average(losses, gradients)
     assert "no longer finite" in str(first)
     assert first == second
+
+
+def parameters(*gradients: float | None) -> list[nn.Parameter]:
+    """Parameters of two numbers each, with a gradient or none."""
+    made = [nn.Parameter(torch.zeros(2)) for _ in gradients]
+    for parameter, value in zip(made, gradients, strict=True):
+        parameter.grad = None if value is None else torch.full((2,), float(value))
+    return made
+
+
+def averaged(*ranks: tuple[list[nn.Parameter], bool]) -> list[bool]:
+    """Average over the ranks, each with its parameters and its wish to stop; return the answers."""
+    meeting = Meeting(len(ranks))
+
+    def program(rank: ThreadRanks, own: list[nn.Parameter], stop: bool) -> bool:
+        return average_gradients(own, rank, stop=stop)
+
+    return meeting.run(
+        [
+            lambda rank=rank, own=own, stop=stop: program(rank, own, stop)
+            for rank, (own, stop) in zip(meeting.ranks(), ranks, strict=True)
+        ]
+    )
+
+
+def test_each_gradient_becomes_the_mean_over_the_ranks_and_an_unused_one_stays_away() -> None:
+    first, second, third = parameters(1, None, 5), parameters(2, None, 7), parameters(6, None, 0)
+    averaged((first, False), (second, False), (third, False))
+    for own in (first, second, third):
+        assert [None if p.grad is None else p.grad.tolist() for p in own] == [[3, 3], None, [4, 4]]
+
+
+@pytest.mark.parametrize("asking", [None, 0, 1])
+def test_all_ranks_stop_when_one_asks_to(asking: int | None) -> None:
+    answers = averaged(*((parameters(1), rank == asking) for rank in range(2)))
+    assert answers == [asking is not None] * 2
+
+
+@pytest.mark.parametrize("other", [(1.0, 1.0), (None, 1.0), (None, None)])
+def test_ranks_that_used_different_parameters_have_drifted_apart(
+    other: tuple[float | None, ...],
+) -> None:
+    with pytest.raises(RuntimeError, match="used different parameters"):
+        averaged((parameters(1.0, None), False), (parameters(*other), False))
+
+
+def network(value: float, dtype: torch.dtype = torch.float32) -> nn.Sequential:
+    made = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.BatchNorm2d(2)).to(dtype)
+    for number, norm in enumerate(made[1:]):
+        norm.running_mean.fill_(value + number)
+        norm.running_var.fill_(10 * value + number)
+        norm.num_batches_tracked.fill_(7)
+    return made
+
+
+def test_running_means_and_variances_become_their_means_over_the_ranks() -> None:
+    meeting = Meeting(2)
+    networks = [network(1.0), network(4.0)]
+    meeting.run(
+        [
+            lambda rank=rank, own=own: average_norm_statistics(own, rank)
+            for rank, own in zip(meeting.ranks(), networks, strict=True)
+        ]
+    )
+    for own in networks:
+        assert statistics(own) == [(2.5, 25.0, 7), (3.5, 26.0, 7)]
+
+
+def statistics(network: nn.Sequential) -> list[tuple[float, float, int]]:
+    def one(values: Tensor | None) -> float:
+        assert values is not None
+        assert len(set(values.flatten().tolist())) == 1
+        return values.flatten()[0].item()
+
+    return [
+        (one(norm.running_mean), one(norm.running_var), int(one(norm.num_batches_tracked)))
+        for norm in network[1:]
+    ]

@@ -36,3 +36,15 @@ def test_map_equals_scikit_learn_where_every_class_has_positives() -> None:
 
 def test_top1_counts_the_share_of_right_first_guesses() -> None:
     assert top1(np.array([0, 1, 2, 1]), [[0], [1, 3], [1], [0]]) == 50.0
+
+
+def test_of_equal_scores_the_earlier_sample_is_ranked_first() -> None:
+    # Class 0: ranks 1 2 3 4 for samples 1 0 2 3, positives 0 and 3; class 1: all equal.
+    scores = np.array([[0.5, 0.5], [0.9, 0.5], [0.5, 0.5], [0.5, 0.5]])
+    targets = [[0], [1], [1], [0]]
+    expected = 100 * ((1 / 2 + 2 / 4) / 2 + (1 / 2 + 2 / 3) / 2) / 2
+    assert mean_average_precision(scores, targets) == pytest.approx(expected)
+
+
+def test_a_class_without_positives_counts_as_zero() -> None:
+    assert mean_average_precision(np.array([[0.9, 0.1]]), [[0]]) == 50.0

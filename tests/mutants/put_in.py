@@ -1,0 +1,171 @@
+"""Put one bug at a time into a copy of the code and see which test catches it.
+
+    python tests/mutants/put_in.py [WORD ...]     only the bugs whose name contains a word
+
+Each bug of bugs.toml is a place in a file (`old`, found there exactly once), what stands there
+instead (`new`), and the test files that are to notice. The result is written to TABLE.md when all
+bugs were tried. Ends with 1 when a bug survives, or no longer fits the code.
+"""
+
+import argparse
+import datetime
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+COPIED = ("orchestrator", "models", "video", "tests", "jobs", "pyproject.toml")
+SECONDS = 300
+FAILED = re.compile(r"^FAILED (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A mistake as somebody might make it."""
+
+    part: str
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def put_into(self, tree: Path) -> None:
+        """Raises ValueError when the code has changed so that the bug does not fit any more."""
+        path = tree / self.file
+        text = path.read_text()
+        if (count := text.count(self.old)) != 1:
+            raise ValueError(f"`old` stands {count} times in {self.file}, not once")
+        path.write_text(text.replace(self.old, self.new))
+
+    def take_out_of(self, tree: Path) -> None:
+        """Restore the file."""
+        shutil.copyfile(ROOT / self.file, tree / self.file)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The test that failed first; or why none did."""
+
+    caught_by: str = ""
+    trouble: str = ""
+
+
+def read_bugs(words: list[str]) -> list[Bug]:
+    """Return the bugs of bugs.toml, or those with one of the words in their name."""
+    parts = tomllib.loads((HERE / "bugs.toml").read_text())
+    bugs = [
+        Bug(part, one["name"], one["file"], one["old"], one["new"], tuple(one["tests"]))
+        for part, ones in parts.items()
+        for one in ones
+    ]
+    names = [bug.name for bug in bugs]
+    assert len(set(names)) == len(names), "two bugs have one name"
+    return [bug for bug in bugs if not words or any(word in bug.name for word in words)]
+
+
+def copy_tree(place: Path) -> Path:
+    """Return a copy of what the tests need, without what is compiled."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, place / name)
+    return place
+
+
+def run_tests(tree: Path, tests: tuple[str, ...]) -> Outcome:
+    """Run the tests in a tree, to the first failure."""
+    command = ["-m", "pytest", "-x", "-q", "-rf", "-p", "no:cacheprovider", "-p", "no:randomly"]
+    # Without compiled files: they are told apart by size and second, and a bug may change neither.
+    changed = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(
+            [sys.executable, *command, "-m", "not ray and not real", *tests],
+            cwd=tree,
+            env=os.environ | changed,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(caught_by=f"no end within {SECONDS} s")
+    if done.returncode == 0:
+        return Outcome(trouble="SURVIVED")
+    if failed := FAILED.search(done.stdout):
+        return Outcome(caught_by=failed[1])
+    return Outcome(trouble="the tests do not run:\n" + (done.stdout + done.stderr)[-2000:])
+
+
+def try_out(bug: Bug, trees: "SimpleQueue[Path]") -> Outcome:
+    """Try one bug in a tree that is free."""
+    tree = trees.get()
+    try:
+        bug.put_into(tree)
+        outcome = run_tests(tree, bug.tests)
+    except ValueError as error:
+        outcome = Outcome(trouble=str(error))
+    finally:
+        bug.take_out_of(tree)
+        trees.put(tree)
+    shown = f"caught by {outcome.caught_by}" if outcome.caught_by else outcome.trouble
+    print(f"{bug.name}\n    {shown}", flush=True)
+    return outcome
+
+
+def try_all(bugs: list[Bug], folder: Path) -> list[Outcome]:
+    """Try the bugs, as many at once as there are processors. Without a bug all tests must pass."""
+    cores = len(os.sched_getaffinity(0))
+    trees: SimpleQueue[Path] = SimpleQueue()
+    for number in range(cores):
+        trees.put(copy_tree(folder / str(number)))
+    files = tuple(dict.fromkeys(test for bug in bugs for test in bug.tests))
+    untouched = run_tests(folder / "0", files)
+    if untouched.trouble != "SURVIVED":
+        sys.exit(f"Tests fail without any bug: {untouched.caught_by}{untouched.trouble}")
+    with ThreadPoolExecutor(cores) as pool:
+        return list(pool.map(lambda bug: try_out(bug, trees), bugs))
+
+
+def table(bugs: list[Bug], outcomes: list[Outcome]) -> str:
+    """Return the table of bugs and the tests that caught them."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    lines = [f"# Bugs put in one at a time ({today}, `make mutants`)"]
+    for part in dict.fromkeys(bug.part for bug in bugs):
+        lines += ["", f"## {part.capitalize()}", "", "| bug | caught by |", "|---|---|"]
+        for bug, outcome in zip(bugs, outcomes, strict=True):
+            if bug.part == part:
+                test = outcome.caught_by.removeprefix("tests/") or f"**{outcome.trouble}**"
+                lines.append(f"| {bug.name} | `{test}` |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Try the bugs and say how it went."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("words", nargs="*", help="only bugs whose name contains one of these")
+    words = parser.parse_args().words
+    bugs = read_bugs(words)
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = try_all(bugs, Path(folder))
+    missed = [bug.name for bug, out in zip(bugs, outcomes, strict=True) if not out.caught_by]
+    print(f"\n{len(bugs) - len(missed)} of {len(bugs)} bugs caught.")
+    if not words and not missed:
+        (HERE / "TABLE.md").write_text(table(bugs, outcomes))
+    if missed:
+        sys.exit("Not caught:\n  " + "\n  ".join(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Statistics of pixels and defaults of the transforms, as the papers and their code give them."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.data import dataset_class
+
+CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cifar10", CIFAR10),
+        ("imagenet", IMAGENET),
+        ("activitynet", IMAGENET),
+        ("mini_kinetics", IMAGENET),
+    ],
+)
+def test_pixels_are_normalised_with_the_means_and_deviations_of_their_data(
+    name: str, expected: tuple[tuple[float, ...], tuple[float, ...]]
+) -> None:
+    found = dataset_class(name)
+    assert (found.mean, found.std) == expected
+
+
+@pytest.mark.parametrize("name", ["activitynet", "mini_kinetics"])
+def test_clips_are_cut_at_four_scales_and_mirrored_unless_a_job_says_otherwise(name: str) -> None:
+    settings = dataset_class(name).Settings(root=Path("/nowhere"))
+    assert settings.crop == 224
+    assert settings.test_scale == 256
+    assert settings.crop_scales == (1.0, 0.875, 0.75, 0.66)
+    assert settings.flip is True
+    assert (settings.limit_train, settings.limit_val) == (None, None)
+
+
+def test_images_are_cut_at_224_from_a_short_side_of_256_unless_a_job_says_otherwise() -> None:
+    settings = dataset_class("imagenet").Settings(root=Path("/nowhere"))
+    assert (settings.crop, settings.resize) == (224, 256)
+    assert (settings.limit_train, settings.limit_val) == (None, None)
+    cifar = dataset_class("cifar10").Settings(root=Path("/nowhere"))
+    assert (cifar.limit_train, cifar.limit_val) == (None, None)
+
+
+def test_what_is_reported_is_top_1_and_on_activitynet_map() -> None:
+    settings = dataset_class("activitynet").Settings(root=Path("/nowhere"))
+    assert settings.metric == "map"
+    metrics = {
+        name: dataset_class(name).metric for name in ("cifar10", "imagenet", "mini_kinetics")
+    }
+    assert set(metrics.values()) == {"top1"}
+    assert dataset_class("mini_kinetics").min_frames == 30

@@ -1,0 +1,149 @@
+"""What a job says reaches the network, the method and the data that train."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from models.layers.conv import QuantizedConv2d
+from models.networks.base import AnyBitNetwork
+from orchestrator.spec.job import Job
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.setup import build_network_and_method, build_parts
+from orchestrator.train.worker import Run, Worker
+
+CPU = torch.device("cpu")
+TinyJob = Callable[..., Job]
+
+
+def network_of(job: Job) -> AnyBitNetwork:
+    return build_network_and_method(job, 3)[0]
+
+
+def quantized(network: AnyBitNetwork) -> list[QuantizedConv2d]:
+    return [module for module in network.modules() if isinstance(module, QuantizedConv2d)]
+
+
+@pytest.mark.parametrize(("b1", "code_bits"), [("8", 8), ("same", 4)])
+def test_individual_weights_are_the_codes_of_b1_truncated(
+    tiny_job: TinyJob, b1: str, code_bits: int
+) -> None:
+    method = f"method={{name: individual, individual_b1: {b1}}}"
+    layer = quantized(network_of(tiny_job("quantizer.bit_widths=[4]", method)))[0]
+    tanh = layer.weight.detach().double().tanh()
+    stored = ((2**code_bits - 1) * (tanh / (2 * tanh.abs().max()) + 0.5)).round()
+    expected = (stored / 2 ** (code_bits - 4)).floor()
+    assert torch.equal(layer.quantized_weight().codes(4).double(), expected)
+
+
+def test_every_clip_level_starts_where_the_job_says(tiny_job: TinyJob) -> None:
+    network = network_of(tiny_job("optimizer.clip.init=3.5"))
+    levels = [p for _, p in network.parameter_kinds()["clip"]]
+    assert {level.item() for level in levels} == {3.5}
+    assert len(levels) == 4 * 4
+
+
+def test_quantizer_and_model_settings_reach_the_network(tiny_job: TinyJob) -> None:
+    network = network_of(
+        tiny_job(
+            "quantizer.bit_widths=[6, 3]", "quantizer.stem_bn_shared=false", "model.dropout=0.25"
+        )
+    )
+    assert network.bit_widths == (6, 3)
+    assert {"bn1.6.weight", "bn1.3.weight"} <= network.state_dict().keys()
+    dropouts = [module.p for module in network.modules() if isinstance(module, nn.Dropout)]
+    assert dropouts == [0.25]
+
+
+def float_model(network: AnyBitNetwork) -> dict[str, Any]:
+    """A float model of the same layout with other values: one batch norm, no clip levels."""
+    torch.manual_seed(99)
+    return {
+        name.replace(".8.", "."): torch.rand(value.shape).to(value.dtype) + 1
+        for name, value in network.state_dict().items()
+        if ".clip_levels." not in name and not any(f".{bits}." in name for bits in (6, 4, 2))
+    }
+
+
+def test_a_float_start_has_the_float_models_weights_in_every_bit_widths_set(
+    tiny_job: TinyJob, tmp_path: Path
+) -> None:
+    given = float_model(network_of(tiny_job()))
+    torch.save(given, tmp_path / "float.pt")
+    job = tiny_job("model.init=float", f"model.weights={tmp_path / 'float.pt'}")
+    state = network_of(job).state_dict()
+    seen = set()
+    for name, value in state.items():
+        if ".clip_levels." in name:
+            continue
+        float_name = name
+        for bits in (8, 6, 4, 2):
+            float_name = float_name.replace(f".{bits}.", ".")
+        seen.add(float_name)
+        assert torch.equal(value, given[float_name]), name
+    assert seen == given.keys()
+
+
+def test_a_start_from_scratch_does_not_look_at_float_weights(
+    tiny_job: TinyJob, tmp_path: Path
+) -> None:
+    torch.save(float_model(network_of(tiny_job())), tmp_path / "float.pt")
+    job = tiny_job("model.init=scratch")
+    first, second = network_of(job).state_dict(), network_of(job).state_dict()
+    assert all(torch.equal(first[name], value) for name, value in second.items())
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
+def test_the_first_convolution_computes_in_the_precision_of_the_job(
+    tiny_job: TinyJob, precision: str, expected: torch.dtype
+) -> None:
+    network = build_parts(tiny_job(f"training.precision={precision}"), CPU).network
+    seen: list[torch.dtype] = []
+    network.conv1.register_forward_hook(lambda _, args, output: seen.append(output.dtype))
+    network(torch.randn(2, 3, 16, 16), 8)
+    assert seen == [expected]
+
+
+def test_training_and_evaluation_have_their_own_samples(tiny_job: TinyJob) -> None:
+    parts = build_parts(tiny_job(), CPU)
+    for dataset, folder, count in ((parts.train_set, "train", 24), (parts.val_set, "val", 9)):
+        assert {Path(dataset.source(i)).parts[-3] for i in range(len(dataset))} == {folder}
+        assert len(dataset) == count
+
+
+class Alone:
+    """What a worker asks of whatever runs it, before it runs."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks = ranks
+
+
+def test_ranks_start_with_equal_weights_and_draw_different_random_numbers(
+    tiny_job: TinyJob, tmp_path: Path
+) -> None:
+    weights, draws = [], []
+    for rank in (0, 1, 2, 0):
+        worker = Worker(tiny_job("seed=4"), Run(tmp_path), Alone(Ranks(rank, 4)))  # type: ignore[arg-type]
+        weights.append(worker.parts.network.state_dict())
+        draws.append(torch.rand(3).tolist())
+    for other in weights[1:]:
+        assert all(torch.equal(weights[0][name], value) for name, value in other.items())
+    assert draws[0] == draws[3]
+    assert len({tuple(draw) for draw in draws}) == 3
+
+
+def test_another_seed_draws_other_weights_and_other_random_numbers(
+    tiny_job: TinyJob, tmp_path: Path
+) -> None:
+    weights, draws = [], []
+    for seed in (4, 5):
+        worker = Worker(tiny_job(f"seed={seed}"), Run(tmp_path), Alone(Ranks()))  # type: ignore[arg-type]
+        weights.append(worker.parts.network.state_dict()["conv1.weight"])
+        draws.append(torch.rand(3).tolist())
+    assert not torch.equal(*weights)
+    assert draws[0] != draws[1]
