@@ -127,9 +127,10 @@ def _train(
         ScalingConfig,
         TrainingFailedError,
     )
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     from orchestrator.train.patience import Patience
+    from orchestrator.train.rendezvous import NodeAddressConfig
 
     plan = plan_batch(
         job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
@@ -146,7 +147,7 @@ def _train(
             "tracked": asdict(tracked),
             "reference": asdict(reference) if reference else None,
         },
-        torch_config=TorchConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
+        torch_config=NodeAddressConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
         scaling_config=ScalingConfig(
             num_workers=job.cluster.num_workers,
             use_gpu=gpus > 0,

@@ -79,8 +79,8 @@ def _why(rank: int, error: Exception) -> str:
         return f"Rank {rank} did not answer any more: {first_line(error)}"
     if type(error).__name__ == "WorkerHealthCheckFailedError":
         return (
-            f"The process of rank {rank}{where} died or was killed (without memory left, the "
-            "system kills it too)."
+            f"The process of rank {rank}{where} was killed or crashed (the system kills processes "
+            "too when memory runs out)."
         )
     if isinstance(error, LostRank):
         return f"Rank {rank} lost its connection to the others."

@@ -50,7 +50,7 @@ def test_losses_are_counted_since_the_last_new_checkpoint(tmp_path: Path) -> Non
     ended = str(ask(patience, {1: KILLED}))
     assert "lost 3 times since the checkpoint at epoch 6, step 5" in ended
     assert "cluster.max_failures = 2" in ended
-    assert "The process of rank 1 on 10.0.0.7 died or was killed" in ended
+    assert "The process of rank 1 on 10.0.0.7 was killed or crashed" in ended
     assert "`orch resume mine`" in ended
 
 
