@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator.cluster import environment
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import Unreachable
 
@@ -180,20 +181,28 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
     port is open to the network. Other users of this machine reach it nevertheless, and a job is a
     command that runs as the head's owner: so every process of the head asks for the head's token,
     which only its owner can read, and the jobs inherit where it is.
+
+    What belongs to a job is left out, for it comes with each job.
     """
     foreign = INSIDE_A_JOB + OTHER_TOKENS
-    env = {key: value for key, value in os.environ.items() if key not in foreign}
-    local = [name for name in (env.get("no_proxy"), "127.0.0.1", "localhost") if name]
-    return env | {
-        MARK: str(folder),
-        "RAY_ADDRESS": f"127.0.0.1:{gcs_port}",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_file(folder)),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "no_proxy": ",".join(local),
-        "NO_COLOR": "1",
-        "TMPDIR": str(folder / TEMPORARY),
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in foreign and not environment.travels(key)
     }
+    return (
+        env
+        | environment.no_proxy()
+        | {
+            MARK: str(folder),
+            "RAY_ADDRESS": f"127.0.0.1:{gcs_port}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(token_file(folder)),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "NO_COLOR": "1",
+            "TMPDIR": str(folder / TEMPORARY),
+        }
+    )
 
 
 def _is_free(port: int) -> bool:

@@ -4,7 +4,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import os
 import shlex
 import sys
 import zipfile
@@ -14,9 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.spec.paths import absolute
-from orchestrator.spec.tracking_uri import resolve
-from orchestrator.spec.uri import masked, secret_problem
 
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
@@ -84,16 +80,6 @@ def entrypoint(on_this_machine: bool) -> str:
     return f"exec {python} -m orchestrator.train.launch run.json"
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of the job's processes.
-
-    Ray shows it to everyone who may ask the cluster, so a tracking URI that contains a password
-    is refused with UsageError.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    return SETTINGS | ({"MLFLOW_TRACKING_URI": _tracking_uri(uri)} if uri else {})
-
-
 def _code() -> Iterator[tuple[str, Path]]:
     """Yield the files of the packages, wherever they are installed, in a fixed order."""
     for package in SHIPPED:
@@ -111,15 +97,3 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
     return entry
-
-
-def _tracking_uri(uri: str) -> str:
-    """Return the URI as it is understood in any folder."""
-    if problem := secret_problem(uri):
-        raise UsageError(
-            f"MLFLOW_TRACKING_URI {problem} Ray shows it to all who reach the cluster."
-        )
-    found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
-    if problem:
-        raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
-    return found

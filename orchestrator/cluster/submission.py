@@ -8,11 +8,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import __version__
-from orchestrator.cluster import capacity, home, local, registry, runtime
+from orchestrator import __version__, handover
+from orchestrator.cluster import capacity, environment, home, local, registry, runtime
 from orchestrator.cluster.address import dashboard_url, is_this_machine
 from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.local import Head
 from orchestrator.cluster.registry import Attempt, Record
 from orchestrator.errors import OrchError, Unreachable, UsageError
 
@@ -68,7 +69,7 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
                 asked, local.offer(with_gpus=asked.gpus_per_worker > 0), "This machine"
             ),
             lambda: _preflight(job),
-            runtime.environment,
+            environment.for_local_head,
             home.check_writable,
         )
         return Place(None, here=True)
@@ -79,7 +80,7 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
     _together(
         lambda: capacity.check(asked, offered, f"The cluster at {url}"),
         lambda: _preflight(job) if here else None,
-        runtime.environment,
+        environment.for_other_cluster,
         home.check_writable,
     )
     _compare_versions(client, say)
@@ -95,7 +96,8 @@ def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     if place.url is None:
         return _submit_locally(record, job, say)
     client = ClusterClient(place.url)
-    return _send(client, replace(record, address=place.url, local=False), place.here)
+    env_vars = _shown_elsewhere(say)
+    return _send(client, replace(record, address=place.url, local=False), place.here, env_vars)
 
 
 def _together(*checks: Callable[[], object]) -> None:
@@ -139,14 +141,41 @@ def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
         try:
             client = head.client()
             capacity.check(demand(job), client.capacity(), "This machine")
-            return _send(client, replace(record, address=head.url, local=True), here=True)
+            env_vars = _handed_over(head, record)
+            return _send(client, replace(record, address=head.url, local=True), True, env_vars)
         except (UsageError, Unreachable):
             if not local.active_jobs(head):
                 local.stop(head)
             raise
 
 
-def _send(client: ClusterClient, record: Record, here: bool) -> Record:
+def _shown_elsewhere(say: Say) -> dict[str, str]:
+    """Return what of this shell a job elsewhere is given; the secrets stay here, and that is said.
+
+    A cluster elsewhere may have other owners, and shows what it is given.
+    """
+    found = environment.for_other_cluster()
+    if found.secret:
+        names = ", ".join(sorted(found.secret))
+        say(
+            f"warning: {names} stay here, for a cluster shows what it is given. If the job needs "
+            "them, set them where the cluster's nodes are started."
+        )
+    return found.shown
+
+
+def _handed_over(head: Head, record: Record) -> dict[str, str]:
+    """Return what of this shell a job on the local head is given, secrets by a file of its own."""
+    folder = Path(head.folder) / "secrets"
+    handover.sweep(folder, [job.submission_id for job in local.active_jobs(head)])
+    found = environment.for_local_head()
+    if not found.secret:
+        return found.shown
+    file = handover.leave(folder, record.last.submission_id, found.secret)
+    return found.shown | {handover.VARIABLE: str(file)}
+
+
+def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str, str]) -> Record:
     """Ship and start the latest attempt. The record is on disk before the job can be running."""
     attempt = record.last
     package = runtime.pack(
@@ -157,14 +186,13 @@ def _send(client: ClusterClient, record: Record, here: bool) -> Record:
             "job": record.job,
         }
     )
-    environment = runtime.environment()
     uri = client.upload(package.name, package.data)
     registry.save(record)
     try:
         client.submit(
             attempt.submission_id,
             runtime.entrypoint(here),
-            {"working_dir": uri, "env_vars": environment},
+            {"working_dir": uri, "env_vars": runtime.SETTINGS | env_vars},
             {
                 "orch": __version__,
                 "run": record.run,

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from orchestrator import __version__
+from orchestrator import __version__, handover
 from orchestrator.errors import JobFailed, OrchError, UsageError
 from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
@@ -45,6 +45,7 @@ def main(path: str) -> int:
     run_dir = Path(given["run_dir"])
     tracked: TrackedRun | None = None
     try:
+        handover.take_up()
         job = _job(given["job"])
         preflight.check(job)
         _prepare(run_dir, job, again=given["attempt"] > 1)
@@ -61,6 +62,8 @@ def main(path: str) -> int:
         traceback.print_exc()
         failure = as_failure(error, run_dir)
         return _fail(run_dir, tracked, str(failure), failure.exit_code)
+    finally:
+        handover.remove()
 
 
 def _job(values: dict[str, Any]) -> Job:

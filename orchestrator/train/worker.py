@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from orchestrator import handover
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import Diverged, OrchError
 from orchestrator.files import write_whole
@@ -59,6 +60,7 @@ def train_function(config: dict[str, Any]) -> None:
     )
     context = None
     try:
+        handover.take_up()
         job = job_from_dict(config["job"])
         set_numerics(job.training)
         context = RayContext(run.run_dir, keep=job.checkpoint.keep)

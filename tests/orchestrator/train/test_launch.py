@@ -1,11 +1,45 @@
 """What the driver makes of the files that earlier attempts and the workers left."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import JobFailed
+from orchestrator import handover
+from orchestrator.errors import JobFailed, OrchError
 from orchestrator.train import launch
+from orchestrator.train.worker import train_function
+
+
+def test_the_driver_takes_up_the_secrets_of_its_job_and_removes_them_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = handover.leave(tmp_path / "secrets", "a-1", {"MLFLOW_TRACKING_PASSWORD": "s"})
+    monkeypatch.setattr(os, "environ", os.environ | {handover.VARIABLE: str(file)})
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    seen: list[str | None] = []
+
+    def end(_: object) -> None:
+        seen.append(os.environ.get("MLFLOW_TRACKING_PASSWORD"))
+        raise OrchError("the end")
+
+    monkeypatch.setattr(launch, "_job", end)
+    given = {"run": "a-1", "run_dir": str(tmp_path / "a-1"), "attempt": 1, "job": {}}
+    (tmp_path / "run.json").write_text(json.dumps(given))
+    assert launch.main(str(tmp_path / "run.json")) == 1
+    assert seen == ["s"]
+    assert not file.exists()
+
+
+def test_a_worker_takes_up_the_secrets_of_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(handover.VARIABLE, str(tmp_path / "gone.json"))
+    tracked = {"uri": "sqlite:////x", "experiment_id": "1", "run_id": "2"}
+    config = {"job": {}, "run_dir": str(tmp_path), "tracked": tracked, "reference": None}
+    with pytest.raises(OrchError, match="secrets that were left for this job"):
+        train_function(config)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])

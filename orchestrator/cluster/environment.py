@@ -1,0 +1,96 @@
+"""What of this shell's environment a job needs: it travels with the job, not with the head.
+
+A head is started once, by any submission. Were a job to inherit from it, the second job would run
+with the passwords, the proxies and the thread count of the first.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.spec.paths import absolute
+from orchestrator.spec.tracking_uri import resolve
+from orchestrator.spec.uri import masked, secret_in, secret_problem
+
+PREFIXES = ("AWS_", "AZURE_", "GLOO_", "GOOGLE_", "MLFLOW_", "NCCL_", "PG")
+"""Tracking servers, artifact stores, their databases' clients, and torch's process groups."""
+CASELESS = ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
+NAMES = (
+    "CURL_CA_BUNDLE",
+    "MYSQL_PWD",
+    "OMP_NUM_THREADS",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+LOCAL = ("127.0.0.1", "localhost")
+_SECRET = re.compile("TOKEN|PASS|PWD|SECRET|KEY|CREDENTIAL|USERNAME|CONNECTION_STRING")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a job is given: `shown` is seen by all who may ask the cluster, `secret` is not."""
+
+    shown: dict[str, str]
+    secret: dict[str, str]
+
+
+def travels(name: str) -> bool:
+    """Tell whether a variable belongs to a job rather than to the machine it runs on."""
+    return name.startswith(PREFIXES) or name in NAMES or name.lower() in CASELESS
+
+
+def for_local_head(env: Mapping[str, str] = os.environ) -> Environment:
+    """Return all that a job on the local head needs of this shell."""
+    shown, secret = _divided(env, (name for name in env if travels(name)))
+    return Environment(shown | no_proxy(env), secret)
+
+
+def for_other_cluster(env: Mapping[str, str] = os.environ) -> Environment:
+    """Return what of this shell means the same on a cluster elsewhere.
+
+    No proxy and no file of this machine; `secret` is what must not be sent there.
+    """
+    names = (
+        name
+        for name in env
+        if name.startswith(PREFIXES)
+        and (name == "MLFLOW_TRACKING_URI" or not env[name].startswith(("/", "~")))
+    )
+    return Environment(*_divided(env, names))
+
+
+def no_proxy(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the hosts to ask directly, this machine among them, in both spellings."""
+    given = (host for name in ("no_proxy", "NO_PROXY") for host in env.get(name, "").split(","))
+    hosts = dict.fromkeys([*(host.strip() for host in given if host.strip()), *LOCAL])
+    return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))
+
+
+def _divided(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what may be shown and what may not. Raises UsageError for a secret tracking URI."""
+    shown: dict[str, str] = {}
+    secret: dict[str, str] = {}
+    for name in names:
+        value = env[name]
+        if name == "MLFLOW_TRACKING_URI":
+            shown |= {name: _tracking_uri(value)} if value else {}
+        elif _SECRET.search(name) or secret_in(value):
+            secret[name] = value
+        else:
+            shown[name] = value
+    return shown, secret
+
+
+def _tracking_uri(uri: str) -> str:
+    """Return the URI as it is understood in any folder."""
+    if problem := secret_problem(uri):
+        raise UsageError(
+            f"MLFLOW_TRACKING_URI {problem} Ray shows it to all who reach the cluster."
+        )
+    found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
+    if problem:
+        raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
+    return found
