@@ -89,11 +89,13 @@ def remembered_status(folder: Path) -> str | None:
 
 
 def _note(folder: Path) -> dict[str, str]:
+    """Return what the note says in words; nothing of one that is missing, damaged or odd."""
     try:
         note = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
-    return note if isinstance(note, dict) else {}
+    words = note.items() if isinstance(note, dict) else ()
+    return {key: value for key, value in words if isinstance(value, str)}
 
 
 def _quoted(value: object) -> str:

@@ -82,7 +82,7 @@ def _job(run_dir: Path) -> Job:
 def _table(run_dir: Path) -> str | None:
     try:
         return str(json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["table"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
