@@ -46,6 +46,7 @@ def main(path: str) -> int:
     tracked: TrackedRun | None = None
     try:
         handover.take_up()
+        say("log", level="info", message="Checking the job and opening its record ...")
         job = _job(given["job"])
         preflight.check(job)
         _prepare(run_dir, job, again=given["attempt"] > 1)
@@ -164,6 +165,8 @@ def _train(
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
+    starting = f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ..."
+    say("log", level="info", message=starting)
     try:
         trainer.fit()
     except TrainingFailedError as error:

@@ -12,8 +12,8 @@ from orchestrator.train import launch
 from orchestrator.train.worker import train_function
 
 
-def test_the_driver_takes_up_the_secrets_of_its_job_and_removes_them_at_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = handover.leave(tmp_path / "secrets", "a-1", {"MLFLOW_TRACKING_PASSWORD": "s"})
     monkeypatch.setattr(os, "environ", os.environ | {handover.VARIABLE: str(file)})
@@ -29,6 +29,7 @@ def test_the_driver_takes_up_the_secrets_of_its_job_and_removes_them_at_its_end(
     (tmp_path / "run.json").write_text(json.dumps(given))
     assert launch.main(str(tmp_path / "run.json")) == 1
     assert seen == ["s"]
+    assert "Checking the job and opening its record ..." in capsys.readouterr().out
     assert not file.exists()
 
 
