@@ -37,6 +37,7 @@ class FakeJob:
             "message": f"the job is {status}",
             "driver_exit_code": self.exit_code,
             "driver_node_id": "node-of-the-driver",
+            "job_id": f"ray-job-of-{self.body['submission_id']}",
             "start_time": 1_000_000,
             "end_time": self.ended,
             "metadata": self.body.get("metadata", {}),
@@ -59,7 +60,7 @@ class FakeCluster:
         self.packages: dict[str, bytes] = {}
         self.nodes: list[dict[str, Any]] = [NODE]
         self.autoscaling: dict[str, Any] = {"autoscalingStatus": None, "clusterStatus": None}
-        self.train_runs: list[dict[str, Any]] = []
+        self.placement_groups: list[dict[str, str]] = []
         self.token: str | None = None
         self.failures: list[int] = []
         """HTTP codes with which the next questions are answered, whatever they ask."""
@@ -105,8 +106,8 @@ class FakeCluster:
                 return 200, {"data": {"result": {"result": self.nodes}}}
             case ["GET", "api", "v0", "logs", "file"]:
                 return 200, self._log_file(dict(parse_qsl(path.partition("?")[2])))
-            case ["GET", "api", "train", "v2", "runs", "v1"]:
-                return 200, {"train_runs": self.train_runs}
+            case ["GET", "api", "v0", "placement_groups"]:
+                return 200, {"data": {"result": {"result": self.placement_groups}}}
             case ["GET", "api", "cluster_status"]:
                 return 200, {"data": self.autoscaling}
             case ["PUT", "api", "packages", "gcs", name]:

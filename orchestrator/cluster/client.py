@@ -33,7 +33,10 @@ SUBMIT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class JobInfo:
-    """What a cluster says of one submitted job. Times are seconds since 1970."""
+    """What a cluster says of one submitted job. Times are seconds since 1970.
+
+    driver_node: where its first process runs. ray_job: Ray's own name of it, once that runs.
+    """
 
     submission_id: str
     state: State
@@ -42,16 +45,8 @@ class JobInfo:
     started: float | None = None
     ended: float | None = None
     driver_node: str | None = None
+    ray_job: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Load:
-    """How busy a cluster is. waiting: somebody asks for more than is free."""
-
-    cpus: float
-    used_cpus: float
-    waiting: bool
 
 
 class ClusterClient:
@@ -148,22 +143,13 @@ class ClusterClient:
         """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
         self._json("POST", f"/api/jobs/{submission_id}/stop", missing_ok=True)
 
-    def workers_state(self, submission_id: str) -> str | None:
-        """Return Ray Train's word for the state of a job's workers; None before it has one."""
-        found = self._json("GET", "/api/train/v2/runs/v1")["train_runs"]
-        states = [
-            run["status"]
-            for run in found
-            if (run.get("job_details") or {}).get("submission_id") == submission_id
-        ]
-        return states[-1] if states else None
-
-    def load(self) -> Load:
-        """Return how much of the cluster is in use now."""
-        found = self._json("GET", "/api/cluster_status")["data"]
-        report = (found.get("clusterStatus") or {}).get("loadMetricsReport") or {}
-        used, there = (report.get("usage") or {}).get("CPU") or (0.0, 0.0)
-        return Load(there, used, bool(report.get("pgDemand") or report.get("resourceDemand")))
+    def waits_for_room(self, job: JobInfo) -> bool:
+        """Tell whether a job's workers have asked for a place, and there is none."""
+        found = self._json("GET", "/api/v0/placement_groups?limit=10000")["data"]["result"]
+        return any(
+            group["creator_job_id"] == job.ray_job and group["state"] in ("PENDING", "RESCHEDULING")
+            for group in found["result"]
+        )
 
     def _adds_nodes(self) -> bool:
         """Tell whether an autoscaler could add nodes that are not there yet."""
@@ -327,6 +313,7 @@ def _job_info(found: dict[str, Any]) -> JobInfo:
         started=_seconds(found.get("start_time")),
         ended=_seconds(found.get("end_time")),
         driver_node=found.get("driver_node_id"),
+        ray_job=found.get("job_id"),
         metadata=found.get("metadata") or {},
     )
 

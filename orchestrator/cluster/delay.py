@@ -75,24 +75,18 @@ class Delay:
         return self._answer
 
     def _ask(self) -> str:
-        if self._client.workers_state(self._record.last.submission_id) != "SCHEDULING":
-            return ""
-        load = self._client.load()
-        if not load.waiting:
+        jobs = [job for job in self._client.jobs() if job.state is State.RUNNING]
+        own = [job for job in jobs if job.submission_id == self._record.last.submission_id]
+        if not own or not self._client.waits_for_room(own[0]):
             return ""
         asked = self._record.job["cluster"]
-        count = asked["num_workers"] * (1 + asked["loader_workers"])
-        return f"Waits for {count} CPUs; {self._use(load.used_cpus, load.cpus)}."
-
-    def _use(self, used: float, there: float) -> str:
-        own = self._record.last.submission_id
-        others = [
-            run_of(job.submission_id)
-            for job in self._client.jobs()
-            if job.state is State.RUNNING and job.submission_id != own
-        ]
-        by = f" by {' and '.join(others)}" if others and used else ""
-        return f"the cluster has {there:g}, of which {used:g} are in use{by}"
+        each = 1 + asked["loader_workers"]
+        others = " and ".join(run_of(job.submission_id) for job in jobs if job not in own)
+        return (
+            f"Waits for room for {asked['num_workers']} workers with {each} CPU{'s' * (each > 1)} "
+            f"each; the cluster has {self._client.capacity().sentence()}"
+            + (f", used by {others}." if others else ".")
+        )
 
 
 def _restarting(facts: Facts) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.delay import Delay, is_late, silence
 from orchestrator.cluster.registry import Record
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import NODE, FakeCluster
 
 Say = Callable[..., str]
 PROGRESS = {"epoch": 1, "epochs": 3, "step": 4, "steps": 9, "next_within": 2.0, "time": 100.0}
@@ -30,15 +30,13 @@ def say(cluster: FakeCluster, make_record: Callable[..., Record]) -> Say:
     return sentence
 
 
-def busy(cluster: FakeCluster, state: str, used: float, there: float, *, waiting: bool) -> None:
-    """Let the workers of the run be in this state on a cluster so busy."""
-    cluster.train_runs = [
-        {"status": "RUNNING", "job_details": {"submission_id": "other"}},
-        {"status": state, "job_details": {"submission_id": "digits-1"}},
+def place(cluster: FakeCluster, state: str) -> None:
+    """Let the places that the workers of the run asked for be in this state."""
+    cluster.placement_groups = [
+        {"creator_job_id": "ray-job-of-other", "state": "PENDING"},
+        {"creator_job_id": "ray-job-of-digits-1", "state": "REMOVED"},
+        {"creator_job_id": "ray-job-of-digits-1", "state": state},
     ]
-    demand = [[{"bundles": [[{"CPU": 2.0}, 2]], "strategy": "PACK"}, 1]] if waiting else []
-    report = {"usage": {"CPU": [used, there]}, "resourceDemand": [], "pgDemand": demand}
-    cluster.autoscaling = {"clusterStatus": {"loadMetricsReport": report}}
 
 
 def test_a_run_that_advances_costs_no_question(cluster: FakeCluster, say: Say) -> None:
@@ -49,7 +47,7 @@ def test_a_run_that_advances_costs_no_question(cluster: FakeCluster, say: Say) -
 def test_a_run_that_is_silent_for_long_says_when_a_dead_worker_is_given_up(
     cluster: FakeCluster, say: Say
 ) -> None:
-    busy(cluster, "RUNNING", 4, 4, waiting=True)
+    place(cluster, "CREATED")
     assert say({"progress": PROGRESS}, 16.0) == ""
     assert say({"progress": PROGRESS}, 25.0) == (
         "No progress for 25s; a worker that does not answer is given up after 1m05s."
@@ -66,7 +64,7 @@ def test_slow_steps_are_no_silence(say: Say) -> None:
 def test_lost_workers_are_told_at_once_until_the_new_ones_advance(
     cluster: FakeCluster, say: Say
 ) -> None:
-    busy(cluster, "SCHEDULING", 4, 4, waiting=False)
+    place(cluster, "CREATED")
     told = "The process of rank 1 died. The workers are being started again ..."
     assert say({"progress": PROGRESS, "restarted": LOST}, 0.0) == told
     assert is_late({"progress": PROGRESS, "restarted": LOST}, 0.0)
@@ -77,27 +75,29 @@ def test_lost_workers_are_told_at_once_until_the_new_ones_advance(
 def test_a_run_without_room_says_what_it_waits_for_and_who_has_it(
     cluster: FakeCluster, say: Say
 ) -> None:
-    busy(cluster, "SCHEDULING", 2, 2, waiting=True)
+    place(cluster, "PENDING")
     cluster.add("wide-2.a3")
     cluster.add("done-3", statuses=["SUCCEEDED"])
     started = {"started": {"time": 1.0}}
     assert say(started, 3.0) == ""
     assert say(started, 6.0) == (
-        "Waits for 4 CPUs; the cluster has 2, of which 2 are in use by wide-2."
+        "Waits for room for 2 workers with 2 CPUs each; the cluster has 1 node, 4 CPUs, 0 GPUs, "
+        "used by wide-2."
     )
 
 
 def test_after_a_lost_node_the_run_says_that_it_waits_for_room(
     cluster: FakeCluster, say: Say
 ) -> None:
-    busy(cluster, "SCHEDULING", 0, 2, waiting=True)
+    place(cluster, "RESCHEDULING")
+    cluster.nodes = [NODE | {"resources_total": {"CPU": 2.0}}]
     assert say({"progress": PROGRESS, "restarted": LOST}, 1.0) == (
-        "Waits for 4 CPUs; the cluster has 2, of which 0 are in use."
+        "Waits for room for 2 workers with 2 CPUs each; the cluster has 1 node, 2 CPUs, 0 GPUs."
     )
 
 
 def test_a_start_that_goes_well_says_nothing(cluster: FakeCluster, say: Say) -> None:
-    busy(cluster, "SCHEDULING", 4, 4, waiting=False)
+    place(cluster, "CREATED")
     assert say({"started": {"time": 1.0}}, 30.0) == ""
 
 
@@ -114,7 +114,7 @@ def test_the_cluster_is_not_asked_at_every_look(
     delay = Delay(make_record(address=cluster.url), ClusterClient(cluster.url))
     for _ in range(5):
         delay.sentence({"progress": PROGRESS}, 25.0)
-    assert cluster.asked == ["GET /api/train/v2/runs/v1"]
+    assert cluster.asked == ["GET /api/jobs/"]
 
 
 def test_silence_counts_from_the_last_fact_and_is_never_negative() -> None:
