@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from orchestrator.errors import CheckpointMismatch, Diverged, OrchError
 from orchestrator.spec.job import Job
 from orchestrator.train import failures
+from orchestrator.train.ranks import LostRank, Ranks
 from orchestrator.train.worker import Run, Worker
 
 
@@ -109,3 +111,26 @@ def test_a_killed_loader_process_is_a_loss_and_an_error_of_the_code_is_none() ->
     loader = DataLoader(Deadly(), num_workers=1, multiprocessing_context="fork")
     assert failures.is_lost_process(raised(lambda: list(loader)))
     assert not failures.is_lost_process(raised(lambda: nn.Linear(3, 2)(torch.zeros(1, 4))))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (RuntimeError("[pair.cc:547] Connection closed by peer [127.0.0.1]:52212"), LostRank),
+        (dist.DistBackendError("NCCL error: remote process exited"), LostRank),
+        (torch.OutOfMemoryError("CUDA out of memory."), torch.OutOfMemoryError),
+        (ValueError("no tensor"), ValueError),
+    ],
+)
+def test_what_breaks_while_ranks_exchange_values_is_the_loss_of_another_rank(
+    monkeypatch: pytest.MonkeyPatch, found: Exception, expected: type[Exception]
+) -> None:
+    def broken(*_: object) -> None:
+        raise found
+
+    monkeypatch.setattr(dist, "all_reduce", broken)
+    monkeypatch.setattr(dist, "all_gather_object", broken)
+    with pytest.raises(expected):
+        Ranks(0, 2).sum(torch.ones(2))
+    with pytest.raises(expected):
+        Ranks(0, 2).gather("value")
