@@ -1,6 +1,6 @@
 """Put one bug at a time into a copy of the code and see which test catches it.
 
-    python tests/mutants/put_in.py [WORD ...]     only the bugs whose name contains a word
+    python tests/mutants/put_in.py [NAME ...]     only the bugs of these names or parts
 
 Each bug of bugs.toml is a place in a file (`old`, found there exactly once), what stands there
 instead (`new`), and the test files that are to notice. The result is written to TABLE.md when all
@@ -61,7 +61,7 @@ class Outcome:
 
 
 def read_bugs(words: list[str]) -> list[Bug]:
-    """Return the bugs of bugs.toml, or those with one of the words in their name."""
+    """Return the bugs of bugs.toml, or those whose name or part is one of the words."""
     parts = tomllib.loads((HERE / "bugs.toml").read_text())
     bugs = [
         Bug(part, one["name"], one["file"], one["old"], one["new"], tuple(one["tests"]))
@@ -70,7 +70,7 @@ def read_bugs(words: list[str]) -> list[Bug]:
     ]
     names = [bug.name for bug in bugs]
     assert len(set(names)) == len(names), "two bugs have one name"
-    return [bug for bug in bugs if not words or any(word in bug.name for word in words)]
+    return [bug for bug in bugs if not words or any(word in (bug.part, bug.name) for word in words)]
 
 
 def copy_tree(place: Path) -> Path:
@@ -154,7 +154,7 @@ def table(bugs: list[Bug], outcomes: list[Outcome]) -> str:
 def main() -> None:
     """Try the bugs and say how it went."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("words", nargs="*", help="only bugs whose name contains one of these")
+    parser.add_argument("words", nargs="*", help="only bugs of these names or parts")
     words = parser.parse_args().words
     bugs = read_bugs(words)
     with tempfile.TemporaryDirectory() as folder:
