@@ -6,13 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_BITS = 8
+FLOAT = 32
+"""The one operating point of a float network, in the place of a bit-width."""
+
+
+def name_of(bits: int) -> str:
+    """Return what an operating point is called: "8", or "float"."""
+    return "float" if bits == FLOAT else str(bits)
 
 
 def check_bit_widths(bit_widths: Sequence[int]) -> tuple[int, ...]:
     """Return bit_widths as a tuple.
 
-    Raises ValueError unless they are whole numbers from 1 to 8, each once, from high to low.
+    Raises ValueError unless they are whole numbers from 1 to 8, each once, from high to low, or
+    FLOAT alone.
     """
+    if tuple(bit_widths) == (FLOAT,):
+        return (FLOAT,)
     if not bit_widths:
         raise ValueError("at least one bit-width is needed")
     if any(not 1 <= bits <= MAX_BITS for bits in bit_widths):

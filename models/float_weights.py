@@ -28,7 +28,10 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
     shape raises ValueError, and so do values that are no numbers; nothing is copied then.
     """
     targets = _targets(network.backbone)
-    source, skipped = _without_prefix(unwrap(state_dict), targets)
+    state_dict = unwrap(state_dict)
+    if any("clip_levels" in name for name in state_dict):
+        raise ValueError("these are the weights of a quantized network, not of a float model")
+    source, skipped = _without_prefix(state_dict, targets)
     skipped += _left_out_head(source, targets)
     mistakes = _mistakes(source, targets, skipped)
     if mistakes:

@@ -104,6 +104,16 @@ class QuantizedConv2d(nn.Conv2d):
         return sums.repeat_interleave(self.out_channels // self.groups, dim=1)
 
 
+class FloatConv2d(QuantizedConv2d):
+    """The same convolution in a float network: the weight as it is, in mixed precision rounded."""
+
+    def forward(self, inputs: Tensor, bits: int, step: Tensor) -> Tensor:  # type: ignore[override]
+        """Convolve (batch, channels, height, width)."""
+        dtype = self.code_dtype or inputs.dtype
+        output: Tensor = self._conv_forward(inputs.to(dtype), self.weight.to(dtype), None)
+        return output.to(inputs.dtype)
+
+
 def _whole(values: Tensor) -> Tensor:
     """Take off what the arithmetic left beside whole numbers; the gradient passes."""
     return values + (values.round() - values).detach()

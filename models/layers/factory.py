@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from models.bitwidth import check_bit_widths
-from models.layers.conv import QuantizedConv2d
+from models.bitwidth import FLOAT, check_bit_widths
+from models.layers.conv import FloatConv2d, QuantizedConv2d
 from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d
 from models.quantizers import ACTIVATION_QUANTIZERS
-from models.quantizers.base import ActivationQuantizer
+from models.quantizers.base import ActivationQuantizer, Unquantized
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 
@@ -43,8 +43,9 @@ class LayerFactory:
         stride: int = 1,
         groups: int = 1,
     ) -> QuantizedConv2d:
-        """A convolution with quantized weights."""
-        return QuantizedConv2d(
+        """A convolution with quantized weights, or with plain ones in a float network."""
+        kind = FloatConv2d if self.is_float else QuantizedConv2d
+        return kind(
             in_channels,
             out_channels,
             kernel_size,
@@ -54,8 +55,15 @@ class LayerFactory:
             groups=groups,
         )
 
-    def norm(self, channels: int) -> SwitchableBatchNorm2d:
-        """Batch norm after a quantized convolution: a set for each bit-width."""
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is quantized."""
+        return self.bit_widths == (FLOAT,)
+
+    def norm(self, channels: int) -> SwitchableBatchNorm2d | SharedBatchNorm2d:
+        """Batch norm after a quantized convolution: a set for each bit-width, one in float."""
+        if self.is_float:
+            return SharedBatchNorm2d(channels)
         return SwitchableBatchNorm2d(channels, self.bit_widths)
 
     def stem_norm(self, channels: int) -> nn.Module:
@@ -66,6 +74,8 @@ class LayerFactory:
 
     def activation(self, *, signed: bool = False) -> ActivationQuantizer:
         """A quantizer of activations; signed if its input is not the output of a ReLU."""
+        if self.is_float:
+            return Unquantized(self.settings, (), self.clip_init, signed=signed)
         quantizer: ActivationQuantizer = resolve(ACTIVATION_QUANTIZERS, self.settings.act_quant)(
             self.settings, self.bit_widths, self.clip_init, signed=signed
         )

@@ -2,5 +2,6 @@
 
 METHODS = {
     "coquant": "models.methods.coquant:CoQuant",
+    "float": "models.methods.float:Float",
     "individual": "models.methods.individual:Individual",
 }

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from models.bitwidth import Assignment
+from models.bitwidth import FLOAT, Assignment
 from models.layers.conv import QuantizedConv2d
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
@@ -76,9 +76,10 @@ class AnyBitNetwork(nn.Module, ABC):
         return torch.stack([layer.weight_distance(teacher, student) for layer in layers]).sum()
 
     def clip_levels(self) -> dict[int, list[nn.Parameter]]:
-        """The clip levels of each bit-width, in the order of the layers."""
+        """The clip levels of each bit-width in the order of the layers; in float there are none."""
         quantizers = [m for m in self.modules() if isinstance(m, ActivationQuantizer)]
-        return {bits: [q.clip_level(bits) for q in quantizers] for bits in self.bit_widths}
+        widths = [bits for bits in self.bit_widths if bits != FLOAT]
+        return {bits: [q.clip_level(bits) for q in quantizers] for bits in widths}
 
     def parameter_kinds(self) -> dict[ParameterKind, list[tuple[str, nn.Parameter]]]:
         """Every parameter once, with its name, by what the optimizer must treat alike.

@@ -31,7 +31,7 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
     weights: Path | None = Field(
         None,
         description="float model to start from: a state dict with torchvision's names "
-        "(.pt, .pth or .safetensors)",
+        "(.pt, .pth or .safetensors), or a finished run of the method 'float', by name or folder",
     )
 
     @model_validator(mode="after")

@@ -85,6 +85,18 @@ class ActivationQuantizer(nn.Module, ABC):
         """Return inputs on the levels of `bits`, in float32 (float64 for float64 inputs)."""
 
 
+class Unquantized(ActivationQuantizer):
+    """The activations of a float network, as they are."""
+
+    def step(self, bits: int) -> Tensor:
+        """Return 1: nothing depends on it."""
+        return torch.ones(())
+
+    def forward(self, inputs: Tensor, bits: int) -> Tensor:
+        """Return the inputs."""
+        return inputs
+
+
 def arithmetic_dtype(tensor: Tensor) -> torch.dtype:
     """Type of all quantizer arithmetic: bfloat16 cannot hold k/255 and would flip codes."""
     return torch.float64 if tensor.dtype == torch.float64 else torch.float32

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from models.bitwidth import check_bit_widths
+from models.bitwidth import FLOAT, check_bit_widths
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 
 
@@ -49,6 +49,8 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
     @field_validator("bit_widths")
     @classmethod
     def _descending(cls, bit_widths: tuple[int, ...]) -> tuple[int, ...]:
+        if FLOAT in bit_widths:
+            raise ValueError("a float network is trained by the method 'float', without bit-widths")
         return check_bit_widths(bit_widths)
 
     @field_validator("weight_quant")

@@ -1,6 +1,7 @@
-"""The individual runs that a job names as its reference, found by the names that orch knows."""
+"""The runs that a job names, as its reference or its float model, found by orch's own names."""
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cluster import registry, view
@@ -15,6 +16,26 @@ _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def resolved(job: "Job") -> "Job":
+    """Return the job with run ids and folders in the place of the names of runs.
+
+    Raises UsageError with all that is wrong with the names in `reference.runs`.
+    """
+    return _with_reference(_with_float_run(job))
+
+
+def _with_float_run(job: "Job") -> "Job":
+    """Return the job with a run's folder where `model.weights` is no file but the run's name."""
+    weights = job.model.weights
+    if weights is None or weights.exists():
+        return job
+    found = [r for r in registry.load_all() if weights.name in (r.run, r.name)]
+    if not found:
+        return job
+    model = job.model.model_copy(update={"weights": Path(found[0].run_dir)})
+    return job.model_copy(update={"model": model})
+
+
+def _with_reference(job: "Job") -> "Job":
     """Return the job with MLflow's run ids in the place of the names in `reference.runs`.
 
     A name is what every command takes: a run's id, a job's name, a unique beginning, or `last`.

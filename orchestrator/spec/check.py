@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from models.bitwidth import name_of
 from models.table import resolve
 from orchestrator.errors import UsageError
 from orchestrator.plan.batch import divisors, plan_batch
@@ -120,7 +121,7 @@ def _method(job: Job) -> list[tuple[str, str]]:
                 "for example [4], in one job for each bit-width.",
             )
         ]
-    if job.method.name != "individual" and trained < 2:
+    if job.method.name not in ("individual", "float") and trained < 2:
         return [
             (
                 "quantizer.bit_widths",
@@ -159,5 +160,5 @@ def _reference(job: Job) -> list[tuple[str, str]]:
         return [] if name in rows else [("reference.published", unknown)]
     missing = [bits for bits in job.bit_widths if bits not in job.reference.runs]
     if missing:
-        return [("reference.runs", f"names no run for {', '.join(map(str, missing))} bits.")]
+        return [("reference.runs", f"names no run for {', '.join(map(name_of, missing))} bits.")]
     return []

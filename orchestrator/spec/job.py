@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
 from models import NETWORKS
+from models.bitwidth import FLOAT
 from models.methods import METHODS
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
@@ -162,8 +163,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def bit_widths(self) -> tuple[int, ...]:
-        """The trained bit-widths B, high to low."""
-        return self.quantizer.bit_widths
+        """The trained bit-widths B, high to low; FLOAT alone for the method 'float'."""
+        return (FLOAT,) if self.method.name == "float" else self.quantizer.bit_widths
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job as plain values, with the keys of a job file."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from models.bitwidth import FLOAT
 from orchestrator.published import published_rows
 
 
@@ -29,5 +30,5 @@ def delta_b(measured: Mapping[int, float], individual: Mapping[int, float]) -> f
 def published_reference(name: str) -> ReferenceResults:
     """Return a published row. Raises KeyError for a name that is not in the tables."""
     row = published_rows()[name]
-    values = {int(bits): float(value) for bits, value in row["values"].items()}
+    values = {FLOAT if b == "float" else int(b): float(v) for b, v in row["values"].items()}
     return ReferenceResults(f"published: {row['source']}", row["metric"], values)

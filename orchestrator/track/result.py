@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from models.bitwidth import name_of
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults, delta_b
 
@@ -60,7 +61,7 @@ class Result:
             reference = "-" if row["reference"] is None else f"{row['reference']:.1f}"
             ratio = "-" if row["ratio"] is None else f"{row['ratio']:.1f}"
             lines.append(
-                f"| {row['bits']} | {row['metric']:.2f} | {row['loss']:.4f} "
+                f"| {name_of(row['bits'])} | {row['metric']:.2f} | {row['loss']:.4f} "
                 f"| {reference} | {ratio} |"
             )
         value = self.delta_b
@@ -95,6 +96,6 @@ class Result:
         if lacking:
             return (
                 f"No Delta_B: the reference ({self.reference.source}) has no result above zero at "
-                f"{', '.join(map(str, lacking))} bits."
+                f"{', '.join(map(keys.label, lacking))}."
             )
         return ""

@@ -12,7 +12,7 @@ GROUPS: tuple[ParameterKind, ...] = ("shared", "norm", "clip")
 
 
 def build_optimizer(network: AnyBitNetwork, settings: Optimizer) -> torch.optim.SGD:
-    """Return SGD over three groups, each with its `base_lr`.
+    """Return SGD over these groups, each with its `base_lr`; a float network has no clip levels.
 
     With `shared_lr_div` the weights learn at lr / |B|: |B| losses add up on them, one on each
     switched parameter.
@@ -38,6 +38,7 @@ def build_optimizer(network: AnyBitNetwork, settings: Optimizer) -> torch.optim.
             "weight_decay": decay[name],
         }
         for name in GROUPS
+        if kinds[name]
     ]
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
 

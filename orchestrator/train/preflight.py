@@ -93,11 +93,12 @@ def _float_weights(job: Job) -> list[str]:
     if job.model.weights is None:
         return [
             "model.weights: model.init is 'float' and no file is named. Give the float model's "
-            "state dict in torchvision's layout (--set model.weights=FILE), or start from drawn "
-            "weights (--set model.init=scratch)."
+            "state dict in torchvision's layout (--set model.weights=FILE) or a finished run of "
+            "jobs/float (--set model.weights=RUN), or start from drawn weights "
+            "(--set model.init=scratch)."
         ]
-    if not Path(job.model.weights).is_file():
-        return [f"model.weights: there is no file {job.model.weights}."]
+    if not Path(job.model.weights).exists():
+        return [f"model.weights: there is no file, and no run, {job.model.weights}."]
     return _collect(lambda: _try_weights(job), [])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from models.bitwidth import name_of
 from orchestrator import __version__
 from orchestrator.errors import OrchError, RecordGone, UsageError
 from orchestrator.spec.job import Job, job_from_dict
@@ -128,7 +129,7 @@ def _headline(job: Job) -> dict[str, str]:
         "model": job.model.name,
         "data": job.data.name,
         "method": job.method.name,
-        "bit_widths": " ".join(map(str, job.bit_widths)),
+        "bit_widths": " ".join(map(name_of, job.bit_widths)),
         "epochs": job.training.epochs,
         "global_batch": job.training.global_batch,
         "lr": job.optimizer.lr,

@@ -1,7 +1,6 @@
 """From a job to the things that train: data sets, network, method, optimizer."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -15,6 +14,7 @@ from models.table import resolve
 from orchestrator.data import Dataset, open_dataset
 from orchestrator.errors import CheckpointMismatch, DataError
 from orchestrator.spec.job import Job
+from orchestrator.train.float_start import weights_file
 from orchestrator.train.numerics import CODE_DTYPES
 from orchestrator.train.optimizer import build_optimizer
 
@@ -78,7 +78,7 @@ def start_from_float(network: AnyBitNetwork, job: Job) -> list[str]:
 
     Raises CheckpointMismatch for weights that cannot be read or are another network's.
     """
-    path: Any = job.model.weights
+    path = weights_file(job.model.weights)
     try:
         weights = read_state_dict(path)
     except (OSError, ValueError) as error:

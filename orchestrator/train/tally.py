@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.errors import Diverged
+from orchestrator.track.keys import label
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
 
@@ -103,5 +104,5 @@ def check_finite(losses: Mapping[int, float]) -> None:
     lost = [bits for bits, value in losses.items() if not math.isfinite(value)]
     if lost:
         raise Diverged(
-            f"The loss at {', '.join(map(str, lost))} bits is no longer a finite number. {ADVICE}"
+            f"The loss at {', '.join(map(label, lost))} is no longer a finite number. {ADVICE}"
         )

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from orchestrator.track.keys import label
+
 Event = dict[str, Any]
 
 
@@ -49,7 +51,7 @@ def by_bits(values: dict[str, float | None], digits: int = 1) -> str:
     """Return "8bit 91.2, 2bit 80.0", high to low."""
     ordered = sorted(values.items(), key=lambda item: -int(item[0]))
     shown = ((bits, "-" if value is None else f"{value:.{digits}f}") for bits, value in ordered)
-    return ", ".join(f"{bits}bit {value}" for bits, value in shown)
+    return ", ".join(f"{label(int(bits))} {value}" for bits, value in shown)
 
 
 def clock(seconds: float) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.bitwidth import FLOAT
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.load import load_job
 from orchestrator.track.delta_b import published_reference
@@ -60,3 +61,37 @@ def test_a_job_loads_plans_and_names_its_target(file: Path) -> None:
         assert row.metric == getattr(job.data, "metric", "top1")
     else:
         assert job.name == "quickstart"
+
+
+FLOAT_JOBS = {
+    "cifar10_r18": ("cifar10", 95.3, "scratch"),
+    "cifar10_mbv2": ("cifar10", 94.1, "scratch"),
+    "imagenet_r18": ("imagenet", 69.9, "scratch"),
+    "activitynet_r18": ("activitynet", 67.3, "float"),
+    "activitynet_r50": ("activitynet", 69.8, "float"),
+    "minikinetics_r18": ("mini_kinetics", 66.3, "float"),
+}
+
+
+@pytest.mark.parametrize("name", FLOAT_JOBS)
+def test_a_float_job_trains_the_network_that_a_job_of_the_paper_starts_from(name: str) -> None:
+    loaded = load_job(JOBS / "float" / f"{name}.yaml")
+    job, quantized = loaded.job, load_job(JOBS / f"{name}.yaml").job
+    data, published, start = FLOAT_JOBS[name]
+    assert loaded.warnings == []
+    assert (job.name, job.method.name, job.bit_widths) == (f"{name}_float", "float", (FLOAT,))
+    assert (job.data.name, job.model.init) == (data, start)
+    same = ("name", "widths", "depths", "num_segments")
+    for key in same:
+        assert getattr(job.model, key) == getattr(quantized.model, key)
+    assert (job.data, job.output) == (quantized.data, quantized.output)
+    row = published_reference(job.reference.published)
+    assert row.values == {FLOAT: published}
+    assert row.metric == getattr(job.data, "metric", "top1")
+    plan_batch(job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker)
+
+
+def test_there_is_a_float_job_for_each_of_the_papers_jobs() -> None:
+    assert (
+        {file.stem for file in JOBS.glob("float/*.yaml")} == FLOAT_JOBS.keys() == PUBLISHED.keys()
+    )

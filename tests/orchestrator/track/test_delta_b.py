@@ -53,4 +53,4 @@ def test_a_reference_of_another_metric_or_of_zero_gives_no_delta_b() -> None:
     other = ReferenceResults("published: somewhere", "map", {8: 80.0})
     assert "is map, this run is judged by top1" in Result("top1", 0, {8: 1.0}, {8: 1.0}, other).note
     zero = ReferenceResults("own", "top1", {8: 0.0})
-    assert "no result above zero at 8 bits" in Result("top1", 0, {8: 1.0}, {8: 1.0}, zero).note
+    assert "no result above zero at 8bit." in Result("top1", 0, {8: 1.0}, {8: 1.0}, zero).note
