@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.bitwidth import FLOAT
 from orchestrator.errors import Diverged
-from orchestrator.track.keys import label
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
 
@@ -103,6 +103,5 @@ def check_finite(losses: Mapping[int, float]) -> None:
     """Raise Diverged when the loss of a bit-width is not a finite number."""
     lost = [bits for bits, value in losses.items() if not math.isfinite(value)]
     if lost:
-        raise Diverged(
-            f"The loss at {', '.join(map(label, lost))} is no longer a finite number. {ADVICE}"
-        )
+        at = "" if lost == [FLOAT] else f" at {', '.join(map(str, lost))} bits"
+        raise Diverged(f"The loss{at} is no longer a finite number. {ADVICE}")
