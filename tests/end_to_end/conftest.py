@@ -64,15 +64,17 @@ class Orch:
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
-    def wait_for(self, run: str, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Ask for the status of a run until it is as wanted."""
+    def wait_for(
+        self, run: str, ready: Callable[[dict[str, Any]], bool], *, pause: float = 1.5
+    ) -> dict[str, Any]:
+        """Ask for the status of a run until it is as wanted; asking takes CPU from its start."""
         end = time.monotonic() + 120
         while time.monotonic() < end:
             status = self.status(run)
             if ready(status):
                 return status
-            assert status["state"] in ("PENDING", "RUNNING"), status
-            time.sleep(0.3)
+            assert status["state"] in ("PENDING", "RUNNING"), status["failure"] or status
+            time.sleep(pause)
         raise AssertionError(f"the run did not get there: {status}")
 
     @staticmethod

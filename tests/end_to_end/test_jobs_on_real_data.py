@@ -113,6 +113,7 @@ def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
             data__root=real_data() / "imagenet10",
             data__crop=48,
             data__resize=56,
+            data__limit_val=40,
             model__init="scratch",
             model__widths="[16,32,64,128]",
             training__epochs=1,
@@ -138,7 +139,7 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
     return sets(
         data__root=cifar,
         data__limit_train=768,
-        data__limit_val=200,
+        data__limit_val=100,
         model__widths="[8,16,32,64]",
         training__epochs=3,
         training__global_batch=64,
@@ -162,7 +163,8 @@ def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
     started = orch("submit", JOBS / "cifar10_r18.yaml", *options)
     assert started.returncode == 0, started.stderr
     run = json.loads(started.stdout)["run"]
-    orch.wait_for(run, lambda s: (s["progress"] or {}).get("epoch") == 1 and mid_epoch(s))
+    orch.wait_for(run, lambda s: s["progress"] is not None)
+    orch.wait_for(run, lambda s: s["progress"]["epoch"] == 1 and mid_epoch(s), pause=0.2)
     os.kill(worker_process(cluster, run), signal.SIGKILL)
     done = orch("wait", run, "--timeout", "300")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,12 +18,12 @@ QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
 def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     orch: Any, cluster: str, output: Path
 ) -> None:
-    small = ["--set", "data.limit_train=128", "--set", "data.limit_val=32"]
+    small = ["--set", "data.limit_train=64", "--set", "data.limit_val=16"]
     started = orch(
         "submit",
         QUICKSTART,
         *("--address", cluster, "--detach", "--json", *small),
-        *("--set", "training.epochs=50", "--set", f"output={output}"),
+        *("--set", "training.epochs=200", "--set", f"output={output}"),
     )
     assert started.returncode == 0, started.stderr
     run = json.loads(started.stdout)["run"]
