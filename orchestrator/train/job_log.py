@@ -24,8 +24,12 @@ PROGRESS_SECONDS = 30.0
 NOISE = ("'PreemptionWatcher' and ID:",)
 """Parts of lines that Ray prints in every job and that mean nothing to anybody."""
 
-NOISY_BLOCK = ") Graceful shutdown of backend failed. This is expected"
-"""Begins a traceback of Ray's after each lost worker; the run itself says that it starts again."""
+NOISY_BLOCKS = (
+    ") Graceful shutdown of backend failed. This is expected",
+    ") Error in control loop iteration: The worker group startup timed out",
+)
+"""Begin tracebacks of Ray's after each lost worker, and for each minute that workers wait for room;
+the run itself says that it starts again, and `orch status` that it waits."""
 
 
 def install() -> None:
@@ -101,8 +105,9 @@ class JobLog(io.TextIOBase):
 
     def _is_noise(self, line: str) -> bool:
         """Tell whether a line is noise: itself, or as part of what its process began to print."""
-        if NOISY_BLOCK in line:
-            self._muted = line.partition(NOISY_BLOCK)[0]
+        begun = [line.partition(block)[0] for block in NOISY_BLOCKS if block in line]
+        if begun:
+            self._muted = begun[0]
         elif not line.startswith(self._muted):
             self._muted = "\n"
         return self._muted != "\n" or any(part in line for part in NOISE)
