@@ -115,6 +115,44 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
     assert mlflow_server.artifacts(tracked.run_id) == {"job.yaml", "environment.txt", "results.md"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "params", "said"),
+    [
+        (
+            [],
+            ("torch", "float32", "False"),
+            "float32, TF32 on CUDA off, deterministic algorithms off",
+        ),
+        (
+            ["training.precision=tf32", "training.deterministic=true"],
+            ("torch", "tf32", "True"),
+            "tf32, TF32 on CUDA on, deterministic algorithms on",
+        ),
+        (
+            ["training.precision=bfloat16", "model.init=float"],
+            ("float", "bfloat16", "False"),
+            "bfloat16, TF32 on CUDA on, deterministic algorithms off",
+        ),
+    ],
+)
+def test_the_record_says_how_weights_were_drawn_and_how_the_run_computes(
+    tiny_job: Callable[..., Job],
+    run_dir: Path,
+    tmp_path: Path,
+    uri: str,
+    settings: list[str],
+    params: tuple[str, ...],
+    said: str,
+) -> None:
+    job = tiny_job(f"tracking.uri={uri}", *settings)
+    (run_dir / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+    record.open_record(run_dir, pytest.fail)
+    found = dict(rows(tmp_path, "select key, value from params"))
+    assert (found["init"], found["precision"], found["deterministic"]) == params
+    [environment] = tmp_path.rglob("environment.txt")
+    assert f"precision {said}" in environment.read_text()
+
+
 def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
     run_dir: Path, tmp_path: Path, uri: str
 ) -> None:
