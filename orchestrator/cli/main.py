@@ -80,6 +80,7 @@ class Commands(click.Group):
         """Run the command; turn its warnings and errors into messages and exit codes."""
         handler = Warnings()
         logging.getLogger("orchestrator").addHandler(handler)
+        _lend_a_home()
         try:
             return super().invoke(ctx)
         except OrchError as error:
@@ -93,6 +94,19 @@ class Commands(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
         finally:
             logging.getLogger("orchestrator").removeHandler(handler)
+
+
+def _lend_a_home() -> None:
+    """Let libraries use orch's own folder where there is no home, as in some containers.
+
+    MLflow cannot even be imported without one. What is started from here inherits it.
+    """
+    own = os.environ.get("ORCH_HOME", "")
+    try:
+        Path.home()
+    except RuntimeError:
+        if own and not own.startswith("~"):
+            os.environ["HOME"] = str(Path(own).absolute())
 
 
 def _what_the_system_refused(error: OSError) -> str:

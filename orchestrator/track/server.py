@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import OrchError, RecordGone, Refused, Unreachable
+from orchestrator.errors import OrchError, RecordGone, Refused, Unreachable, UsageError
 from orchestrator.spec.tracking_uri import sqlite_file
 from orchestrator.spec.uri import masked
 
@@ -56,6 +56,7 @@ def mlflow_client(uri: str, *, create: bool = False) -> Iterator[Any]:
     file = sqlite_file(uri)
     if file and not create and not file.exists():
         raise RecordGone(f"The record is not at {uri}: the file is not there.")
+    _need_a_home()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     from alembic.util.exc import CommandError
@@ -66,6 +67,17 @@ def mlflow_client(uri: str, *, create: bool = False) -> Iterator[Any]:
         yield _open(uri, file)
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
         raise in_plain_words(uri, error) from error
+
+
+def _need_a_home() -> None:
+    """MLflow looks for its settings there when it is imported, and ends in a traceback."""
+    try:
+        Path.home()
+    except RuntimeError:
+        raise UsageError(
+            "MLflow needs a home folder, and there is none: HOME is not set, and the user has no "
+            "account here. Set HOME to a folder that you can write."
+        ) from None
 
 
 def _open(uri: str, file: Path | None) -> Any:

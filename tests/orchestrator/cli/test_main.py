@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import resource
 import subprocess
 import sys
@@ -121,6 +122,18 @@ def test_a_folder_that_was_removed_meanwhile_is_named_as_such(
     assert shown.exit_code in (1, 2)
     assert "Traceback" not in shown.stderr
     assert isinstance(shown.exception, SystemExit)
+
+
+def test_a_user_without_a_home_is_lent_the_folder_of_orch(
+    orch: Orch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    assert orch("list").exit_code == 0
+    assert Path.home() == tmp_path / "orch"
 
 
 def test_no_error_shows_a_password(orch: Orch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What a server or a database refuses, asked of real ones, and what the user is told."""
 
 import os
+import pwd
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import RecordGone, Refused
+from orchestrator.errors import RecordGone, Refused, UsageError
 from orchestrator.track import recorder, server
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun
@@ -195,3 +196,13 @@ def test_two_processes_may_open_a_new_database_at_the_same_moment(tmp_path: Path
         rows = database.execute("select status, count(*) from runs group by status").fetchall()
     database.close()
     assert rows == [("FINISHED", 2)]
+
+
+def test_a_user_without_a_home_is_told_what_mlflow_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> None:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    with pytest.raises(UsageError, match="Set HOME"), server.mlflow_client("http://127.0.0.1:9"):
+        pass
