@@ -54,11 +54,18 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert refused.returncode == 2
     assert "optimizer.lr: 0.1 -> 0.5" in refused.stderr
 
+    newest = sorted((output / run).glob("checkpoint_*"))[-1]
+    weights = bytearray((newest / "model.safetensors").read_bytes())
+    weights[-64:] = bytes(byte ^ 0xFF for byte in weights[-64:])
+    (newest / "model.safetensors").write_bytes(weights)
+
     before = status["evaluated"]["epoch"]
     resumed = orch("resume", run, "--detach", "--set", "checkpoint.keep=1")
     assert resumed.returncode == 0, resumed.stderr
     again = orch.wait_for(run, lambda s: (s["evaluated"] or {}).get("epoch", 0) > before)
     assert len(again["attempts"]) == 2
+    assert f"{newest.name} is damaged: model.safetensors" in orch("logs", run).stdout
+    assert (output / run / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
 
 
