@@ -1,7 +1,6 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
 import shutil
-import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 
 from orchestrator import handover
 from orchestrator.data.loader import steps_per_epoch, train_batches
-from orchestrator.errors import Diverged, OrchError
+from orchestrator.errors import Diverged
 from orchestrator.files import write_whole
 from orchestrator.plan.batch import plan_batch
 from orchestrator.spec.job import Job, job_from_dict
@@ -51,7 +50,7 @@ def train_function(config: dict[str, Any]) -> None:
     """Train as one worker of Ray Train.
 
     Raises OrchError, which `Patience` takes for the end of the run, for any error but the loss of
-    another process; what the user could not have caused is in the log with its traceback.
+    another process. Ray Train prints it into the log with the traceback.
     """
     run = Run(
         Path(config["run_dir"]),
@@ -70,8 +69,6 @@ def train_function(config: dict[str, Any]) -> None:
     except Exception as error:
         if failures.is_lost_process(error):
             raise
-        if not isinstance(error, OrchError):
-            traceback.print_exc()
         rank = context.ranks.rank if context else None
         raise failures.as_failure(error, run.run_dir, rank) from error
 
