@@ -105,7 +105,7 @@ class FakeCluster:
             case ["GET", "api", "v0", "nodes"]:
                 return 200, {"data": {"result": {"result": self.nodes}}}
             case ["GET", "api", "v0", "logs", "file"]:
-                return 200, self._log_file(dict(parse_qsl(path.partition("?")[2])))
+                return self._log_file(dict(parse_qsl(path.partition("?")[2])))
             case ["GET", "api", "v0", "placement_groups"]:
                 return 200, {"data": {"result": {"result": self.placement_groups}}}
             case ["GET", "api", "cluster_status"]:
@@ -117,11 +117,13 @@ class FakeCluster:
                 return self._job(method, rest, body)
         return 404, "not found"
 
-    def _log_file(self, asked: dict[str, str]) -> bytes:
+    def _log_file(self, asked: dict[str, str]) -> tuple[int, Any]:
         assert asked["node_id"] == "node-of-the-driver"
         found = re.fullmatch(r"orch-events-(.+)\.jsonl", asked["filename"])
         job = self.jobs.get(found[1]) if found else None
-        return job.events_file(int(asked["lines"])).encode() if job else b""
+        if job is None:
+            return 500, f"Traceback ...\nA file is not found at: /logs/{asked['filename']}"
+        return 200, job.events_file(int(asked["lines"])).encode()
 
     def _job(self, method: str, rest: list[str], body: bytes) -> tuple[int, Any]:
         if method == "POST" and not rest:

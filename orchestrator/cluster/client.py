@@ -25,6 +25,8 @@ CONNECT_SECONDS = 10.0
 """How long the answer to an ordinary question may take."""
 REACH_SECONDS = 4.0
 """How long it may take until somebody takes the call; a machine that is off never does."""
+NO_FILE = "A file is not found at"
+"""What Ray says, with code 500, of a log that nobody has written to yet."""
 UPLOAD_SECONDS = 120.0
 ALL_LINES = -1
 SUBMIT_SECONDS = 60.0
@@ -145,11 +147,13 @@ class ClusterClient:
 
     def waits_for_room(self, job: JobInfo) -> bool:
         """Tell whether a job's workers have asked for a place, and there is none."""
-        found = self._json("GET", "/api/v0/placement_groups?limit=10000")["data"]["result"]
-        return any(
-            group["creator_job_id"] == job.ray_job and group["state"] in ("PENDING", "RESCHEDULING")
-            for group in found["result"]
-        )
+        found = self._json("GET", "/api/v0/placement_groups?limit=10000")
+        with self._reading():
+            return any(
+                group["creator_job_id"] == job.ray_job
+                and group["state"] in ("PENDING", "RESCHEDULING")
+                for group in found["data"]["result"]["result"]
+            )
 
     def _adds_nodes(self) -> bool:
         """Tell whether an autoscaler could add nodes that are not there yet."""
@@ -240,6 +244,8 @@ class ClusterClient:
             case _:
                 lines = error.read().decode(errors="replace").strip().splitlines()
                 said = lines[-1] if lines else error.reason
+                if NO_FILE in said:
+                    return _NotThere()
                 return Unreachable(f"The cluster at {self.url} answers {error.code}: {said}")
 
 

@@ -91,6 +91,10 @@ def test_an_unknown_job_is_none_and_its_log_empty(client: ClusterClient) -> None
     assert client.logs("nobody") == ""
 
 
+def test_a_log_that_nobody_has_written_to_yet_is_empty(client: ClusterClient) -> None:
+    assert client.log_file("node-of-the-driver", "orch-events-nobody.jsonl") == ""
+
+
 def test_drivers_that_were_not_submitted_are_left_out(
     cluster: FakeCluster, client: ClusterClient
 ) -> None:
