@@ -40,6 +40,14 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
         [shown] = [r for r in json.load(answer)["train_runs"] if run in r["name"]]
     assert shown["status"] == "RUNNING"
 
+    with urllib.request.urlopen(f"{cluster}/api/jobs/{run}/logs") as answer:
+        page = json.load(answer)["logs"]
+    assert "epoch 1: top1 8bit" in page
+    assert not [noise for noise in ("::orch", "Reporting", "Deprecation", "\x1b") if noise in page]
+    told = [json.loads(line) for line in orch("logs", run, "--events").stdout.splitlines()]
+    assert [event["n"] for event in told] == list(range(1, len(told) + 1))
+    assert {"started", "progress", "evaluated"} <= {event["event"] for event in told}
+
     follower = orch.start("logs", run, "-f")
     with follower:
         assert follower.stdout is not None
