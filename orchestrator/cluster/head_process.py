@@ -140,9 +140,20 @@ def end(folder: Path) -> bool:
 def dashboard_port() -> int:
     """Return Ray's usual dashboard port, or the next that nobody listens on."""
     for port in range(FIRST_PORT, LAST_PORT):
-        if _is_free(port):
+        if is_free(port):
             return port
     return free_port()
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def free_port() -> int:
@@ -203,16 +214,6 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
             "TMPDIR": str(folder / TEMPORARY),
         }
     )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _wait(done: Callable[[], bool], seconds: float) -> None:

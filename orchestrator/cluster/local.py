@@ -24,6 +24,7 @@ from orchestrator.errors import Unreachable
 from orchestrator.files import write_whole
 from orchestrator.train.events import events_file
 
+GPUS = "CUDA_VISIBLE_DEVICES"
 LIVENESS_SECONDS = 3.0
 FEWEST_CPUS = 2
 """A job of two workers runs on any machine, on a single processor slowly."""
@@ -31,13 +32,17 @@ FEWEST_CPUS = 2
 
 @dataclass(frozen=True)
 class Head:
-    """A local head. session: Ray's name of it, empty until it has started."""
+    """A local head. session: Ray's name of it, empty until it has started.
+
+    visible_gpus: the CUDA_VISIBLE_DEVICES it was started with, by which Ray gives out GPUs.
+    """
 
     url: str
     folder: str
     prefix: str
     inode: int
     session: str = ""
+    visible_gpus: str | None = None
 
     @property
     def token_file(self) -> Path:
@@ -73,6 +78,7 @@ def ensure(say: Callable[[str], None]) -> Head:
     Raises Unreachable with the end of the head's log when it does not start.
     """
     if head := running():
+        _tell_other_gpus(head, say)
         return head
     if dead := _remembered(_state_file()):
         _end(dead, _state_file())
@@ -148,11 +154,32 @@ def kept_events(submission_id: str) -> Path:
     return orch_home() / "logs" / events_file(submission_id)
 
 
+def _tell_other_gpus(head: Head, say: Callable[[str], None]) -> None:
+    here = os.environ.get(GPUS)
+    if here != head.visible_gpus:
+        there = "not set" if head.visible_gpus is None else repr(head.visible_gpus)
+        say(
+            f"warning: {GPUS} was {there} when the local cluster was started, and that holds for "
+            "its jobs. For what it is now, `orch down` first."
+        )
+
+
 def _start() -> Head:
-    home = head_process.make_folder()
+    """Start a head, on another port when somebody took the chosen one before it could."""
     port = head_process.dashboard_port()
+    try:
+        return _start_at(port)
+    except Unreachable:
+        if head_process.is_free(port):
+            raise
+    return _start_at(head_process.free_port())
+
+
+def _start_at(port: int) -> Head:
+    home = head_process.make_folder()
     url = f"http://127.0.0.1:{port}"
-    head = Head(url, str(home), sys.prefix, _inode(sys.prefix))
+    gpus_here = os.environ.get(GPUS)
+    head = Head(url, str(home), sys.prefix, _inode(sys.prefix), visible_gpus=gpus_here)
     try:
         save(_state_file(), json.dumps(asdict(head)))
         head_process.start(home, port, _num_cpus())

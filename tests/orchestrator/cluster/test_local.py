@@ -5,6 +5,7 @@ The jobs are a tiny package of the test's own, shipped as orch ships itself.
 
 import io
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -204,6 +205,61 @@ def test_a_head_that_dies_in_its_start_shows_its_last_words(
         local.ensure(lambda _: None)
     assert local.running() is None
     assert list((local.orch_home() / "local").glob("*.json")) == []
+
+
+def ports_tried(monkeypatch: pytest.MonkeyPatch, port: int) -> list[int]:
+    """Start a head that ends at once, on a port that was free when looked at; return its ports."""
+    ports: list[int] = []
+    real = head_process.start
+
+    def start(folder: Path, port: int, num_cpus: int) -> None:
+        ports.append(port)
+        real(folder, port, num_cpus)
+
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(head_process, "dashboard_port", lambda: port)
+    monkeypatch.setattr(head_process, "start", start)
+    with local.locked(), pytest.raises(Unreachable, match="ended in its start"):
+        local.ensure(lambda _: None)
+    return ports
+
+
+def test_a_head_whose_port_another_took_meanwhile_is_started_on_another_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        first, second = ports_tried(monkeypatch, taken)
+    assert (first, second != taken) == (taken, True)
+
+
+def test_a_head_that_dies_for_another_reason_is_not_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free = head_process.free_port()
+    assert ports_tried(monkeypatch, free) == [free]
+
+
+@pytest.mark.parametrize(
+    ("started_with", "here", "told"),
+    [
+        (None, None, None),
+        ("0,1", "0,1", None),
+        ("0,1", "2", "CUDA_VISIBLE_DEVICES was '0,1' when the local cluster was started"),
+        (None, "", "CUDA_VISIBLE_DEVICES was not set when the local cluster was started"),
+    ],
+)
+def test_that_a_running_head_gives_out_other_gpus_than_this_shell_names_is_told(
+    monkeypatch: pytest.MonkeyPatch, started_with: str | None, here: str | None, told: str | None
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if here is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", here)
+    head = Head("http://127.0.0.1:1", "/x", "/env", 1, "session", visible_gpus=started_with)
+    monkeypatch.setattr(local, "running", lambda: head)
+    said: list[str] = []
+    assert local.ensure(said.append) == head
+    assert [line[9 : 9 + len(told or "")] for line in said] == ([told] if told else [])
 
 
 def test_two_processes_do_not_hold_the_lock_together() -> None:
