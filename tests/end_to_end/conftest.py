@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray.util
 
 MARK = "ORCH_TEST_CLUSTER"
 """What every process of the cluster inherits, and is found by when the tests are over."""
@@ -98,21 +99,25 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a cluster as an administrator would, with `ray start --head`; give its address."""
-    port = _free_port()
+    """Start a cluster as an administrator would, with `ray start --head`; give its address.
+
+    RAY_ADDRESS keeps its jobs with it when another cluster is started on this machine meanwhile.
+    """
+    port, gcs = _free_port(), _free_port()
+    own = {"RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{gcs}"}
     log = tmp_path_factory.mktemp("ray") / "log"
     with log.open("w") as output:
         head = subprocess.Popen(
             [
                 *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-                *("--num-cpus=2", f"--port={_free_port()}", f"--dashboard-port={port}"),
+                *("--num-cpus=2", f"--port={gcs}", f"--dashboard-port={port}"),
                 *("--dashboard-agent-listen-port=0", f"--ray-client-server-port={_free_port()}"),
                 "--disable-usage-stats",
             ],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"} | {MARK: str(log)},
+            env=os.environ | own | {MARK: str(log)},
         )
     address = f"http://127.0.0.1:{port}"
     try:
