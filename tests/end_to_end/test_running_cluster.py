@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.mlflow_server import MlflowServer
+
 pytestmark = pytest.mark.ray
 
 QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
 
 
 def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
-    orch: Any, cluster: str, output: Path
+    orch: Any, cluster: str, output: Path, mlflow_server: MlflowServer
 ) -> None:
     small = ["--set", "data.limit_train=64", "--set", "data.limit_val=16"]
     started = orch(
@@ -24,6 +26,8 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
         QUICKSTART,
         *("--address", cluster, "--detach", "--json", *small),
         *("--set", "training.epochs=200", "--set", f"output={output}"),
+        *("--set", f"tracking.uri={mlflow_server.url}"),
+        *("--set", "reference.published=cifar10_resnet18"),
     )
     assert started.returncode == 0, started.stderr
     run = json.loads(started.stdout)["run"]
@@ -75,6 +79,25 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert f"{newest.name} is damaged: model.safetensors" in orch("logs", run).stdout
     assert (output / run / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
+    check_record(mlflow_server, run, again)
+
+
+def check_record(mlflow_server: MlflowServer, run: str, status: dict[str, Any]) -> None:
+    """What the job recorded over HTTP is read back from the server."""
+    run_id = status["mlflow"]["run_id"]
+    seen = mlflow_server.run(run_id)
+    assert seen["info"]["status"] == "KILLED"
+    assert seen["info"]["run_name"] == f"{run[-4:]} quickstart"
+    times = [int(seen["info"][key]) for key in ("start_time", "end_time")]
+    assert times[0] < times[1] <= time.time() * 1000
+    epochs = len(mlflow_server.series(run_id, "top1/8bit"))
+    for key in (*(f"top1/{bits}bit" for bits in (8, 6, 4, 2)), "train_loss/2bit", "delta_b"):
+        steps = [step for step, _ in mlflow_server.series(run_id, key)]
+        assert steps == list(range(1, epochs + 1)), key
+    assert {"job.yaml", "environment.txt"} <= mlflow_server.artifacts(run_id)
+    tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
+    assert "(#/metric?" in tags["mlflow.note.content"]
+    assert status["mlflow"]["metrics_waiting"] == 0
 
 
 def test_a_cluster_that_does_not_answer_is_one_clear_message(orch: Any, tmp_path: Path) -> None:
