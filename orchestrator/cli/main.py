@@ -19,6 +19,7 @@ COMMANDS = {
     "resume": "orchestrator.cli.submit:resume",
     "list": "orchestrator.cli.overview:list_runs",
     "status": "orchestrator.cli.overview:status",
+    "compare": "orchestrator.cli.compare:compare",
     "logs": "orchestrator.cli.follow:logs",
     "wait": "orchestrator.cli.follow:wait",
     "stop": "orchestrator.cli.ending:stop",

@@ -28,7 +28,7 @@ class TrackedRun:
     def link(self) -> str:
         """The run's page on the tracking server, or on the one that `command` starts."""
         page = f"experiments/{self.experiment_id}/runs/{self.run_id}"
-        return f"{self._base}/#/{page}?workflowType=machine_learning"
+        return f"{self.server}/#/{page}?workflowType=machine_learning"
 
     @property
     def command(self) -> str | None:
@@ -42,10 +42,11 @@ class TrackedRun:
 
     def charts(self, names: Sequence[str]) -> str:
         """The link to one chart with a line for each of the named metrics."""
-        return f"{self._base}/{charts_of([self], names)}"
+        return f"{self.server}/{charts_of([self], names)}"
 
     @property
-    def _base(self) -> str:
+    def server(self) -> str:
+        """The tracking server, or the one that `command` starts."""
         return LOCAL_SERVER if self.command else self.uri.rstrip("/")
 
 

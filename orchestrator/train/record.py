@@ -64,6 +64,7 @@ def sync(run_dir: Path, status: str, tell: Tell) -> TrackedRun:
 def places(run_dir: Path, tracked: TrackedRun) -> dict[str, str | None]:
     """Return where the record is seen, as the job says it when it starts."""
     return {
+        "mlflow_experiment_id": tracked.experiment_id,
         "mlflow_run_id": tracked.run_id,
         "mlflow_uri": tracked.uri,
         "mlflow_link": tracked.link,

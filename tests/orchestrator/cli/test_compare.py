@@ -1,0 +1,60 @@
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+
+STARTED, EVALUATED, FINISHED = EVENTS[0], EVENTS[2], EVENTS[4]
+SERVER = "http://mlflow.example:5000"
+
+
+def recorded(number: int, uri: str = SERVER) -> dict[str, Any]:
+    return {
+        **STARTED,
+        "mlflow_uri": uri,
+        "mlflow_run_id": f"run{number}",
+        "mlflow_experiment_id": "7",
+    }
+
+
+def test_runs_stand_side_by_side_with_all_their_bit_widths(
+    orch: Orch, submitted: Submitted
+) -> None:
+    half = {**EVALUATED, "metric": {"8": 91.0, "2": 55.5}}
+    first = submitted(recorded(1), half, name="first")
+    submitted(recorded(2), {**FINISHED, "epoch": 1, "delta_b": 99.5}, name="second")
+    done = orch("compare", "first", "second")
+    assert done.exit_code == 0, done.output
+    head, _, *rows = done.stdout.splitlines()
+    assert head.split() == ["RUN", "STATE", "EPOCH", "METRIC", "8bit", "2bit", "DELTA_B"]
+    assert rows[0].split() == [first, "RUNNING", "1", "top1", "91.00", "55.50", "-"]
+    assert rows[1].split()[2:] == ["2", "top1", "91.00", "-", "99.50"]
+
+
+def test_one_link_shows_the_curves_of_all_runs_and_one_compares_them(
+    orch: Orch, submitted: Submitted
+) -> None:
+    for number, name in enumerate(("first", "second"), 1):
+        submitted(recorded(number), {**EVALUATED, "metric": {"8": 1.0, "4": 2.0}}, name=name)
+    pages = json.loads(orch("compare", "first", "second", "--json").stdout)["mlflow"]
+    page, _, query = urlsplit(pages["charts"]).fragment.partition("?")
+    asked = parse_qs(query)
+    assert (page, json.loads(asked["runs"][0])) == ("/metric", ["run1", "run2"])
+    assert json.loads(asked["plot_metric_keys"][0]) == ["top1/8bit", "top1/4bit"]
+    assert pages["comparison"].startswith(f"{SERVER}/#/compare-runs?runs=")
+    assert "server" not in pages
+
+
+def test_records_in_two_places_are_not_linked_together(orch: Orch, submitted: Submitted) -> None:
+    submitted(recorded(1), EVALUATED, name="first")
+    submitted(recorded(2, "sqlite:////elsewhere.db"), EVALUATED, name="second")
+    done = orch("compare", "first", "second")
+    assert done.exit_code == 0, done.output
+    assert "MLflow" not in done.stdout
+
+
+def test_one_run_is_nothing_to_compare(orch: Orch, submitted: Submitted) -> None:
+    submitted(recorded(1), EVALUATED, name="first")
+    done = orch("compare", "first", "last")
+    assert done.exit_code == 2
+    assert "name two runs or more" in done.stderr
