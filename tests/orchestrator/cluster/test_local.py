@@ -80,8 +80,8 @@ def listening(pids: list[int]) -> Iterator[str]:
 @pytest.mark.ray
 def test_a_shipped_job_runs_and_its_log_is_followed_to_the_end(client: ClusterClient) -> None:
     submit(client, "follow.1", lines=5)
-    looks = list(tail.follow(client, "follow.1", interval=0.3))
-    lines = [line for look in looks for line in look.lines]
+    looks = list(tail.follow(tail.LogLines(client, "follow.1"), interval=0.3))
+    lines = [line for look in looks for line in look.new]
     assert [line for line in lines if line.startswith("line")] == [f"line {i}" for i in range(5)]
     assert "dedup 0" in lines
     assert looks[-1].info is not None
@@ -91,7 +91,7 @@ def test_a_shipped_job_runs_and_its_log_is_followed_to_the_end(client: ClusterCl
 @pytest.mark.ray
 def test_the_drivers_exit_code_is_told(client: ClusterClient) -> None:
     submit(client, "code.1", lines=0, code=3)
-    last = list(tail.follow(client, "code.1", interval=0.3))[-1].info
+    last = list(tail.follow(tail.LogLines(client, "code.1"), interval=0.3))[-1].info
     assert last is not None
     assert (last.state, last.exit_code) == (State.FAILED, 3)
 
@@ -100,9 +100,9 @@ def test_the_drivers_exit_code_is_told(client: ClusterClient) -> None:
 def test_a_stopped_job_has_time_to_save(client: ClusterClient, head: Head) -> None:
     submit(client, "stop.1", lines=600)
     lines: list[str] = []
-    for look in tail.follow(client, "stop.1", interval=0.3):
-        lines += look.lines
-        if "line 0" in look.lines:
+    for look in tail.follow(tail.LogLines(client, "stop.1"), interval=0.3):
+        lines += look.new
+        if "line 0" in look.new:
             assert [job.submission_id for job in local.active_jobs(head)] == ["stop.1"]
             assert not local.release()
             client.stop("stop.1")
@@ -183,7 +183,7 @@ def test_the_end_of_a_head_leaves_no_process_no_folder_and_the_logs(
     head: Head, client: ClusterClient
 ) -> None:
     submit(client, "last.1", lines=1)
-    list(tail.follow(client, "last.1", interval=0.3))
+    list(tail.follow(tail.LogLines(client, "last.1"), interval=0.3))
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         assert local.release()
