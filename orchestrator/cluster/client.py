@@ -232,7 +232,7 @@ class ClusterClient:
                     "RAY_AUTH_TOKEN_PATH to the file that holds it."
                 )
             case 403:
-                return Unreachable(
+                return WrongToken(
                     f"The cluster at {self.url} does not accept the token of "
                     f"{self._token_file or _token_source()}. "
                     "Ask who runs the cluster for the right one."
@@ -272,6 +272,10 @@ class _Http(urllib.request.HTTPHandler):
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_SecureConnection, request)
+
+
+class WrongToken(Unreachable):
+    """A cluster answers, and takes another token than the one it was shown."""
 
 
 class _NotThere(Exception):

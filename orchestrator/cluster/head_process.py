@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.cluster import environment
-from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.client import ClusterClient, WrongToken
 from orchestrator.errors import Unreachable
 
 MARK = "ORCH_LOCAL_HEAD"
@@ -92,17 +92,22 @@ def start(folder: Path, port: int, num_cpus: int) -> None:
 def wait_until_ready(folder: Path, url: str) -> str:
     """Wait until the head takes jobs; return its session's name.
 
-    Raises Unreachable with the end of the head's log when it dies or takes too long.
+    Raises Unreachable with the end of the head's log when it dies or takes too long, and at once
+    when another head answers: Ray would wait half a minute for its dashboard's end.
     """
     client = ClusterClient(url, timeout=5, token_file=token_file(folder))
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if not is_alive(folder):
             raise Unreachable(f"The local Ray head ended in its start:\n{log_tail(folder)}")
-        with contextlib.suppress(Unreachable):
+        try:
             session = client.version()["session_name"]
             if client.capacity().nodes:
                 return session
+        except WrongToken as error:
+            raise Unreachable(f"Another head answers at {url}.") from error
+        except Unreachable:
+            pass
         time.sleep(0.2)
     raise Unreachable(
         f"The local Ray head did not start within {START_SECONDS:.0f} s:\n{log_tail(folder)}"

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from orchestrator.cluster import head_process
+from orchestrator.errors import Unreachable
+from tests.fake_cluster import FakeCluster
 
 HOLD = """
 import fcntl, sys, time
@@ -160,3 +162,14 @@ def test_a_head_and_its_jobs_put_temporary_files_into_its_folder() -> None:
         assert len(str(temporary / "pymp-01234567/listener-01234567")) < 104
     finally:
         shutil.rmtree(folder)
+
+
+def test_another_head_at_the_port_is_noticed_while_our_own_still_starts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster
+) -> None:
+    cluster.token = "of the other head"
+    head_process.token_file(folder).write_text("ours")
+    monkeypatch.setattr(head_process, "START_SECONDS", 1.0)
+    monkeypatch.setattr(head_process, "is_alive", lambda _: True)
+    with pytest.raises(Unreachable, match="Another head answers at"):
+        head_process.wait_until_ready(folder, cluster.url)

@@ -2,12 +2,15 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator import handover
 from orchestrator.errors import JobFailed, OrchError
+from orchestrator.spec.job import Job
+from orchestrator.track.run import TrackedRun
 from orchestrator.train import launch
 from orchestrator.train.worker import train_function
 
@@ -31,6 +34,29 @@ def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_e
     assert seen == ["s"]
     assert "Checking the job and opening its record ..." in capsys.readouterr().out
     assert not file.exists()
+
+
+def test_what_takes_long_is_said_before_it_begins(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_job: Callable[..., Job],
+) -> None:
+    said: list[str] = []
+
+    class Trainer:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def fit(self) -> None:
+            said.extend(capsys.readouterr().out.splitlines())
+
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr("ray.nodes", list)
+    monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
+    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    job = tiny_job("cluster.num_workers=3", "training.global_batch=6")
+    launch._train(job, "a-1", tmp_path, TrackedRun("sqlite:////x", "1", "2"), None)
+    assert "Starting 3 workers, each of which loads PyTorch first ..." in said[-1]
 
 
 def test_a_worker_takes_up_the_secrets_of_its_job(
