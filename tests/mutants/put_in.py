@@ -39,17 +39,14 @@ class Bug:
     new: str
     tests: tuple[str, ...]
 
-    def put_into(self, tree: Path) -> None:
-        """Raises ValueError when the code has changed so that the bug does not fit any more."""
+    def put_into(self, tree: Path) -> str:
+        """Return the text of the file without the bug. Raises ValueError when it does not fit."""
         path = tree / self.file
         text = path.read_text()
         if (count := text.count(self.old)) != 1:
             raise ValueError(f"`old` stands {count} times in {self.file}, not once")
         path.write_text(text.replace(self.old, self.new))
-
-    def take_out_of(self, tree: Path) -> None:
-        """Restore the file."""
-        shutil.copyfile(ROOT / self.file, tree / self.file)
+        return text
 
 
 @dataclass(frozen=True)
@@ -112,13 +109,12 @@ def try_out(bug: Bug, trees: "SimpleQueue[Path]") -> Outcome:
     """Try one bug in a tree that is free."""
     tree = trees.get()
     try:
-        bug.put_into(tree)
+        whole = bug.put_into(tree)
         outcome = run_tests(tree, bug.tests)
+        (tree / bug.file).write_text(whole)
     except ValueError as error:
         outcome = Outcome(trouble=str(error))
-    finally:
-        bug.take_out_of(tree)
-        trees.put(tree)
+    trees.put(tree)
     shown = f"caught by {outcome.caught_by}" if outcome.caught_by else outcome.trouble
     print(f"{bug.name}\n    {shown}", flush=True)
     return outcome
