@@ -8,12 +8,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from orchestrator.errors import UsageError
-from orchestrator.spec.paths import absolute
-from orchestrator.spec.tracking_uri import resolve
-from orchestrator.spec.uri import masked, secret_in, secret_problem
+from orchestrator.spec.tracking_uri import checked
+from orchestrator.spec.uri import secret_in
 
 PREFIXES = ("AWS_", "AZURE_", "GLOO_", "GOOGLE_", "MLFLOW_", "NCCL_", "PG")
 """Tracking servers, artifact stores, their databases' clients, and torch's process groups."""
@@ -76,21 +73,9 @@ def _divided(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, st
     for name in names:
         value = env[name]
         if name == "MLFLOW_TRACKING_URI":
-            shown |= {name: _tracking_uri(value)} if value else {}
+            shown |= {name: checked(value)} if value else {}
         elif _SECRET.search(name) or secret_in(value):
             secret[name] = value
         else:
             shown[name] = value
     return shown, secret
-
-
-def _tracking_uri(uri: str) -> str:
-    """Return the URI as it is understood in any folder."""
-    if problem := secret_problem(uri):
-        raise UsageError(
-            f"MLFLOW_TRACKING_URI {problem} Ray shows it to all who reach the cluster."
-        )
-    found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
-    if problem:
-        raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
-    return found

@@ -131,10 +131,12 @@ def end(folder: Path) -> bool:
     main = _main_process(folder)
     lived = is_alive(folder) or bool(processes(folder))
     if main and is_alive(folder):
-        os.kill(main, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(main, signal.SIGTERM)
         _wait(lambda: not is_alive(folder), STOP_SECONDS)
     if main and is_alive(folder):
-        os.killpg(main, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(main, signal.SIGKILL)
     _wait(lambda: not processes(folder), 1)
     _wait(lambda: not _killed(folder), KILL_SECONDS)
     if folder.name.startswith(PREFIX):

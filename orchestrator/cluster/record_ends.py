@@ -1,6 +1,5 @@
 """Let MLflow know that a run has ended whose driver was killed before it could say so."""
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +35,10 @@ def notice(state: State, run_dir: Path, facts: dict[str, Any], *, first_time: bo
     started = facts.get("started") or {}
     told = facts.get("state") and is_final(State(facts["state"]))
     uri = str(started.get("mlflow_uri", ""))
-    if first_time and not told and uri.startswith(("http://", "https://")):
-        _close_elsewhere(uri, str(started["mlflow_run_id"]), STATUSES[state])
+    run_id = started.get("mlflow_run_id")
+    asked = first_time and not told and uri not in _silent
+    if asked and run_id and uri.startswith(("http://", "https://")):
+        _close_elsewhere(uri, str(run_id), STATUSES[state])
 
 
 def _close(uri: str, run_dir: Path, status: str) -> None:
@@ -52,5 +53,7 @@ def _close(uri: str, run_dir: Path, status: str) -> None:
 def _close_elsewhere(uri: str, run_id: str, status: str) -> None:
     from orchestrator.track.recorder import close_unless_closed
 
-    with contextlib.suppress(OrchError):
+    try:
         close_unless_closed(uri, run_id, status)
+    except OrchError:
+        _silent.add(uri)

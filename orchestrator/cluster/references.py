@@ -78,11 +78,11 @@ def _mlflow_id(job: "Job", bits: int, name: str) -> str:
 def _unlike(job: "Job", bits: int, record: Record) -> str:
     """Return in which way a run is no individual run at a bit-width of the same task."""
     method, data = record.job["method"]["name"], record.job["data"]
-    widths = list(record.job["quantizer"]["bit_widths"])
     metric, own_metric = data.get("metric"), getattr(job.data, "metric", None)
     if method != "individual":
         return f"was trained by the method '{method}', not 'individual'"
-    if widths != [bits]:
+    widths = record.job["quantizer"]["bit_widths"]
+    if list(widths) != [bits]:
         return f"was trained at {', '.join(map(str, widths))} bits, not at {bits}"
     if data["name"] != job.data.name:
         return f"was trained on '{data['name']}', this job is on '{job.data.name}'"

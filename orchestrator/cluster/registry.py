@@ -68,7 +68,13 @@ def forget(record: Record) -> None:
 
 
 def note_outcome(record: Record, outcome: dict[str, Any]) -> Record:
-    """Remember how the latest attempt ended, and return the new record."""
+    """Remember how the latest attempt ended, and return the new record.
+
+    A record that has a later attempt by now stays as it is.
+    """
+    kept = state_file.read(_path(record.run), _record)
+    if kept and kept.last.submission_id != record.last.submission_id:
+        return kept
     attempts = (*record.attempts[:-1], replace(record.last, outcome=outcome))
     record = replace(record, attempts=attempts)
     save(record)

@@ -171,7 +171,10 @@ def _handed_over(head: Head, record: Record) -> dict[str, str]:
     found = environment.for_local_head()
     if not found.secret:
         return found.shown
-    file = handover.leave(folder, record.last.submission_id, found.secret)
+    try:
+        file = handover.leave(folder, record.last.submission_id, found.secret)
+    except OSError as error:
+        raise UsageError(f"No secrets can be left for the job in {folder} ({error}).") from error
     return found.shown | {handover.VARIABLE: str(file)}
 
 
@@ -200,6 +203,10 @@ def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str,
                 "run_dir": record.run_dir,
             },
         )
+    except KeyboardInterrupt:
+        if client.job(attempt.submission_id) is None:
+            _take_back(record)
+        raise
     except BaseException:
         _take_back(record)
         raise

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
-from orchestrator.spec.uri import sqlite_uri
+from orchestrator.errors import UsageError
+from orchestrator.spec.paths import absolute
+from orchestrator.spec.uri import masked, secret_problem, sqlite_uri
 
 _SQLITE = re.compile(r"(?P<scheme>sqlite(\+\w+)?)://(/(?P<file>[^?]*))?(?P<query>\?.*)?", re.DOTALL)
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
@@ -35,6 +37,20 @@ def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, 
     if scheme and scheme["scheme"].startswith("sqlite"):
         return uri, "is not understood; " + _instead("")
     return uri, ""
+
+
+def checked(uri: str) -> str:
+    """Return the value of MLFLOW_TRACKING_URI as it is understood in any folder.
+
+    Raises UsageError when it holds a secret, which records and pages would show, or when nothing
+    can be kept under it.
+    """
+    if problem := secret_problem(uri):
+        raise UsageError(f"MLFLOW_TRACKING_URI {problem} Records and Ray's pages show it.")
+    found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
+    if problem:
+        raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
+    return found
 
 
 def sqlite_file(uri: str) -> Path | None:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchError, RecordGone, Refused, UsageError
-from orchestrator.spec.paths import absolute
-from orchestrator.spec.tracking_uri import resolve, sqlite_file
+from orchestrator.spec.tracking_uri import checked, sqlite_file
 from orchestrator.spec.uri import masked, sqlite_uri
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run
-from orchestrator.track.server import HURRY, mlflow_client
+from orchestrator.track.server import mlflow_client
 
 RUN_TAG = "orch.run"
 """The tag that names a run as orch does."""
@@ -23,15 +22,12 @@ RUN_TAG = "orch.run"
 def tracking_uri(configured: str | None, output: Path) -> str:
     """Return the job's tracking URI, else MLFLOW_TRACKING_URI, else a sqlite file in `output`.
 
-    Raises UsageError for a MLFLOW_TRACKING_URI under which nothing can be kept.
+    Raises UsageError for a MLFLOW_TRACKING_URI with a secret, or under which nothing can be kept.
     """
     if configured:
         return configured
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
-        uri, problem = resolve(given, lambda path: absolute(path, Path.cwd()))
-        if problem:
-            raise UsageError(f"MLFLOW_TRACKING_URI ({masked(given)}) {problem}")
-        return uri
+        return checked(given)
     return sqlite_uri(output / "mlflow.db")
 
 
@@ -105,13 +101,19 @@ def set_description(run: TrackedRun, text: str) -> None:
 
 
 def close_run(
-    run: TrackedRun, folder: Path, status: str, table: str | None = None, ended: float | None = None
+    run: TrackedRun,
+    folder: Path,
+    status: str,
+    table: str | None = None,
+    *,
+    ended: float | None = None,
+    hurry: bool = False,
 ) -> None:
     """Set the final status (FINISHED, FAILED or KILLED) and keep the table, if there is one.
 
     ended: when the run ended, in seconds since 1970, if that was not now.
     """
-    with mlflow_client(run.uri) as client:
+    with mlflow_client(run.uri, hurry=hurry) as client:
         client.set_terminated(run.run_id, status, int(ended * 1000) if ended else None)
         if table is not None:
             client.log_text(run.run_id, table, "results.md")
@@ -127,24 +129,17 @@ def close_abandoned(folder: Path, status: str) -> None:
     run = remembered_run(folder)
     if run is None:
         return
-    _hurry()
     try:
-        close_run(run, folder, status, ended=_last_sign_of_life(folder))
+        close_run(run, folder, status, ended=_last_sign_of_life(folder), hurry=True)
     except RecordGone:
         remember(folder, run, status)
 
 
 def close_unless_closed(uri: str, run_id: str, status: str) -> None:
     """Set the final status of a run that still says RUNNING, known by nothing but its id."""
-    _hurry()
-    with mlflow_client(uri) as client:
+    with mlflow_client(uri, hurry=True) as client:
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_terminated(run_id, status)
-
-
-def _hurry() -> None:
-    for name, value in HURRY.items():
-        os.environ.setdefault(name, value)
 
 
 def reference_runs(uri: str, metric: str, runs: Mapping[int, str]) -> ReferenceResults:

@@ -4,7 +4,7 @@ import fcntl
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ SETTINGS = {
 not sent, so a few seconds are enough. The links it prints lead to the wrong pages."""
 
 HURRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
-"""For a command that has something else to say."""
+"""What differs for a command that has something else to say."""
 
 ELSEWHERE = "name another with tracking.uri or MLFLOW_TRACKING_URI"
 
@@ -45,14 +45,14 @@ _DATABASE: dict[str, tuple[type[OrchError], str]] = {
 
 
 @contextmanager
-def mlflow_client(uri: str, *, create: bool = False) -> Iterator[Any]:
+def mlflow_client(uri: str, *, create: bool = False, hurry: bool = False) -> Iterator[Any]:
     """Give an MLflow client with little patience. Only with `create` is a sqlite file made.
+
+    hurry: hardly any patience, for a command that has something else to say.
 
     Raises Unreachable when nobody answers, RecordGone when what was asked for is not there, and
     Refused for everything else that the server or the database does not take.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
     file = sqlite_file(uri)
     if file and not create and not file.exists():
         raise RecordGone(f"The record is not at {uri}: the file is not there.")
@@ -64,9 +64,22 @@ def mlflow_client(uri: str, *, create: bool = False) -> Iterator[Any]:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield _open(uri, file)
+        with _settings(SETTINGS | HURRY if hurry else SETTINGS):
+            yield _open(uri, file)
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
         raise in_plain_words(uri, error) from error
+
+
+@contextmanager
+def _settings(values: Mapping[str, str]) -> Iterator[None]:
+    """Set what the user has not set, for a while: a job inherits what stays in the environment."""
+    lacking = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(lacking)
+    try:
+        yield
+    finally:
+        for name in lacking:
+            os.environ.pop(name, None)
 
 
 def _need_a_home() -> None:

@@ -219,8 +219,8 @@ def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
     if not (run_dir / RESULT_FILE).exists():
         return _stopped(run_dir, tracked)
     result = _told(run_dir / RESULT_FILE, "table")
-    _close(run_dir, tracked, "FINISHED", result["table"])
     write_whole(run_dir / "results.md", result["table"] + "\n")
+    _close(run_dir, tracked, "FINISHED", result["table"])
     Events(run_dir).say("finished", run_dir=str(run_dir), **result)
     return 0
 
@@ -256,6 +256,8 @@ def _close(run_dir: Path, tracked: TrackedRun, status: str, table: str | None = 
             f"{error} {Journal(run_dir).waiting()} metrics wait in the run's folder; "
             f"`orch sync {run_dir.name}` sends them and says in MLflow how the run ended."
         )
+    except OSError as error:
+        _warn(str(as_failure(error, run_dir)))
 
 
 def _warn(message: str) -> None:
@@ -272,10 +274,7 @@ def _say_last(run_dir: Path, event: str, **facts: Any) -> None:
 def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Say why the run failed; the record says FAILED where it can be reached."""
     if tracked is not None:
-        try:
-            _close(run_dir, tracked, "FAILED")
-        except OSError as error:
-            say("log", level="warning", message=str(as_failure(error, run_dir)))
+        _close(run_dir, tracked, "FAILED")
     _say_last(run_dir, "failed", message=message, exit_code=exit_code)
     return exit_code
 

@@ -103,3 +103,8 @@ def test_where_all_is_said_mlflow_is_not_even_imported(tmp_path: Path) -> None:
         "sys.exit('mlflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_record_that_was_never_named_is_let_be(tmp_path: Path) -> None:
+    facts = {"started": {"mlflow_uri": "http://127.0.0.1:9"}}
+    record_ends.notice(State.FAILED, tmp_path, facts, first_time=True)

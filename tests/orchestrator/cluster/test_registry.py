@@ -75,3 +75,10 @@ def test_an_outcome_belongs_to_the_latest_attempt(make_record: Make) -> None:
     assert [attempt.outcome for attempt in kept.attempts] == [None, outcome]
     registry.forget(kept)
     assert registry.load_all() == []
+
+
+def test_the_end_of_an_attempt_does_not_undo_a_later_one(make_record: Make) -> None:
+    first = make_record("digits-1", 1.0)
+    registry.save(first.again(2.0))
+    registry.note_outcome(first, {"state": "STOPPED", "exit_code": 1, "message": "", "facts": {}})
+    assert [attempt.outcome for attempt in registry.find("digits-1").attempts] == [None, None]

@@ -206,3 +206,27 @@ def test_a_user_without_a_home_is_told_what_mlflow_needs(monkeypatch: pytest.Mon
     monkeypatch.delenv("HOME")
     with pytest.raises(UsageError, match="Set HOME"), server.mlflow_client("http://127.0.0.1:9"):
         pass
+
+
+@pytest.mark.parametrize("hurry", [True, False])
+def test_the_patience_of_a_command_does_not_stay_for_its_jobs(
+    mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch, hurry: bool
+) -> None:
+    for name in server.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    with server.mlflow_client(mlflow_server.url, hurry=hurry):
+        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == ("0" if hurry else "2")
+        assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "60"
+    assert not {*server.SETTINGS, *server.HURRY} & os.environ.keys() - {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    }
+
+
+def test_a_secret_in_the_variable_of_a_node_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@host:5000")
+    with pytest.raises(UsageError, match="MLFLOW_TRACKING_PASSWORD") as caught:
+        recorder.tracking_uri(None, tmp_path)
+    assert "hush" not in str(caught.value)
