@@ -3,7 +3,7 @@
 A checkpoint is a folder: `model.safetensors` holds the weights by name, `state.pt` the rest:
 optimizer, position, every rank's random generators and batch-norm statistics, the sums of the
 running epoch, the results so far, the job and the MLflow run. `manifest.json`, written last, holds
-the size and the checksum of both: what is torn, lost or changed is noticed before it is used.
+the size and the checksum of both, and its own: what is torn, lost or changed is noticed before use.
 """
 
 import io
@@ -39,7 +39,8 @@ def write_checkpoint(folder: Path, network: nn.Module, state: Mapping[str, Any])
         for name, content in _contents(network, state):
             write_whole(folder / name, content)
             files[name] = {"bytes": len(content), "sha256": sha256(content).hexdigest()}
-        write_whole(folder / MANIFEST, dumps({"format": FORMAT, "files": files}, indent=1))
+        manifest = {"format": FORMAT, "files": files}
+        write_whole(folder / MANIFEST, dumps({**manifest, "sha256": _digest(manifest)}, indent=1))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -59,13 +60,11 @@ def damage(folder: Path) -> str | None:
 
     Raises CheckpointMismatch for those of another version.
     """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files = dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"its {MANIFEST} is missing or cannot be read"
-    _check_format(folder, manifest.get("format"))
-    for name, expected in files.items():
+    manifest = _manifest(folder)
+    if manifest is None:
+        return f"its {MANIFEST} is missing or not what was written"
+    _check_format(folder, manifest["format"])
+    for name, expected in manifest["files"].items():
         try:
             with (folder / name).open("rb") as file:
                 found = file_digest(file, "sha256").hexdigest()
@@ -77,6 +76,19 @@ def damage(folder: Path) -> str | None:
         if found != expected["sha256"]:
             return f"{name} is not what was written (its checksum differs)"
     return None
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of a checkpoint; None for one that its own checksum does not fit."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        return manifest if manifest.pop("sha256") == _digest(manifest) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return sha256(dumps(manifest).encode()).hexdigest()
 
 
 def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:

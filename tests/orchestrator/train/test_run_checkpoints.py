@@ -39,6 +39,12 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
+def change(file: Path, old: bytes, new: bytes) -> None:
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new, 1))
+
+
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "half of the state": (lambda f: halve(f / "state.pt"), r"state\.pt has \d+ bytes instead of"),
     "half of the weights": (lambda f: halve(f / "model.safetensors"), r"model\.safetensors has "),
@@ -47,6 +53,18 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: No such"),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), r"manifest\.json is missing"),
     "half a manifest": (lambda f: halve(f / "manifest.json"), r"manifest\.json is missing or"),
+    "another number in a manifest": (
+        lambda f: change(f / "manifest.json", b'"format": 2', b'"format": 3'),
+        r"manifest\.json is missing or not",
+    ),
+    "another word in a manifest": (
+        lambda f: change(f / "manifest.json", b'"bytes"', b'"bytds"'),
+        r"manifest\.json is missing or not",
+    ),
+    "a manifest of nothing": (
+        lambda f: (f / "manifest.json").write_text('{"format": 2, "files": {}}'),
+        r"manifest\.json is missing or not",
+    ),
     "an empty folder": (lambda f: [p.unlink() for p in f.iterdir()], r"manifest\.json is missing"),
 }
 
