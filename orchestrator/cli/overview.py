@@ -211,7 +211,7 @@ def _standing(seen: RunView) -> Iterator[str]:
     if told and seen.state is State.RUNNING:
         yield _position(seen.facts)
     elif told:
-        yield progress_line(told)
+        yield progress_line({**told, "eta_seconds": None})
     if seen.delay:
         yield seen.delay
     if restarted := seen.facts.get("restarted"):

@@ -77,6 +77,13 @@ def test_the_status_of_an_ended_run_tells_its_end_once(
         assert orch("status", "last").stdout.splitlines().count(line) == 1
 
 
+def test_the_status_of_an_ended_run_promises_no_time(orch: Orch, submitted: Submitted) -> None:
+    submitted(EVENTS[1], statuses=["FAILED"], exit_code=137)
+    shown = orch("status", "last").stdout
+    assert "epoch 1/2  step 3/9" in shown
+    assert "ETA -" in shown
+
+
 def test_the_status_of_nobody_names_what_comes_near(orch: Orch, submitted: Submitted) -> None:
     submitted(name="digits")
     done = orch("status", "digitz")
