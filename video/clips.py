@@ -14,8 +14,8 @@ from torch import Tensor
 
 from video import BrokenVideo
 from video.decode import CONTAINERS, read_frames
-from video.sampling import random_frames, segment_centres
-from video.transforms import multi_scale_crop, random_flip, scale_and_centre_crop
+from video.sampling import random_frames, segment_centers
+from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
 
 IN_ROOT: JsonDict = {"relative_to": "root"}
 """Marks a setting that names a file or folder in the data set's own."""
@@ -26,7 +26,7 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
 
     root: Path = Field(description="folder of the data set")
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
-    test_scale: int = Field(256, ge=8, description="short side before the centre crop of the test")
+    test_scale: int = Field(256, ge=8, description="short side before the center crop of the test")
     crop_scales: tuple[float, ...] = Field(
         (1.0, 0.875, 0.75, 0.66),
         min_length=1,
@@ -57,7 +57,7 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Clip:
-    """One labelled video. path: its file, or the pattern that no file matched if not found."""
+    """One labeled video. path: its file, or the pattern that no file matched if not found."""
 
     path: Path
     found: bool
@@ -65,7 +65,7 @@ class Clip:
 
 
 class ClipDataset:
-    """Labelled videos, each loaded as one clip of num_segments frames (TSN).
+    """Labeled videos, each loaded as one clip of num_segments frames (TSN).
 
     Subclasses read the annotations of their data set and hand over the clips.
     """
@@ -93,7 +93,7 @@ class ClipDataset:
         self.num_classes = len(self.class_names)
         self.sample_shape = (num_segments, 3, settings.crop, settings.crop)
         limit = settings.limit_train if train else settings.limit_val
-        kept = segment_centres(len(clips), min(limit or len(clips), len(clips)))
+        kept = segment_centers(len(clips), min(limit or len(clips), len(clips)))
         self.clips = [clips[index] for index in kept]
         self._settings = settings
         self._num_segments = num_segments
@@ -129,8 +129,8 @@ class ClipDataset:
         frames = partial(read_frames, clip.path, min_frames=self.min_frames)
         settings, segments = self._settings, self._num_segments
         if generator is None:
-            chosen = frames(lambda count: segment_centres(count, segments))
-            tested = scale_and_centre_crop(_as_clip(chosen), settings.test_scale, settings.crop)
+            chosen = frames(lambda count: segment_centers(count, segments))
+            tested = scale_and_center_crop(_as_clip(chosen), settings.test_scale, settings.crop)
             return tested.contiguous()
         chosen = frames(lambda count: random_frames(count, segments, generator))
         cut = multi_scale_crop(_as_clip(chosen), settings.crop, settings.crop_scales, generator)

@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def segment_centres(num_frames: int, num_segments: int) -> list[int]:
-    """Return the centre of each of num_segments equal parts: int(T/2n + i T/n), the test frames.
+def segment_centers(num_frames: int, num_segments: int) -> list[int]:
+    """Return the center of each of num_segments equal parts: int(T/2n + i T/n), the test frames.
 
     A video with fewer frames than segments repeats frames.
     """

@@ -31,7 +31,7 @@ def multi_scale_crop(
 def crop_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]:
     """Return the 13 positions (top, left) of TSN's fixed crops, in quarters of the spare room.
 
-    The corners, the middles of the sides, the centre, and the four points half-way to the corners.
+    The corners, the middles of the sides, the center, and the four points half-way to the corners.
     """
     quarters = [
         *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
@@ -46,9 +46,9 @@ def random_flip(clip: Tensor, generator: np.random.Generator) -> Tensor:
     return clip.flip(-1) if generator.random() < 0.5 else clip
 
 
-def scale_and_centre_crop(clip: Tensor, short_side: int, size: int) -> Tensor:
-    """Resize the short side, then cut (size, size) from the centre. Needs size <= short_side."""
-    return centre_crop(resize_short_side(clip, short_side), size)
+def scale_and_center_crop(clip: Tensor, short_side: int, size: int) -> Tensor:
+    """Resize the short side, then cut (size, size) from the center. Needs size <= short_side."""
+    return center_crop(resize_short_side(clip, short_side), size)
 
 
 def resize_short_side(clip: Tensor, size: int) -> Tensor:
@@ -58,8 +58,8 @@ def resize_short_side(clip: Tensor, size: int) -> Tensor:
     return resize(clip, size * height // short, size * width // short)
 
 
-def centre_crop(clip: Tensor, size: int) -> Tensor:
-    """Cut (size, size) from the centre."""
+def center_crop(clip: Tensor, size: int) -> Tensor:
+    """Cut (size, size) from the center."""
     height, width = clip.shape[-2:]
     top, left = round((height - size) / 2), round((width - size) / 2)
     return clip[..., top : top + size, left : left + size]

@@ -72,20 +72,20 @@ def annotation(subset: str, digit: int) -> dict[str, object]:
 def draw_clip(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return frames (NUM_FRAMES, SIDE, SIDE, 3), uint8, of an 8x8 digit (values 0 to 16).
 
-    The digit has a random size, colour and brightness and crosses a blotchy background on a
+    The digit has a random size, color and brightness and crosses a blotchy background on a
     straight line from one random place to another.
     """
     side = int(generator.integers(DIGIT_SIDES[0], DIGIT_SIDES[1] + 1))
     ink = enlarge(image / 16, side)
     background = draw_background(generator)
-    colour = generator.uniform(150, 255, size=3)
+    color = generator.uniform(150, 255, size=3)
     start, end = generator.uniform(0, SIDE - side, size=(2, 2))
     frames = []
     for place in np.linspace(start, end, NUM_FRAMES):
         top, left = np.rint(place).astype(int)
         cover = np.zeros((SIDE, SIDE, 1))
         cover[top : top + side, left : left + side, 0] = ink
-        frames.append(background * (1 - cover) + colour * cover)
+        frames.append(background * (1 - cover) + color * cover)
     return np.rint(np.stack(frames)).astype(np.uint8)
 
 

@@ -81,18 +81,18 @@ class QuantizedConv2d(nn.Conv2d):
         """Convolve whole numbers that `dtype` holds exactly; scale and offset come afterwards.
 
         With x = step q and W = gain m + offset,  conv(x, W) = step (gain conv(q, m) + offset
-        conv(q, 1)). m = 2k - n, the weight's code k centred, lies in [-255, 255]; its offset is
+        conv(q, 1)). m = 2k - n, the weight's code k centered, lies in [-255, 255]; its offset is
         near zero, so that hardly anything cancels. The gradients are those of conv(x, W): gain,
         offset and step are constants. Only the sums are rounded to `dtype`.
         """
-        gain, offset = self._centred(bits, inputs.dtype)
+        gain, offset = self._centered(bits, inputs.dtype)
         codes = _whole(inputs / step)
-        centred = _whole((weight - offset) / gain)
-        products = self._conv_forward(codes.to(dtype), centred.to(dtype), None)
+        centered = _whole((weight - offset) / gain)
+        products = self._conv_forward(codes.to(dtype), centered.to(dtype), None)
         total: Tensor = gain * products.to(inputs.dtype) + offset * self._window_sums(codes)
         return step * total
 
-    def _centred(self, bits: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _centered(self, bits: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         gain, offset = self.quantized_weight().affine(bits)
         return (gain / 2).to(dtype), (offset + gain * (2**bits - 1) / 2).to(dtype)
 

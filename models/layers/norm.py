@@ -22,7 +22,7 @@ class SwitchableBatchNorm2d(nn.ModuleDict):
         return norm
 
     def forward(self, inputs: Tensor, bits: int) -> Tensor:
-        """Normalise (batch, channels, height, width) with the set of `bits`."""
+        """Normalize (batch, channels, height, width) with the set of `bits`."""
         output: Tensor = self[str(bits)](inputs)
         return output
 
@@ -31,7 +31,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     """One set for all bit-widths; takes a bit-width like a switchable one and ignores it."""
 
     def forward(self, inputs: Tensor, bits: int) -> Tensor:  # type: ignore[override]
-        """Normalise (batch, channels, height, width)."""
+        """Normalize (batch, channels, height, width)."""
         return super().forward(inputs)
 
 
@@ -39,7 +39,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 def keep_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
     """Leave the running statistics of `norms` alone for a while.
 
-    In training mode they still normalise with the statistics of the batch, in evaluation mode
+    In training mode they still normalize with the statistics of the batch, in evaluation mode
     still with the running ones: `track_running_stats` decides in nn.BatchNorm2d only whether a
     training pass writes them.
     """

@@ -12,6 +12,7 @@ from models.bitwidth import FLOAT, Assignment
 from models.layers.conv import QuantizedConv2d
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
+from models.precision import OperatingPoint
 from models.quantizers.base import ActivationQuantizer, ClipLevels
 
 ParameterKind = Literal["shared", "norm", "clip"]
@@ -46,7 +47,7 @@ class AnyBitNetwork(nn.Module, ABC):
         """The network whose module names are torchvision's."""
         return self
 
-    def forward(self, inputs: Tensor, bits: int | Assignment) -> Tensor:
+    def forward(self, inputs: Tensor, bits: int | Assignment | OperatingPoint) -> Tensor:
         """Return logits (batch, classes) in the type of the parameters.
 
         Raises ValueError for a bit-width that the network has no batch norm for.
@@ -111,7 +112,9 @@ class AnyBitNetwork(nn.Module, ABC):
             return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
         return [m.set(bits) for m in self.modules() if isinstance(m, SwitchableBatchNorm2d)]
 
-    def _assignment(self, bits: int | Assignment) -> Assignment:
+    def _assignment(self, bits: int | Assignment | OperatingPoint) -> Assignment:
+        if isinstance(bits, OperatingPoint):
+            bits = bits.precision.weights
         if isinstance(bits, int):
             bits = Assignment.uniform(bits, self.num_layers)
         if len(bits.layers) != self.num_layers:

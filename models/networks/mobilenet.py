@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.bitwidth import Assignment
 from models.layers.factory import LayerFactory
-from models.layers.initialise import InitWeights, initialise
+from models.layers.initialize import InitWeights, initialize
 from models.layers.shortcut import Shortcut
 from models.networks.base import AnyBitNetwork
 from models.networks.settings import MOST_CHANNELS, NetworkSettings
@@ -134,7 +134,7 @@ class MobileNetV2Cifar(AnyBitNetwork):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
         self.fc = nn.Linear(settings.head_width, num_classes)
-        initialise(self, settings.init_weights)
+        initialize(self, settings.init_weights)
 
     def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
         """Run images (batch, 3, height, width) to logits (batch, classes)."""

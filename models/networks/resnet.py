@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.bitwidth import Assignment
 from models.layers.factory import LayerFactory
-from models.layers.initialise import initialise
+from models.layers.initialize import initialize
 from models.layers.shortcut import Shortcut
 from models.networks.base import AnyBitNetwork
 from models.networks.settings import NetworkSettings
@@ -148,7 +148,7 @@ class ResNet(AnyBitNetwork):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
         self.fc = nn.Linear(channels, num_classes)
-        initialise(self, settings.init_weights)
+        initialize(self, settings.init_weights)
 
     def stem_conv(self, width: int) -> nn.Conv2d:
         """The first convolution, which stays in float."""

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from models.layers.initialise import InitWeights
+from models.layers.initialize import InitWeights
 from models.networks.resnet import BasicBlock, ResNet
 from models.networks.settings import NetworkSettings
 

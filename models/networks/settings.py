@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from models.layers.initialise import InitWeights
+from models.layers.initialize import InitWeights
 
 MOST_CHANNELS = 65_536
 MOST_BLOCKS = 1000

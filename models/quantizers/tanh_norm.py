@@ -1,4 +1,4 @@
-"""Map weights into [0,1] by tanh and its maximum (DoReFa's normalisation), and back the gradient.
+"""Map weights into [0,1] by tanh and its maximum (DoReFa's normalization), and back the gradient.
 
 Shared by the weight quantizers of CoQuant (Eq. 1, 3) and AdaBits (Eq. 2-4).
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 from models.quantizers.base import arithmetic_dtype
 
 
-class NormalisedWeight:
+class NormalizedWeight:
     """x = tanh(W) / (2 max|tanh W|) + 1/2, without gradient; x = 1/2 where all weights are 0.
 
     The maximum is that of absolute values: a signed one, as CoQuant prints it, lets x leave [0,1].
@@ -41,7 +41,7 @@ class NormalisedWeight:
 
 
 class _StraightThrough(torch.autograd.Function):
-    """Identity from x to the values; the exact derivative of the normalisation from W to x."""
+    """Identity from x to the values; the exact derivative of the normalization from W to x."""
 
     @staticmethod
     def forward(

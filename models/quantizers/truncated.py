@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.quantizers.base import QuantizedWeight
 from models.quantizers.settings import QuantizerSettings
-from models.quantizers.tanh_norm import NormalisedWeight
+from models.quantizers.tanh_norm import NormalizedWeight
 
 
 class TruncatedWeight(QuantizedWeight):
@@ -21,14 +21,14 @@ class TruncatedWeight(QuantizedWeight):
 
     def __init__(self, weight: Tensor, settings: QuantizerSettings, code_bits: int) -> None:
         super().__init__(weight, settings, code_bits)
-        self._normalised = NormalisedWeight(weight)
+        self._normalized = NormalizedWeight(weight)
         top = 2**code_bits - 1
-        self._codes = self._normalised.unit().mul_(top).round_().to(torch.uint8)
+        self._codes = self._normalized.unit().mul_(top).round_().to(torch.uint8)
         self._histogram = torch.bincount(self._codes.flatten(), minlength=top + 1)
         kept = self._kept_codes()
         self._align_scales = self._aligned(kept)
         # A weight that is not a number must not hide behind an integer code.
-        finite = 1 + 0 * self._normalised.maximum.double()
+        finite = 1 + 0 * self._normalized.maximum.double()
         self._gains = 2 * self._align_scales / top * finite
         self._levels = self._gains[:, None] * kept - 1
         self._distances: dict[tuple[int, int], Tensor] = {}
@@ -48,13 +48,13 @@ class TruncatedWeight(QuantizedWeight):
 
     def fake_quantize(self, weight: Tensor, bits: int) -> Tensor:
         """Return W_b; the gradient passes round, floor and s_b unchanged: dL/dx = 2 dL/dW_b."""
-        dtype = self._normalised.tanh.dtype
+        dtype = self._normalized.tanh.dtype
         gain, offset = self.affine(bits)
         values = self.codes(bits).to(dtype).mul_(gain.to(dtype)).add_(offset.to(dtype))
         slope = torch.full_like(gain, 2.0)
         if self.settings.align_scale_in_backward:
             slope *= self.align_scale(bits)
-        return self._normalised.straight_through(
+        return self._normalized.straight_through(
             weight, values, slope.to(dtype), max_grad=self.settings.weight_norm_max_grad
         )
 

@@ -6,12 +6,13 @@ from typing import Any
 from orchestrator.cli.links import conclusion, link_lines, was_killed
 from orchestrator.cli.live import Screen, screen
 from orchestrator.cli.output import answer, say
-from orchestrator.cluster import events, local, tail, view
-from orchestrator.cluster.delay import Delay
-from orchestrator.cluster.registry import Record
-from orchestrator.cluster.state import State, exit_code
-from orchestrator.cluster.view import RunView
-from orchestrator.train.wording import Event
+from orchestrator.cluster import events, local, tail
+from orchestrator.runs import view
+from orchestrator.runs.delay import Delay
+from orchestrator.runs.registry import Record
+from orchestrator.runs.view import RunView
+from orchestrator.state import State, exit_code
+from orchestrator.wording import Event
 
 LOG_LINES = 30
 """How much of the log is shown of a job that failed without saying why."""

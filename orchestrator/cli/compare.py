@@ -8,9 +8,9 @@ import click
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, print_table
-from orchestrator.cluster import registry, view
-from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
+from orchestrator.runs import registry, view
+from orchestrator.runs.view import RunView
 from orchestrator.track.keys import label, metric
 from orchestrator.track.run import TrackedRun, charts_of, comparison_of
 

@@ -53,7 +53,7 @@ def complete_run(
     """Return the names and run ids that begin like this."""
     import logging
 
-    from orchestrator.cluster import registry
+    from orchestrator.runs import registry
 
     logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # no words on the prompt
     records = registry.load_all()

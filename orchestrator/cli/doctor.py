@@ -13,7 +13,7 @@ import click
 
 from orchestrator.cli.output import answer, answer_json
 from orchestrator.errors import OrchError
-from orchestrator.spec.uri import masked
+from orchestrator.job.uri import masked
 
 PACKAGES = ("torch", "ray", "mlflow", "pydantic", "boto3")
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -132,7 +132,7 @@ def _cluster() -> Iterator[Finding]:
 
 
 def _tracking() -> Iterator[Finding]:
-    from orchestrator.spec.job import Tracking
+    from orchestrator.job.schema import Tracking
     from orchestrator.track.recorder import check_reachable, tracking_uri
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -149,7 +149,7 @@ def _tracking() -> Iterator[Finding]:
 
 
 def _home() -> Iterator[Finding]:
-    from orchestrator.cluster.home import folder, orch_home
+    from orchestrator.home import folder, orch_home
 
     try:
         probe = folder("runs") / f".probe.{os.getpid()}"

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import answer, answer_json, print_table, say
 from orchestrator.errors import OrchError, UsageError
-from orchestrator.spec.uri import masked
+from orchestrator.job.uri import masked
 
 if TYPE_CHECKING:
+    from orchestrator.job.schema import Job
     from orchestrator.plan.batch import BatchPlan
-    from orchestrator.spec.job import Job
 
 SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
 """Numbers of workers for which a dry run shows the arithmetic."""
@@ -44,7 +44,7 @@ def _facts(job: "Job", where: tuple[str, str] | None) -> tuple[dict[str, Any], O
         "workers": [_arithmetic(job, count) for count in counts],
         "cluster": f"{masked(where[0])} ({where[1]})" if where else here,
     }
-    from orchestrator.cluster import submission
+    from orchestrator.runs import submission
 
     try:
         place = submission.check(job, where[0] if where else None, say)

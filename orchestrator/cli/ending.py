@@ -8,11 +8,12 @@ from orchestrator.cli import attach, follow
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict, conclusion
 from orchestrator.cli.output import answer, answer_json, say
-from orchestrator.cluster import local, registry, runtime, view
+from orchestrator.cluster import local, runtime
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
-from orchestrator.train.wording import clock
+from orchestrator.runs import registry, view
+from orchestrator.state import is_final
+from orchestrator.wording import clock
 
 STOP_GRACE_SECONDS = 15.0
 """What a cluster may take to notice that a job has ended, beyond the job's own time."""

@@ -10,7 +10,7 @@ from orchestrator.cli.output import answer, answer_json, say
 from orchestrator.errors import JobFileError, OrchError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.spec.job import Job
+    from orchestrator.job.schema import Job
 
 INDENT = "  "
 WIDEST_VALUE = 60
@@ -34,7 +34,7 @@ def show(file: str, overrides: tuple[str, ...], as_json: bool) -> None:
       orch show jobs/cifar10_r18.yaml
       orch show jobs/cifar10_r18.yaml --set optimizer.lr=0.05 --json
     """
-    from orchestrator.spec.load import load_job
+    from orchestrator.job.load import load_job
 
     loaded = load_job(file, list(overrides))
     for warning in loaded.warnings:
@@ -73,7 +73,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
 
 def _resolved(job: "Job") -> "Job":
     """Return the job with its reference's runs found, as far as they can be now."""
-    from orchestrator.cluster import references
+    from orchestrator.runs import references
 
     try:
         return references.resolved(job)
@@ -83,7 +83,7 @@ def _resolved(job: "Job") -> "Job":
 
 
 def _report(file: str) -> dict[str, Any]:
-    from orchestrator.spec.load import load_job
+    from orchestrator.job.load import load_job
 
     try:
         loaded = load_job(file)
@@ -120,6 +120,6 @@ def _lines(
 
 def _scalar(value: Any) -> str:
     """Return a value as YAML on one line."""
-    from orchestrator.spec.source import dump
+    from orchestrator.job.source import dump
 
     return dump(value, one_line=True)

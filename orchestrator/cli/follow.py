@@ -11,14 +11,15 @@ from orchestrator.cli import attach
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, say
-from orchestrator.cluster import events, local, registry, tail, view
+from orchestrator.cluster import events, local, tail
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.cluster.registry import Record
-from orchestrator.cluster.state import exit_code, is_final
-from orchestrator.cluster.view import RunView
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.runs import registry, view
+from orchestrator.runs.registry import Record
+from orchestrator.runs.view import RunView
+from orchestrator.state import exit_code, is_final
 from orchestrator.strict_json import dumps
-from orchestrator.train.wording import Event, describe, duration
+from orchestrator.wording import Event, describe, duration
 
 POLL_SECONDS = 1.0
 

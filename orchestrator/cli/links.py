@@ -5,9 +5,9 @@ from typing import Any
 
 from orchestrator.cluster import local
 from orchestrator.cluster.client import JobInfo
-from orchestrator.cluster.state import State, is_final
-from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
+from orchestrator.runs.view import RunView
+from orchestrator.state import State, is_final
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_status
 

@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from orchestrator.cli.output import console, moves, say
-from orchestrator.cluster.state import State
-from orchestrator.train.wording import Event, by_bits, describe, duration
+from orchestrator.state import State
+from orchestrator.wording import Event, by_bits, describe, duration
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -150,5 +150,5 @@ def screen() -> Screen:
 
 
 def _speed(event: Event) -> str:
-    text = f"{event['images_per_second']:.1f} images/s   ETA {duration(event['eta_seconds'])}"
+    text = f"{event['samples_per_second']:.1f} samples/s   ETA {duration(event['eta_seconds'])}"
     return text + (f"   loss {by_bits(event['loss'], digits=3)}" if event.get("loss") else "")

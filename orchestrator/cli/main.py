@@ -12,7 +12,7 @@ import click
 
 from orchestrator import __version__
 from orchestrator.errors import OrchError
-from orchestrator.spec.uri import masked
+from orchestrator.job.uri import masked
 
 COMMANDS = {
     "submit": "orchestrator.cli.submit:submit",

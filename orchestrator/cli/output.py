@@ -45,7 +45,7 @@ def answer_json(value: Any) -> None:
 
 
 def console(*, err: bool = False) -> "Console":
-    """Return rich's console; it keeps colours to terminals and respects NO_COLOR."""
+    """Return rich's console; it keeps colors to terminals and respects NO_COLOR."""
     from rich.console import Console
 
     stream = sys.stderr if err else sys.stdout

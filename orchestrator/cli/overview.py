@@ -11,12 +11,12 @@ from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict, conclusion, link_lines
 from orchestrator.cli.output import answer, answer_json, say, without_end, without_middle
 from orchestrator.cluster import address as addresses
-from orchestrator.cluster import registry, view
-from orchestrator.cluster.delay import is_late, silence
-from orchestrator.cluster.state import State, is_final
-from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
-from orchestrator.train.wording import by_bits, clock, describe, duration, progress_line
+from orchestrator.runs import registry, view
+from orchestrator.runs.delay import is_late, silence
+from orchestrator.runs.view import RunView
+from orchestrator.state import State, is_final
+from orchestrator.wording import by_bits, clock, describe, duration, progress_line
 
 if TYPE_CHECKING:
     from rich.table import Table

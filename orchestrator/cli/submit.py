@@ -16,15 +16,15 @@ from orchestrator.cli.links import as_dict, job_page, waiting
 from orchestrator.cli.output import answer, answer_json, is_terminal, say
 from orchestrator.cli.sync import send_the_rest
 from orchestrator.cluster import address as addresses
-from orchestrator.cluster import references, registry, view
-from orchestrator.cluster.registry import Record
-from orchestrator.cluster.state import State, is_final
-from orchestrator.cluster.view import RunView
 from orchestrator.errors import CheckpointMismatch, JobFileError, OrchError, UsageError
+from orchestrator.runs import references, registry, view
+from orchestrator.runs.registry import Record
+from orchestrator.runs.view import RunView
+from orchestrator.state import State, is_final
 
 if TYPE_CHECKING:
-    from orchestrator.spec.job import Job
-    from orchestrator.spec.load import LoadedJob
+    from orchestrator.job.load import LoadedJob
+    from orchestrator.job.schema import Job
 
 Result = TypeVar("Result")
 
@@ -89,7 +89,7 @@ def submit(
     if dry_run:
         code = dry_run_of.show([job for _, job in jobs], where, several, as_json)
         raise click.exceptions.Exit(code)
-    from orchestrator.cluster import submission
+    from orchestrator.runs import submission
 
     given = where[0] if where else None
     places = _each(jobs, lambda job: submission.check(job, given, say))
@@ -145,7 +145,7 @@ def resume(
     job = _changed(record, overrides)
     from dataclasses import replace
 
-    from orchestrator.cluster import submission
+    from orchestrator.runs import submission
 
     place = submission.check(job, _where_again(record, address), say)
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
@@ -160,7 +160,7 @@ def _load_all(
     files: Sequence[str], overrides: Sequence[str], name: str | None, each_bit_width: bool
 ) -> list[tuple[str, "Job"]]:
     """Return the jobs of all files, each with its file; raise all their mistakes at once."""
-    from orchestrator.spec.load import load_each_bit_width, load_job
+    from orchestrator.job.load import load_each_bit_width, load_job
 
     if name is not None and len(files) > 1:
         raise UsageError(f"--name {name}: names one job, and {len(files)} files are given.")
@@ -202,8 +202,8 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     """Return the run's job with some settings changed. Raises CheckpointMismatch for others."""
     import tempfile
 
-    from orchestrator.spec.compare import differences
-    from orchestrator.spec.source import dump
+    from orchestrator.job.differ import differences
+    from orchestrator.job.source import dump
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{record.name}.yaml"

@@ -6,11 +6,11 @@ import click
 
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, say
-from orchestrator.cluster import registry, view
-from orchestrator.cluster.record_ends import STATUSES
-from orchestrator.cluster.state import is_final
-from orchestrator.cluster.view import RunView
 from orchestrator.errors import UsageError
+from orchestrator.runs import registry, view
+from orchestrator.runs.record_ends import STATUSES
+from orchestrator.runs.view import RunView
+from orchestrator.state import is_final
 
 
 @click.command()
@@ -36,7 +36,7 @@ def send_the_rest(seen: RunView) -> None:
     Raises UsageError, Unreachable or Refused.
     """
     from orchestrator.cli.links import waiting
-    from orchestrator.train import record
+    from orchestrator.track import record
 
     folder = Path(seen.record.run_dir)
     count = waiting(folder)

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 
 from orchestrator.cluster.client import LOOPBACK, ClusterClient
 from orchestrator.errors import OrchError, Unreachable, UsageError
-from orchestrator.spec.uri import masked, secret_in
+from orchestrator.job.uri import masked, secret_in
 
 VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 PROBE_SECONDS = 4.0

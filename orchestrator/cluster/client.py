@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.capacity import Capacity, Node
-from orchestrator.cluster.state import State
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.state import State
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CONNECT_SECONDS = 10.0

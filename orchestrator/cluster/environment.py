@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from orchestrator.spec.tracking_uri import checked
-from orchestrator.spec.uri import secret_in
+from orchestrator.job.tracking_uri import checked
+from orchestrator.job.uri import secret_in
 
 PREFIXES = ("AWS_", "AZURE_", "GLOO_", "GOOGLE_", "MLFLOW_", "NCCL_", "PG")
 """Tracking servers, artifact stores, their databases' clients, and torch's process groups."""

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.cluster.state import State
-from orchestrator.train.wording import Event, describe
+from orchestrator.state import State
+from orchestrator.wording import Event, describe
 
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _SECTIONS = {
     "started": "started",
     "progress": "progress",
@@ -29,9 +29,9 @@ _EVENT = re.compile(r"^(?:\([^()]*\bpid=\d+[^()]*\)\s*)?::orch (\{.*\})\s*$")
 def parse(line: str) -> Event | None:
     """Return the event of a log line, or None for any other line, rubbish after the mark too.
 
-    Ray sets "(RayTrainWorker pid=71) ", in colour, before what a worker prints.
+    Ray sets "(RayTrainWorker pid=71) ", in color, before what a worker prints.
     """
-    match = _EVENT.match(_COLOURS.sub("", line))
+    match = _EVENT.match(_COLORS.sub("", line))
     return read(match[1]) if match else None
 
 

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orchestrator.cluster import gpus, head_process, state_file
+from orchestrator import state_file
+from orchestrator.cluster import gpus, head_process
 from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.client import CONNECT_SECONDS, ClusterClient, JobInfo
-from orchestrator.cluster.home import cannot_keep, files_in, folder, orch_home, save
-from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
+from orchestrator.events import events_file
 from orchestrator.files import write_whole
-from orchestrator.train.events import events_file
+from orchestrator.home import cannot_keep, files_in, folder, orch_home, save
+from orchestrator.state import is_final
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 LIVENESS_SECONDS = 3.0

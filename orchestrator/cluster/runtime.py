@@ -43,7 +43,7 @@ SETTINGS = {
 }
 """Environment of the job's processes: a report counts after a quarter of a second instead of two,
 a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, what Ray knows
-of the workers can be asked, and a line that a worker prints appears once, without colours and
+of the workers can be asked, and a line that a worker prints appears once, without colors and
 without warnings to Ray's own developers."""
 
 

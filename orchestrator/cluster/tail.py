@@ -15,10 +15,10 @@ from typing import Generic, Protocol, TypeVar
 
 from orchestrator.cluster import events
 from orchestrator.cluster.client import ALL_LINES, ClusterClient, JobInfo
-from orchestrator.cluster.state import is_final
 from orchestrator.errors import Unreachable
-from orchestrator.train.events import events_file
-from orchestrator.train.wording import Event
+from orchestrator.events import events_file
+from orchestrator.state import is_final
+from orchestrator.wording import Event
 
 INTERVAL_SECONDS = 1.0
 COST_SHARE = 20

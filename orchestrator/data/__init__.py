@@ -23,7 +23,7 @@ DATASETS = {
 
 
 class Dataset(Protocol):
-    """Labelled samples, addressed by number. Instances can be pickled and hold no open file.
+    """Labeled samples, addressed by number. Instances can be pickled and hold no open file.
 
     The class attribute Settings is the pydantic model of the data set's section of a job file.
     mean, std: of the channels red, green, blue, for pixels in [0, 1].

@@ -1,4 +1,4 @@
-"""Crops and flips of images, uint8 tensors (channels, height, width), and normalisation."""
+"""Crops and flips of images, uint8 tensors (channels, height, width), and normalization."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from video.transforms import resize, scale_and_centre_crop
+from video.transforms import resize, scale_and_center_crop
 
 AREA = (0.08, 1.0)  # of a training crop, as a part of the image (Szegedy et al., CVPR 2015)
 ASPECT = (3 / 4, 4 / 3)  # its width over its height
@@ -25,7 +25,7 @@ def choose_crop(
     """Return (top, left, height, width) of a training crop of an image.
 
     The area is uniform in AREA, the aspect log-uniform in ASPECT; after ten draws that do not fit
-    the largest centred part with a permitted aspect is taken.
+    the largest centered part with a permitted aspect is taken.
     """
     for _ in range(10):
         area = height * width * generator.uniform(*AREA)
@@ -40,9 +40,9 @@ def choose_crop(
     return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
 
 
-def resized_centre_crop(image: Tensor, short_side: int, size: int) -> Tensor:
-    """Resize the short side, then cut (size, size) from the centre. Needs size <= short_side."""
-    return scale_and_centre_crop(image[None], short_side, size)[0]
+def resized_center_crop(image: Tensor, short_side: int, size: int) -> Tensor:
+    """Resize the short side, then cut (size, size) from the center. Needs size <= short_side."""
+    return scale_and_center_crop(image[None], short_side, size)[0]
 
 
 def random_shifted_crop(image: Tensor, padding: int, generator: np.random.Generator) -> Tensor:
@@ -53,7 +53,7 @@ def random_shifted_crop(image: Tensor, padding: int, generator: np.random.Genera
     return padded[:, top : top + height, left : left + width]
 
 
-def normalise(
+def normalize(
     inputs: Tensor,
     mean: tuple[float, float, float],
     std: tuple[float, float, float],

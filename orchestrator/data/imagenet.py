@@ -9,9 +9,9 @@ from PIL import Image
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from orchestrator.data.image_transforms import random_resized_crop, resized_centre_crop
+from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
 from orchestrator.data.images import BrokenImage, refuse_segments
-from video.sampling import segment_centres
+from video.sampling import segment_centers
 
 SUBSETS = {True: "train", False: "val"}
 ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
@@ -29,7 +29,7 @@ class ImageNetSettings(BaseModel, frozen=True, extra="forbid"):
     name: Literal["imagenet"] = "imagenet"
     root: Path = Field(description="folder that holds train and val")
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
-    resize: int = Field(256, ge=8, description="short side before the centre crop of the test")
+    resize: int = Field(256, ge=8, description="short side before the center crop of the test")
     limit_train: int | None = Field(
         None, ge=1, description="train on this many images, evenly spread over the list"
     )
@@ -53,7 +53,7 @@ class ImageNetSettings(BaseModel, frozen=True, extra="forbid"):
 class ImageNet:
     """The images of train or val, in alphabetical order; classes are the sorted folders of train.
 
-    Training: random resized crop and flip. Test: resize the short side, centre crop (E1).
+    Training: random resized crop and flip. Test: resize the short side, center crop (E1).
     """
 
     Settings: ClassVar[type[ImageNetSettings]] = ImageNetSettings
@@ -78,7 +78,7 @@ class ImageNet:
         if not samples:
             raise ValueError(f"no image ({', '.join(sorted(ENDINGS))}) below {self._folder}")
         limit = settings.limit_train if train else settings.limit_val
-        kept = segment_centres(len(samples), min(limit or len(samples), len(samples)))
+        kept = segment_centers(len(samples), min(limit or len(samples), len(samples)))
         self._samples = [samples[place] for place in kept]
 
     @staticmethod
@@ -120,7 +120,7 @@ class ImageNet:
         image = decode_image(self.source(index))
         crop = self._settings.crop
         if generator is None:
-            return resized_centre_crop(image, self._settings.resize, crop).contiguous()
+            return resized_center_crop(image, self._settings.resize, crop).contiguous()
         image = random_resized_crop(image, crop, generator)
         return (image.flip(-1) if generator.random() < 0.5 else image).contiguous()
 

@@ -5,6 +5,15 @@ from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
 
+SMALLER_PASS = (
+    "Let fewer samples pass at once: lower cluster.max_batch_per_worker. The global batch stays as "
+    "it is, by accumulation."
+)
+LARGER_PASS = (
+    "Batch norm has nothing to compute with in a pass of one sample of one pixel: let more samples "
+    "pass at once (cluster.max_batch_per_worker), or enlarge the pictures (data.crop)."
+)
+
 
 @dataclass(frozen=True)
 class BatchPlan:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchError, RecordGone, Refused, UsageError
-from orchestrator.spec.tracking_uri import checked, sqlite_file
-from orchestrator.spec.uri import masked, sqlite_uri
+from orchestrator.job.tracking_uri import checked, sqlite_file
+from orchestrator.job.uri import masked, sqlite_uri
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchError, RecordGone, Refused, Unreachable, UsageError
-from orchestrator.spec.tracking_uri import sqlite_file
-from orchestrator.spec.uri import masked
+from orchestrator.job.tracking_uri import sqlite_file
+from orchestrator.job.uri import masked
 
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

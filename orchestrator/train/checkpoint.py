@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.files import write_whole
-from orchestrator.spec.compare import differences
+from orchestrator.job.differ import differences
 from orchestrator.strict_json import dumps
 
 FORMAT = 2

@@ -9,7 +9,7 @@ from torch import nn
 
 from models.methods.base import Method, Step
 from models.networks.base import AnyBitNetwork
-from orchestrator.data.image_transforms import normalise
+from orchestrator.data.image_transforms import normalize
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.ranks import Ranks
@@ -58,7 +58,7 @@ def train_epoch(
         step = _position(loop, epoch, index)
         optimizer.zero_grad(set_to_none=True)
         for batch in batches:
-            inputs = normalise(batch.inputs.to(ranks.device), loop.mean, loop.std, dtype)
+            inputs = normalize(batch.inputs.to(ranks.device), loop.mean, loop.std, dtype)
             labels = batch.labels.to(ranks.device)
             for bits, loss, teacher in loop.method.losses(network, inputs, labels, step):
                 torch.autograd.backward(loss / loop.accumulation)

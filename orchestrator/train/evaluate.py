@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from models.networks.base import AnyBitNetwork
-from orchestrator.data.image_transforms import normalise
+from orchestrator.data.image_transforms import normalize
 from orchestrator.data.loader import eval_batches
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import ADVICE, average_norm_statistics
@@ -76,7 +76,7 @@ def _run(
         part.broken |= dict(item.broken)
         part.indices += item.indices[item.valid].tolist()
         valid = item.valid.to(ranks.device)
-        inputs = normalise(item.inputs.to(ranks.device), dataset.mean, dataset.std, dtype)
+        inputs = normalize(item.inputs.to(ranks.device), dataset.mean, dataset.std, dtype)
         labels = item.labels.to(ranks.device)
         for bits in network.bit_widths:
             logits = network(inputs, bits)

@@ -13,19 +13,11 @@ import torch
 
 import orchestrator
 from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
+from orchestrator.plan.batch import LARGER_PASS, SMALLER_PASS
 
 _BY_CODE = {1: JobFailed, 2: UsageError, 3: Unreachable}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ROOT = Path(orchestrator.__file__).parents[1]
-
-SMALLER_PASS = (
-    "Let fewer samples pass at once: lower cluster.max_batch_per_worker. The global batch stays as "
-    "it is, by accumulation."
-)
-LARGER_PASS = (
-    "Batch norm has nothing to compute with in a pass of one sample of one pixel: let more samples "
-    "pass at once (cluster.max_batch_per_worker), or enlarge the pictures (data.crop)."
-)
 
 
 def is_lost_process(error: Exception) -> bool:

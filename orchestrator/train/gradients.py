@@ -1,7 +1,7 @@
 """One all-reduce a step, after the backward passes of all bit-widths (section 4, distributed).
 
 The data-parallel wrapper's hooks cannot be used with one backward pass a bit-width: they reduce
-too early, too often or, with synchronisation skipped, not at all.
+too early, too often or, with synchronization skipped, not at all.
 """
 
 from collections.abc import Sequence

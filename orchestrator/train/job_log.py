@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from orchestrator.events import MARK, events_file
 from orchestrator.strict_json import dumps
-from orchestrator.train.events import MARK, events_file
-from orchestrator.train.wording import Event, clock, describe
+from orchestrator.wording import Event, clock, describe
 
 LOG_PREFIX = "job-driver-"
 PROGRESS_SECONDS = 30.0

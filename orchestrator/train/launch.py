@@ -18,16 +18,18 @@ from pydantic import ValidationError
 
 from orchestrator import __version__, handover
 from orchestrator.errors import JobFailed, OrchError, UsageError
+from orchestrator.events import Events, say
 from orchestrator.files import write_whole
+from orchestrator.job.differ import differences
+from orchestrator.job.schema import Job, job_from_dict
+from orchestrator.job.source import dump
 from orchestrator.plan.batch import plan_batch
-from orchestrator.spec.compare import differences
-from orchestrator.spec.job import Job, job_from_dict
-from orchestrator.spec.source import dump
+from orchestrator.prepare import preflight
+from orchestrator.track import record
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
-from orchestrator.train import job_log, preflight, record, run_checkpoints
-from orchestrator.train.events import Events, say
+from orchestrator.train import job_log, run_checkpoints
 from orchestrator.train.failures import as_failure
 from orchestrator.train.worker import RESULT_FILE, STOP_FILE, train_function
 

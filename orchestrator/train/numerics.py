@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from orchestrator.spec.job import Training
+from orchestrator.job.schema import Training
 
 CODE_DTYPES = {"float32": None, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 """The numbers that quantized convolutions multiply, by precision; None: the values themselves.

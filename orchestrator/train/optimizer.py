@@ -5,7 +5,7 @@ import math
 import torch
 
 from models.networks.base import AnyBitNetwork, ParameterKind
-from orchestrator.spec.job import Optimizer
+from orchestrator.job.schema import Optimizer
 
 GROUPS: tuple[ParameterKind, ...] = ("shared", "norm", "clip")
 """Weights that all bit-widths share; batch norm parameters and clip levels of each bit-width."""

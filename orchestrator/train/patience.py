@@ -11,9 +11,10 @@ from typing import Any
 from ray.train import ControllerError, UserCallback
 
 from orchestrator.errors import JobFailed, OrchError
+from orchestrator.events import Events
+from orchestrator.plan.batch import SMALLER_PASS
 from orchestrator.train import run_checkpoints
-from orchestrator.train.events import Events
-from orchestrator.train.failures import SMALLER_PASS, first_line
+from orchestrator.train.failures import first_line
 from orchestrator.train.ranks import LostRank
 
 _OUT_OF_MEMORY = re.compile("OutOfMemory|NODE_OUT_OF_MEMORY|running low on memory")

@@ -2,8 +2,8 @@
 
 import time
 
+from orchestrator.events import Events, say
 from orchestrator.train.evaluate import Evaluation
-from orchestrator.train.events import Events, say
 from orchestrator.train.tally import Tally
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
@@ -43,7 +43,7 @@ class Progress:
             epochs=self._epochs,
             step=done,
             steps=self._steps,
-            images_per_second=tally.samples / max(tally.seconds, 1e-9),
+            samples_per_second=tally.samples / max(tally.seconds, 1e-9),
             eta_seconds=remaining * seconds_per_step,
             loss=tally.local_losses(),
             metric_name=self._metric[0] if self._metric else None,

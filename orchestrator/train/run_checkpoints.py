@@ -5,16 +5,15 @@ There is no other list that could name what is gone, or be lost while the checkp
 """
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.events import say
+from orchestrator.store.run_folder import CHECKPOINT, checkpoints
 from orchestrator.train import checkpoint as saved
-from orchestrator.train.events import say
 
-_NAME = re.compile(r"checkpoint_e(\d+)_s(\d+)")
 ASIDE = "damaged_"
 
 
@@ -28,21 +27,14 @@ def commit(folder: Path, run_dir: Path, *, epoch: int, step: int, keep: int) -> 
         shutil.rmtree(folder)
     else:
         folder.rename(target)
-    for old in in_order(run_dir)[:-keep]:
+    for old in checkpoints(run_dir)[:-keep]:
         shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
-
-
-def in_order(run_dir: Path) -> list[Path]:
-    """Return the committed checkpoints, the newest last."""
-    found = ((_NAME.fullmatch(folder.name), folder) for folder in run_dir.glob("checkpoint_*"))
-    numbered = [(int(name[1]), int(name[2]), folder) for name, folder in found if name]
-    return [folder for _, _, folder in sorted(numbered)]
 
 
 def position(run_dir: Path) -> tuple[int, int]:
     """Return the epochs and steps of the newest checkpoint, (-1, -1) when there is none."""
-    for folder in reversed(in_order(run_dir)):
-        if name := _NAME.fullmatch(folder.name):
+    for folder in reversed(checkpoints(run_dir)):
+        if name := CHECKPOINT.fullmatch(folder.name):
             return int(name[1]), int(name[2])
     return -1, -1
 
@@ -55,7 +47,7 @@ def latest(run_dir: Path) -> Path | None:
     """
     damaged: list[str] = []
     best = sorted(run_dir.glob("best-epoch-*"))
-    for folder in [*reversed(in_order(run_dir)), *reversed(best)]:
+    for folder in [*reversed(checkpoints(run_dir)), *reversed(best)]:
         fault = saved.damage(folder)
         if fault is None:
             if damaged:

@@ -10,9 +10,11 @@ import torch
 from orchestrator import handover
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import Diverged
+from orchestrator.events import Events, say
 from orchestrator.files import write_whole
+from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.plan.batch import plan_batch
-from orchestrator.spec.job import Job, job_from_dict
+from orchestrator.prepare.build import check_broken
 from orchestrator.strict_json import dumps
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
@@ -23,14 +25,13 @@ from orchestrator.train import failures
 from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import Evaluation, evaluate
-from orchestrator.train.events import Events, say
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.optimizer import set_learning_rates
 from orchestrator.train.progress import Progress
 from orchestrator.train.ranks import LostRank
-from orchestrator.train.setup import build_parts, check_broken
+from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 
 STOP_FILE = "stop"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.bitwidth import FLOAT
+from orchestrator.job.load import load_job
 from orchestrator.plan.batch import plan_batch
-from orchestrator.spec.load import load_job
 from orchestrator.track.delta_b import published_reference
 
 JOBS = Path(__file__).parents[2] / "jobs"

@@ -60,6 +60,6 @@ def test_the_files_hold_the_frames_and_labels_that_the_script_draws(make_clips: 
         path = FOLDER / "videos" / f"v_{video_id}.mp4"
         stored = read_frames(path, lambda count: range(count)).astype(float)
         assert stored.shape == drawn.shape
-        assert np.abs(stored - drawn).mean() < 12  # lossy, with colours at half resolution
+        assert np.abs(stored - drawn).mean() < 12  # lossy, with colors at half resolution
         for order in (drawn[::-1], np.roll(drawn, 3, axis=0)):  # each frame at its own place
             assert np.abs(stored - drawn).mean() < np.abs(stored - order).mean()

@@ -1,9 +1,10 @@
-"""A tiny data set of pictures, tiny jobs on it, and a run in this process."""
+"""What most tests need: a home of their own, tiny pictures and jobs, a run in this process, and a
+fake cluster."""
 
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestrator.spec.job import Job
-from orchestrator.spec.load import load_job
+from orchestrator.job.load import load_job
+from orchestrator.job.schema import Job
+from orchestrator.runs.registry import Attempt, Record
 from orchestrator.train.ranks import Ranks
+from tests.fake_cluster import FakeCluster
 
 GOLDEN = Path(os.environ.get("ORCH_GOLDEN_DIR", Path(__file__).parents[1] / "data" / "golden"))
 
@@ -26,6 +29,74 @@ optimizer: {lr: 0.05, clip: {init: 2, lr: 0.01}}
 training: {epochs: 2, global_batch: 8}
 cluster: {max_batch_per_worker: 4}
 """
+
+OUTSIDE = (
+    "RAY_ADDRESS",
+    "RAY_API_SERVER_ADDRESS",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+    "RAY_AUTH_TOKEN_PATH",
+    "MLFLOW_TRACKING_URI",
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep records in a folder of the test; nothing of the surroundings reaches it."""
+    for name in OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ORCH_HOME", str(tmp_path / "orch"))
+    return tmp_path / "orch"
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster() as served:
+        yield served
+
+
+@pytest.fixture
+def make_record(tmp_path: Path) -> Callable[..., Record]:
+    """Make the record of a run; its attempts were submitted at the given times."""
+
+    def make(run: str = "digits-1", *times: float, **changes: object) -> Record:
+        values: dict[str, object] = {
+            "run": run,
+            "name": run.rpartition("-")[0],
+            "job": {"name": run, "optimizer": {"lr": 0.1}},
+            "job_file": "jobs/digits.yaml",
+            "address": "http://127.0.0.1:1",
+            "local": False,
+            "run_dir": str(tmp_path / "runs" / run),
+            "attempts": (Attempt(run, (times or (1.0,))[0]),),
+        }
+        record = Record(**{**values, **changes})  # type: ignore[arg-type]
+        for submitted in times[1:]:
+            record = record.again(submitted)
+        return record
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def head_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home in which a local head may be started; whatever runs there at the end is stopped."""
+    from orchestrator.cluster import local
+
+    folder = tmp_path_factory.mktemp("head")
+    yield folder
+    before = os.environ.get("ORCH_HOME")
+    os.environ["ORCH_HOME"] = str(folder)
+    try:
+        with local.locked():
+            if head := local.running():
+                local.stop(head)
+    finally:
+        if before is None:
+            del os.environ["ORCH_HOME"]
+        else:
+            os.environ["ORCH_HOME"] = before
 
 
 @pytest.fixture(scope="session")
@@ -40,16 +111,16 @@ def golden() -> Callable[[str], list[dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of noisy pictures that differ in colour: 24 to train on, 9 to evaluate on."""
+    """Three classes of noisy pictures that differ in color: 24 to train on, 9 to evaluate on."""
     root = tmp_path_factory.mktemp("data") / "pictures"
     generator = np.random.default_rng(0)
     for role, count in (("train", 8), ("val", 3)):
-        for colour, name in enumerate(("red", "green", "blue")):
+        for color, name in enumerate(("red", "green", "blue")):
             folder = root / role / name
             folder.mkdir(parents=True)
             for number in range(count):
                 pixels = generator.integers(0, 128, (20, 24, 3), dtype=np.uint8)
-                pixels[..., colour] += 100
+                pixels[..., color] += 100
                 Image.fromarray(pixels).save(folder / f"{number}.jpg")
     return root
 

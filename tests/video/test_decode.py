@@ -11,7 +11,7 @@ import pytest
 from tests.real_data import real_data
 from video import BrokenVideo
 from video.decode import count_frames, read_frames
-from video.sampling import segment_centres
+from video.sampling import segment_centers
 
 
 def every_frame(path: Path) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_empty_absent_and_cut_files_are_broken(videos: list[Path], tmp_path: Pat
         (cut, "cannot be"),
     ):
         with pytest.raises(BrokenVideo, match=reason) as caught:
-            read_frames(path, lambda count: segment_centres(count, 3))
+            read_frames(path, lambda count: segment_centers(count, 3))
         assert caught.value.path == path
         assert "\n" not in caught.value.reason
 
@@ -92,7 +92,7 @@ def test_odd_videos_give_frames_or_a_broken_video() -> None:
 def shape_of_eight_frames(path: Path) -> tuple[int, ...] | None:
     """The shape of what is read, None for a broken video."""
     try:
-        return read_frames(path, lambda count: segment_centres(count, 8)).shape
+        return read_frames(path, lambda count: segment_centers(count, 8)).shape
     except BrokenVideo:
         return None
 
@@ -113,7 +113,7 @@ def shape_of_eight_frames(path: Path) -> tuple[int, ...] | None:
 def test_real_videos_give_the_frames_asked_for(name: str) -> None:
     path = real_data() / "videos" / name
     reader = decord.VideoReader(str(path), num_threads=1)
-    wanted = segment_centres(min(len(reader), 400), 8)
+    wanted = segment_centers(min(len(reader), 400), 8)
     stored = [reader.next().asnumpy() for _ in range(wanted[-1] + 1)]
     frames = read_frames(path, lambda count: wanted)
     assert np.array_equal(frames, np.stack([stored[index] for index in wanted]))

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from video.sampling import random_frames, segment_centres
+from video.sampling import random_frames, segment_centers
 
 
 @pytest.mark.parametrize("num_frames", [1, 5, 8, 9, 16, 100, 7201])
-def test_test_frames_are_the_centres_of_eight_segments(num_frames: int) -> None:
+def test_test_frames_are_the_centers_of_eight_segments(num_frames: int) -> None:
     expected = [int(num_frames / 16 + i * num_frames / 8) for i in range(8)]
-    assert segment_centres(num_frames, 8) == expected
+    assert segment_centers(num_frames, 8) == expected
 
 
-def test_three_segments_of_nine_frames_are_centred_by_hand() -> None:
-    assert segment_centres(9, 3) == [1, 4, 7]
+def test_three_segments_of_nine_frames_are_centered_by_hand() -> None:
+    assert segment_centers(9, 3) == [1, 4, 7]
 
 
 @pytest.mark.parametrize("num_frames", [8, 19, 300])
@@ -43,7 +43,7 @@ def test_each_segment_draws_a_place_of_its_own() -> None:
 @pytest.mark.parametrize("num_frames", [1, 3, 7])
 def test_a_video_with_fewer_frames_than_segments_repeats_frames(num_frames: int) -> None:
     for chosen in (
-        segment_centres(num_frames, 8),
+        segment_centers(num_frames, 8),
         random_frames(num_frames, 8, np.random.default_rng(0)),
     ):
         assert len(chosen) == 8

@@ -7,13 +7,13 @@ from PIL import Image
 from torch import Tensor
 
 from video.transforms import (
-    centre_crop,
+    center_crop,
     crop_positions,
     multi_scale_crop,
     random_flip,
     resize,
     resize_short_side,
-    scale_and_centre_crop,
+    scale_and_center_crop,
 )
 
 
@@ -45,10 +45,10 @@ def test_the_short_side_is_resized_and_the_shape_kept() -> None:
     assert resize_short_side(noise(1, 3, 320, 240), 120).shape == (1, 3, 160, 120)
 
 
-def test_the_test_crop_is_the_centre() -> None:
+def test_the_test_crop_is_the_center() -> None:
     clip = noise(2, 3, 20, 31)
-    assert torch.equal(centre_crop(clip, 10), clip[..., 5:15, 10:20])
-    assert torch.equal(scale_and_centre_crop(clip, 20, 10), clip[..., 5:15, 10:20])
+    assert torch.equal(center_crop(clip, 10), clip[..., 5:15, 10:20])
+    assert torch.equal(scale_and_center_crop(clip, 20, 10), clip[..., 5:15, 10:20])
 
 
 def test_full_scale_crops_slide_along_the_long_side_in_quarters() -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d, keep_statistics
 
 
-def test_each_bit_width_normalises_as_a_batch_norm_of_its_own() -> None:
+def test_each_bit_width_normalizes_as_a_batch_norm_of_its_own() -> None:
     switchable, plain = SwitchableBatchNorm2d(3, (8, 2)), nn.BatchNorm2d(3)
     batches = torch.randn(2, 4, 3, 5, 5) * 3
     for batch in batches:
@@ -23,7 +23,7 @@ def test_a_shared_set_is_the_same_for_all_bit_widths() -> None:
     assert norm.num_batches_tracked == 2
 
 
-def test_kept_statistics_stay_while_the_batch_normalises() -> None:
+def test_kept_statistics_stay_while_the_batch_normalizes() -> None:
     norm, inputs = nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5) + 7
     with keep_statistics([norm]):
         output = norm(inputs)

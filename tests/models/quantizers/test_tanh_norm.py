@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.quantizers.tanh_norm import NormalisedWeight
+from models.quantizers.tanh_norm import NormalizedWeight
 
 
 def gradient(weight: Tensor, upstream: Tensor, *, max_grad: bool) -> Tensor:
     weight = weight.clone().requires_grad_()
-    normalised = NormalisedWeight(weight)
+    normalized = NormalizedWeight(weight)
     slope = torch.tensor(1.0, dtype=weight.dtype)
-    x = normalised.straight_through(weight, normalised.unit(), slope, max_grad=max_grad)
+    x = normalized.straight_through(weight, normalized.unit(), slope, max_grad=max_grad)
     x.backward(upstream)
     assert weight.grad is not None
     return weight.grad
@@ -52,7 +52,7 @@ def test_gradient_is_that_of_the_formula_and_ties_share_it(
 
 @given(values=st.lists(st.floats(-1e3, 1e3, width=32), min_size=1))
 def test_the_largest_weight_reaches_an_end_of_the_unit_interval(values: list[float]) -> None:
-    x = NormalisedWeight(torch.tensor(values)).unit()
+    x = NormalizedWeight(torch.tensor(values)).unit()
     assert 0 <= x.min() <= x.max() <= 1
     reached: Any = (x - 0.5).abs().max().item()
     assert reached == pytest.approx(0.5 if any(torch.tensor(values).tanh()) else 0.0)
@@ -60,5 +60,5 @@ def test_the_largest_weight_reaches_an_end_of_the_unit_interval(values: list[flo
 
 def test_an_all_zero_weight_is_the_middle_and_gets_no_gradient() -> None:
     zero = torch.zeros(4)
-    assert NormalisedWeight(zero).unit().tolist() == [0.5] * 4
+    assert NormalizedWeight(zero).unit().tolist() == [0.5] * 4
     assert gradient(zero, torch.ones(4), max_grad=True).tolist() == [0.0] * 4

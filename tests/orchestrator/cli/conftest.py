@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli import follow
 from orchestrator.cli.main import cli
-from orchestrator.cluster import registry, tail
+from orchestrator.cluster import tail
+from orchestrator.runs import registry
 from tests.fake_cluster import NODE, FakeCluster
 
 OUTSIDE = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI")
@@ -43,7 +44,7 @@ EVENTS = [
         "epochs": 2,
         "step": 3,
         "steps": 9,
-        "images_per_second": 12.5,
+        "samples_per_second": 12.5,
         "eta_seconds": 65,
         "loss": {"8": 2.25},
         "metric_name": None,

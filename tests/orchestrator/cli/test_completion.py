@@ -8,8 +8,8 @@ import click
 import pytest
 
 from orchestrator.cli.completion import SHELLS, complete_job_file, complete_run
-from orchestrator.cluster import registry
-from orchestrator.cluster.registry import Attempt, Record
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Attempt, Record
 from tests.orchestrator.cli.conftest import Orch
 
 CONTEXT, PARAMETER = click.Context(click.Command("x")), click.Argument(["x"])

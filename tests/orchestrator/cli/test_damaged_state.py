@@ -10,8 +10,9 @@ from click.shell_completion import ShellComplete
 
 from orchestrator.cli import doctor
 from orchestrator.cli.main import cli
-from orchestrator.cluster import local, registry
-from orchestrator.cluster.registry import Attempt, Record
+from orchestrator.cluster import local
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Attempt, Record
 from tests.orchestrator.cli.conftest import EVENTS, Orch
 
 FINISHED = {"state": "SUCCEEDED", "exit_code": 0, "message": "", "facts": {"result": EVENTS[-1]}}
@@ -87,7 +88,7 @@ def test_a_record_of_a_newer_version_is_read_without_what_only_that_one_knows(
     orch: Orch, runs: Path
 ) -> None:
     values = asdict(finished("new-1"))
-    values["attempts"][0]["colour"] = "blue"
+    values["attempts"][0]["color"] = "blue"
     (runs / "new-1.json").write_text(json.dumps(values | {"queue": "night"}))
     shown = orch("list")
     assert (shown.exit_code, shown.stderr) == (0, "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster import registry
+from orchestrator.runs import registry
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch
 

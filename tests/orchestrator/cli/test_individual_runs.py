@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from orchestrator.cluster import registry
+from orchestrator.runs import registry
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import EVENTS, Orch, log_of
 

@@ -5,9 +5,9 @@ import pytest
 
 from orchestrator.cli import links
 from orchestrator.cli.links import conclusion, was_killed
-from orchestrator.cluster.registry import Attempt, Record
-from orchestrator.cluster.state import State
-from orchestrator.cluster.view import RunView
+from orchestrator.runs.registry import Attempt, Record
+from orchestrator.runs.view import RunView
+from orchestrator.state import State
 
 
 def seen(state: State, **fields: Any) -> RunView:

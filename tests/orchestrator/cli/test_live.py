@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import live
-from orchestrator.cluster.state import State
+from orchestrator.state import State
 from tests.orchestrator.cli.conftest import EVENTS
 
 
@@ -28,7 +28,7 @@ def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.Mon
     assert "Waiting to start" in shown
     assert "0/2" in shown
     assert "3/9" in shown
-    assert "12.5 images/s   ETA 1m05s   loss 8bit 2.250" in shown
+    assert "12.5 samples/s   ETA 1m05s   loss 8bit 2.250" in shown
     assert "top1: 8bit 91.0" in shown
     assert "warning: one broken file" in shown
     assert "the cluster is away" in shown
@@ -47,7 +47,7 @@ def test_plain_progress_is_rare_and_evaluations_are_not(
         screen.event(EVENTS[4])
     lines = capsys.readouterr().err.splitlines()
     assert lines.count("Waiting to start ...") == 1
-    assert len([line for line in lines if "images/s" in line]) == 1
+    assert len([line for line in lines if "samples/s" in line]) == 1
     assert lines.count("epoch 1: top1 8bit 91.0") == 5
     assert "| 8 | 91.00 |" not in lines
 

@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator.cli import doctor
 from orchestrator.cli.main import COMMANDS, cli
-from orchestrator.cluster import registry
-from orchestrator.cluster.registry import Attempt, Record
 from orchestrator.errors import Unreachable
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Attempt, Record
 from tests.orchestrator.cli.conftest import Orch
 
 HEAVY = ("torch", "ray", "mlflow", "pydantic", "numpy", "yaml")
@@ -163,7 +163,7 @@ def test_an_interruption_ends_with_130(orch: Orch, monkeypatch: pytest.MonkeyPat
 
 def test_a_bug_shows_its_traceback_and_says_so(tmp_path: Path) -> None:
     program = (
-        "from orchestrator.cluster import registry\n"
+        "from orchestrator.runs import registry\n"
         "registry.load_all = lambda: 1 / 0\n"
         "from orchestrator.cli.main import main\nmain()"
     )

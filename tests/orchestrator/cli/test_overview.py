@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import overview
-from orchestrator.cluster.registry import Attempt, Record
-from orchestrator.cluster.state import State
-from orchestrator.cluster.view import RunView
+from orchestrator.runs.registry import Attempt, Record
+from orchestrator.runs.view import RunView
+from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
 
@@ -172,7 +172,7 @@ def test_the_status_of_a_silent_run_tells_its_age_its_restarts_and_no_eta(
     lost = {"event": "restarted", "count": 2, "reason": "Killed.", "time": time.time() - 80}
     submitted(EVENTS[0], lost, EVENTS[1] | {"time": time.time() - 40, "next_within": 1})
     lines = orch("status", "last").stdout.splitlines()
-    assert re.fullmatch(r"epoch 1/2  step 3/9  12.5 images/s  ETA -  .*  \(4\ds ago\)", lines[1])
+    assert re.fullmatch(r"epoch 1/2  step 3/9  12.5 samples/s  ETA -  .*  \(4\ds ago\)", lines[1])
     assert re.match(r"No progress for 4\ds; ", lines[2])
     assert lines[3] == "restarts: 2, the last: Killed."
     told = json.loads(orch("status", "last", "--json").stdout)

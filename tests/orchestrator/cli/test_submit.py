@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import attach
-from orchestrator.cluster import gpus, local, registry, submission
+from orchestrator.cluster import gpus, local
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.cluster.state import State
+from orchestrator.runs import registry, submission
+from orchestrator.state import State
 from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import EVENTS, ROWS, Orch, log_of
 
@@ -55,7 +56,7 @@ def test_a_followed_job_ends_with_its_table_and_links(orch: Orch, cluster: FakeC
     assert done.stdout.startswith("| 8 | 91.00 |\n")
     assert "mlflow ui --backend-store-uri sqlite:///x" in done.stdout
     assert "http://127.0.0.1:5000/#/experiments/1/runs/0" in done.stdout
-    assert "epoch 1/2  step 3/9  12.5 images/s  ETA 1m05s  loss 8bit 2.250" in done.stderr
+    assert "epoch 1/2  step 3/9  12.5 samples/s  ETA 1m05s  loss 8bit 2.250" in done.stderr
     assert "epoch 1: top1 8bit 91.0" in done.stderr
     assert "warning: one broken file" in done.stderr
     assert "Running entrypoint" not in done.output

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.cluster import registry
-from orchestrator.cluster.registry import Attempt, Record
-from orchestrator.spec.load import load_job
+from orchestrator.job.load import load_job
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Attempt, Record
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
 from tests.mlflow_server import MlflowServer

@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.cluster import client as clients
 from orchestrator.cluster.client import ClusterClient, auth_token
-from orchestrator.cluster.state import State
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.state import State
 from tests.fake_cluster import NODE, FakeCluster
 
 

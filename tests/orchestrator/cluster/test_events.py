@@ -12,7 +12,7 @@ PROGRESS = {
     "epochs": 12,
     "step": 5,
     "steps": 31,
-    "images_per_second": 45.67,
+    "samples_per_second": 45.67,
     "eta_seconds": 125,
     "loss": {"2": 1.5, "8": 1.25},
     "metric_name": "top1",

@@ -21,8 +21,8 @@ import pytest
 from orchestrator.cluster import head_process, local, runtime, tail
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.local import Head
-from orchestrator.cluster.state import State
 from orchestrator.errors import Unreachable
+from orchestrator.state import State
 
 DRIVER = """
 import os, signal, sys, time

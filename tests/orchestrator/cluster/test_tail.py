@@ -8,9 +8,9 @@ import pytest
 
 from orchestrator.cluster import tail
 from orchestrator.cluster.client import ClusterClient, JobInfo
-from orchestrator.cluster.state import State
 from orchestrator.cluster.tail import JobEvents, LogLines
 from orchestrator.errors import Unreachable
+from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
 
 FAST = 0.001

@@ -64,7 +64,7 @@ def test_an_image_is_loaded_in_the_promised_shape(root: Path) -> None:
     assert not torch.equal(first, other)
 
 
-def test_the_test_transform_scales_the_short_side_and_cuts_the_centre(root: Path) -> None:
+def test_the_test_transform_scales_the_short_side_and_cuts_the_center(root: Path) -> None:
     with Image.open(root / "val/a/w.PNG") as image:
         scaled = image.resize((30, 20), Image.Resampling.BILINEAR)  # 60 x 40, short side to 20
     expected = np.asarray(scaled)[2:18, 7:23].transpose(2, 0, 1).astype(int)

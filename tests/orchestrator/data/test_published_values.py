@@ -19,7 +19,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         ("mini_kinetics", IMAGENET),
     ],
 )
-def test_pixels_are_normalised_with_the_means_and_deviations_of_their_data(
+def test_pixels_are_normalized_with_the_means_and_deviations_of_their_data(
     name: str, expected: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> None:
     found = dataset_class(name)

@@ -4,7 +4,7 @@ import pytest
 
 from models.bitwidth import FLOAT
 from orchestrator.track import keys
-from orchestrator.train.wording import by_bits
+from orchestrator.wording import by_bits
 
 
 def section(key: str) -> str:

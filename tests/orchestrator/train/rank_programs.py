@@ -8,8 +8,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from orchestrator.data.loader import steps_per_epoch, train_batches
+from orchestrator.job.schema import job_from_dict
 from orchestrator.plan.batch import plan_batch
-from orchestrator.spec.job import job_from_dict
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.optimizer import set_learning_rates

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 
 EPS, NORM_MOMENTUM = 1e-5, 0.1
 BLOCKS = (("layer1.0", 1), ("layer2.0", 2), ("layer2.1", 1))
 """Name and stride of the residual blocks of the CIFAR ResNet with depths (1, 2)."""
 
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Recipe:
     schedule: str
     milestones: tuple[int, ...]
     gamma: float
-    mean: Colour
-    std: Colour
+    mean: Color
+    std: Color
 
 
-def recipe_of(job: Job, steps: int, mean: Colour, std: Colour) -> Recipe:
+def recipe_of(job: Job, steps: int, mean: Color, std: Color) -> Recipe:
     """What the job says, for the reference."""
     return Recipe(
         bits=job.bit_widths,
@@ -121,7 +121,7 @@ class Reference:
     def _pass(
         self, epoch: int, index: int, passes: Sequence[Pass], accumulation: int, record: StepRecord
     ) -> None:
-        inputs = [self.normalised(images) for images, _ in passes]
+        inputs = [self.normalized(images) for images, _ in passes]
         logits: dict[int, list[Tensor]] = {}
         record.teachers.append({})
         record.lonely.append({})
@@ -220,7 +220,7 @@ class Reference:
 
     # --- the network --------------------------------------------------------------------------
 
-    def normalised(self, images: Tensor) -> Tensor:
+    def normalized(self, images: Tensor) -> Tensor:
         """Pixels in [0, 1], less the mean, over the deviation."""
         mean, std = (
             torch.tensor(values, dtype=torch.float64).view(3, 1, 1)
@@ -312,7 +312,7 @@ class Reference:
         with torch.no_grad():
             for image, label in samples:
                 blocks = [bits] * len(BLOCKS)
-                x = self.normalised(image[None])
+                x = self.normalized(image[None])
                 y = self.network(x, bits, blocks, self.statistics[0], train=False)
                 right.append(int(y[0].argmax()) == int(label))
                 losses.append(_cross_entropy(y, label.view(1)).item())

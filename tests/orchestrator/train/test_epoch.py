@@ -10,11 +10,11 @@ from torch import Tensor
 
 from models.networks.base import AnyBitNetwork
 from orchestrator.data.loader import Batch
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.optimizer import build_optimizer, set_learning_rates
 from orchestrator.train.ranks import Ranks
-from orchestrator.train.setup import build_network_and_method
 from orchestrator.train.tally import Tally
 from tests.orchestrator.train.reference import (
     Pass,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import Diverged
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 from orchestrator.train.evaluate import Evaluation, evaluate
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts

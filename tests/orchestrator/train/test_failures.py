@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from orchestrator.errors import CheckpointMismatch, Diverged, OrchError
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 from orchestrator.train import failures
 from orchestrator.train.ranks import LostRank, Ranks
 from orchestrator.train.worker import Run, Worker

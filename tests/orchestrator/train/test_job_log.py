@@ -20,7 +20,7 @@ PROGRESS = {
     "epochs": 2,
     "step": 3,
     "steps": 9,
-    "images_per_second": 12.5,
+    "samples_per_second": 12.5,
     "eta_seconds": 65,
     "loss": {"8": 2.25},
     "metric_name": None,
@@ -102,7 +102,8 @@ def test_a_line_may_come_in_pieces(log: Log) -> None:
 
 def test_a_driver_finds_the_place_by_its_own_output(tmp_path: Path) -> None:
     program = (
-        "from orchestrator.train import events, job_log; import sys; job_log.install()\n"
+        "import sys; from orchestrator import events; from orchestrator.train import job_log\n"
+        "job_log.install()\n"
         "events.say('log', message='hello'); print('to stderr', file=sys.stderr)"
     )
     log = tmp_path / "job-driver-digits-1.a2.log"
@@ -118,7 +119,8 @@ def test_a_driver_finds_the_place_by_its_own_output(tmp_path: Path) -> None:
 
 def test_elsewhere_the_events_stay_in_the_output() -> None:
     program = (
-        "from orchestrator.train import events, job_log; job_log.install()\n"
+        "from orchestrator import events; from orchestrator.train import job_log\n"
+        "job_log.install()\n"
         "events.say('log', message='hello')"
     )
     done = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator import handover
 from orchestrator.errors import JobFailed, OrchError
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import launch
 from orchestrator.train.worker import train_function

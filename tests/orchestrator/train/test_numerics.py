@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 from orchestrator.train.numerics import CODE_DTYPES, set_numerics
 from orchestrator.train.setup import build_parts
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.spec.job import Job, Optimizer
+from orchestrator.job.schema import Job, Optimizer
+from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.optimizer import build_optimizer, relative_rate, set_learning_rates
-from orchestrator.train.setup import build_network_and_method
 
 
 @pytest.mark.golden

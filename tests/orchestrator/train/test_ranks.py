@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 from tests.orchestrator.train.rank_programs import run_ranks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.distributed.*:FutureWarning")

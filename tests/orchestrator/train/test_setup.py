@@ -11,9 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.ranks import Ranks
-from orchestrator.train.setup import build_network_and_method, build_parts
+from orchestrator.train.setup import build_parts
 from orchestrator.train.worker import Run, Worker
 
 CPU = torch.device("cpu")

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
-from orchestrator.spec.job import Job
-from orchestrator.train.setup import build_network_and_method
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.worker import STOP_FILE, Run, Worker
 
 

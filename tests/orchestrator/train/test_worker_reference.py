@@ -14,7 +14,7 @@ from torch import Tensor
 
 from orchestrator.data import Dataset
 from orchestrator.data.loader import train_batches
-from orchestrator.spec.job import Job
+from orchestrator.job.schema import Job
 from orchestrator.track import keys
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker

@@ -1,0 +1,102 @@
+"""At how many bits the layers of a network run: one layer, a whole network, and its name.
+
+A name such as "8bit" or "w1a4" is the key of losses, results, metrics and tables.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+MAX_BITS = 8
+FLOAT = 32
+"""In the place of a bit-width: the quantizer is passed by."""
+
+_LABEL = re.compile(r"(?P<both>\d+)(?:bit)?|w(?P<weights>\d+)a(?P<activations>\d+)|float")
+
+
+class Precision(NamedTuple):
+    """The bit-widths of one layer's weights and of its input activations."""
+
+    weights: int
+    activations: int
+
+    @property
+    def label(self) -> str:
+        """The name: "4bit" for equal bit-widths, "w1a4" for others, "float" where nothing is."""
+        if self == (FLOAT, FLOAT):
+            return "float"
+        if self.weights == self.activations:
+            return f"{self.weights}bit"
+        return f"w{self.weights}a{self.activations}"
+
+    @classmethod
+    def parse(cls, text: str | int) -> Precision:
+        """Return the precision that 4, "4", "4bit", "w1a4" or "float" names.
+
+        Raises ValueError for any other text and for bit-widths that are not 1 to 8, or 32 (float).
+        """
+        found = _LABEL.fullmatch(str(text))
+        if not found:
+            raise ValueError(f"a precision is written 4, w1a4 or float, not {text!r}")
+        if found["both"]:
+            bits = (int(found["both"]),) * 2
+        elif found["weights"]:
+            bits = (int(found["weights"]), int(found["activations"]))
+        else:
+            bits = (FLOAT, FLOAT)
+        if any(not 1 <= one <= MAX_BITS and one != FLOAT for one in bits):
+            raise ValueError(f"bit-widths are 1 to {MAX_BITS}, not {text}")
+        return cls(*bits)
+
+
+class LayerPrecision(NamedTuple):
+    """What a layer is told in a forward pass: its own precision, and its predecessor's."""
+
+    own: Precision
+    previous: Precision
+
+
+class LayerInfo(NamedTuple):
+    """A quantized layer of a network.
+
+    name: of its module, as in the state dict. block: the swappable block it belongs to, None
+    outside of all. fed_by: index of the layer before it on the main path, None for the first.
+    """
+
+    name: str
+    block: int | None
+    fed_by: int | None
+    kind: Literal["conv", "depthwise", "shortcut", "linear"]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The precision at which each part of a network runs in one forward pass.
+
+    outside: batch norm of the stem, where it is switched. layers: in the order of the network's
+    own list, shortcuts and last convolutions included.
+    """
+
+    outside: Precision
+    layers: tuple[Precision, ...]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A way to run a network, by name; it can be said before there is a network.
+
+    layers: those, by name, that run at another precision than the rest.
+    """
+
+    name: str
+    precision: Precision
+    layers: tuple[tuple[str, Precision], ...] = ()
+
+    @classmethod
+    def at(cls, precision: Precision | int | str) -> OperatingPoint:
+        """The whole network at one precision, whose label is the name."""
+        if not isinstance(precision, Precision):
+            precision = Precision.parse(precision)
+        return cls(precision.label, precision)

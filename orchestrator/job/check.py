@@ -1,0 +1,164 @@
+"""Mistakes that no single section can see: settings that contradict one another."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from models.bitwidth import name_of
+from models.table import resolve
+from orchestrator.errors import UsageError
+from orchestrator.job.explain import shown_value
+from orchestrator.job.merge import Merged
+from orchestrator.job.schema import FAMILIES, Job
+from orchestrator.job.source import Keys
+from orchestrator.job.words import suggestion
+from orchestrator.plan.batch import divisors, plan_batch
+from orchestrator.published import published_rows
+
+LARGEST = 2**40
+"""No number of a job comes near it; none is so large that arithmetic with it takes time."""
+
+
+def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
+    """Return one line for each pair of settings that cannot go together."""
+    found = [*_method(job), *_segments(job), *_batch(job), *_reference(job)]
+    return [
+        f"{merged.where(tuple(key.split('.'))) or shown}  {key}: {problem}"
+        for key, problem in found
+    ]
+
+
+def job_warnings(job: Job, merged: Merged) -> list[str]:
+    """Return one line for each setting without effect, and for passes that are needlessly small."""
+    warnings = [*_without_effect(job, merged), *_small_passes(job)]
+    late = [epoch for epoch in job.optimizer.milestones if epoch >= job.training.epochs]
+    if job.optimizer.schedule == "cosine" and job.optimizer.milestones:
+        warnings.append("optimizer.milestones: no effect, the schedule is cosine.")
+    elif late:
+        warnings.append(
+            f"optimizer.milestones: {', '.join(map(str, late))} lie beyond the last of "
+            f"{job.training.epochs} epochs and have no effect."
+        )
+    if job.model.weights is not None and job.model.init == "scratch":
+        warnings.append("model.weights: no effect, model.init is 'scratch'.")
+    return warnings
+
+
+def not_as_given(
+    given: Mapping[str, Any], taken: Mapping[str, Any], merged: Merged, above: Keys = ()
+) -> list[str]:
+    """Return a mistake for each value that pydantic took for another one, or that no job can use.
+
+    A choice such as `Literal["auto", 0, 1]` takes true for 1.
+    """
+    mistakes: list[str] = []
+    for key, value in given.items():
+        keys = (*above, key)
+        if isinstance(value, dict):
+            below = taken[key] or {}
+            if len(value) > len(below):
+                problem = f"the same key twice in other words, got {shown_value(list(value))}."
+                mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
+            mistakes += not_as_given(value, below, merged, keys)
+        elif problem := _odd(value, taken.get(key)):
+            mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
+    return mistakes
+
+
+def _odd(given: Any, taken: Any) -> str:
+    if isinstance(given, list):
+        return next(filter(None, map(_odd, given, taken)), "")
+    if isinstance(given, float) and not math.isfinite(given):
+        return f"expected a finite number, got {given}."
+    if isinstance(given, int | float) and abs(given) >= LARGEST:
+        return f"expected a number below {LARGEST:g}, got {given:g}."
+    if (
+        isinstance(given, bool | float)
+        and isinstance(taken, int)
+        and type(given) is not type(taken)
+    ):
+        return f"expected a whole number, got {shown_value(given)}."
+    return ""
+
+
+def _without_effect(job: Job, merged: Merged) -> list[str]:
+    """Return a warning for each setting that is given and that another one switches off."""
+    off = []
+    if getattr(job.method, "teacher_mode", "dynamic") != "dynamic":
+        off.append(("method", "lambda", f"method.teacher_mode is '{job.method.teacher_mode}'"))
+    if job.quantizer.weight_quant != "coquant_trunc":
+        reason = f"quantizer.weight_quant is '{job.quantizer.weight_quant}'"
+        off += [("quantizer", key, reason) for key in ("align_domain", "align_scale_in_backward")]
+    return [
+        f"{section}.{key}: no effect, {reason}."
+        for section, key, reason in off
+        if (section, key) in merged.sources
+    ]
+
+
+def _small_passes(job: Job) -> list[str]:
+    """Warn when a worker's batch has no divisor near the limit: batch norm sees few samples."""
+    limit = job.cluster.max_batch_per_worker
+    plan = plan_batch(job.training.global_batch, job.cluster.num_workers, limit)
+    if 2 * plan.micro_batch > min(limit, plan.per_worker):
+        return []
+    larger = next(n for n in divisors(plan.per_worker) if n > limit)
+    return [
+        f"cluster.max_batch_per_worker: a worker's {plan.per_worker} samples go in "
+        f"{plan.accumulation} passes of {plan.micro_batch}, which is all batch norm sees at once; "
+        f"{larger} would make passes of {larger}, and so may another cluster.num_workers."
+    ]
+
+
+def _method(job: Job) -> list[tuple[str, str]]:
+    trained = len(job.bit_widths)
+    if job.method.name == "individual" and trained != 1:
+        widths = list(job.bit_widths)
+        return [
+            (
+                "quantizer.bit_widths",
+                f"the method 'individual' trains one bit-width, got {widths}; "
+                "for example [4], in one job for each bit-width.",
+            )
+        ]
+    if job.method.name not in ("individual", "float") and trained < 2:
+        return [
+            (
+                "quantizer.bit_widths",
+                f"the method '{job.method.name}' trains two or more bit-widths, got "
+                f"{list(job.bit_widths)}; for one alone there is the method 'individual'.",
+            )
+        ]
+    return []
+
+
+def _segments(job: Job) -> list[tuple[str, str]]:
+    kind = resolve(FAMILIES["data"], job.data.name).kind
+    if kind == "video" and job.model.num_segments is None:
+        return [("model.num_segments", f"is required for videos ('{job.data.name}'), usually 8.")]
+    if kind == "image" and job.model.num_segments is not None:
+        return [("model.num_segments", f"'{job.data.name}' has images, not videos; remove it.")]
+    return []
+
+
+def _batch(job: Job) -> list[tuple[str, str]]:
+    try:
+        plan_batch(
+            job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
+        )
+    except UsageError as error:
+        return [("cluster.num_workers", str(error))]
+    return []
+
+
+def _reference(job: Job) -> list[tuple[str, str]]:
+    if job.reference is None:
+        return []
+    if job.reference.runs is None:
+        name, rows = str(job.reference.published), published_rows()
+        unknown = f"no published row is called '{name}'." + suggestion(name, rows)
+        return [] if name in rows else [("reference.published", unknown)]
+    missing = [bits for bits in job.bit_widths if bits not in job.reference.runs]
+    if missing:
+        return [("reference.runs", f"names no run for {', '.join(map(name_of, missing))} bits.")]
+    return []

@@ -1,0 +1,150 @@
+"""Lay the sources of a job over one another, weakest first, remembering where values came from."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.job.paths import absolute
+from orchestrator.job.source import Keys, Source, parse_value, read_file
+
+LONGEST = 80
+"""Characters of an override that a message repeats."""
+DEEPEST = 20
+"""Files that extend one another."""
+
+
+@dataclass
+class Merged:
+    """The values of a job and, for each leaf, the source that gave it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    sources: dict[Keys, Source] = field(default_factory=dict)
+    layers: list[Source] = field(default_factory=list)
+
+    def lay_over(self, source: Source) -> None:
+        """Let a stronger source override: mappings key by key, everything else whole."""
+        self.layers.append(source)
+        self._lay(source.values, self.values, (), source)
+
+    def where(self, keys: Keys) -> str:
+        """Return "file:line" (or "--set") of the value at `keys`, or of what stands above it.
+
+        Of a section, the place is that of the strongest source of anything in it.
+        """
+        inside = [key for key in self.sources if key[: len(keys)] == keys]
+        source = self.sources[max(inside, key=self.rank)] if inside else self.source_of(keys)
+        return source.where(keys) if source else ""
+
+    def rank(self, keys: Keys) -> int:
+        """Return how strong the source of a value is: its place among the layers."""
+        source = self.sources[keys]
+        return next(place for place, layer in enumerate(self.layers) if layer is source)
+
+    def source_of(self, keys: Keys) -> Source | None:
+        """Return the source of the value at `keys`, or of what stands nearest above it."""
+        for end in range(len(keys), 0, -1):
+            if keys[:end] in self.sources:
+                return self.sources[keys[:end]]
+        return None
+
+    def drop(self, keys: Keys) -> None:
+        """Forget a value."""
+        section = self.values
+        for key in keys[:-1]:
+            section = section[key]
+        del section[keys[-1]]
+        self.sources.pop(keys, None)
+
+    def _lay(self, new: dict[str, Any], old: dict[str, Any], keys: Keys, source: Source) -> None:
+        for raw_key, value in new.items():
+            key = str(raw_key)
+            here = (*keys, key)
+            if isinstance(value, dict):
+                if not isinstance(old.get(key), dict):
+                    old[key] = {}
+                self.sources.setdefault(here, source)
+                self._lay(value, old[key], here, source)
+            else:
+                for below in [known for known in self.sources if known[: len(here)] == here]:
+                    del self.sources[below]
+                old[key] = value
+                self.sources[here] = source
+
+
+def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:
+    """Return a job file and all it extends, weakest first, the mistakes, and whether all is there.
+
+    Without a file that it extends, nothing can be said of what a job lacks.
+    """
+    mistakes: list[str] = []
+    chain: list[Source] = []
+    complete = _follow(path, (), chain, mistakes)
+    return chain, mistakes, complete
+
+
+def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> bool:
+    """Add a file after all it extends; return whether every one of them could be read.
+
+    A file that two others extend is laid once, below both.
+    """
+    shown = _shown(path)
+    if any(source.name == shown for source in chain):
+        return True
+    source, found = read_file(path, shown)
+    mistakes += found
+    if source is None:
+        return False
+    above = (*above, path.resolve())
+    if len(above) > DEEPEST:
+        mistakes.append(f"{source.where(('extends',))}  extends: more than {DEEPEST} files deep.")
+        return False
+    parents, problems = _parents(source, above)
+    mistakes += problems
+    complete = [_follow(parent, above, chain, mistakes) for parent in parents]
+    chain.append(source)
+    return all(complete) and not problems
+
+
+def _parents(source: Source, above: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
+    """Return the files that a file extends, and what is wrong with the others."""
+    where = source.where(("extends",))
+    given = source.values.pop("extends", [])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problem = f"expected a file name or a list of them, got {given!r}."
+        return [], [f"{where}  extends: {problem}"]
+    parents, problems = [], []
+    for name in names:
+        path, problem = absolute(name, source.folder)
+        parent = Path(path)
+        if not problem and parent.resolve() in above:
+            problem = f"{parent.name} extends itself."
+        elif not problem and not parent.exists():
+            problem = f"there is no file {parent}."
+        if problem:
+            problems.append(f"{where}  extends: {problem}")
+        else:
+            parents.append(parent)
+    return parents, problems
+
+
+def override(text: str) -> tuple[Source | None, list[str]]:
+    """Read one `--set a.b=c`."""
+    key, equals, value = text.partition("=")
+    keys = key.strip().split(".")
+    if not equals or not all(re.fullmatch(r"[\w-]+", part) for part in keys):
+        return None, [f"--set {text[:LONGEST]}: expected KEY=VALUE, for example training.epochs=3."]
+    try:
+        nested: Any = parse_value(value)
+    except ValueError as error:
+        return None, [f"--set {key.strip()}: {error}; a text is put in quotes inside the shell's."]
+    for part in reversed(keys):
+        nested = {part: nested}
+    return Source("--set", Path.cwd(), nested), []
+
+
+def _shown(path: Path) -> str:
+    """Return the path as a person would type it from here."""
+    resolved, here = path.resolve(), Path.cwd()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

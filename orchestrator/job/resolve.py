@@ -1,0 +1,65 @@
+"""Find the paths among the values of a job, and resolve them."""
+
+from pathlib import Path
+from typing import Any, TypeGuard, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from orchestrator.job.merge import Merged
+from orchestrator.job.paths import absolute, filled
+from orchestrator.job.source import Keys
+from orchestrator.job.tracking_uri import resolve
+
+IN_ROOT = {"relative_to": "root"}
+"""How the settings of a data set mark the name of a file in its folder."""
+
+TRACKING_URI = {"names": "tracking"}
+"""How the settings mark an address of MLflow, which may name a file."""
+
+
+def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
+    """Resolve every path of the job: relative to its file, or to the current folder for --set.
+
+    A file of a data set, which the settings declare as relative to its root, stays relative.
+    """
+    mistakes: list[str] = []
+    section: Any = merged.values
+    for key in above:
+        section = section[key]
+    for name, field in kind.model_fields.items():
+        keys = (*above, name)
+        value = section.get(name)
+        if value is None and isinstance(field.default, Path):
+            value = str(field.default)
+        if isinstance(value, str) and _is_a_place(field):
+            section[name], problem = _resolved(value, field, _folder(merged, keys))
+            mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
+        elif isinstance(value, dict) and _is_section(field.annotation):
+            mistakes += resolve_paths(merged, field.annotation, keys)
+    return mistakes
+
+
+def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
+    if field.json_schema_extra == IN_ROOT:
+        return filled(value)
+    if field.json_schema_extra == TRACKING_URI:
+        return resolve(value, lambda path: absolute(path, folder))
+    return absolute(value, folder)
+
+
+def _is_a_place(field: FieldInfo) -> bool:
+    return _is_path(field.annotation) or field.json_schema_extra in (IN_ROOT, TRACKING_URI)
+
+
+def _is_path(annotation: Any) -> bool:
+    return annotation is Path or Path in get_args(annotation)
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _folder(merged: Merged, keys: Keys) -> Path:
+    source = merged.sources.get(keys)
+    return source.folder if source else Path.cwd()

@@ -1,0 +1,203 @@
+"""The job: one frozen pydantic model, composed of the settings of the components it names."""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+
+from models import NETWORKS
+from models.bitwidth import FLOAT
+from models.methods import METHODS
+from models.precision import OperatingPoint
+from models.quantizers.settings import QuantizerSettings
+from models.table import resolve
+from orchestrator.data import DATASETS
+from orchestrator.job.uri import secret_problem
+
+FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
+"""Sections whose keys depend on the component that their `name` chooses."""
+
+
+_MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
+"""What names runs where a job's name may stand too: `last`, a run's id, MLflow's id of a run."""
+
+
+class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """The learned bound of activations (alpha), one per quantizer and bit-width."""
+
+    init: float = Field(8.0, gt=0, description="alpha init")
+    lr: float = Field(0.1, ge=0, description="alpha lr")
+    weight_decay: float = Field(1e-4, ge=0, description="alpha wd")
+
+
+class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """SGD with momentum and its schedule (section H of the specification)."""
+
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, description="of weights and batch norm")
+    schedule: Literal["multistep", "cosine"] = "cosine"
+    milestones: tuple[int, ...] = Field((), description="epochs at which lr is multiplied by gamma")
+    gamma: float = Field(0.1, gt=0, le=1)
+    shared_lr_div: bool = Field(True, description="weights use lr / |B|, switched parameters lr")
+    clip: ClipLevels = ClipLevels()
+
+    @model_validator(mode="after")
+    def _milestones_belong_to_multistep(self) -> "Optimizer":
+        if self.schedule == "multistep" and not self.milestones:
+            raise ValueError("a multistep schedule needs milestones, for example [150, 225]")
+        if [0, *self.milestones] != sorted({0, *self.milestones}):
+            raise ValueError("milestones are epochs from 1 on, each later than the one before")
+        return self
+
+
+class Training(BaseModel, frozen=True, extra="forbid"):
+    """How long, in which batches, in which precision."""
+
+    epochs: int = Field(ge=1)
+    global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
+    precision: Literal["float32", "tf32", "bfloat16"] = Field(
+        "float32",
+        description="of convolutions; tf32 and bfloat16 multiply exact codes, batch norm and "
+        "quantizers compute in float32 always",
+    )
+    deterministic: bool = Field(
+        False, description="only algorithms that give the same result again, also on a GPU"
+    )
+
+    @property
+    def tf32(self) -> bool:
+        """Whether a GPU may use TF32: in bfloat16 for what stays in float32, stem and linear."""
+        return self.precision != "float32"
+
+
+class Cluster(BaseModel, frozen=True, extra="forbid"):
+    """What the job asks of a cluster.
+
+    The samples of a step do not depend on it. How many of them pass at once does, and with it the
+    statistics of batch norm and, under accumulation, the teachers that are chosen.
+    """
+
+    num_workers: int = Field(1, ge=1, le=10_000)
+    max_batch_per_worker: int = Field(64, ge=1, description="samples that fit a worker at once")
+    loader_workers: int = Field(0, ge=0, le=1000, description="loader processes beside each worker")
+    gpus_per_worker: Literal["auto", 0, 1] = Field(
+        "auto", description="auto: one each where the cluster has one for every worker, else none"
+    )
+    max_failures: int = Field(
+        3, ge=0, description="losses of workers that are borne without a new checkpoint between"
+    )
+
+
+class Checkpoint(BaseModel, frozen=True, extra="forbid"):
+    """When the state is saved, and how many of the saved states stay."""
+
+    every_steps: int | None = Field(None, ge=1, description="besides the end of each epoch")
+    keep: int = Field(3, ge=1, description="the last k stay; the best one does besides")
+    select: Literal["last", "best"] = Field("last", description="whose results the table shows")
+
+
+class Tracking(BaseModel, frozen=True, extra="forbid"):
+    """Where MLflow records the run."""
+
+    uri: str | None = Field(
+        None,
+        description="else MLFLOW_TRACKING_URI, else <output>/mlflow.db",
+        json_schema_extra={"names": "tracking"},
+    )
+    experiment: str = Field("orch", min_length=1)
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_secret(cls, uri: str | None) -> str | None:
+        if uri and (problem := secret_problem(uri)):
+            raise ValueError(problem)
+        return uri
+
+
+class Reference(BaseModel, frozen=True, extra="forbid"):
+    """What Delta_B compares with: one's own individual runs, or a published row."""
+
+    published: str | None = Field(None, description="a row of orchestrator/published")
+    runs: dict[int, str] | None = Field(
+        None, description="bit-width -> run (of orch, or MLflow's id), or the runs' common NAME"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> "Reference":
+        if (self.published is None) == (self.runs is None):
+            raise ValueError("give either `published` (a row's name) or `runs` (bit-width: run id)")
+        return self
+
+
+class Job(BaseModel, frozen=True, extra="forbid"):
+    """One training, whole: everything that decides what is learned, and where it runs.
+
+    `model`, `method` and `data` are narrowed to the settings of the named component by
+    `job_class`; a bare `Job` is never built.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    seed: int = Field(0, ge=0, lt=2**31)
+    model: Any
+    quantizer: QuantizerSettings = QuantizerSettings()
+    method: Any
+    data: Any
+    optimizer: Optimizer
+    training: Training
+    cluster: Cluster = Cluster()
+    checkpoint: Checkpoint = Checkpoint()
+    tracking: Tracking = Tracking()
+    reference: Reference | None = None
+    output: Path = Path("runs")
+
+    @field_validator("name")
+    @classmethod
+    def _means_one_thing(cls, name: str) -> str:
+        if _MEANT_OTHERWISE.fullmatch(name):
+            raise ValueError(f"'{name}' would be taken for a run; choose another name")
+        return name
+
+    @property
+    def bit_widths(self) -> tuple[int, ...]:
+        """The trained bit-widths B, high to low; FLOAT alone for the method 'float'."""
+        return (FLOAT,) if self.method.name == "float" else self.quantizer.bit_widths
+
+    @property
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """The operating points that are trained, high to low."""
+        return tuple(OperatingPoint.at(bits) for bits in self.bit_widths)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the job as plain values, with the keys of a job file."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@cache
+def job_class(**names: str) -> type[Job]:
+    """Return the class of the jobs that use the named components (section -> name).
+
+    A section that is not named stays as it is in `Job`.
+    """
+    fields: dict[str, Any] = {
+        section: (resolve(FAMILIES[section], name).Settings, ...) for section, name in names.items()
+    }
+    return create_model("Job", __base__=Job, **fields)
+
+
+def job_from_dict(values: dict[str, Any]) -> Job:
+    """Rebuild a job from `Job.as_dict`. Raises pydantic's ValidationError on anything else."""
+    names = {section: values[section]["name"] for section in FAMILIES}
+    return validated(job_class(**names), values)
+
+
+def validated(kind: type[Job], values: Mapping[str, Any]) -> Job:
+    """Return the job of plain values, none of them guessed: true is no number, "5" is text.
+
+    JSON is how pydantic is strict and still takes a list for a tuple and text for a path.
+    """
+    return kind.model_validate_json(json.dumps(values), strict=True)

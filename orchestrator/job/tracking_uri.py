@@ -1,0 +1,63 @@
+"""Where MLflow records, as a person writes it, made to mean the same in every folder."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+from orchestrator.errors import UsageError
+from orchestrator.job.paths import absolute
+from orchestrator.job.uri import masked, secret_problem, sqlite_uri
+
+_SQLITE = re.compile(r"(?P<scheme>sqlite(\+\w+)?)://(/(?P<file>[^?]*))?(?P<query>\?.*)?", re.DOTALL)
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
+_PLAIN_WORDS = ("databricks", "databricks-uc", "uc")
+"""What MLflow takes for an address though it looks like a folder's name."""
+
+
+def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
+    """Return a tracking URI without relative paths, and a problem ("" when there is none).
+
+    absolute: makes a path absolute; returns it, or a problem beside it.
+    """
+    if match := _SQLITE.fullmatch(uri):
+        if match["file"] in (None, "", ":memory:"):
+            return uri, "names no file, and the record would end with the job; " + _instead("")
+        path, problem = absolute(unquote(match["file"]))
+        return sqlite_uri(Path(path), match["scheme"]) + (match["query"] or ""), problem
+    scheme = _SCHEME.match(uri)
+    if scheme is None and uri not in _PLAIN_WORDS:
+        return uri, f"is a folder, and MLflow keeps no records in folders any more; {_instead(uri)}"
+    if scheme and scheme["scheme"] == "file":
+        folder = re.sub(r"^file:(//)?", "", uri)
+        return (
+            uri,
+            f"is a folder, and MLflow keeps no records in folders any more; {_instead(folder)}",
+        )
+    if scheme and scheme["scheme"].startswith("sqlite"):
+        return uri, "is not understood; " + _instead("")
+    return uri, ""
+
+
+def checked(uri: str) -> str:
+    """Return the value of MLFLOW_TRACKING_URI as it is understood in any folder.
+
+    Raises UsageError when it holds a secret, which records and pages would show, or when nothing
+    can be kept under it.
+    """
+    if problem := secret_problem(uri):
+        raise UsageError(f"MLFLOW_TRACKING_URI {problem} Records and Ray's pages show it.")
+    found, problem = resolve(uri, lambda path: absolute(path, Path.cwd()))
+    if problem:
+        raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
+    return found
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the file in which a resolved URI keeps the records; None for a server."""
+    match = _SQLITE.fullmatch(uri)
+    return Path(unquote(match["file"])) if match and match["file"] else None
+
+
+def _instead(folder: str) -> str:
+    return f"name a file, such as sqlite:///{Path(folder, 'mlflow.db')}, or a server, http://HOST:5000."

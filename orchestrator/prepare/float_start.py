@@ -1,0 +1,40 @@
+"""The file of a float model that `model.weights` means: a file, a checkpoint, or a finished run."""
+
+from pathlib import Path
+
+import yaml
+
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.store.run_folder import checkpoints
+
+WEIGHTS, JOB, RESULT = "model.safetensors", "job.yaml", "result.json"
+
+
+def weights_file(given: Path) -> Path:
+    """Return the weights of a checkpoint's or a float run's folder; a file is returned as it is.
+
+    Of a run these are the ones whose results it shows: the last, or the best with
+    `checkpoint.select: best`. Raises CheckpointMismatch, in one line, for any other folder.
+    """
+    if not given.is_dir():
+        return given
+    if (given / WEIGHTS).is_file():
+        return given / WEIGHTS
+    if not (given / JOB).is_file():
+        raise CheckpointMismatch(f"model.weights: {given} is no folder of a run or a checkpoint.")
+    job = yaml.safe_load((given / JOB).read_text(encoding="utf-8"))
+    if job["method"]["name"] != "float":
+        raise CheckpointMismatch(
+            f"model.weights: {given.name} was trained by the method '{job['method']['name']}', not "
+            "'float'; jobs/float has a job for each float model."
+        )
+    if not (given / RESULT).is_file():
+        raise CheckpointMismatch(
+            f"model.weights: {given.name} has not finished; `orch resume {given.name}` ends it, or "
+            "name one of its checkpoint folders."
+        )
+    best = sorted(given.glob("best-epoch-*"))
+    kept = best if job["checkpoint"]["select"] == "best" else checkpoints(given)
+    if not kept:
+        raise CheckpointMismatch(f"model.weights: {given} holds no checkpoint any more.")
+    return kept[-1] / WEIGHTS

@@ -1,0 +1,96 @@
+"""Why a run does not advance: what it said last, and what its cluster says when it is silent."""
+
+import time
+from typing import Any
+
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.runtime import FROZEN_SECONDS
+from orchestrator.errors import Unreachable
+from orchestrator.runs.registry import Record, run_of
+from orchestrator.state import State
+from orchestrator.wording import duration
+
+START_SECONDS = 5.0
+"""How long a start may take before the cluster is asked whether there is room for the workers."""
+GRACE_SECONDS = 15.0
+"""How much later than it is due a sign of life may come."""
+ASK_SECONDS = 3.0
+"""The cluster is asked at most this often."""
+
+Facts = dict[str, Any]
+
+
+def silence(facts: Facts) -> float | None:
+    """Return for how many seconds a run has said nothing, by the clocks of both machines."""
+    times = [said["time"] for said in facts.values() if isinstance(said, dict) and "time" in said]
+    return max(0.0, time.time() - max(times)) if times else None
+
+
+def is_late(facts: Facts, silent: float | None) -> bool:
+    """Tell whether a run should have said something by now, or is being started again."""
+    if _restarting(facts):
+        return True
+    due = (facts.get("progress") or {}).get("next_within", 0.0)
+    return silent is not None and silent > due + GRACE_SECONDS
+
+
+class Delay:
+    """Tells why one run does not advance."""
+
+    def __init__(self, record: Record, client: ClusterClient) -> None:
+        self._record = record
+        self._client = client
+        self._asked = float("-inf")
+        self._answer = ""
+
+    def sentence(self, facts: Facts, silent: float | None) -> str:
+        """Return why the run does not advance; nothing while it does, or while it starts well."""
+        told = facts.get("progress")
+        late = is_late(facts, silent)
+        if not late and (told or silent is None or silent < START_SECONDS):
+            return ""
+        if room := self._no_room():
+            return room
+        if _restarting(facts):
+            return f"{facts['restarted']['reason']} The workers are being started again ..."
+        if not told or not late:
+            return ""
+        what = "No progress"
+        if told["step"] == told["steps"]:
+            what = f"No sign from the end of epoch {told['epoch'] + 1} and its evaluation"
+        return (
+            f"{what} for {duration(silent)}; a worker that does not answer is given up after "
+            f"{duration(FROZEN_SECONDS)}."
+        )
+
+    def _no_room(self) -> str:
+        """Return why the cluster cannot start the workers, if that is so."""
+        now = time.monotonic()
+        if now - self._asked > ASK_SECONDS:
+            self._asked = now
+            try:
+                self._answer = self._ask()
+            except Unreachable:
+                self._answer = ""
+        return self._answer
+
+    def _ask(self) -> str:
+        jobs = [job for job in self._client.jobs() if job.state is State.RUNNING]
+        own = [job for job in jobs if job.submission_id == self._record.last.submission_id]
+        if not own or not self._client.waits_for_room(own[0]):
+            return ""
+        asked = self._record.job["cluster"]
+        each = 1 + asked["loader_workers"]
+        others = " and ".join(run_of(job.submission_id) for job in jobs if job not in own)
+        return (
+            f"Waits for room for {asked['num_workers']} workers with {each} CPU{'s' * (each > 1)} "
+            f"each; the cluster has {self._client.capacity().sentence()}"
+            + (f", used by {others}." if others else ".")
+        )
+
+
+def _restarting(facts: Facts) -> bool:
+    """Tell whether workers were lost and no new ones have said anything yet."""
+    restarted = facts.get("restarted") or {}
+    since = [(facts.get(name) or {}).get("time", 0.0) for name in ("progress", "evaluated")]
+    return bool(restarted) and restarted.get("time", 0.0) > max(since)

@@ -1,0 +1,59 @@
+"""Let MLflow know that a run has ended whose driver was killed before it could say so."""
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import OrchError
+from orchestrator.state import State, is_final
+
+STATUSES = {
+    State.SUCCEEDED: "FINISHED",
+    State.STOPPED: "KILLED",
+    State.FAILED: "FAILED",
+    State.LOST: "FAILED",
+}
+"""How MLflow calls the final states."""
+
+_silent: set[str] = set()
+"""Servers that did not answer: each is asked once by a command, which has other things to do."""
+
+
+def notice(state: State, run_dir: Path, facts: dict[str, Any], *, first_time: bool) -> None:
+    """Set the record of a run right, if it still says RUNNING; never fails, and is quick.
+
+    MLflow is not even imported where the run's folder knows that all is said. first_time: the end
+    was not seen before; a run whose folder is on another machine is looked after only then.
+    """
+    if state is State.SUCCEEDED or not is_final(state):
+        return
+    from orchestrator.track.run import remembered_run, remembered_status
+
+    if known := remembered_run(run_dir):
+        if remembered_status(run_dir) == "RUNNING" and known.uri not in _silent:
+            _close(known.uri, run_dir, STATUSES[state])
+        return
+    started = facts.get("started") or {}
+    told = facts.get("state") and is_final(State(facts["state"]))
+    uri = str(started.get("mlflow_uri", ""))
+    run_id = started.get("mlflow_run_id")
+    asked = first_time and not told and uri not in _silent
+    if asked and run_id and uri.startswith(("http://", "https://")):
+        _close_elsewhere(uri, str(run_id), STATUSES[state])
+
+
+def _close(uri: str, run_dir: Path, status: str) -> None:
+    from orchestrator.track.recorder import close_abandoned
+
+    try:
+        close_abandoned(run_dir, status)
+    except (OrchError, OSError):
+        _silent.add(uri)
+
+
+def _close_elsewhere(uri: str, run_id: str, status: str) -> None:
+    from orchestrator.track.recorder import close_unless_closed
+
+    try:
+        close_unless_closed(uri, run_id, status)
+    except OrchError:
+        _silent.add(uri)

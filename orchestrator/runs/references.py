@@ -1,0 +1,91 @@
+"""The runs that a job names, as its reference or its float model, found by orch's own names."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import OrchError, UsageError
+from orchestrator.runs import registry, view
+from orchestrator.runs.registry import Record
+from orchestrator.state import State
+
+if TYPE_CHECKING:
+    from orchestrator.job.schema import Job
+
+_MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def resolved(job: "Job") -> "Job":
+    """Return the job with run ids and folders in the place of the names of runs.
+
+    Raises UsageError with all that is wrong with the names in `reference.runs`.
+    """
+    return _with_reference(_with_float_run(job))
+
+
+def _with_float_run(job: "Job") -> "Job":
+    """Return the job with a run's folder where `model.weights` is no file but the run's name."""
+    weights = job.model.weights
+    if weights is None or weights.exists():
+        return job
+    found = [r for r in registry.load_all() if weights.name in (r.run, r.name)]
+    if not found:
+        return job
+    model = job.model.model_copy(update={"weights": Path(found[0].run_dir)})
+    return job.model_copy(update={"model": model})
+
+
+def _with_reference(job: "Job") -> "Job":
+    """Return the job with MLflow's run ids in the place of the names in `reference.runs`.
+
+    A name is what every command takes: a run's id, a job's name, a unique beginning, or `last`.
+    Those of bit-widths that the job does not train are left out. Raises UsageError with all that
+    is wrong with them.
+    """
+    if job.reference is None or job.reference.runs is None:
+        return job
+    ids: dict[int, str] = {}
+    problems: list[str] = []
+    for bits in job.bit_widths:
+        name = job.reference.runs[bits]
+        try:
+            ids[bits] = name if _MLFLOW_ID.fullmatch(name) else _mlflow_id(job, bits, name)
+        except OrchError as error:
+            problems.append(f"reference.runs.{bits}: {error}")
+    if problems:
+        raise UsageError("\n".join(problems))
+    reference = job.reference.model_copy(update={"runs": ids})
+    return job.model_copy(update={"reference": reference})
+
+
+def _mlflow_id(job: "Job", bits: int, name: str) -> str:
+    """Return MLflow's id of the run that a name means. Raises UsageError for an unfit one."""
+    record = registry.find(name)
+    if unlike := _unlike(job, bits, record):
+        raise UsageError(f"{record.run} {unlike}.")
+    now = view.look(record)
+    if now.state is not State.SUCCEEDED:
+        raise UsageError(
+            f"{record.run} is {now.state}; a reference is a run that has finished. "
+            f"`orch wait {record.run}` waits for it."
+        )
+    started = now.facts.get("started") or {}
+    if not started.get("mlflow_run_id"):
+        raise UsageError(f"it is not known where {record.run} is recorded; give MLflow's run id.")
+    return str(started["mlflow_run_id"])
+
+
+def _unlike(job: "Job", bits: int, record: Record) -> str:
+    """Return in which way a run is no individual run at a bit-width of the same task."""
+    method, data = record.job["method"]["name"], record.job["data"]
+    metric, own_metric = data.get("metric"), getattr(job.data, "metric", None)
+    if method != "individual":
+        return f"was trained by the method '{method}', not 'individual'"
+    widths = record.job["quantizer"]["bit_widths"]
+    if list(widths) != [bits]:
+        return f"was trained at {', '.join(map(str, widths))} bits, not at {bits}"
+    if data["name"] != job.data.name:
+        return f"was trained on '{data['name']}', this job is on '{job.data.name}'"
+    if metric != own_metric:
+        return f"is judged by {metric}, this job by {own_metric}"
+    return ""

@@ -1,0 +1,154 @@
+"""The runs that were submitted from here: one JSON file each, found again by name."""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator import home, state_file
+from orchestrator.errors import UnknownJob
+from orchestrator.state import State
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One submission of a run. outcome: how it ended, once that was seen."""
+
+    submission_id: str
+    submitted_at: float
+    outcome: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run. job: its settings as plain values; local: it runs on the local head of orch."""
+
+    run: str
+    name: str
+    job: dict[str, Any]
+    job_file: str
+    address: str
+    local: bool
+    run_dir: str
+    attempts: tuple[Attempt, ...] = field(default=())
+
+    @property
+    def last(self) -> Attempt:
+        """The latest submission."""
+        return self.attempts[-1]
+
+    def again(self, submitted_at: float) -> "Record":
+        """Return the record with one more attempt."""
+        number = len(self.attempts) + 1
+        attempt = Attempt(submission_id(self.run, number), submitted_at)
+        return replace(self, attempts=(*self.attempts, attempt))
+
+
+def submission_id(run: str, attempt: int) -> str:
+    """Return the id of an attempt on the cluster: the run's own for the first, then `.a2` ..."""
+    return run if attempt == 1 else f"{run}.a{attempt}"
+
+
+def run_of(submission: str) -> str:
+    """Return the run to which a submission belongs."""
+    run, mark, number = submission.rpartition(".a")
+    return run if mark and number.isdigit() else submission
+
+
+def save(record: Record) -> None:
+    """Write a record, whole or not at all."""
+    home.save(home.folder("runs") / f"{record.run}.json", json.dumps(asdict(record), indent=1))
+
+
+def forget(record: Record) -> None:
+    """Remove a record."""
+    _path(record.run).unlink(missing_ok=True)
+
+
+def note_outcome(record: Record, outcome: dict[str, Any]) -> Record:
+    """Remember how the latest attempt ended, and return the new record.
+
+    A record that has a later attempt by now stays as it is.
+    """
+    kept = state_file.read(_path(record.run), _record)
+    if kept and kept.last.submission_id != record.last.submission_id:
+        return kept
+    attempts = (*record.attempts[:-1], replace(record.last, outcome=outcome))
+    record = replace(record, attempts=attempts)
+    save(record)
+    return record
+
+
+def load_all() -> list[Record]:
+    """Return all runs, the latest submission first. A record that cannot be read is named."""
+    found = (state_file.read(path, _record) for path in home.files_in("runs"))
+    records = [record for record in found if record]
+    return sorted(records, key=lambda record: record.last.submitted_at, reverse=True)
+
+
+def find(name: str) -> Record:
+    """Return the run meant by `name`: its id, a job's name (its latest run), a unique beginning
+    of either, or `last`. Raises UnknownJob, naming what comes near.
+    """
+    records = load_all()
+    if name == "last" and records:
+        return records[0]
+    wanted: tuple[Callable[[Record], bool], ...] = (
+        lambda record: name in (record.run, record.last.submission_id),
+        lambda record: record.name == name,
+        lambda record: record.name.startswith(name),
+        lambda record: record.run.startswith(name),
+    )
+    for matches in wanted:
+        found = [record for record in records if matches(record)]
+        if len({record.name for record in found}) > 1 or (len(found) > 1 and matches is wanted[-1]):
+            raise UnknownJob(f"{name!r} could be any of: {_named(r.run for r in found)}.")
+        if found:
+            return found[0]
+    raise UnknownJob(f"No job is called {name!r}. {_near(name, records)}")
+
+
+def _near(name: str, records: list[Record]) -> str:
+    if not records:
+        return "None was submitted from here yet; `orch submit FILE` does that."
+    known = [word for record in records for word in (record.name, record.run)]
+    near = difflib.get_close_matches(name, dict.fromkeys(known), n=3)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    return f"The latest are: {_named(record.run for record in records)}."
+
+
+def _named(runs: Iterable[str]) -> str:
+    names = list(runs)
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _path(run: str) -> Path:
+    return home.orch_home() / "runs" / f"{run}.json"
+
+
+def _record(values: Any) -> Record:
+    """Return the record that a file's JSON tells. Raises ValueError when it tells none."""
+    if not isinstance(values, dict) or not isinstance(values.get("attempts"), list):
+        raise ValueError("it tells of no run")
+    attempts = tuple(_attempt(each) for each in values["attempts"])
+    if not attempts:
+        raise ValueError("its run was never submitted")
+    return state_file.made_of(Record, {**values, "attempts": attempts})
+
+
+def _attempt(values: Any) -> Attempt:
+    """Return an attempt; an outcome in words of another version is left out, and asked for anew."""
+    attempt = state_file.made_of(Attempt, values)
+    return attempt if _is_outcome(attempt.outcome) else replace(attempt, outcome=None)
+
+
+def _is_outcome(kept: dict[str, Any] | None) -> bool:
+    return kept is not None and (
+        kept.get("state") in list(State)
+        and isinstance(kept.get("facts"), dict)
+        and isinstance(kept.get("message"), str)
+        and isinstance(kept.get("exit_code", ""), int | None)
+    )

@@ -1,0 +1,238 @@
+"""Bring a job to a cluster: everything is checked, then shipped, then written down."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import __version__, handover, home
+from orchestrator.cluster import capacity, environment, local, runtime
+from orchestrator.cluster.address import dashboard_url, is_this_machine
+from orchestrator.cluster.capacity import Capacity, Demand
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.local import Head
+from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Attempt, Record
+
+if TYPE_CHECKING:
+    from orchestrator.job.schema import Job
+
+Say = Callable[[str], None]
+
+FIRST_NODE_SECONDS = 20.0
+
+CHECKED = ["room for the workers", "the environment"]
+CHECKED_HERE = [*CHECKED, "data", "weights", "output folder", "reference", "tracking server"]
+"""What `check` looks at; what lies on other machines can only be seen there."""
+
+
+def new_record(job: "Job", job_file: str) -> Record:
+    """Return the record of a run that is about to be submitted for the first time."""
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    run = f"{job.name}-{stamp}-{secrets.token_hex(2)}"
+    return Record(
+        run=run,
+        name=job.name,
+        job=job.as_dict(),
+        job_file=job_file,
+        address="",
+        local=False,
+        run_dir=str(Path(job.output) / run),
+        attempts=(Attempt(registry.submission_id(run, 1), now),),
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job that was checked will go. url: None for the local head, which need not run yet.
+
+    here: the cluster's head is this machine.
+    """
+
+    url: str | None
+    here: bool
+
+
+def check(job: "Job", address: str | None, say: Say) -> Place:
+    """Return where a job will go: the cluster at `address`, else the local head. Starts nothing.
+
+    Raises UsageError with all that is wrong, or Unreachable when only an answer is missing.
+    """
+    asked = demand(job)
+    if address is None:
+        _together(
+            lambda: capacity.check(
+                asked, local.offer(with_gpus=asked.gpus_per_worker > 0), "This machine"
+            ),
+            lambda: _preflight(job),
+            environment.for_local_head,
+            home.check_writable,
+        )
+        return Place(None, here=True)
+    url = dashboard_url(address)
+    client = ClusterClient(url)
+    offered = _offered(client)
+    here = is_this_machine(url, _head_ip(offered))
+    _together(
+        lambda: capacity.check(asked, offered, f"The cluster at {url}"),
+        lambda: _preflight(job) if here else None,
+        environment.for_other_cluster,
+        home.check_writable,
+    )
+    _compare_versions(client, say)
+    return Place(url, here)
+
+
+def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
+    """Submit the latest attempt of a run to the place that `check` returned for its job.
+
+    Returns the record as it was written down. Raises UsageError or Unreachable; then nothing was
+    submitted, nothing is written down, and no head that this call started stays.
+    """
+    if place.url is None:
+        return _submit_locally(record, job, say)
+    client = ClusterClient(place.url)
+    env_vars = _shown_elsewhere(say)
+    return _send(client, replace(record, address=place.url, local=False), place.here, env_vars)
+
+
+def _together(*checks: Callable[[], object]) -> None:
+    """Make all checks. Raises the error of the only one that fails, or one that says all."""
+    errors: list[OrchError] = []
+    for one in checks:
+        try:
+            one()
+        except OrchError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        wrong = any(error.exit_code == UsageError.exit_code for error in errors)
+        raise (UsageError if wrong else Unreachable)("\n".join(map(str, errors)))
+
+
+def _offered(client: ClusterClient) -> Capacity:
+    """Return what a cluster offers; one whose head has just started lists no node at first."""
+    end = time.monotonic() + FIRST_NODE_SECONDS
+    offered = client.capacity()
+    while not offered.nodes and time.monotonic() < end:
+        time.sleep(0.5)
+        offered = client.capacity()
+    return offered
+
+
+def demand(job: "Job") -> Demand:
+    """Return what a job asks of a cluster."""
+    return Demand(
+        num_workers=job.cluster.num_workers,
+        loader_workers=job.cluster.loader_workers,
+        gpus_per_worker=0 if job.cluster.gpus_per_worker == "auto" else job.cluster.gpus_per_worker,
+        global_batch=job.training.global_batch,
+    )
+
+
+def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
+    with local.locked():
+        head = local.ensure(say)
+        try:
+            client = head.client()
+            capacity.check(demand(job), client.capacity(), "This machine")
+            env_vars = _handed_over(head, record)
+            return _send(client, replace(record, address=head.url, local=True), True, env_vars)
+        except (UsageError, Unreachable):
+            if not local.active_jobs(head):
+                local.stop(head)
+            raise
+
+
+def _shown_elsewhere(say: Say) -> dict[str, str]:
+    """Return what of this shell a job elsewhere is given; the secrets stay here, and that is said.
+
+    A cluster elsewhere may have other owners, and shows what it is given.
+    """
+    found = environment.for_other_cluster()
+    if found.secret:
+        names = ", ".join(sorted(found.secret))
+        say(
+            f"warning: {names} stay here, for a cluster shows what it is given. If the job needs "
+            "them, set them where the cluster's nodes are started."
+        )
+    return found.shown
+
+
+def _handed_over(head: Head, record: Record) -> dict[str, str]:
+    """Return what of this shell a job on the local head is given, secrets by a file of its own."""
+    folder = Path(head.folder) / "secrets"
+    handover.sweep(folder, [job.submission_id for job in local.active_jobs(head)])
+    found = environment.for_local_head()
+    if not found.secret:
+        return found.shown
+    try:
+        file = handover.leave(folder, record.last.submission_id, found.secret)
+    except OSError as error:
+        raise UsageError(f"No secrets can be left for the job in {folder} ({error}).") from error
+    return found.shown | {handover.VARIABLE: str(file)}
+
+
+def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str, str]) -> Record:
+    """Ship and start the latest attempt. The record is on disk before the job can be running."""
+    attempt = record.last
+    package = runtime.pack(
+        {
+            "run": record.run,
+            "run_dir": record.run_dir,
+            "attempt": len(record.attempts),
+            "job": record.job,
+        }
+    )
+    uri = client.upload(package.name, package.data)
+    registry.save(record)
+    try:
+        client.submit(
+            attempt.submission_id,
+            runtime.entrypoint(here),
+            {"working_dir": uri, "env_vars": runtime.SETTINGS | env_vars},
+            {
+                "orch": __version__,
+                "run": record.run,
+                "name": record.name,
+                "run_dir": record.run_dir,
+            },
+        )
+    except KeyboardInterrupt:
+        if client.job(attempt.submission_id) is None:
+            _take_back(record)
+        raise
+    except BaseException:
+        _take_back(record)
+        raise
+    return record
+
+
+def _take_back(record: Record) -> None:
+    """Let the records be as they were before the latest attempt."""
+    if len(record.attempts) == 1:
+        registry.forget(record)
+    else:
+        registry.save(replace(record, attempts=record.attempts[:-1]))
+
+
+def _preflight(job: "Job") -> None:
+    from orchestrator.prepare import preflight
+
+    preflight.check(job)
+
+
+def _head_ip(offered: Capacity) -> str | None:
+    return next((node.ip for node in offered.nodes if node.is_head), None)
+
+
+def _compare_versions(client: ClusterClient, say: Say) -> None:
+    here, there = metadata.version("ray"), client.version()["ray_version"]
+    if here != there:
+        say(f"warning: the cluster runs Ray {there}, here is {here}; the two must be the same.")

@@ -1,0 +1,195 @@
+"""What is known of runs: their records, joined with what clusters and the runs' folders say."""
+
+import contextlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cluster import events, local
+from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.tail import JobEvents
+from orchestrator.errors import Unreachable
+from orchestrator.runs import record_ends, registry
+from orchestrator.runs.delay import Delay, silence
+from orchestrator.runs.registry import Attempt, Record
+from orchestrator.state import State, is_final
+
+LIST_SECONDS = 2.0
+"""How long `orch list` waits for a cluster."""
+GONE = "the cluster no longer knows it"
+SILENT = "the cluster does not answer"
+FROM_FOLDER = f"{SILENT}; this is what the run's folder says"
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as it stands. facts: as in the run's progress.json. note: where the state is from."""
+
+    record: Record
+    state: State
+    facts: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    exit_code: int | None = None
+    message: str = ""
+    ended: float | None = None
+    delay: str = ""
+    """Why a running job does not advance."""
+
+
+def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
+    """Return a client of the run's cluster; None when that was a local head that has stopped."""
+    if not record.local:
+        return ClusterClient(record.address, timeout=timeout)
+    head = local.running()
+    return head.client(timeout) if head else None
+
+
+def look(record: Record) -> RunView:
+    """Return all that can be known of one run now, asking its cluster if it may be running."""
+    if record.last.outcome:
+        return settle(_settled(record, record.last.outcome))
+    client = client_of(record)
+    info, answered = None, True
+    if client is not None:
+        try:
+            info = client.job(record.last.submission_id)
+        except Unreachable:
+            answered = False
+    facts = facts_of(record)
+    if client is not None and info is not None and _lacks_the_end(facts, info):
+        with contextlib.suppress(Unreachable):
+            facts |= events.collect(JobEvents(client, info.submission_id).read(info))
+    seen = settle(_join(record, info, facts, answered))
+    if client is None or seen.state is not State.RUNNING:
+        return seen
+    return replace(seen, delay=Delay(record, client).sentence(facts, silence(facts)))
+
+
+def look_all(records: Iterable[Record]) -> list[RunView]:
+    """Return the runs as they stand, asking all clusters at the same time."""
+    records = list(records)
+    open_runs = [record for record in records if not record.last.outcome]
+    clients = {_place(record): client_of(record, LIST_SECONDS) for record in _one_each(open_runs)}
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        jobs = dict(zip(clients, pool.map(_known_jobs, clients.values()), strict=True))
+    views = []
+    for record in records:
+        if record.last.outcome:
+            views.append(_settled(record, record.last.outcome))
+            continue
+        known = jobs[_place(record)]
+        info = known.get(record.last.submission_id) if known is not None else None
+        views.append(_join(record, info, facts_of(record), known is not None))
+    for view in views:
+        _tell_the_record(view)
+    return views
+
+
+def strangers(url: str) -> list[RunView]:
+    """Return orch's jobs on a cluster that were not submitted from here. Raises Unreachable."""
+    own = {record.run for record in registry.load_all()}
+    views: dict[str, RunView] = {}
+    for job in sorted(ClusterClient(url).jobs(), key=lambda job: job.started or 0):
+        run = job.metadata.get("run", "")
+        if "orch" in job.metadata and run not in own:
+            views[run] = _stranger(job, url)
+    return list(views.values())
+
+
+def _lacks_the_end(facts: dict[str, Any], info: JobInfo) -> bool:
+    """Tell whether the run's folder does not know what the log may: its disk was full, perhaps."""
+    known = facts.get("state")
+    return not facts or (is_final(info.state) and not (known and is_final(State(known))))
+
+
+def facts_of(record: Record) -> dict[str, Any]:
+    """Return what the run's folder tells, if it is on this machine; no state of an old attempt."""
+    path = Path(record.run_dir) / "progress.json"
+    try:
+        facts = events.sound(json.loads(path.read_text(encoding="utf-8")))
+        if path.stat().st_mtime < record.last.submitted_at:
+            facts.pop("state", None)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts
+
+
+def settle(view: RunView) -> RunView:
+    """Write down how a run ended, once it has; so nobody need be asked for it again."""
+    _tell_the_record(view)
+    if is_final(view.state) and view.state is not State.LOST and not view.record.last.outcome:
+        outcome = {
+            "state": view.state.value,
+            "exit_code": view.exit_code,
+            "message": view.message,
+            "facts": view.facts,
+            "ended": view.ended,
+        }
+        registry.note_outcome(view.record, outcome)
+    return view
+
+
+def _tell_the_record(view: RunView) -> None:
+    first_time = view.record.last.outcome is None
+    record_ends.notice(view.state, Path(view.record.run_dir), view.facts, first_time=first_time)
+
+
+def _settled(record: Record, outcome: dict[str, Any]) -> RunView:
+    return RunView(
+        record,
+        State(outcome["state"]),
+        facts_of(record) | events.sound(outcome["facts"]),
+        exit_code=outcome["exit_code"],
+        message=outcome["message"],
+        ended=outcome.get("ended"),
+    )
+
+
+def _join(record: Record, info: JobInfo | None, facts: dict[str, Any], answered: bool) -> RunView:
+    if info is not None:
+        return RunView(record, info.state, facts, "", info.exit_code, info.message, info.ended)
+    told = State(facts["state"]) if facts.get("state") else None
+    if not answered:
+        return RunView(record, told or State.PENDING, facts, FROM_FOLDER if told else SILENT)
+    if told is not None and is_final(told):
+        failure = facts.get("failure") or {}
+        return RunView(
+            record, told, facts, "", failure.get("exit_code"), failure.get("message", "")
+        )
+    return RunView(record, State.LOST, facts, GONE)
+
+
+def _known_jobs(client: ClusterClient | None) -> dict[str, JobInfo] | None:
+    """Return a cluster's jobs by id, none for a head that has stopped; None without an answer."""
+    if client is None:
+        return {}
+    try:
+        return {job.submission_id: job for job in client.jobs()}
+    except Unreachable:
+        return None
+
+
+def _place(record: Record) -> str:
+    return "local" if record.local else record.address
+
+
+def _one_each(records: list[Record]) -> list[Record]:
+    return list({_place(record): record for record in records}.values())
+
+
+def _stranger(job: JobInfo, url: str) -> RunView:
+    attempt = Attempt(job.submission_id, job.started or 0.0)
+    record = Record(
+        run=job.metadata["run"],
+        name=job.metadata.get("name", job.metadata["run"]),
+        job={},
+        job_file="",
+        address=url,
+        local=False,
+        run_dir=job.metadata.get("run_dir", ""),
+        attempts=(attempt,),
+    )
+    return RunView(record, job.state, facts_of(record), "", job.exit_code, job.message, job.ended)

@@ -1,0 +1,38 @@
+"""How precisions are written, and what they are called."""
+
+import pytest
+
+from models.precision import FLOAT, OperatingPoint, Precision
+
+
+@pytest.mark.parametrize(
+    ("text", "precision", "label"),
+    [
+        (8, (8, 8), "8bit"),
+        ("4", (4, 4), "4bit"),
+        ("2bit", (2, 2), "2bit"),
+        ("w1a4", (1, 4), "w1a4"),
+        ("w4a4", (4, 4), "4bit"),
+        ("w8a32", (8, FLOAT), "w8a32"),
+        ("float", (FLOAT, FLOAT), "float"),
+        (32, (FLOAT, FLOAT), "float"),
+    ],
+)
+def test_a_precision_is_read_as_it_is_written(
+    text: str | int, precision: tuple[int, int], label: str
+) -> None:
+    assert Precision.parse(text) == precision
+    assert Precision.parse(text).label == label
+    assert Precision.parse(label) == precision
+
+
+@pytest.mark.parametrize(
+    "text", ["", "bit", "w4", "a4", "0", 9, "w0a4", "w4a16", "-4", "4.0", "8 bit"]
+)
+def test_other_words_are_refused_with_what_was_expected(text: str | int) -> None:
+    with pytest.raises(ValueError, match=r"a precision is written|bit-widths are 1 to 8"):
+        Precision.parse(text)
+
+
+def test_a_point_of_one_precision_has_its_label_as_name() -> None:
+    assert OperatingPoint.at("w1a4") == OperatingPoint("w1a4", Precision(1, 4))

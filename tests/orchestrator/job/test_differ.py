@@ -1,0 +1,25 @@
+from orchestrator.job.differ import differences
+
+
+def test_only_what_is_learned_counts_as_a_difference() -> None:
+    old = {
+        "name": "a",
+        "optimizer": {"lr": 0.1, "clip": {"init": 8}},
+        "cluster": {"num_workers": 1},
+    }
+    new = {
+        "name": "b",
+        "optimizer": {"lr": 0.2, "clip": {"init": 8}},
+        "cluster": {"num_workers": 2},
+    }
+    assert differences(old, new) == ["optimizer.lr: 0.1 -> 0.2"]
+
+
+def test_where_the_data_lies_may_change() -> None:
+    old = {"data": {"root": "/a", "crop": 224}, "model": {"weights": "/a/w.pt"}}
+    assert differences(old, {"data": {"root": "/b", "crop": 224}, "model": {"weights": None}}) == []
+
+
+def test_settings_that_only_one_job_has_are_differences() -> None:
+    assert differences({"a": {"b": 1}}, {}) == ["a.b: 1 -> not set"]
+    assert differences({}, {"a": 2}) == ["a: not set -> 2"]

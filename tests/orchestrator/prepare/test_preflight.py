@@ -1,0 +1,82 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from orchestrator.errors import Unreachable, UsageError
+from orchestrator.job.schema import Job
+from orchestrator.prepare import preflight
+from orchestrator.prepare.build import build_network_and_method
+
+
+def test_a_job_with_all_it_needs_passes_and_leaves_nothing_behind(
+    tiny_job: Callable[..., Job],
+) -> None:
+    job = tiny_job()
+    preflight.check(job)
+    assert not job.output.exists()
+
+
+def test_everything_that_is_missing_is_named_at_once(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    occupied = tmp_path / "file"
+    occupied.touch()
+    job = tiny_job("data.root=/nowhere/pictures", "model.init=float", f"output={occupied}/runs")
+    with pytest.raises(UsageError) as caught:
+        preflight.check(job)
+    message = str(caught.value)
+    assert "/nowhere/pictures" in message
+    assert "--set model.init=scratch" in message
+    assert f"{occupied} is a file, not a folder" in message
+
+
+def test_float_weights_that_are_not_there_or_no_weights_are_refused(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"there is no file, and no run, .*float\.pt"):
+        preflight.check(tiny_job("model.init=float", f"model.weights={tmp_path / 'float.pt'}"))
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(UsageError, match=r"model\.weights: .*text\.pt"):
+        preflight.check(tiny_job("model.init=float", f"model.weights={tmp_path / 'text.pt'}"))
+
+
+def test_weights_of_another_network_are_refused_with_the_differences(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    wide = tiny_job("model.widths=[6, 8]")
+    network, _ = build_network_and_method(wide, 3)
+    float_model = {
+        name.replace(".8.", "."): value
+        for name, value in network.state_dict().items()
+        if ".clip_levels." not in name and not any(f".{bits}." in name for bits in (6, 4, 2))
+    }
+    torch.save(float_model, tmp_path / "wide.pt")
+    preflight.check(
+        tiny_job("model.widths=[6, 8]", "model.init=float", f"model.weights={tmp_path}/wide.pt")
+    )
+    with pytest.raises(UsageError, match=r"conv1\.weight"):
+        preflight.check(tiny_job("model.init=float", f"model.weights={tmp_path / 'wide.pt'}"))
+
+
+def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(
+    tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+        preflight.check(tiny_job("tracking.uri=http://127.0.0.1:9"))
+
+
+def test_a_batch_that_the_data_set_cannot_fill_is_refused(tiny_job: Callable[..., Job]) -> None:
+    with pytest.raises(UsageError, match="24 samples, fewer than one global batch of 32"):
+        preflight.check(tiny_job("training.global_batch=32"))
+
+
+def test_a_pass_of_one_sample_that_shrinks_to_one_pixel_is_refused_before_anything_starts(
+    tiny_job: Callable[..., Job],
+) -> None:
+    one = ("cluster.max_batch_per_worker=1", "model.widths=[4,4,4,4]", "model.depths=[1,1,1,1]")
+    preflight.check(tiny_job(*one))
+    with pytest.raises(UsageError, match=r"cluster\.max_batch_per_worker, data\.crop"):
+        preflight.check(tiny_job(*one, "data.crop=8", "data.resize=8"))

@@ -1,0 +1,110 @@
+"""Whoever notices the end of a run whose driver was killed sets its record in MLflow right."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.runs import record_ends, registry, view
+from orchestrator.runs.registry import Record
+from orchestrator.state import State
+from orchestrator.track import recorder
+from orchestrator.track.run import TrackedRun, remember
+from tests.fake_cluster import FakeCluster
+from tests.mlflow_server import MlflowServer
+
+Make = Callable[..., Record]
+
+
+@pytest.fixture(autouse=True)
+def all_servers_are_asked() -> None:
+    record_ends._silent.clear()
+
+
+def recorded(mlflow_server: MlflowServer, record: Record) -> TrackedRun:
+    folder = Path(record.run_dir)
+    folder.mkdir(parents=True)
+    return recorder.open_run(mlflow_server.url, "ends", record.run, folder)
+
+
+@pytest.mark.parametrize("look", [view.look, lambda record: view.look_all([record])])
+@pytest.mark.parametrize(("state", "said"), [("FAILED", "FAILED"), ("STOPPED", "KILLED")])
+def test_a_run_whose_driver_was_killed_is_ended_in_mlflow_by_who_looks(
+    cluster: FakeCluster,
+    make_record: Make,
+    mlflow_server: MlflowServer,
+    look: Callable[[Record], object],
+    state: str,
+    said: str,
+) -> None:
+    record = make_record(address=cluster.url)
+    run = recorded(mlflow_server, record)
+    cluster.add(record.run, statuses=["RUNNING", state], exit_code=137)
+    registry.save(record)
+    look(record)
+    assert mlflow_server.run(run.run_id)["info"]["status"] == "RUNNING"
+    look(record)
+    assert mlflow_server.run(run.run_id)["info"]["status"] == said
+
+
+def test_a_lost_run_is_ended_at_its_last_sign_of_life(
+    cluster: FakeCluster, make_record: Make, mlflow_server: MlflowServer
+) -> None:
+    record = make_record(address=cluster.url)
+    run = recorded(mlflow_server, record)
+    sign = Path(record.run_dir) / "progress.json"
+    sign.write_text("{}")
+    assert view.look(record).state is State.LOST
+    info = mlflow_server.run(run.run_id)["info"]
+    assert info["status"] == "FAILED"
+    assert int(info["end_time"]) == int(sign.stat().st_mtime * 1000)
+
+
+def test_a_run_that_is_recorded_elsewhere_is_ended_by_what_its_log_told(
+    cluster: FakeCluster, make_record: Make, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    run = recorder.open_run(mlflow_server.url, "ends", "digits-1", tmp_path)
+    record = make_record(address=cluster.url, run_dir="/not/on/this/machine")
+    registry.save(record)
+    started = (
+        f'::orch {{"event": "started", "run": "digits-1", "mlflow_uri": "{run.uri}", '
+        f'"mlflow_run_id": "{run.run_id}", "mlflow_link": "", "mlflow_command": null, '
+        '"run_dir": "/not/on/this/machine"}\n'
+    )
+    cluster.add(record.run, statuses=["FAILED"], exit_code=137, logs=[started])
+    view.look(record)
+    assert mlflow_server.run(run.run_id)["info"]["status"] == "FAILED"
+
+
+def test_a_server_that_is_away_costs_little_and_is_asked_again_by_the_next_command(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    records = [make_record(f"digits-{i}", address=cluster.url) for i in range(3)]
+    for record in records:
+        folder = Path(record.run_dir)
+        folder.mkdir(parents=True)
+        remember(folder, TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "RUNNING")
+    began = time.monotonic()
+    assert {seen.state for seen in view.look_all(records)} == {State.LOST}
+    assert time.monotonic() - began < 10
+    assert record_ends._silent == {"http://127.0.0.1:9"}
+
+
+def test_where_all_is_said_mlflow_is_not_even_imported(tmp_path: Path) -> None:
+    remember(tmp_path, TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "FAILED")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from orchestrator.runs import record_ends\n"
+        "from orchestrator.state import State\n"
+        f"record_ends.notice(State.FAILED, Path({str(tmp_path)!r}), {{}}, first_time=False)\n"
+        "sys.exit('mlflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_record_that_was_never_named_is_let_be(tmp_path: Path) -> None:
+    facts = {"started": {"mlflow_uri": "http://127.0.0.1:9"}}
+    record_ends.notice(State.FAILED, tmp_path, facts, first_time=True)

@@ -1,0 +1,38 @@
+"""Names of runs in a job, with a registry of one run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.job.schema import Job
+from orchestrator.runs import references, registry
+from orchestrator.runs.registry import Attempt, Record
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ORCH_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "runs" / "pictures_float-1"
+    attempts = (Attempt("pictures_float-1", 1.0),)
+    registry.save(
+        Record("pictures_float-1", "pictures_float", {}, "x", "x", True, str(folder), attempts)
+    )
+    return folder
+
+
+@pytest.mark.parametrize("name", ["pictures_float", "pictures_float-1"])
+def test_the_name_of_a_run_as_float_model_means_its_folder(
+    tiny_job: Callable[..., Job], run_dir: Path, name: str
+) -> None:
+    job = tiny_job("model.init=float", f"model.weights={name}")
+    assert references.resolved(job).model.weights == run_dir
+
+
+def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
+    tiny_job: Callable[..., Job], run_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pictures_float").touch()
+    for name in (tmp_path / "pictures_float", tmp_path / "nothing"):
+        job = tiny_job("model.init=float", f"model.weights={name}")
+        assert references.resolved(job).model.weights == name

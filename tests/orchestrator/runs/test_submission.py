@@ -1,0 +1,87 @@
+"""What a cluster is told with a job, against a fake cluster: all it needs, and no secret."""
+
+import json
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator import handover
+from orchestrator.cluster import local
+from orchestrator.cluster.local import Head
+from orchestrator.runs import submission
+from orchestrator.runs.registry import Record
+from orchestrator.runs.submission import Place
+from tests.fake_cluster import NODE, FakeCluster
+
+SECRET = "s3cret"
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a submission asks of a job; its data are taken to be there."""
+    monkeypatch.setattr(submission, "_preflight", lambda _: None)
+    asked = {"num_workers": 1, "loader_workers": 0, "gpus_per_worker": 0}
+    training = SimpleNamespace(global_batch=8)
+    return SimpleNamespace(cluster=SimpleNamespace(**asked), training=training)
+
+
+@pytest.fixture
+def head(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Head:
+    """A local head that a submission with another environment has started."""
+    (tmp_path / "head").mkdir(mode=0o700)
+    found = Head(cluster.url, str(tmp_path / "head"), sys.prefix, 1, "session_1")
+    monkeypatch.setattr(local, "ensure", lambda _: found)
+    monkeypatch.setattr(submission.metadata, "version", lambda _: "2.60.0")
+    return found
+
+
+def told(cluster: FakeCluster) -> str:
+    """Return everything that the cluster was sent."""
+    bodies = [job.body for job in cluster.jobs.values()]
+    return json.dumps(bodies) + b"".join(cluster.packages.values()).decode("latin-1")
+
+
+def test_a_job_on_a_running_head_has_the_environment_of_its_own_submission(
+    cluster: FakeCluster,
+    head: Head,
+    job: Any,
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stale = handover.leave(Path(head.folder) / "secrets", "killed-1", {"OLD_TOKEN": "x"})
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
+    monkeypatch.setenv("NO_PROXY", "mlflow.lan")
+    submission.submit(make_record("digits-1"), job, Place(None, here=True), lambda _: None)
+    env_vars = cluster.jobs["digits-1"].body["runtime_env"]["env_vars"]
+    assert env_vars["NO_PROXY"] == env_vars["no_proxy"] == "mlflow.lan,127.0.0.1,localhost"
+    assert SECRET not in told(cluster)
+    file = Path(env_vars[handover.VARIABLE])
+    assert file.is_relative_to(head.folder)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["MLFLOW_TRACKING_PASSWORD"] == SECRET
+    assert not stale.exists()
+
+
+def test_secrets_stay_here_when_the_cluster_is_elsewhere_and_that_is_said_once(
+    cluster: FakeCluster,
+    head: Head,
+    job: Any,
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster.nodes = [NODE | {"node_ip": "203.0.113.7"}]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    said: list[str] = []
+    submission.submit(make_record("digits-1"), job, Place(cluster.url, here=False), said.append)
+    env_vars = cluster.jobs["digits-1"].body["runtime_env"]["env_vars"]
+    assert env_vars["AWS_REGION"] == "eu-central-1"
+    assert handover.VARIABLE not in env_vars
+    assert SECRET not in told(cluster) + str(said)
+    assert [line for line in said if "AWS_SECRET_ACCESS_KEY" in line] == said
+    assert len(said) == 1

@@ -1,0 +1,140 @@
+"""What is known of a run, from its cluster, its folder and its record."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.runs import registry, view
+from orchestrator.runs.registry import Record
+from orchestrator.state import State
+from tests.fake_cluster import FakeCluster
+
+Make = Callable[..., Record]
+PROGRESS = {
+    "epoch": 1,
+    "epochs": 2,
+    "step": 3,
+    "steps": 4,
+    "samples_per_second": 5.0,
+    "eta_seconds": 6,
+}
+RESULT = {"event": "finished", "table": "| 8 | 90.0 |", "rows": []}
+
+
+def tell(record: Record, **facts: Any) -> Path:
+    """Write a run's progress.json as the driver does."""
+    folder = Path(record.run_dir)
+    folder.mkdir(parents=True)
+    file = folder / "progress.json"
+    file.write_text(json.dumps(facts))
+    return file
+
+
+def test_the_cluster_knows_best(cluster: FakeCluster, make_record: Make) -> None:
+    record = make_record(address=cluster.url)
+    tell(record, state="RUNNING", progress=PROGRESS)
+    cluster.add(record.run, statuses=["STOPPED"])
+    seen = view.look(record)
+    assert (seen.state, seen.facts["progress"]) == (State.STOPPED, PROGRESS)
+
+
+def test_an_ended_run_is_written_down_and_nobody_is_asked_again(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    record = make_record(address=cluster.url)
+    registry.save(record)
+    cluster.add(record.run, statuses=["FAILED"], exit_code=2)
+    view.look(record)
+    cluster.asked.clear()
+    again = view.look(registry.find(record.run))
+    assert (again.state, again.exit_code, cluster.asked) == (State.FAILED, 2, [])
+
+
+def test_results_of_a_run_elsewhere_come_from_its_log_and_stay(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    record = make_record(address=cluster.url, run_dir="/not/on/this/machine")
+    registry.save(record)
+    log = f"noise\n::orch {json.dumps(RESULT)}\n"
+    cluster.add(record.run, statuses=["SUCCEEDED"], logs=[log])
+    assert view.look(record).facts["result"] == RESULT
+    del cluster.jobs[record.run]
+    assert view.look(registry.find(record.run)).facts["result"] == RESULT
+
+
+def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_tells_the_end(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    lost, done = make_record("lost-1", address=cluster.url), make_record(address=cluster.url)
+    tell(lost, state="RUNNING")
+    tell(done, state="SUCCEEDED", result=RESULT)
+    assert [seen.state for seen in view.look_all([lost, done])] == [State.LOST, State.SUCCEEDED]
+
+
+def test_a_silent_cluster_leaves_what_the_folder_says(make_record: Make) -> None:
+    told, untold = make_record("told-1"), make_record("untold-1")
+    tell(told, state="RUNNING")
+    views = view.look_all([told, untold])
+    assert [seen.state for seen in views] == [State.RUNNING, State.PENDING]
+    assert [seen.note for seen in views] == [view.FROM_FOLDER, view.SILENT]
+
+
+def test_the_end_of_an_earlier_attempt_is_not_the_end_of_this_one(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    record = make_record("digits-1", 1.0, 1000.0, address=cluster.url)
+    os.utime(tell(record, state="STOPPED", progress=PROGRESS), (500, 500))
+    seen = view.look(record)
+    assert (seen.state, seen.facts) == (State.LOST, {"progress": PROGRESS})
+
+
+def test_a_run_of_a_local_head_that_is_gone_is_lost(make_record: Make) -> None:
+    assert view.look(make_record(local=True)).state is State.LOST
+
+
+def test_many_runs_of_one_cluster_cost_one_question(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    records = [make_record(f"digits-{i}", address=cluster.url) for i in range(5)]
+    for record in records:
+        cluster.add(record.run)
+    assert {seen.state for seen in view.look_all(records)} == {State.RUNNING}
+    assert cluster.asked == ["GET /api/jobs/"]
+
+
+def test_jobs_of_others_are_told_from_what_they_carry(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    own = make_record(address=cluster.url)
+    registry.save(own)
+    cluster.add(own.run, metadata={"orch": "0", "run": own.run})
+    cluster.add("theirs-1.a2", metadata={"orch": "0", "run": "theirs-1", "name": "theirs"})
+    cluster.add("not-orch", metadata={})
+    found = view.strangers(cluster.url)
+    assert [(seen.record.run, seen.record.name) for seen in found] == [("theirs-1", "theirs")]
+
+
+@pytest.mark.parametrize("content", ["", "{half", "[]"])
+def test_an_unreadable_progress_file_tells_nothing(make_record: Make, content: str) -> None:
+    record = make_record()
+    tell(record).write_text(content)
+    assert view.facts_of(record) == {}
+
+
+def test_a_failure_that_found_no_room_in_the_folder_is_read_from_the_log_and_stays(
+    cluster: FakeCluster, make_record: Make, tmp_path: Path
+) -> None:
+    record = make_record(address=cluster.url, run_dir=str(tmp_path / "run"))
+    registry.save(record)
+    tell(record, state="RUNNING", progress=PROGRESS, failure=None)
+    failed = {"event": "failed", "message": "Nothing more can be written.", "exit_code": 1}
+    log = f"::orch {json.dumps(failed)}\n"
+    cluster.add(record.run, statuses=["FAILED"], exit_code=1, logs=[log])
+    assert view.look(record).facts["failure"] == failed
+    again = view.look(registry.find(record.run))
+    assert again.facts["failure"] == failed
+    assert again.facts["progress"] == PROGRESS

@@ -1,0 +1,178 @@
+"""The record of a run in a real database, made and mended from the run's folder."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.errors import UsageError
+from orchestrator.job.schema import Job
+from orchestrator.track import record
+from orchestrator.track.recorder import Recorder
+from orchestrator.track.run import TrackedRun
+from tests.mlflow_server import MlflowServer
+
+RUN = "tiny-20260102-030405-a1b2"
+
+
+@pytest.fixture
+def uri(new_database: Callable[[Path], str], tmp_path: Path) -> str:
+    return new_database(tmp_path)
+
+
+@pytest.fixture
+def run_dir(tiny_job: Callable[..., Job], tmp_path: Path, uri: str) -> Path:
+    folder = tmp_path / "runs" / RUN
+    folder.mkdir(parents=True)
+    job = tiny_job(f"tracking.uri={uri}")
+    (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+    return folder
+
+
+def rows(tmp_path: Path, question: str) -> list[tuple[object, ...]]:
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    try:
+        return list(database.execute(question))
+    finally:
+        database.close()
+
+
+def recorded(tmp_path: Path, tracked: TrackedRun) -> list[tuple[object, ...]]:
+    return rows(
+        tmp_path,
+        f"select key, step, value from metrics where run_uuid = '{tracked.run_id}' order by step",
+    )
+
+
+def delete_run(tmp_path: Path, uri: str, tracked: TrackedRun) -> None:
+    from mlflow.tracking import MlflowClient
+
+    MlflowClient(tracking_uri=uri).delete_run(tracked.run_id)
+
+
+def remove_run(tmp_path: Path, uri: str, tracked: TrackedRun) -> None:
+    database = sqlite3.connect(tmp_path / "mlflow.db")
+    for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+        database.execute(f"delete from {table} where run_uuid = '{tracked.run_id}'")
+    database.commit()
+    database.close()
+
+
+def remove_database(tmp_path: Path, uri: str, tracked: TrackedRun) -> None:
+    (tmp_path / "mlflow.db").unlink()
+
+
+@pytest.mark.parametrize("at", ["resume", "end"])
+@pytest.mark.parametrize("lose", [delete_run, remove_run, remove_database])
+def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
+    run_dir: Path,
+    tmp_path: Path,
+    uri: str,
+    lose: Callable[[Path, str, TrackedRun], None],
+    at: str,
+) -> None:
+    told: list[str] = []
+    first = record.open_record(run_dir, told.append)
+    assert Recorder(first, run_dir).log(1, {"top1/8bit": 50.0}) is None
+    lose(tmp_path, uri, first)
+    assert told == []
+    if at == "resume":
+        now = record.open_record(run_dir, told.append)
+        assert Recorder(now, run_dir).log(2, {"top1/8bit": 60.0}) is None
+    else:
+        assert "1 metrics wait" in str(Recorder(first, run_dir).log(2, {"top1/8bit": 60.0}))
+        now = record.close_record(run_dir, first, "FINISHED", told.append, "| a table |")
+        assert rows(tmp_path, f"select status from runs where run_uuid = '{now.run_id}'") == [
+            ("FINISHED",)
+        ]
+    assert now.run_id != first.run_id
+    assert recorded(tmp_path, now) == [("top1/8bit", 1, 50.0), ("top1/8bit", 2, 60.0)]
+    [message] = told
+    assert "A new MLflow run takes its place" in message
+
+
+def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
+    tiny_job: Callable[..., Job], run_dir: Path, mlflow_server: MlflowServer
+) -> None:
+    job = tiny_job(f"tracking.uri={mlflow_server.url}", "tracking.experiment=page")
+    (run_dir / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+    tracked = record.open_record(run_dir, pytest.fail)
+    chart = record.places(run_dir, tracked)["mlflow_charts"]
+    assert chart is not None
+    record.close_record(run_dir, tracked, "FINISHED", pytest.fail, "| a table |")
+    seen = mlflow_server.run(tracked.run_id)
+    tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
+    page, _, query = chart.partition("#")
+    assert page == f"{mlflow_server.url}/"
+    assert f"(#{query})" in tags["mlflow.note.content"]
+    assert "| a table |" in tags["mlflow.note.content"]
+    assert RUN in tags["mlflow.note.content"]
+    params = {param["key"]: param["value"] for param in seen["data"]["params"]}
+    assert (params["method"], params["bit_widths"]) == ("coquant", "8 6 4 2")
+    assert mlflow_server.artifacts(tracked.run_id) == {"job.yaml", "environment.txt", "results.md"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "params", "said"),
+    [
+        (
+            [],
+            ("torch", "float32", "False"),
+            "float32, TF32 on CUDA off, deterministic algorithms off",
+        ),
+        (
+            ["training.precision=tf32", "training.deterministic=true"],
+            ("torch", "tf32", "True"),
+            "tf32, TF32 on CUDA on, deterministic algorithms on",
+        ),
+        (
+            ["training.precision=bfloat16", "model.init=float"],
+            ("float", "bfloat16", "False"),
+            "bfloat16, TF32 on CUDA on, deterministic algorithms off",
+        ),
+    ],
+)
+def test_the_record_says_how_weights_were_drawn_and_how_the_run_computes(
+    tiny_job: Callable[..., Job],
+    run_dir: Path,
+    tmp_path: Path,
+    uri: str,
+    settings: list[str],
+    params: tuple[str, ...],
+    said: str,
+) -> None:
+    job = tiny_job(f"tracking.uri={uri}", *settings)
+    (run_dir / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+    record.open_record(run_dir, pytest.fail)
+    found = dict(rows(tmp_path, "select key, value from params"))
+    assert (found["init"], found["precision"], found["deterministic"]) == params
+    [environment] = tmp_path.rglob("environment.txt")
+    assert f"precision {said}" in environment.read_text()
+
+
+def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
+    run_dir: Path, tmp_path: Path, uri: str
+) -> None:
+    tracked = record.open_record(run_dir, pytest.fail)
+    aside = (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
+    assert "metrics wait" in str(Recorder(tracked, run_dir).log(1, {"top1/8bit": 50.0}))
+    aside.rename(tmp_path / "mlflow.db")
+    (run_dir / "result.json").write_text(json.dumps({"table": "| 8 | 50 |"}))
+    assert record.sync(run_dir, "FINISHED", pytest.fail) == tracked
+    assert recorded(tmp_path, tracked) == [("top1/8bit", 1, 50.0)]
+    status = f"select status from runs where run_uuid = '{tracked.run_id}'"
+    assert rows(tmp_path, status) == [("FINISHED",)]
+
+
+def test_a_run_that_was_never_recorded_can_be_recorded_later(run_dir: Path, tmp_path: Path) -> None:
+    (run_dir / "metrics.jsonl").write_text('{"step": 1, "time_ms": 5, "metrics": {"a": 2.0}}\n')
+    tracked = record.sync(run_dir, "FAILED", pytest.fail)
+    assert recorded(tmp_path, tracked) == [("a", 1, 2.0)]
+
+
+def test_a_folder_without_a_run_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"job\.yaml cannot be read"):
+        record.sync(tmp_path, "FAILED", pytest.fail)
