@@ -19,6 +19,7 @@ from torch.utils.data import Dataset as TorchDataset
 from orchestrator.data import Dataset
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import DataError, UsageError
+from orchestrator.plan.batch import BatchPlan
 from video import BrokenVideo
 
 MAX_REPLACEMENTS = 16  # samples tried for one place of a training batch
@@ -59,36 +60,30 @@ def steps_per_epoch(num_samples: int, global_batch: int) -> int:
 
 def train_batches(
     dataset: Dataset,
+    plan: BatchPlan,
     *,
+    rank: int,
     seed: int,
     epoch: int,
-    global_batch: int,
-    micro_batch: int,
-    rank: int,
-    world: int,
     start_step: int = 0,
     num_workers: int = 0,
 ) -> Iterator[Iterator[Batch]]:
-    """Yield, for each step of the epoch from start_step, the micro-batches of this rank.
+    """Yield, for each step of the epoch from start_step, the passes of one rank of the plan.
 
-    global_batch is divided by world, and what a rank gets by micro_batch (the plan sees to that).
+    num_workers: processes of this rank that load.
     A broken sample is replaced by the next one in the order of the epoch that can be loaded.
     What a step's iterator still holds when the next step is asked for is skipped.
     Raises DataError when MAX_REPLACEMENTS samples in a row are broken.
     """
-    per_rank, rest = divmod(global_batch, world)
-    accumulation, left = divmod(per_rank, micro_batch)
-    assert rest == 0, f"{world} ranks cannot share a global batch of {global_batch}"
-    assert left == 0, f"micro-batches of {micro_batch} do not make {per_rank} samples"
-    steps = range(start_step, steps_per_epoch(len(dataset), global_batch))
-    micro_batches = [
-        range(start, start + micro_batch)
+    steps = range(start_step, steps_per_epoch(len(dataset), plan.global_batch))
+    passes = [
+        range(start, start + plan.micro_batch)
         for step in steps
-        for start in _starts(step * global_batch + rank * per_rank, per_rank, micro_batch)
+        for start in _starts(plan, step, rank)
     ]
-    loader = _load(_TrainBatches(dataset, seed, epoch), micro_batches, num_workers)
+    loader = _load(_TrainBatches(dataset, seed, epoch), passes, num_workers)
     for _ in steps:
-        micro = map(_unless_exhausted, islice(loader, accumulation))
+        micro = map(_unless_exhausted, islice(loader, plan.accumulation))
         yield micro
         for _skipped in micro:
             pass
@@ -112,8 +107,10 @@ def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Tensor:
     return torch.from_numpy(_generator(ORDER, seed, epoch).permutation(num_samples))
 
 
-def _starts(first: int, count: int, step: int) -> range:
-    return range(first, first + count, step)
+def _starts(plan: BatchPlan, step: int, rank: int) -> range:
+    """Return the places in the epoch at which a rank's passes of a step begin."""
+    first = step * plan.global_batch + rank * plan.per_worker
+    return range(first, first + plan.per_worker, plan.micro_batch)
 
 
 def _generator(*key: int) -> np.random.Generator:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +9,7 @@ from torch import nn
 from models.methods.base import Method, Step
 from models.networks.base import AnyBitNetwork
 from orchestrator.data.image_transforms import normalize
+from orchestrator.data.loader import Batch
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.ranks import Ranks
@@ -37,7 +37,7 @@ class Loop:
 
 def train_epoch(
     loop: Loop,
-    steps: Iterable[Any],
+    steps: Iterable[Iterable[Batch]],
     tally: Tally,
     *,
     epoch: int,

@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from models.networks.base import AnyBitNetwork
+from orchestrator.data import Dataset
 from orchestrator.data.image_transforms import normalize
 from orchestrator.data.loader import eval_batches
 from orchestrator.errors import Diverged
@@ -43,7 +44,7 @@ class _Part:
 
 @torch.no_grad()
 def evaluate(
-    network: AnyBitNetwork, dataset: Any, ranks: Ranks, *, batch: int, loader_workers: int = 0
+    network: AnyBitNetwork, dataset: Dataset, ranks: Ranks, *, batch: int, loader_workers: int = 0
 ) -> Evaluation:
     """Run the network at each of its bit-widths over the whole evaluation set.
 
@@ -62,7 +63,7 @@ def evaluate(
 
 
 def _run(
-    network: AnyBitNetwork, dataset: Any, ranks: Ranks, *, batch: int, loader_workers: int
+    network: AnyBitNetwork, dataset: Dataset, ranks: Ranks, *, batch: int, loader_workers: int
 ) -> _Part:
     part = _Part(
         kept={bits: [] for bits in network.bit_widths},
@@ -98,7 +99,7 @@ def _check_finite(parts: list[_Part]) -> None:
         )
 
 
-def _judge(parts: list[_Part], dataset: Any, bit_widths: tuple[int, ...]) -> Evaluation:
+def _judge(parts: list[_Part], dataset: Dataset, bit_widths: tuple[int, ...]) -> Evaluation:
     indices = np.array([index for part in parts for index in part.indices], dtype=np.int64)
     broken = {source: why for part in parts for source, why in part.broken.items()}
     order = np.argsort(indices, kind="stable")

@@ -127,12 +127,10 @@ class Worker:
         """Train to the end of the epoch; return whether a stop came first."""
         steps = train_batches(
             self.parts.train_set,
+            self.plan,
+            rank=self.ranks.rank,
             seed=self.job.seed,
             epoch=self.epoch,
-            global_batch=self.plan.global_batch,
-            micro_batch=self.plan.micro_batch,
-            rank=self.ranks.rank,
-            world=self.ranks.world,
             start_step=self.step,
             num_workers=self.job.cluster.loader_workers,
         )

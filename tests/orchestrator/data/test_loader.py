@@ -1,6 +1,6 @@
 """The order of an epoch and its share for each rank, on a tiny data set in memory."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from orchestrator.data.loader import (
     train_batches,
 )
 from orchestrator.errors import DataError, UsageError
+from orchestrator.plan.batch import plan_batch
 from video import BrokenVideo
 
 
@@ -51,8 +52,15 @@ class Numbers:
 
 
 def train(dataset: Numbers, **settings: int) -> list[list[Batch]]:
-    chosen = {"seed": 3, "epoch": 1, "global_batch": 8, "micro_batch": 2, "rank": 0, "world": 1}
-    return [list(step) for step in train_batches(dataset, **(chosen | settings))]
+    return [list(step) for step in asked(dataset, **settings)]
+
+
+def asked(
+    dataset: Numbers, *, world: int = 1, micro_batch: int = 2, **settings: int
+) -> Iterator[Iterator[Batch]]:
+    """The steps of 8 samples that a rank is given."""
+    chosen = {"seed": 3, "epoch": 1, "rank": 0} | settings
+    return train_batches(dataset, plan_batch(8, world, micro_batch), **chosen)
 
 
 def evaluate(dataset: Numbers, *, world: int, num_workers: int = 0) -> list[list[Batch]]:
@@ -151,19 +159,13 @@ def test_loading_leaves_the_global_random_state_alone() -> None:
 
 
 def test_micro_batches_that_a_step_leaves_over_are_skipped() -> None:
-    batches = train_batches(
-        Numbers(24), seed=3, epoch=1, global_batch=8, micro_batch=2, rank=0, world=1
-    )
-    firsts = [next(step).indices for step in batches]
+    firsts = [next(step).indices for step in asked(Numbers(24))]
     assert same(firsts, [step[0].indices for step in train(Numbers(24))])
 
 
 def test_micro_batches_are_loaded_when_they_are_asked_for() -> None:
     dataset = Numbers(24)
-    step = next(
-        train_batches(dataset, seed=0, epoch=0, global_batch=8, micro_batch=2, rank=0, world=1)
-    )
-    list(islice(step, 2))
+    list(islice(next(asked(dataset)), 2))
     assert len(dataset.loaded) == 4
 
 

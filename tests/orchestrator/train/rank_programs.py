@@ -66,15 +66,7 @@ def train_some_steps(
     done: list[int] = []
     train_epoch(
         loop,
-        train_batches(
-            parts.train_set,
-            seed=job.seed,
-            epoch=0,
-            global_batch=plan.global_batch,
-            micro_batch=plan.micro_batch,
-            rank=ranks.rank,
-            world=ranks.world,
-        ),
+        train_batches(parts.train_set, plan, rank=ranks.rank, seed=job.seed, epoch=0),
         tally,
         epoch=0,
         first_step=0,

@@ -15,6 +15,7 @@ from torch import Tensor
 from orchestrator.data import Dataset
 from orchestrator.data.loader import train_batches
 from orchestrator.job.schema import Job
+from orchestrator.plan.batch import plan_batch
 from orchestrator.track import keys
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
@@ -96,15 +97,8 @@ def written_again(job: Job, worker: Worker) -> Written:
 
 def batches(job: Job, dataset: Dataset, epoch: int, rank: int) -> list[list[Pass]]:
     """The passes of one rank's steps in an epoch, as the loader's own tests check them."""
-    steps = train_batches(
-        dataset,
-        seed=job.seed,
-        epoch=epoch,
-        global_batch=job.training.global_batch,
-        micro_batch=MICRO,
-        rank=rank,
-        world=WORLD,
-    )
+    plan = plan_batch(job.training.global_batch, WORLD, MICRO)
+    steps = train_batches(dataset, plan, rank=rank, seed=job.seed, epoch=epoch)
     return [[(batch.inputs, batch.labels) for batch in step] for step in steps]
 
 
