@@ -1,6 +1,11 @@
-"""The house: small files, no circles, and nothing of the place where it was built."""
+"""The house: short functions, small files, no circles, plain words."""
 
+import ast
+import re
+import statistics
 import subprocess
+from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -8,7 +13,40 @@ import grimp
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-LONGEST_FILE = 400
+PACKAGES = ("orchestrator", "models", "video")
+
+LONGEST_FILE = 350
+LONGEST_FUNCTION = 50
+MEDIAN_FUNCTION = 7
+UNTYPED_DICTS = 83
+"""How often the packages may say dict[str, Any]. It only ever goes down; the final limit is 21."""
+
+BRITISH = re.compile(
+    r"""(?x) (?: normal | initial | optim | organ | recogn | summar | minim | maxim | general
+        | synchron | visual | random | util | special | serial | quant | parallel | final | real
+        | symbol | central | categor | emphas | priorit ) is (?: e | ing | ation | er )
+    | colour | behaviour | neighbour | favour | honour | labell(?:ed|ing) | cancell(?:ed|ing)
+    | modell(?:ed|ing) | travell | signall | \bcentr(?:e|ed|es|ing)\b | \bmetres?\b
+    | analys(?:e|ing) | licence | defence | catalogue | artefact | \bgrey | judgement
+    | \bfulfil\b | \btowards\b | whilst | amongst | images_per_second""",
+    re.IGNORECASE,
+)
+
+ELSEWHERE = re.compile(
+    r"""(?x) [\[(][A-HKOPSTW]\d\b[^)]*[\])] | \b[A-H]\d:[ ]  # labels: (E2), [T1], E2: mAP
+    | \b[Ss]ections?[ ][A-Z]\b
+    | (?<!,[ ])\b[Ss]ections?[ ]\d                        # without a paper's name and a comma
+    | \b(?:algorithm|our|of[ ]the)[ ]specification\b | \bspecification's\b
+    | \b(?:algorithms|vocabulary|platform|style|design|brief)\.md\b""",
+)
+"""References to documents that a reader of the repository does not have."""
+
+NOT_YET = (
+    "orchestrator/train/optimizer.py",
+    "orchestrator/train/launch.py",
+    "orchestrator/job/schema.py",
+)
+"""Files that are being rewritten: each leaves this list with its last long function or label."""
 
 
 def _tracked(*endings: str) -> list[Path]:
@@ -22,16 +60,64 @@ def _tracked(*endings: str) -> list[Path]:
     ]
 
 
+@cache
+def _sources() -> dict[str, str]:
+    """Return the text of every Python file by its path in the repository."""
+    return {str(f.relative_to(REPOSITORY)): f.read_text() for f in _tracked(".py")}
+
+
+def _of_packages() -> dict[str, str]:
+    return {name: text for name, text in _sources().items() if name.startswith(PACKAGES)}
+
+
+def _functions(sources: dict[str, str]) -> Iterator[tuple[str, int]]:
+    """Yield every function's place and its length in lines, from `def` to its last one."""
+    for name, text in sources.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                yield f"{name}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+
+
+def _lines_with(pattern: re.Pattern[str]) -> list[str]:
+    """Return the lines in which a pattern is found, but for those of this file."""
+    texts = _tracked(".py", ".md", ".yaml", ".toml", "Makefile")
+    return [
+        f"{file.relative_to(REPOSITORY)}:{number}: {line.strip()}"
+        for file in texts
+        if file != Path(__file__)
+        for number, line in enumerate(file.read_text().splitlines(), start=1)
+        if pattern.search(line)
+    ]
+
+
 def test_no_file_is_too_long_to_be_read_in_one_sitting() -> None:
-    lengths = {file: len(file.read_text().splitlines()) for file in _tracked(".py")}
-    assert lengths
-    assert {str(f): n for f, n in lengths.items() if n > LONGEST_FILE} == {}
+    lengths = {name: len(text.splitlines()) for name, text in _sources().items()}
+    assert len(lengths) > 100
+    assert {name: n for name, n in lengths.items() if n > LONGEST_FILE} == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    assert [
+        f"{place}: {n}"
+        for place, n in _functions(_sources())
+        if n > LONGEST_FUNCTION and not place.startswith(NOT_YET)
+    ] == []
+
+
+def test_half_of_all_functions_have_at_most_seven_lines() -> None:
+    lengths = [n for _, n in _functions(_of_packages())]
+    assert len(lengths) > 500
+    assert statistics.median(lengths) <= MEDIAN_FUNCTION
+
+
+def test_dictionaries_without_types_become_fewer() -> None:
+    found = {name: text.count("dict[str, Any]") for name, text in _of_packages().items()}
+    assert sum(found.values()) <= UNTYPED_DICTS, {name: n for name, n in found.items() if n}
 
 
 def test_no_module_is_in_an_import_circle() -> None:
-    graph = grimp.build_graph(
-        "orchestrator", "models", "video", exclude_type_checking_imports=True, cache_dir=None
-    )
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True, cache_dir=None)
     imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
     assert len(imports) > 50
     try:
@@ -40,12 +126,25 @@ def test_no_module_is_in_an_import_circle() -> None:
         pytest.fail(f"circle: {' -> '.join(error.args[1])}")
 
 
+@pytest.mark.parametrize("word", ["normalised", "Colours", "the centre crop", "initialisation"])
+def test_british_spelling_is_recognized(word: str) -> None:
+    assert BRITISH.search(word)
+
+
+def test_words_are_spelled_as_torch_spells_them() -> None:
+    assert _lines_with(BRITISH) == []
+
+
+@pytest.mark.parametrize("text", ["mAP (E2).", "(section H)", "section 4", "specification's rule"])
+def test_references_to_missing_documents_are_recognized(text: str) -> None:
+    assert ELSEWHERE.search(text)
+
+
+def test_the_text_names_formulas_and_papers_not_documents_the_reader_lacks() -> None:
+    assert ELSEWHERE.search("(CoQuant, section 3)") is None
+    assert [line for line in _lines_with(ELSEWHERE) if not line.startswith(NOT_YET)] == []
+
+
 def test_product_and_documents_do_not_depend_on_where_they_were_built() -> None:
-    texts = [*_tracked(".py", ".md", ".yaml", ".toml"), REPOSITORY / "Makefile"]
-    shared = "../" + "shared"
-    found = [
-        str(file)
-        for file in texts
-        if shared in file.read_text() and file.relative_to(REPOSITORY).parts[0] != "tests"
-    ]
-    assert found == []
+    shared = re.compile(re.escape("../" + "shared"))
+    assert [line for line in _lines_with(shared) if not line.startswith("tests/")] == []

@@ -32,7 +32,9 @@ class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
     videos: str = Field(
         "videos", description="folder of the videos, relative to root", json_schema_extra=IN_ROOT
     )
-    metric: Literal["map", "top1"] = Field("map", description="what is reported (E2: mAP)")
+    metric: Literal["map", "top1"] = Field(
+        "map", description="what is reported; the papers report mAP"
+    )
 
 
 class ActivityNet(ClipDataset):

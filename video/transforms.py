@@ -15,7 +15,7 @@ def multi_scale_crop(
 ) -> Tensor:
     """Cut a random part, its sides chosen scales of the short side, and resize to (size, size).
 
-    As MultiScaleCrop of TSN (Wang et al., ECCV 2016): neighbouring scales may be combined (a mild
+    As MultiScaleCrop of TSN (Wang et al., ECCV 2016): neighboring scales may be combined (a mild
     distortion), and the part lies on one of 13 fixed positions (see crop_positions).
     """
     height, width = clip.shape[-2:]

@@ -43,7 +43,7 @@ class Cifar10Settings(BaseModel, frozen=True, extra="forbid"):
 class Cifar10:
     """50,000 training or 10,000 test images of 32x32, all in memory.
 
-    Training: zero padding of 4, random crop of 32, flip. Test: as they are (E1).
+    Training: zero padding of 4, random crop of 32, flip. Test: as they are.
     """
 
     Settings: ClassVar[type[Cifar10Settings]] = Cifar10Settings

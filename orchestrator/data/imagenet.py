@@ -53,7 +53,7 @@ class ImageNetSettings(BaseModel, frozen=True, extra="forbid"):
 class ImageNet:
     """The images of train or val, in alphabetical order; classes are the sorted folders of train.
 
-    Training: random resized crop and flip. Test: resize the short side, center crop (E1).
+    Training: random resized crop and flip. Test: resize the short side, center crop.
     """
 
     Settings: ClassVar[type[ImageNetSettings]] = ImageNetSettings

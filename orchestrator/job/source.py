@@ -29,7 +29,7 @@ _CORE = (
         "-+0123456789.",
     ),
 )
-"""Section 10.3.2 of the YAML 1.2.2 specification: kind, form, first characters."""
+"""YAML 1.2.2, section 10.3.2: kind, form, first characters."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 

@@ -7,7 +7,7 @@ import yaml
 
 
 def published_rows() -> dict[str, Any]:
-    """Return every published row by name: {"source", "metric", "values": {bit-width: per cent}}."""
+    """Return every published row by name: {"source", "metric", "values": {bit-width: percent}}."""
     rows: dict[str, Any] = {}
     for file in resources.files(__name__).iterdir():
         if file.name.endswith(".yaml"):

@@ -1,4 +1,4 @@
-"""Delta_B: the mean ratio of one any-bit-width network to individually trained ones (E6)."""
+"""Delta_B: the mean ratio of one network to those trained at one bit-width (CoQuant, Table 1)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from orchestrator.published import published_rows
 
 @dataclass(frozen=True)
 class ReferenceResults:
-    """Individual results in per cent by bit-width, and the words that say whose they are."""
+    """Individual results in percent by bit-width, and the words that say whose they are."""
 
     source: str
     metric: str
@@ -17,7 +17,7 @@ class ReferenceResults:
 
 
 def delta_b(measured: Mapping[int, float], individual: Mapping[int, float]) -> float:
-    """Return 100/|B| * sum over b of measured_b / individual_b (E6), in per cent.
+    """Return 100/|B| * sum over b of measured_b / individual_b, in percent.
 
     Raises ValueError when a bit-width has no individual result, or a result of zero.
     """

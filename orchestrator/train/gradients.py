@@ -1,4 +1,4 @@
-"""One all-reduce a step, after the backward passes of all bit-widths (section 4, distributed).
+"""One all-reduce a step, after the backward passes of all bit-widths.
 
 The data-parallel wrapper's hooks cannot be used with one backward pass a bit-width: they reduce
 too early, too often or, with synchronization skipped, not at all.

@@ -1,4 +1,4 @@
-"""How well predictions match the truth: top-1 and mean average precision (E1, E2)."""
+"""How well predictions match the truth: top-1 and mean average precision."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 def top1(predicted: NDArray[np.int64], targets: Sequence[Sequence[int]]) -> float:
-    """Return the share of samples whose predicted class is their first target, in per cent.
+    """Return the share of samples whose predicted class is their first target, in percent.
 
     predicted: (samples,). targets: the true classes of each sample, the training label first.
     """
@@ -20,7 +20,7 @@ def top1(predicted: NDArray[np.int64], targets: Sequence[Sequence[int]]) -> floa
 def mean_average_precision(
     scores: NDArray[np.floating[Any]], targets: Sequence[Sequence[int]]
 ) -> float:
-    """Return mAP in per cent: the mean over all classes of the average precision (E2).
+    """Return mAP in percent: the mean over all classes of the average precision.
 
     Samples are ranked by score, stable and descending; the average precision of a class is the
     mean over its positives of the precision at their rank, without interpolation, and 0 for a
@@ -41,7 +41,7 @@ def mean_average_precision(
 class Metric:
     """How a data set is judged: what to keep of each batch's scores, and what that adds up to.
 
-    keep: scores (batch, classes) -> one row a sample. judge: all rows and targets -> per cent.
+    keep: scores (batch, classes) -> one row a sample. judge: all rows and targets -> percent.
     """
 
     keep: Callable[[NDArray[Any]], NDArray[Any]]

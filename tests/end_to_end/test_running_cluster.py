@@ -33,24 +33,8 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     run = json.loads(started.stdout)["run"]
     orch.wait_for(run, lambda status: status["evaluated"] is not None)
 
-    listed = subprocess.run(
-        [sys.executable, "-m", "ray.scripts.scripts", "job", "list", "--address", cluster],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert run in listed.stdout
-    with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
-        [shown] = [r for r in json.load(answer)["train_runs"] if run in r["name"]]
-    assert shown["status"] == "RUNNING"
-
-    with urllib.request.urlopen(f"{cluster}/api/jobs/{run}/logs") as answer:
-        page = json.load(answer)["logs"]
-    assert "epoch 1: top1 8bit" in page
-    assert not [noise for noise in ("::orch", "Reporting", "Deprecation", "\x1b") if noise in page]
-    told = [json.loads(line) for line in orch("logs", run, "--events").stdout.splitlines()]
-    assert [event["n"] for event in told] == list(range(1, len(told) + 1))
-    assert {"started", "progress", "evaluated"} <= {event["event"] for event in told}
+    check_pages_of_ray(cluster, run)
+    check_log(orch, cluster, run)
 
     follower = orch.start("logs", run, "-f")
     with follower:
@@ -67,10 +51,7 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert "optimizer.lr: 0.1 -> 0.5" in refused.stderr
 
     newest = sorted((output / run).glob("checkpoint_*"))[-1]
-    weights = bytearray((newest / "model.safetensors").read_bytes())
-    weights[-64:] = bytes(byte ^ 0xFF for byte in weights[-64:])
-    (newest / "model.safetensors").write_bytes(weights)
-
+    damage(newest / "model.safetensors")
     before = status["evaluated"]["epoch"]
     resumed = orch("resume", run, "--detach", "--set", "checkpoint.keep=1")
     assert resumed.returncode == 0, resumed.stderr
@@ -80,6 +61,38 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert (output / run / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
     check_record(mlflow_server, run, again)
+
+
+def check_pages_of_ray(cluster: str, run: str) -> None:
+    """Ray's own list of jobs and its page of training runs show the run."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", "job", "list", "--address", cluster],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run in listed.stdout
+    with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
+        [shown] = [r for r in json.load(answer)["train_runs"] if run in r["name"]]
+    assert shown["status"] == "RUNNING"
+
+
+def check_log(orch: Any, cluster: str, run: str) -> None:
+    """The dashboard's log page has sentences; the events are found beside it, complete."""
+    with urllib.request.urlopen(f"{cluster}/api/jobs/{run}/logs") as answer:
+        page = json.load(answer)["logs"]
+    assert "epoch 1: top1 8bit" in page
+    assert not [noise for noise in ("::orch", "Reporting", "Deprecation", "\x1b") if noise in page]
+    events = [json.loads(line) for line in orch("logs", run, "--events").stdout.splitlines()]
+    assert [event["n"] for event in events] == list(range(1, len(events) + 1))
+    assert {"started", "progress", "evaluated"} <= {event["event"] for event in events}
+
+
+def damage(file: Path) -> None:
+    """Flip every bit of a file's last 64 bytes."""
+    content = bytearray(file.read_bytes())
+    content[-64:] = bytes(byte ^ 0xFF for byte in content[-64:])
+    file.write_bytes(content)
 
 
 def check_record(mlflow_server: MlflowServer, run: str, status: dict[str, Any]) -> None:

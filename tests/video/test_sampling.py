@@ -1,4 +1,4 @@
-"""Frames of a segment, against section E3 written naively."""
+"""Frames of a segment, against TSN's rules (Wang et al., ECCV 2016) written naively."""
 
 import numpy as np
 import pytest

@@ -72,7 +72,7 @@ def test_positions_are_those_of_tsn() -> None:
     }
 
 
-def test_crop_sides_are_neighbouring_scales_of_the_short_side() -> None:
+def test_crop_sides_are_neighboring_scales_of_the_short_side() -> None:
     scales, generator = (1.0, 0.875, 0.75, 0.66), np.random.default_rng(0)
     clip, seen = coordinates(200, 240), set()
     for _ in range(150):

@@ -35,7 +35,7 @@ def test_mobilenet_for_cifar_has_its_known_number_of_parameters(full_size: AnyBi
 def test_stride_one_blocks_whose_channels_change_have_a_shortcut_convolution(
     full_size: AnyBitNetwork,
 ) -> None:
-    # Section 3.1's table: 32->16, 16->24, 64->96 and 160->320 change channels at stride 1.
+    # The CIFAR-10 form: 32->16, 16->24, 64->96 and 160->320 change channels at stride 1.
     with_shortcut = [i for i, block in enumerate(full_size.layers) if block.shortcut is not None]
     assert with_shortcut == [0, 1, 10, 16]
     without_residual = [i for i, b in enumerate(full_size.layers) if not b.has_residual]

@@ -25,7 +25,7 @@ CORE = {
     "~": None,
     "": None,
 }
-"""Examples of section 10.3.2 of YAML 1.2.2."""
+"""Examples of YAML 1.2.2, section 10.3.2."""
 
 TEXTS = [
     *("yes", "no", "on", "off", "y", "N", "tRue"),

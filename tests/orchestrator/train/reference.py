@@ -1,7 +1,7 @@
 """CoQuant's training written a second time: float64, plain autograd, all ranks in one loop.
 
 No layer, quantizer, method or loop of the product is used here, so that a mistake there cannot
-hide by being made twice. Labels in brackets are those of the algorithm specification.
+hide by being made twice. Equations are those of the CoQuant paper.
 """
 
 import math
@@ -158,7 +158,7 @@ class Reference:
                 record.gradients[name] = gradient if before is None else before + gradient
 
     def _update(self, epoch: int, gradients: Mapping[str, Tensor | None]) -> None:
-        """SGD with momentum; what nobody used stays as it is (section 4, H)."""
+        """SGD with momentum; what nobody used stays as it is."""
         r, factor = self.recipe, self.schedule(epoch)
         for name, gradient in gradients.items():
             if gradient is None:
@@ -183,7 +183,7 @@ class Reference:
     # --- teachers and swaps -------------------------------------------------------------------
 
     def _teacher(self, student: int, logits: Mapping[int, Sequence[Tensor]]) -> int:
-        """The smallest entropy + lambda distance; of equal ones the lower bit-width [T1]."""
+        """The smallest entropy + lambda distance; of equal ones the lower bit-width (Eq. 7)."""
         scores = {
             b: _entropy(torch.cat(list(y))) + self.recipe.distance_weight * self._gap(b, student)
             for b, y in logits.items()
@@ -191,7 +191,7 @@ class Reference:
         return min(scores, key=lambda b: (scores[b], b))
 
     def _gap(self, teacher: int, student: int) -> float:
-        """Summed over the quantized convolutions, shortcuts included [T1]."""
+        """Summed over the quantized convolutions, shortcuts included (Eq. 7)."""
         quantized = [
             value.detach()
             for name, value in self.parameters.items()
@@ -203,7 +203,7 @@ class Reference:
         )
 
     def _masks(self, epoch: int, index: int, student: int) -> list[bool]:
-        """Which blocks are the student's own, from the key of the step [S1]."""
+        """Which blocks are the student's own, from the key of the step (Eq. 8-9)."""
         r = self.recipe
         key = (r.seed, epoch * r.steps_per_epoch + index, student, 0)
         seed = int(np.random.SeedSequence(key).generate_state(1)[0])
@@ -268,7 +268,7 @@ class Reference:
         return F.relu(conv(inner, "conv2", "bn2", 1, 1) + shortcut)
 
     def weight(self, weight: Tensor, bits: int) -> Tensor:
-        """Truncated and aligned weights, the gradient straight through to x [W0, W2]."""
+        """Truncated and aligned weights, the gradient straight through to x (Eq. 3-5)."""
         top, dropped = 2 ** self.recipe.bits[0] - 1, 2 ** (self.recipe.bits[0] - bits)
         tanh = weight.tanh()
         x = tanh / (2 * tanh.abs().max()) + 0.5
@@ -278,7 +278,7 @@ class Reference:
         return _replaced(2 * x, 2 * aligned - 1)
 
     def _clipped(self, x: Tensor, name: str, bits: int) -> Tensor:
-        """PACT: the gradient reaches x inside [0, alpha], and alpha from alpha on [P1]."""
+        """PACT: the gradient reaches x inside [0, alpha], and alpha from alpha on."""
         alpha, top = self.parameters[f"{name}.clip_levels.{bits}"], 2**bits - 1
         clipped = torch.minimum(x.clamp(min=0), alpha)
         inside, above = (x >= 0) & (x <= alpha), x >= alpha
@@ -333,7 +333,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _divergence(teacher: Tensor, student: Tensor) -> Tensor:
-    """KL(teacher || student), summed over classes, averaged over the batch [K1]."""
+    """KL(teacher || student), summed over classes, averaged over the batch (Eq. 11)."""
     p, q = _log_softmax(teacher), _log_softmax(student)
     return (p.exp() * (p - q)).sum(dim=1).mean()
 
