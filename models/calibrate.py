@@ -1,0 +1,57 @@
+"""Give batch norm the statistics of an operating point: one never trained, or quantized directly.
+
+The cumulative average, each batch with the same weight:
+
+    running mean = 1/N sum_i mean_i        running variance = 1/N sum_i var_i (unbiased)
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from models.precision import OperatingPoint
+
+
+@torch.no_grad()
+def calibrate(networks: Mapping[OperatingPoint, nn.Module], batches: Iterable[Tensor]) -> None:
+    """Replace running statistics by averages over `batches`, each run through all `networks`.
+
+    networks: by the point at which each is run, as network(inputs, point). Only batch norm that
+    this point runs through is in training mode and forgets what it knew, so dropout is off, and
+    weights, affine parameters and clip levels stay. What points share needs a copy for each of
+    them. Without a batch nothing changes.
+    """
+    with ExitStack() as modes:
+        for network in networks.values():
+            modes.enter_context(_calibrating(network))
+        for inputs in batches:
+            for point, network in networks.items():
+                network(inputs, point)
+
+
+@contextmanager
+def _calibrating(network: nn.Module) -> Iterator[None]:
+    """Within, a batch norm starts anew when it is first run; afterwards all modes are as before."""
+    modes = [(module, module.training) for module in network.modules()]
+    norms = [(m, m.momentum) for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    network.eval()
+    hooks = [norm.register_forward_pre_hook(_start_anew) for norm, _ in norms]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for norm, momentum in norms:
+            norm.momentum = momentum
+        for module, training in modes:
+            module.training = training
+
+
+def _start_anew(norm: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
+    assert isinstance(norm, nn.BatchNorm2d)
+    if not norm.training:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative average
