@@ -9,6 +9,7 @@ from models.table import resolve
 from orchestrator.errors import UsageError
 from orchestrator.job.explain import shown_value
 from orchestrator.job.merge import Merged
+from orchestrator.job.optimizer import optimizer_warnings
 from orchestrator.job.schema import FAMILIES, Job
 from orchestrator.job.source import Keys
 from orchestrator.job.words import suggestion
@@ -31,14 +32,8 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
 def job_warnings(job: Job, merged: Merged) -> list[str]:
     """Return one line for each setting without effect, and for passes that are needlessly small."""
     warnings = [*_without_effect(job, merged), *_small_passes(job)]
-    late = [epoch for epoch in job.optimizer.milestones if epoch >= job.training.epochs]
-    if job.optimizer.schedule == "cosine" and job.optimizer.milestones:
-        warnings.append("optimizer.milestones: no effect, the schedule is cosine.")
-    elif late:
-        warnings.append(
-            f"optimizer.milestones: {', '.join(map(str, late))} lie beyond the last of "
-            f"{job.training.epochs} epochs and have no effect."
-        )
+    given = {keys[1] for keys in merged.sources if keys[0] == "optimizer" and len(keys) > 1}
+    warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
     if job.model.weights is not None and job.model.init == "scratch":
         warnings.append("model.weights: no effect, model.init is 'scratch'.")
     return warnings

@@ -16,6 +16,7 @@ from models.precision import OperatingPoint
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.data import DATASETS
+from orchestrator.job.optimizer import Optimizer
 from orchestrator.job.uri import secret_problem
 
 FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
@@ -24,35 +25,6 @@ FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
 
 _MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
 """What names runs where a job's name may stand too: `last`, a run's id, MLflow's id of a run."""
-
-
-class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """The learned bound of activations (alpha), one per quantizer and bit-width."""
-
-    init: float = Field(8.0, gt=0, description="alpha init")
-    lr: float = Field(0.1, ge=0, description="alpha lr")
-    weight_decay: float = Field(1e-4, ge=0, description="alpha wd")
-
-
-class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """SGD with momentum and its schedule (section H of the specification)."""
-
-    lr: float = Field(gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0, description="of weights and batch norm")
-    schedule: Literal["multistep", "cosine"] = "cosine"
-    milestones: tuple[int, ...] = Field((), description="epochs at which lr is multiplied by gamma")
-    gamma: float = Field(0.1, gt=0, le=1)
-    shared_lr_div: bool = Field(True, description="weights use lr / |B|, switched parameters lr")
-    clip: ClipLevels = ClipLevels()
-
-    @model_validator(mode="after")
-    def _milestones_belong_to_multistep(self) -> "Optimizer":
-        if self.schedule == "multistep" and not self.milestones:
-            raise ValueError("a multistep schedule needs milestones, for example [150, 225]")
-        if [0, *self.milestones] != sorted({0, *self.milestones}):
-            raise ValueError("milestones are epochs from 1 on, each later than the one before")
-        return self
 
 
 class Training(BaseModel, frozen=True, extra="forbid"):

@@ -12,6 +12,8 @@ from orchestrator.data.image_transforms import normalize
 from orchestrator.data.loader import Batch
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
+from orchestrator.train.optimizers import set_rates
+from orchestrator.train.position import Position
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.tally import Tally
 
@@ -20,12 +22,14 @@ from orchestrator.train.tally import Tally
 class Loop:
     """What stays the same from step to step.
 
-    mean, std: of the data set's channels. accumulation: passes of one optimizer step.
+    schedule: the factor of all learning rates at a position. mean, std: of the data set's channels.
+    accumulation: passes of one optimizer step.
     """
 
     network: AnyBitNetwork
     method: Method
     optimizer: torch.optim.Optimizer
+    schedule: Callable[[Position], float]
     ranks: Ranks
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -66,6 +70,8 @@ def train_epoch(
             tally.samples += len(labels) * ranks.world
             tally.broken |= dict(batch.broken)
         stop = _average(loop, parameters, tally, stop=wants_stop())
+        here = Position(0, epoch, index, loop.epochs, loop.steps_per_epoch)
+        set_rates(optimizer, loop.schedule(here))
         optimizer.step()
         after_step(index + 1)
         if stop:

@@ -18,7 +18,7 @@ def epoch_metrics(
 ) -> dict[str, float]:
     """Return everything that is recorded of an epoch, the results first, as MLflow shows it.
 
-    losses: mean training loss by bit-width. rates: learning rate by parameter group.
+    losses: mean training loss by bit-width. rates: learning rate of the last step by group.
     seconds: of training, without the evaluation.
     """
     metrics = {keys.metric(evaluation.metric_name, b): v for b, v in evaluation.metric.items()}

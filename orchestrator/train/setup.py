@@ -15,7 +15,7 @@ from orchestrator.prepare.build import (
     start_from_float,
 )
 from orchestrator.train.numerics import CODE_DTYPES
-from orchestrator.train.optimizer import build_optimizer
+from orchestrator.train.optimizers import build_optimizer
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ from orchestrator.train.evaluate import Evaluation, evaluate
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics
 from orchestrator.train.numerics import set_numerics
-from orchestrator.train.optimizer import set_learning_rates
+from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.progress import Progress
 from orchestrator.train.ranks import LostRank
+from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 
@@ -93,6 +95,7 @@ class Worker:
             network=self.parts.network,
             method=self.parts.method,
             optimizer=self.parts.optimizer,
+            schedule=partial(factor, job.optimizer),
             ranks=self.ranks,
             mean=self.parts.train_set.mean,
             std=self.parts.train_set.std,
@@ -115,12 +118,9 @@ class Worker:
         """Train from the last checkpoint, or the start, to the end or until asked to stop."""
         self._resume()
         while self.epoch < self.job.training.epochs:
-            rates = set_learning_rates(
-                self.parts.optimizer, self.job.optimizer, self.epoch, self.job.training.epochs
-            )
             if self._train():
                 return
-            self._finish_epoch(rates)
+            self._finish_epoch()
         self._finish()
 
     def _train(self) -> bool:
@@ -157,7 +157,7 @@ class Worker:
         if self.ranks.is_first:
             self.progress.tell(self.epoch, done, self.tally)
 
-    def _finish_epoch(self, rates: dict[str, float]) -> None:
+    def _finish_epoch(self) -> None:
         """Save, evaluate, record, and save the state at the start of the next epoch.
 
         The first save keeps the epoch when the evaluation does not come to its end.
@@ -178,6 +178,7 @@ class Worker:
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
         reached = _reached(evaluation, self.epoch)
         result = Result(**reached, reference=self.files.reference)
+        rates = learning_rates(self.parts.optimizer)
         metrics = epoch_metrics(
             self.parts.network, self.tally, evaluation, result, losses, rates, seconds
         )

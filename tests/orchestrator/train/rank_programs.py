@@ -1,5 +1,6 @@
 """What the processes of a two-rank test run: some steps of a job, and what they left behind."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from orchestrator.job.schema import job_from_dict
 from orchestrator.plan.batch import plan_batch
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import evaluate
-from orchestrator.train.optimizer import set_learning_rates
 from orchestrator.train.ranks import Ranks
+from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 
@@ -53,6 +54,7 @@ def train_some_steps(
         network=parts.network,
         method=parts.method,
         optimizer=parts.optimizer,
+        schedule=partial(factor, job.optimizer),
         ranks=ranks,
         mean=parts.train_set.mean,
         std=parts.train_set.std,
@@ -61,7 +63,6 @@ def train_some_steps(
         epochs=job.training.epochs,
         steps_per_epoch=steps_per_epoch(len(parts.train_set), plan.global_batch),
     )
-    set_learning_rates(parts.optimizer, job.optimizer, 0, job.training.epochs)
     tally = Tally(job.bit_widths, ranks.device)
     done: list[int] = []
     train_epoch(

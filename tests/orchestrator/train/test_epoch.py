@@ -13,8 +13,9 @@ from orchestrator.data.loader import Batch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.epoch import Loop, train_epoch
-from orchestrator.train.optimizer import build_optimizer, set_learning_rates
+from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
+from orchestrator.train.schedules import factor
 from orchestrator.train.tally import Tally
 from tests.orchestrator.train.reference import (
     Pass,
@@ -93,6 +94,7 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
         network=network,
         method=method,
         optimizer=build_optimizer(network, job.optimizer),
+        schedule=partial(factor, job.optimizer),
         ranks=ranks,
         mean=MEAN,
         std=STD,
@@ -107,7 +109,6 @@ def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Pass]]]
     """Train all epochs as one rank of the product."""
     ranks, seen = loop.ranks, Seen()
     for epoch in range(EPOCHS):
-        set_learning_rates(loop.optimizer, job.optimizer, epoch, EPOCHS)
         tally = Noting(job.bit_widths, ranks.device).note(seen)
         stopped = train_epoch(
             loop,

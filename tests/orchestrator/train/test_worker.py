@@ -1,6 +1,7 @@
 """A whole run in this process: training, results, checkpoints, stop and resume."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
             k: v for k, v in other.items() if k not in timed
         }
     assert stopped.folder == resumed.folder
+
+
+def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
+    tiny_job: Callable[..., Job], run: Callable[..., Any]
+) -> None:
+    reports = epochs(run(tiny_job("optimizer.schedule_per=step")))
+    rates = [report["training/lr_norm"] for report in reports]
+    factors = [(1 + math.cos(math.pi * step / 6)) / 2 for step in (2, 5)]
+    assert rates == pytest.approx([0.05 * factor for factor in factors])
 
 
 def test_a_finished_run_that_is_run_again_trains_nothing(

@@ -1,11 +1,9 @@
-"""Parameter groups (weights, batch norm, clip levels) and learning rates by epoch (section H)."""
-
-import math
+"""Parameter groups (weights, batch norm, clip levels) and their learning rates."""
 
 import torch
 
 from models.networks.base import AnyBitNetwork, ParameterKind
-from orchestrator.job.schema import Optimizer
+from orchestrator.job.optimizer import Optimizer
 
 GROUPS: tuple[ParameterKind, ...] = ("shared", "norm", "clip")
 """Weights that all bit-widths share; batch norm parameters and clip levels of each bit-width."""
@@ -43,21 +41,12 @@ def build_optimizer(network: AnyBitNetwork, settings: Optimizer) -> torch.optim.
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
 
 
-def relative_rate(settings: Optimizer, epoch: int, epochs: int) -> float:
-    """Return the factor of every learning rate in an epoch (0-based) of a run of `epochs`.
-
-    multistep: gamma to the number of milestones passed. cosine: (1 + cos(pi e / E)) / 2.
-    """
-    if settings.schedule == "multistep":
-        return settings.gamma ** sum(epoch >= milestone for milestone in settings.milestones)
-    return (1 + math.cos(math.pi * epoch / epochs)) / 2
-
-
-def set_learning_rates(
-    optimizer: torch.optim.Optimizer, settings: Optimizer, epoch: int, epochs: int
-) -> dict[str, float]:
-    """Set the learning rates of an epoch; return them by group."""
-    factor = relative_rate(settings, epoch, epochs)
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set every group's learning rate to a factor of its own peak."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
+
+
+def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the present learning rates by group."""
     return {group["name"]: group["lr"] for group in optimizer.param_groups}

@@ -1,0 +1,77 @@
+"""The optimizer's section of a job: learning rates, decay and the schedule of the rates."""
+
+from collections.abc import Collection
+from typing import Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+
+class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """The learned bound of activations (alpha), one per quantizer and bit-width."""
+
+    init: float = Field(8.0, gt=0, description="alpha init")
+    lr: float = Field(0.1, ge=0, description="alpha lr")
+    weight_decay: float = Field(1e-4, ge=0, description="alpha wd")
+
+
+class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """SGD with momentum, and the schedule that all learning rates follow."""
+
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, description="of weights and batch norm")
+    schedule: Literal["multistep", "cosine", "constant"] = "cosine"
+    schedule_per: Literal["epoch", "step"] = Field(
+        "epoch", description="when warm-up and cosine move on"
+    )
+    milestones: tuple[int, ...] = Field((), description="epochs at which lr is multiplied by gamma")
+    gamma: float = Field(0.1, gt=0, le=1)
+    warmup_epochs: int = Field(0, ge=0, description="epochs in which lr rises linearly to its peak")
+    warmup_start: float = Field(0.0, ge=0, le=1, description="where it rises from, a share of lr")
+    shared_lr_div: bool = Field(True, description="weights use lr / |B|, switched parameters lr")
+    clip: ClipLevels = ClipLevels()
+
+    @model_validator(mode="after")
+    def _milestones_belong_to_multistep(self) -> "Optimizer":
+        if self.schedule == "multistep" and not self.milestones:
+            raise ValueError("a multistep schedule needs milestones, for example [150, 225]")
+        if [0, *self.milestones] != sorted({0, *self.milestones}):
+            raise ValueError("milestones are epochs from 1 on, each later than the one before")
+        return self
+
+
+def optimizer_warnings(settings: Optimizer, epochs: int, given: Collection[str]) -> list[str]:
+    """Return one line for each setting that has no effect.
+
+    given: the keys of the section that the job sets itself.
+    """
+    warnings = [
+        f"optimizer.{key}: no effect, {reason}."
+        for key, reason in _switched_off(settings)
+        if key in given
+    ]
+    late = [epoch for epoch in settings.milestones if epoch >= epochs]
+    if settings.schedule == "multistep" and late:
+        warnings.append(
+            f"optimizer.milestones: {', '.join(map(str, late))} lie beyond the last of "
+            f"{epochs} epochs and have no effect."
+        )
+    if settings.warmup_epochs >= epochs:
+        warnings.append(
+            f"optimizer.warmup_epochs: the run ends within the warm-up, after {epochs} of "
+            f"{settings.warmup_epochs} epochs."
+        )
+    return warnings
+
+
+def _switched_off(settings: Optimizer) -> list[tuple[str, str]]:
+    """Return the keys that others switch off, with the reason."""
+    off = []
+    schedule = f"the schedule is {settings.schedule}"
+    if settings.schedule != "multistep":
+        off += [("milestones", schedule), ("gamma", schedule)]
+    if not settings.warmup_epochs:
+        off.append(("warmup_start", "warmup_epochs is 0"))
+        if settings.schedule != "cosine":
+            off.append(("schedule_per", f"{schedule} and there is no warm-up"))
+    return off
