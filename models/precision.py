@@ -6,6 +6,7 @@ A name such as "8bit" or "w1a4" is the key of losses, results, metrics and table
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -49,6 +50,18 @@ class Precision(NamedTuple):
         if any(not 1 <= one <= MAX_BITS and one != FLOAT for one in bits):
             raise ValueError(f"bit-widths are 1 to {MAX_BITS}, not {text}")
         return cls(*bits)
+
+    def nearest(self, others: Iterable[Precision]) -> Precision:
+        """Return the one of `others` with the fewest bits between; of two as near, the higher one.
+
+        Raises ValueError when there are none.
+        """
+
+        def distance(other: Precision) -> tuple[int, int, int]:
+            bits = abs(other.weights - self.weights) + abs(other.activations - self.activations)
+            return bits, -other.weights, -other.activations
+
+        return min(others, key=distance)
 
 
 class LayerPrecision(NamedTuple):

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import ClassVar, Literal
 
 import torch
@@ -12,7 +13,7 @@ from models.bitwidth import FLOAT, Assignment
 from models.layers.conv import QuantizedConv2d
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
-from models.precision import OperatingPoint
+from models.precision import OperatingPoint, Precision
 from models.quantizers.base import ActivationQuantizer, ClipLevels
 
 ParameterKind = Literal["shared", "norm", "clip"]
@@ -97,6 +98,23 @@ class AnyBitNetwork(nn.Module, ABC):
             kind = _kind(module)
             kinds[kind].extend(module.named_parameters(prefix, recurse=False))
         return kinds
+
+    def add(self, precision: Precision, source: Precision) -> None:
+        """Let the network run at a precision that it was not built for.
+
+        Batch norm and clip levels are copies of those of `source`, to be calibrated or trained;
+        weights need nothing, and what precisions share stays shared. Raises ValueError for a
+        precision that the network has already, and for a source that it has not.
+        """
+        new, old = precision.weights, source.weights
+        if new in self.bit_widths or old not in self.bit_widths:
+            raise ValueError(f"{new} bits cannot be copied from {old}: there are {self.bit_widths}")
+        widths = tuple(sorted((*self.bit_widths, new), reverse=True))
+        for module in self.modules():
+            if isinstance(module, SwitchableBatchNorm2d | ClipLevels):
+                module[str(new)] = deepcopy(module[str(old)])
+            elif isinstance(module, AnyBitNetwork):
+                module.bit_widths = widths
 
     @contextmanager
     def frozen_statistics(self, bits: int | None = None) -> Iterator[None]:

@@ -36,3 +36,19 @@ def test_other_words_are_refused_with_what_was_expected(text: str | int) -> None
 
 def test_a_point_of_one_precision_has_its_label_as_name() -> None:
     assert OperatingPoint.at("w1a4") == OperatingPoint("w1a4", Precision(1, 4))
+
+
+@pytest.mark.parametrize(
+    ("precision", "nearest"),
+    [(7, 8), (5, 6), (3, 4), (1, 2), ("w2a5", 4), ("w1a4", 4)],
+)
+def test_the_nearest_precision_is_the_higher_one_of_two(precision: int | str, nearest: int) -> None:
+    trained = [Precision(bits, bits) for bits in (2, 4, 6, 8)]
+    assert Precision.parse(precision).nearest(trained) == Precision(nearest, nearest)
+
+
+def test_the_nearest_precision_counts_bits_of_weights_and_activations() -> None:
+    trained = [Precision.parse(label) for label in ("w8a4", "w1a4", "w4a8")]
+    assert Precision.parse("w2a4").nearest(trained).label == "w1a4"
+    assert Precision.parse("w3a8").nearest(trained).label == "w4a8"
+    assert Precision.parse("w6a6").nearest(trained).label == "w8a4"

@@ -11,6 +11,7 @@ from models import NETWORKS
 from models.bitwidth import Assignment
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
+from models.precision import Precision
 
 Tiny = Callable[..., AnyBitNetwork]
 
@@ -140,3 +141,65 @@ def test_in_bfloat16_the_codes_are_those_of_the_float32_weights(tiny: Tiny, name
     for layer in (m for m in network.modules() if isinstance(m, QuantizedConv2d)):
         different = layer.quantized_weight().codes(8).double() != codes_by_hand(layer.weight)
         assert different.double().mean() < 0.01  # float32 against float64: a tie at most
+
+
+def trained_a_little(network: AnyBitNetwork) -> AnyBitNetwork:
+    """Return the network with other batch norm and clip levels at each bit-width, to evaluate."""
+    state = network.state_dict()
+    network.load_state_dict(
+        {n: v if "num" in n else v * (1 + torch.rand_like(v)) for n, v in state.items()}
+    )
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("stem_bn_shared", [True, False])
+@pytest.mark.parametrize("num_segments", [None, 2])
+def test_a_bit_width_added_has_copies_of_its_sources_batch_norm_and_clip_levels(
+    tiny: Tiny, name: str, stem_bn_shared: bool, num_segments: int | None
+) -> None:
+    same = {"quantizer": {"stem_bn_shared": stem_bn_shared}, "num_segments": num_segments}
+    network = trained_a_little(tiny(name, **same))
+    network.add(Precision(7, 7), Precision(8, 8))
+    built_with_it = tiny(name, bit_widths=(8, 7, 6, 4, 2), **same).eval()
+    source = network.state_dict()
+    by_name = {n: source[n.replace(".7.", ".8.")] for n in built_with_it.state_dict()}
+    built_with_it.load_state_dict(by_name)
+    inputs = torch.randn(2, *((2,) if num_segments else ()), 3, 16, 16)
+    for bits in (8, 7, 2):
+        assert torch.equal(network(inputs, bits), built_with_it(inputs, bits))
+    assert not torch.equal(network(inputs, 7), network(inputs, 8))
+
+
+def test_a_bit_width_added_is_no_second_name_of_its_source(tiny: Tiny) -> None:
+    network = trained_a_little(tiny())
+    network.add(Precision(3, 3), Precision(4, 4))
+    assert network.bit_widths == (8, 6, 4, 3, 2)
+    before = network(torch.ones(2, 3, 8, 8), 4)
+    with torch.no_grad():
+        for kind in ("norm", "clip"):
+            for parameter_name, parameter in network.parameter_kinds()[kind]:
+                if ".3" in parameter_name:
+                    parameter += 1
+    assert torch.equal(network(torch.ones(2, 3, 8, 8), 4), before)
+
+
+@pytest.mark.parametrize("bits", [7, 5, 3])
+def test_weights_at_a_bit_width_added_are_the_stored_codes_shifted(tiny: Tiny, bits: int) -> None:
+    network = tiny().double()
+    network.add(Precision(bits, bits), Precision(8, 8))
+    for layer in (m for m in network.modules() if isinstance(m, QuantizedConv2d)):
+        shifted = codes_by_hand(layer.weight).long() >> (8 - bits)
+        scale = codes_by_hand(layer.weight).mean() / (shifted << (8 - bits)).double().mean()
+        expected = 2 * scale * (shifted << (8 - bits)) / 255 - 1
+        quantized = layer.quantized_weight()
+        assert torch.equal(quantized.codes(bits).long(), shifted)
+        torch.testing.assert_close(quantized.fake_quantize(layer.weight, bits), expected)
+
+
+@pytest.mark.parametrize(("bits", "source"), [(4, 8), (3, 5)])
+def test_a_bit_width_that_is_there_and_a_source_that_is_not_are_refused(
+    tiny: Tiny, bits: int, source: int
+) -> None:
+    with pytest.raises(ValueError, match=f"{bits} bits cannot be copied from {source}"):
+        tiny().add(Precision(bits, bits), Precision(source, source))
