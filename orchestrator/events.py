@@ -4,12 +4,10 @@ An event is printed as `::orch ` and JSON, by any process of the job; `job_log` 
 it from there. `progress.json` in the run's folder keeps the last of each for those who ask later.
 """
 
-import json
 import time
-from pathlib import Path
 from typing import Any
 
-from orchestrator.files import write_whole
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.strict_json import dumps
 
 MARK = "::orch "
@@ -29,10 +27,10 @@ def events_file(submission_id: str) -> str:
 
 
 class Events:
-    """Say events and keep the last facts in `<folder>/progress.json`, replaced whole each time."""
+    """Say events and keep the last facts in the run's folder, replaced whole each time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "progress.json"
+    def __init__(self, folder: RunFolder) -> None:
+        self._file = folder.facts
         self._troubled = False
 
     def say(self, event: str, **facts: Any) -> None:
@@ -52,16 +50,16 @@ class Events:
     def _write(self, text: str) -> None:
         """Write the file; on a full disk the log alone tells what happens, and says so once."""
         try:
-            write_whole(self._file, text)
+            self._file.write(text)
         except OSError as error:
             if not self._troubled:
-                say("log", level="warning", message=f"{self._file}: {error.strerror}")
+                say("log", level="warning", message=f"{self._file.path}: {error.strerror}")
             self._troubled = True
 
     def _load(self) -> dict[str, Any]:
         """Return what is kept; nothing of a file that is missing, or was damaged meanwhile."""
         try:
-            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            kept = self._file.read_json()
         except (OSError, ValueError):
             kept = None
         if isinstance(kept, dict):

@@ -1,6 +1,5 @@
 """Where to look at a run: dashboard, MLflow, folder; and its final table."""
 
-from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster import local
@@ -8,6 +7,7 @@ from orchestrator.cluster.client import JobInfo
 from orchestrator.errors import UsageError
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_status
 
@@ -34,7 +34,7 @@ def _not_recorded(view: RunView) -> list[tuple[str, str]]:
     """Return what MLflow does not know yet of a run that has ended."""
     if not is_final(view.state):
         return []
-    folder = Path(view.record.run_dir)
+    folder = view.record.folder
     lacking = [f"{count} metrics wait to be sent"] if (count := waiting(folder)) else []
     if remembered_status(folder) == "RUNNING":
         lacking.append("it does not know of the end")
@@ -43,7 +43,7 @@ def _not_recorded(view: RunView) -> list[tuple[str, str]]:
     return [("MLflow lacks", f"{' and '.join(lacking)}; `orch sync {view.record.run}` does it")]
 
 
-def waiting(folder: Path) -> int:
+def waiting(folder: RunFolder) -> int:
     """Return how many metrics of a run wait in its folder to be sent to MLflow."""
     return Journal(folder).waiting()
 
@@ -121,7 +121,7 @@ def as_dict(view: RunView) -> dict[str, Any]:
             for key, value in started.items()
             if key.startswith("mlflow_")
         }
-        | {"metrics_waiting": waiting(Path(record.run_dir))},
+        | {"metrics_waiting": waiting(record.folder)},
         "progress": view.facts.get("progress"),
         "evaluated": view.facts.get("evaluated"),
         "result": view.facts.get("result"),

@@ -134,7 +134,7 @@ def resume(
             f"{record.run} is still {now.state}; `orch logs -f {record.run}` follows it, "
             f"`orch stop {record.run}` ends it."
         )
-    if now.state is State.SUCCEEDED and waiting(Path(record.run_dir)):
+    if now.state is State.SUCCEEDED and waiting(record.folder):
         send_the_rest(now)
         return
     if now.state is State.SUCCEEDED:

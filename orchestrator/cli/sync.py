@@ -1,7 +1,5 @@
 """orch sync: send MLflow what it lacks of a run that has ended, without a cluster."""
 
-from pathlib import Path
-
 import click
 
 from orchestrator.cli.completion import complete_run
@@ -38,7 +36,7 @@ def send_the_rest(seen: RunView) -> None:
     from orchestrator.cli.links import waiting
     from orchestrator.track import record
 
-    folder = Path(seen.record.run_dir)
+    folder = seen.record.folder
     count = waiting(folder)
     tracked = record.sync(folder, STATUSES[seen.state], say)
     answer(f"{count} metrics sent; MLflow says {STATUSES[seen.state]}: {tracked.link}")

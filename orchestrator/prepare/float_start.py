@@ -5,9 +5,7 @@ from pathlib import Path
 import yaml
 
 from orchestrator.errors import CheckpointMismatch
-from orchestrator.store.run_folder import checkpoints
-
-WEIGHTS, JOB, RESULT = "model.safetensors", "job.yaml", "result.json"
+from orchestrator.store.run_folder import WEIGHTS, RunFolder
 
 
 def weights_file(given: Path) -> Path:
@@ -20,21 +18,21 @@ def weights_file(given: Path) -> Path:
         return given
     if (given / WEIGHTS).is_file():
         return given / WEIGHTS
-    if not (given / JOB).is_file():
+    run = RunFolder(given)
+    if not run.job.exists():
         raise CheckpointMismatch(f"model.weights: {given} is no folder of a run or a checkpoint.")
-    job = yaml.safe_load((given / JOB).read_text(encoding="utf-8"))
+    job = yaml.safe_load(run.job.read())
     if job["method"]["name"] != "float":
         raise CheckpointMismatch(
             f"model.weights: {given.name} was trained by the method '{job['method']['name']}', not "
             "'float'; jobs/float has a job for each float model."
         )
-    if not (given / RESULT).is_file():
+    if not run.result.exists():
         raise CheckpointMismatch(
             f"model.weights: {given.name} has not finished; `orch resume {given.name}` ends it, or "
             "name one of its checkpoint folders."
         )
-    best = sorted(given.glob("best-epoch-*"))
-    kept = best if job["checkpoint"]["select"] == "best" else checkpoints(given)
+    kept = run.best() if job["checkpoint"]["select"] == "best" else run.checkpoints()
     if not kept:
         raise CheckpointMismatch(f"model.weights: {given} holds no checkpoint any more.")
     return kept[-1] / WEIGHTS

@@ -1,10 +1,10 @@
 """Let MLflow know that a run has ended whose driver was killed before it could say so."""
 
-from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import OrchError
 from orchestrator.state import State, is_final
+from orchestrator.store.run_folder import RunFolder
 
 STATUSES = {
     State.SUCCEEDED: "FINISHED",
@@ -18,7 +18,7 @@ _silent: set[str] = set()
 """Servers that did not answer: each is asked once by a command, which has other things to do."""
 
 
-def notice(state: State, run_dir: Path, facts: dict[str, Any], *, first_time: bool) -> None:
+def notice(state: State, folder: RunFolder, facts: dict[str, Any], *, first_time: bool) -> None:
     """Set the record of a run right, if it still says RUNNING; never fails, and is quick.
 
     MLflow is not even imported where the run's folder knows that all is said. first_time: the end
@@ -28,9 +28,9 @@ def notice(state: State, run_dir: Path, facts: dict[str, Any], *, first_time: bo
         return
     from orchestrator.track.run import remembered_run, remembered_status
 
-    if known := remembered_run(run_dir):
-        if remembered_status(run_dir) == "RUNNING" and known.uri not in _silent:
-            _close(known.uri, run_dir, STATUSES[state])
+    if known := remembered_run(folder):
+        if remembered_status(folder) == "RUNNING" and known.uri not in _silent:
+            _close(known.uri, folder, STATUSES[state])
         return
     started = facts.get("started") or {}
     told = facts.get("state") and is_final(State(facts["state"]))
@@ -41,11 +41,11 @@ def notice(state: State, run_dir: Path, facts: dict[str, Any], *, first_time: bo
         _close_elsewhere(uri, str(run_id), STATUSES[state])
 
 
-def _close(uri: str, run_dir: Path, status: str) -> None:
+def _close(uri: str, folder: RunFolder, status: str) -> None:
     from orchestrator.track.recorder import close_abandoned
 
     try:
-        close_abandoned(run_dir, status)
+        close_abandoned(folder, status)
     except (OrchError, OSError):
         _silent.add(uri)
 

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator import home, state_file
 from orchestrator.errors import UnknownJob
 from orchestrator.state import State
+from orchestrator.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Record:
     local: bool
     run_dir: str
     attempts: tuple[Attempt, ...] = field(default=())
+
+    @property
+    def folder(self) -> RunFolder:
+        """What the run keeps, which may lie on another machine."""
+        return RunFolder(Path(self.run_dir))
 
     @property
     def last(self) -> Attempt:

@@ -1,11 +1,9 @@
 """What is known of runs: their records, joined with what clusters and the runs' folders say."""
 
 import contextlib
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster import events, local
@@ -107,12 +105,12 @@ def _lacks_the_end(facts: dict[str, Any], info: JobInfo) -> bool:
 
 def facts_of(record: Record) -> dict[str, Any]:
     """Return what the run's folder tells, if it is on this machine; no state of an old attempt."""
-    path = Path(record.run_dir) / "progress.json"
+    file = record.folder.facts
     try:
-        facts = events.sound(json.loads(path.read_text(encoding="utf-8")))
-        if path.stat().st_mtime < record.last.submitted_at:
+        facts = events.sound(file.read_json())
+        if (file.written() or 0.0) < record.last.submitted_at:
             facts.pop("state", None)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return facts
 
@@ -134,7 +132,7 @@ def settle(view: RunView) -> RunView:
 
 def _tell_the_record(view: RunView) -> None:
     first_time = view.record.last.outcome is None
-    record_ends.notice(view.state, Path(view.record.run_dir), view.facts, first_time=first_time)
+    record_ends.notice(view.state, view.record.folder, view.facts, first_time=first_time)
 
 
 def _settled(record: Record, outcome: dict[str, Any]) -> RunView:

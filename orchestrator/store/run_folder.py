@@ -1,13 +1,224 @@
-"""The folder of a run: what is in it, by name."""
+"""The folder of a run: the only place that knows its files by name.
 
+    job.yaml                     the settings, as the run began with them
+    progress.json                the last facts that the run has stated of itself
+    metrics.jsonl, metrics.sent  the metrics, and how much of them MLflow has
+    mlflow_run.json              where MLflow keeps the record
+    stop                         asks the workers to save and end
+    checkpoint_p01_e0003_s000120 taken in phase 1 after 3 epochs and 120 steps of the next
+    best-epoch-0003              a copy of the checkpoint of the best epoch
+    damaged_checkpoint_...       one that was found damaged, set aside
+    result.json, results.md      the final results, as JSON and as a table
+
+The folder itself is the list of checkpoints: no other could name what is gone, or be lost while
+the checkpoints are whole.
+"""
+
+import json
 import re
+import shutil
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-CHECKPOINT = re.compile(r"checkpoint_e(\d+)_s(\d+)")
+from orchestrator.files import write_whole
+
+WEIGHTS = "model.safetensors"
+"""The file of a checkpoint that holds the weights by name."""
+
+_COMMITTED = re.compile(r"checkpoint_p(\d+)_e(\d+)_s(\d+)")
 
 
-def checkpoints(run_dir: Path) -> list[Path]:
-    """Return the committed checkpoints, the newest last."""
-    found = ((CHECKPOINT.fullmatch(folder.name), folder) for folder in run_dir.glob("checkpoint_*"))
-    numbered = [(int(name[1]), int(name[2]), folder) for name, folder in found if name]
-    return [folder for _, _, folder in sorted(numbered)]
+class Reached(NamedTuple):
+    """How far a run had come: the phase (from 0), whole epochs of it, and steps of the next one."""
+
+    phase: int
+    epoch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class WholeFile:
+    """A file that is read whole, and replaced whole or not at all."""
+
+    path: Path
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        return self.path.exists()
+
+    def read(self) -> str:
+        """Return the text. Raises OSError, and ValueError for what is no text."""
+        return self.path.read_text(encoding="utf-8")
+
+    def read_json(self) -> Any:
+        """Return what the JSON says. Raises OSError, and ValueError for what is no JSON."""
+        try:
+            return json.loads(self.read())
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+
+    def write(self, text: str) -> None:
+        """Replace the file. Raises OSError; then the old content stays."""
+        write_whole(self.path, text)
+
+    def written(self) -> float | None:
+        """Return when the file was last written, in seconds since 1970; None when it is not there.
+
+        Raises OSError when nobody can say.
+        """
+        return self.path.stat().st_mtime if self.path.exists() else None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a run keeps, by name."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    def is_there(self) -> bool:
+        """Tell whether the folder can be seen from here."""
+        return self.path.is_dir()
+
+    def make(self) -> None:
+        """Make the folder where it is not there."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def job(self) -> WholeFile:
+        """The settings the run began with, as YAML."""
+        return WholeFile(self.path / "job.yaml")
+
+    @property
+    def facts(self) -> WholeFile:
+        """The last facts that the run has stated of itself, as JSON."""
+        return WholeFile(self.path / "progress.json")
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics, a JSON document on each line; the only file that grows."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def metrics_sent(self) -> WholeFile:
+        """How many bytes of the metrics the tracking server has."""
+        return WholeFile(self.path / "metrics.sent")
+
+    @property
+    def record(self) -> WholeFile:
+        """Where the tracking server keeps the run's record, as JSON."""
+        return WholeFile(self.path / "mlflow_run.json")
+
+    @property
+    def result(self) -> WholeFile:
+        """The final results as JSON; only there once the last epoch is over."""
+        return WholeFile(self.path / "result.json")
+
+    @property
+    def table(self) -> WholeFile:
+        """The final results as a table in Markdown."""
+        return WholeFile(self.path / "results.md")
+
+    def ask_to_stop(self) -> None:
+        """Ask the workers to save and end."""
+        self._stop.touch()
+
+    def stop_is_asked(self) -> bool:
+        """Tell whether the workers are to save and end."""
+        return self._stop.exists()
+
+    def withdraw_stop(self) -> None:
+        """Ask no more."""
+        self._stop.unlink(missing_ok=True)
+
+    def last_sign_of_life(self) -> float:
+        """Return when the run last wrote something of how it goes; now, if it never did."""
+        signs = (self.facts, WholeFile(self.metrics), self.job)
+        return max((at for sign in signs if (at := sign.written())), default=time.time())
+
+    def checkpoints(self) -> list[Path]:
+        """Return the folders of the committed checkpoints, the newest last."""
+        found = [(reached(folder), folder) for folder in self.path.glob("checkpoint_*")]
+        return [folder for at, folder in sorted((at, folder) for at, folder in found if at)]
+
+    def newest(self) -> Reached | None:
+        """Return how far the newest checkpoint is; None when there is none."""
+        found = self.checkpoints()
+        return reached(found[-1]) if found else None
+
+    def best(self) -> list[Path]:
+        """Return the copies of best epochs: one, two after a kill in between."""
+        return sorted(self.path.glob("best-epoch-*"))
+
+    def unusable(self) -> list[str]:
+        """Return the names of whatever else was a checkpoint once."""
+        usable = {folder.name for folder in self.checkpoints()}
+        return sorted({folder.name for folder in self.path.glob("*checkpoint_*")} - usable)
+
+    def scratch(self, at: Reached) -> Path:
+        """Return where a checkpoint is written before it is committed; whatever was there goes."""
+        folder = self.path / f".checkpoint-{'-'.join(map(str, at))}"
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+    def commit(self, folder: Path, at: Reached, *, keep: int) -> None:
+        """Make a written checkpoint the latest one, and remove all but the last `keep`.
+
+        A checkpoint of this position is the one that the run goes on from, and stays.
+        """
+        target = self.path / f"checkpoint_p{at.phase + 1:02d}_e{at.epoch:04d}_s{at.step:06d}"
+        if target.exists():
+            shutil.rmtree(folder)
+        else:
+            folder.rename(target)
+        for old in self.checkpoints()[:-keep]:
+            shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
+
+    def keep_as_best(self, folder: Path, epoch: int) -> None:
+        """Copy a checkpoint as that of the best epoch (from 1) in place of the one kept before."""
+        target = self.path / f"best-epoch-{epoch:04d}"
+        scratch = target.with_name(f".{target.name}")
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            shutil.copytree(folder, scratch)
+        except OSError:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        shutil.rmtree(target, ignore_errors=True)
+        scratch.rename(target)
+        for old in self.best():
+            if old != target:
+                shutil.rmtree(old)
+
+    def set_aside(self, folder: Path) -> Path:
+        """Rename a damaged checkpoint to a name that is not in use; return the new path."""
+        number, target = 1, folder.with_name(f"damaged_{folder.name}")
+        while target.exists():
+            number += 1
+            target = folder.with_name(f"damaged_{folder.name}.{number}")
+        return folder.rename(target)
+
+    def sweep(self) -> None:
+        """Remove what a kill in the middle of a save left behind."""
+        for pattern in (".checkpoint*", ".best-epoch-*"):
+            for folder in self.path.glob(pattern):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def _stop(self) -> Path:
+        return self.path / "stop"
+
+
+def reached(checkpoint: Path) -> Reached | None:
+    """Return how far a run was at a checkpoint; None for a folder of another kind."""
+    name = _COMMITTED.fullmatch(checkpoint.name)
+    return Reached(int(name[1]) - 1, int(name[2]), int(name[3])) if name else None

@@ -8,18 +8,17 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from orchestrator.files import write_whole
+from orchestrator.store.run_folder import RunFolder
 
 
 class Journal:
-    """Metrics by step in `metrics.jsonl`; `metrics.sent` counts the bytes that were sent."""
+    """Metrics by step; a mark beside them counts the bytes that were sent."""
 
-    def __init__(self, folder: Path) -> None:
-        self._lines = folder / "metrics.jsonl"
-        self._mark = folder / "metrics.sent"
+    def __init__(self, folder: RunFolder) -> None:
+        self._lines = folder.metrics
+        self._mark = folder.metrics_sent
         self._known = {(key, line["step"]) for line in self._read(0)[0] for key in line["metrics"]}
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -44,12 +43,12 @@ class Journal:
 
     def mark_sent(self, mark: int) -> None:
         """Note that all up to `mark` has arrived."""
-        write_whole(self._mark, str(mark))
+        self._mark.write(str(mark))
 
     def _sent(self) -> int:
         """Return the mark; 0 for one that cannot be true: what is sent twice is stored once."""
         try:
-            mark = int(self._mark.read_text())
+            mark = int(self._mark.read())
             return mark if 0 <= mark <= self._lines.stat().st_size else 0
         except (FileNotFoundError, ValueError):
             return 0

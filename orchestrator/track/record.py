@@ -1,11 +1,9 @@
 """The MLflow record of a run: opened and closed by its driver, brought up to date by anyone."""
 
-import json
 import platform
 import sys
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 
 import yaml
 
@@ -13,77 +11,79 @@ from models.bitwidth import name_of
 from orchestrator import __version__
 from orchestrator.errors import OrchError, RecordGone, UsageError
 from orchestrator.job.schema import Job, job_from_dict
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys, recorder
 from orchestrator.track.run import TrackedRun, charts_of, remembered_run
 
 Tell = Callable[[str], None]
 
 
-def open_record(run_dir: Path, tell: Tell) -> TrackedRun:
+def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     """Return the record of the run in a folder, opened again, or a new one in the place of one
     that is gone.
 
     Raises Unreachable and Refused as the tracking server does.
     """
-    job = _job(run_dir)
-    known = remembered_run(run_dir)
+    job = _job(folder)
+    known = remembered_run(folder)
     uri = recorder.tracking_uri(job.tracking.uri or (known.uri if known else None), job.output)
     try:
-        tracked = recorder.open_run(uri, job.tracking.experiment, run_dir.name, run_dir)
+        tracked = recorder.open_run(uri, job.tracking.experiment, folder.name, folder)
     except RecordGone as error:
-        return _replace(error, uri, job, run_dir, tell)
-    _describe(tracked, job, run_dir)
+        return _replace(error, uri, job, folder, tell)
+    _describe(tracked, job, folder)
     return tracked
 
 
 def close_record(
-    run_dir: Path, tracked: TrackedRun, status: str, tell: Tell, table: str | None = None
+    folder: RunFolder, tracked: TrackedRun, status: str, tell: Tell, table: str | None = None
 ) -> TrackedRun:
     """Send what waits and set the record's final status; return the record.
 
     One that is gone is replaced. Raises Unreachable and Refused as the tracking server does.
     """
-    job = _job(run_dir)
+    job = _job(folder)
     try:
-        _close(job, run_dir, tracked, status, table)
+        _close(job, folder, tracked, status, table)
     except RecordGone as error:
-        tracked = _replace(error, tracked.uri, job, run_dir, tell)
-        _close(job, run_dir, tracked, status, table)
+        tracked = _replace(error, tracked.uri, job, folder, tell)
+        _close(job, folder, tracked, status, table)
     return tracked
 
 
-def sync(run_dir: Path, status: str, tell: Tell) -> TrackedRun:
+def sync(folder: RunFolder, status: str, tell: Tell) -> TrackedRun:
     """Bring the record of a run that has ended up to date, from its folder alone.
 
     Raises UsageError when the folder does not hold a run, else as the tracking server does.
     """
-    tracked = remembered_run(run_dir) or open_record(run_dir, tell)
-    return close_record(run_dir, tracked, status, tell, _table(run_dir))
+    tracked = remembered_run(folder) or open_record(folder, tell)
+    return close_record(folder, tracked, status, tell, _table(folder))
 
 
-def places(run_dir: Path, tracked: TrackedRun) -> dict[str, str | None]:
+def places(folder: RunFolder, tracked: TrackedRun) -> dict[str, str | None]:
     """Return where the record is seen, as the job says it when it starts."""
     return {
         "mlflow_experiment_id": tracked.experiment_id,
         "mlflow_run_id": tracked.run_id,
         "mlflow_uri": tracked.uri,
         "mlflow_link": tracked.link,
-        "mlflow_charts": tracked.charts(_chart_metrics(_job(run_dir))),
+        "mlflow_charts": tracked.charts(_chart_metrics(_job(folder))),
         "mlflow_command": tracked.command,
     }
 
 
-def _job(run_dir: Path) -> Job:
-    file = run_dir / "job.yaml"
+def _job(folder: RunFolder) -> Job:
     try:
-        return job_from_dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return job_from_dict(yaml.safe_load(folder.job.read()))
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        raise UsageError(f"{file} cannot be read, and the run not be recorded: {error}") from error
+        raise UsageError(
+            f"{folder.job.path} cannot be read, and the run not be recorded: {error}"
+        ) from error
 
 
-def _table(run_dir: Path) -> str | None:
+def _table(folder: RunFolder) -> str | None:
     try:
-        return str(json.loads((run_dir / "result.json").read_text(encoding="utf-8"))["table"])
+        return str(folder.result.read_json()["table"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -94,34 +94,36 @@ def _chart_metrics(job: Job) -> list[str]:
     return [keys.metric(name, bits) for bits in job.bit_widths]
 
 
-def _replace(error: OrchError, uri: str, job: Job, run_dir: Path, tell: Tell) -> TrackedRun:
+def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell) -> TrackedRun:
     tell(f"{error} A new MLflow run takes its place, with all metrics so far.")
-    tracked = recorder.open_new_run(uri, job.tracking.experiment, run_dir.name, run_dir)
-    _describe(tracked, job, run_dir)
+    tracked = recorder.open_new_run(uri, job.tracking.experiment, folder.name, folder)
+    _describe(tracked, job, folder)
     return tracked
 
 
-def _describe(tracked: TrackedRun, job: Job, run_dir: Path) -> None:
+def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:
     """Store what the run was given, and send the metrics that it has already."""
     texts = {
-        "job.yaml": (run_dir / "job.yaml").read_text(encoding="utf-8"),
+        folder.job.path.name: folder.job.read(),
         "environment.txt": _environment(job),
     }
     recorder.describe(tracked, _headline(job), texts)
-    recorder.set_description(tracked, _description(tracked, job, run_dir))
-    recorder.Recorder(tracked, run_dir).deliver()
+    recorder.set_description(tracked, _description(tracked, job, folder))
+    recorder.Recorder(tracked, folder).deliver()
 
 
-def _close(job: Job, run_dir: Path, tracked: TrackedRun, status: str, table: str | None) -> None:
-    recorder.Recorder(tracked, run_dir).deliver()
-    recorder.set_description(tracked, _description(tracked, job, run_dir, table))
-    recorder.close_run(tracked, run_dir, status, table)
+def _close(
+    job: Job, folder: RunFolder, tracked: TrackedRun, status: str, table: str | None
+) -> None:
+    recorder.Recorder(tracked, folder).deliver()
+    recorder.set_description(tracked, _description(tracked, job, folder, table))
+    recorder.close_run(tracked, folder, status, table)
 
 
-def _description(tracked: TrackedRun, job: Job, run_dir: Path, table: str | None = None) -> str:
+def _description(tracked: TrackedRun, job: Job, folder: RunFolder, table: str | None = None) -> str:
     """Return what stands at the top of the run's page, in Markdown."""
     charts = f"[All bit-widths in one chart]({charts_of([tracked], _chart_metrics(job))})"
-    return "\n\n".join([*([table] if table else []), charts, f"`{run_dir.name}` in `{run_dir}`"])
+    return "\n\n".join([*([table] if table else []), charts, f"`{folder.name}` in `{folder}`"])
 
 
 def _headline(job: Job) -> dict[str, str]:

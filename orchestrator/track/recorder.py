@@ -1,7 +1,6 @@
 """Record a run in MLflow: the driver opens and closes the run, rank 0 sends its metrics."""
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from orchestrator.errors import OrchError, RecordGone, Refused, UsageError
 from orchestrator.job.tracking_uri import checked, sqlite_file
 from orchestrator.job.uri import masked, sqlite_uri
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
@@ -46,7 +46,7 @@ def check_reachable(uri: str, experiment: str) -> None:
             _check_active(found, uri)
 
 
-def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
+def open_run(uri: str, experiment: str, name: str, folder: RunFolder) -> TrackedRun:
     """Return the run that `folder` remembers at this server, set running again, or a new one.
 
     A new one is sent all metrics that the folder holds. Raises RecordGone when the remembered run
@@ -61,10 +61,10 @@ def open_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
     return open_new_run(uri, experiment, name, folder)
 
 
-def open_new_run(uri: str, experiment: str, name: str, folder: Path) -> TrackedRun:
+def open_new_run(uri: str, experiment: str, name: str, folder: RunFolder) -> TrackedRun:
     """Return a new run, which is sent all metrics that the folder holds."""
     with mlflow_client(uri, create=True) as client:
-        experiment_id = _experiment(client, experiment, uri, folder.parent)
+        experiment_id = _experiment(client, experiment, uri, folder.path.parent)
         created = client.create_run(
             experiment_id=experiment_id, run_name=short_name(name), tags={RUN_TAG: name}
         )
@@ -102,7 +102,7 @@ def set_description(run: TrackedRun, text: str) -> None:
 
 def close_run(
     run: TrackedRun,
-    folder: Path,
+    folder: RunFolder,
     status: str,
     table: str | None = None,
     *,
@@ -116,11 +116,11 @@ def close_run(
     with mlflow_client(run.uri, hurry=hurry) as client:
         client.set_terminated(run.run_id, status, int(ended * 1000) if ended else None)
         if table is not None:
-            client.log_text(run.run_id, table, "results.md")
+            client.log_text(run.run_id, table, folder.table.path.name)
     remember(folder, run, status)
 
 
-def close_abandoned(folder: Path, status: str) -> None:
+def close_abandoned(folder: RunFolder, status: str) -> None:
     """Let the record of a folder's run say how it ended, where its driver was killed before it
     could. A record that is gone is let be.
 
@@ -130,7 +130,7 @@ def close_abandoned(folder: Path, status: str) -> None:
     if run is None:
         return
     try:
-        close_run(run, folder, status, ended=_last_sign_of_life(folder), hurry=True)
+        close_run(run, folder, status, ended=folder.last_sign_of_life(), hurry=True)
     except RecordGone:
         remember(folder, run, status)
 
@@ -189,7 +189,7 @@ def _unfit(run: Any, bits: int, metric: str) -> str:
 class Recorder:
     """Send the metrics of rank 0. A server that is away costs a warning, never a metric."""
 
-    def __init__(self, run: TrackedRun, folder: Path) -> None:
+    def __init__(self, run: TrackedRun, folder: RunFolder) -> None:
         self._run = run
         self._journal = Journal(folder)
 
@@ -248,12 +248,6 @@ def _experiment(client: Any, name: str, uri: str, output: Path) -> str:
                 raise
     _check_active(found, uri)
     return str(found.experiment_id)
-
-
-def _last_sign_of_life(folder: Path) -> float:
-    """Return when a run last wrote something of how it goes."""
-    signs = [folder / name for name in ("progress.json", "metrics.jsonl", "job.yaml")]
-    return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=time.time())
 
 
 def _known_run(client: Any, run_id: str) -> Any:

@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from orchestrator.files import write_whole
+from orchestrator.store.run_folder import RunFolder
 
-RUN_FILE = "mlflow_run.json"
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow ui` listens unless told otherwise."""
 
@@ -70,12 +69,12 @@ def comparison_of(runs: Sequence[TrackedRun]) -> str:
     return f"#/compare-runs?{query}&workflowType=machine_learning"
 
 
-def remember(folder: Path, run: TrackedRun, status: str) -> None:
+def remember(folder: RunFolder, run: TrackedRun, status: str) -> None:
     """Note in a run's folder where it is recorded, and the status that the record has."""
-    write_whole(folder / RUN_FILE, json.dumps({**asdict(run), "status": status}))
+    folder.record.write(json.dumps({**asdict(run), "status": status}))
 
 
-def remembered_run(folder: Path) -> TrackedRun | None:
+def remembered_run(folder: RunFolder) -> TrackedRun | None:
     """Return where the run of a folder is recorded; None where no readable note tells it."""
     note = _note(folder)
     try:
@@ -84,15 +83,15 @@ def remembered_run(folder: Path) -> TrackedRun | None:
         return None
 
 
-def remembered_status(folder: Path) -> str | None:
+def remembered_status(folder: RunFolder) -> str | None:
     """Return the status that the record of a folder's run was last given by this side."""
     return _note(folder).get("status")
 
 
-def _note(folder: Path) -> dict[str, str]:
+def _note(folder: RunFolder) -> dict[str, str]:
     """Return what the note says in words; nothing of one that is missing, damaged or odd."""
     try:
-        note = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        note = folder.record.read_json()
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     words = note.items() if isinstance(note, dict) else ()

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.files import write_whole
 from orchestrator.job.differ import differences
+from orchestrator.store.run_folder import WEIGHTS
 from orchestrator.strict_json import dumps
 
 FORMAT = 2
@@ -49,7 +50,7 @@ def write_checkpoint(folder: Path, network: nn.Module, state: Mapping[str, Any])
 def _contents(network: nn.Module, state: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """Yield each file's name and content, made in memory: the writers' own errors name no cause."""
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    yield "model.safetensors", save(weights)
+    yield WEIGHTS, save(weights)
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **state}, buffer)
     yield "state.pt", buffer.getvalue()
@@ -144,37 +145,13 @@ def check_same_job(state: Mapping[str, Any], job: Mapping[str, Any], where: Path
 def load_weights(folder: Path, network: nn.Module) -> None:
     """Load a checkpoint's weights. Raises CheckpointMismatch for those of another network."""
     try:
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError) as error:
         raise CheckpointMismatch(f"{folder}: the weights cannot be read ({error}).") from error
     except RuntimeError as error:
         raise CheckpointMismatch(
             f"{folder}: these are the weights of another network. {error}"
         ) from None
-
-
-def keep_as_best(folder: Path, run_dir: Path, epoch: int) -> None:
-    """Copy a checkpoint to `best-epoch-NNNN` (from 1 on) in place of the one kept before."""
-    target = run_dir / f"best-epoch-{epoch + 1:04d}"
-    scratch = run_dir / f".{target.name}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        shutil.copytree(folder, scratch)
-    except OSError:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    shutil.rmtree(target, ignore_errors=True)
-    scratch.rename(target)
-    for old in run_dir.glob("best-epoch-*"):
-        if old != target:
-            shutil.rmtree(old)
-
-
-def sweep(run_dir: Path) -> None:
-    """Remove what a kill in the middle of a save left behind."""
-    for pattern in (".checkpoint*", ".best-epoch-*"):
-        for folder in run_dir.glob(pattern):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def rank_state(network: nn.Module) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from orchestrator.errors import UsageError
+from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train import run_checkpoints
 from orchestrator.train.ranks import Ranks
 
@@ -33,7 +34,7 @@ class RayContext:
     folder, in one file that it writes in place, and believe that list.
     """
 
-    def __init__(self, run_dir: Path, *, keep: int) -> None:
+    def __init__(self, run: RunFolder, *, keep: int) -> None:
         import ray.train
         import ray.train.torch
 
@@ -42,7 +43,7 @@ class RayContext:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         self.ranks = Ranks(here.get_world_rank(), here.get_world_size(), device)
-        self._run_dir = run_dir
+        self._run = run
         self._keep = keep
 
     def latest(self) -> Path | None:
@@ -50,15 +51,15 @@ class RayContext:
         return self.ranks.gather(self._find() if self.ranks.is_first else None)[0]
 
     def _find(self) -> Path | None:
-        if not (self._run_dir / "job.yaml").exists():
+        if not self._run.job.exists():
             raise UsageError(
-                f"{self._run_dir} cannot be seen on {platform.node()}. `output` must be a folder "
+                f"{self._run} cannot be seen on {platform.node()}. `output` must be a folder "
                 "that all nodes of the cluster share."
             )
-        return run_checkpoints.latest(self._run_dir)
+        return run_checkpoints.latest(self._run)
 
     def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
         """Put rank 0's folder among the run's checkpoints."""
         if folder is not None:
-            here = {"epoch": metrics["epoch"], "step": metrics["step"]}
-            run_checkpoints.commit(folder, self._run_dir, keep=self._keep, **here)
+            at = Reached(0, metrics["epoch"], metrics["step"])
+            self._run.commit(folder, at, keep=self._keep)

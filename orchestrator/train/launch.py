@@ -19,19 +19,19 @@ from pydantic import ValidationError
 from orchestrator import __version__, handover
 from orchestrator.errors import JobFailed, OrchError, UsageError
 from orchestrator.events import Events, say
-from orchestrator.files import write_whole
 from orchestrator.job.differ import differences
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import dump
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare import preflight
+from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.track import record
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import job_log, run_checkpoints
 from orchestrator.train.failures import as_failure
-from orchestrator.train.worker import RESULT_FILE, STOP_FILE, train_function
+from orchestrator.train.worker import train_function
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300
 
@@ -44,27 +44,27 @@ def main(path: str) -> int:
     """Run a job to its end; return the exit code."""
     signal.signal(signal.SIGTERM, _stop_at_once)
     given = json.loads(Path(path).read_text())
-    run_dir = Path(given["run_dir"])
+    folder = RunFolder(Path(given["run_dir"]))
     tracked: TrackedRun | None = None
     try:
         handover.take_up()
         say("log", level="info", message="Checking the job and opening its record ...")
         job = _job(given["job"])
         preflight.check(job)
-        _prepare(run_dir, job, again=given["attempt"] > 1)
-        tracked = record.open_record(run_dir, _warn)
-        _announce(given["run"], run_dir, tracked)
+        _prepare(folder, job, again=given["attempt"] > 1)
+        tracked = record.open_record(folder, _warn)
+        _announce(given["run"], folder, tracked)
         reference = preflight.find_reference(job)
-        _train(job, given["run"], run_dir, tracked, reference)
-        return _conclude(run_dir, tracked)
+        _train(job, given["run"], folder, tracked, reference)
+        return _conclude(folder, tracked)
     except StopAsked:
-        return _stopped(run_dir, tracked)
+        return _stopped(folder, tracked)
     except OrchError as error:
-        return _fail(run_dir, tracked, str(error), error.exit_code)
+        return _fail(folder, tracked, str(error), error.exit_code)
     except Exception as error:
         traceback.print_exc()
-        failure = as_failure(error, run_dir)
-        return _fail(run_dir, tracked, str(failure), failure.exit_code)
+        failure = as_failure(error, folder.path)
+        return _fail(folder, tracked, str(failure), failure.exit_code)
     finally:
         handover.remove()
 
@@ -78,51 +78,50 @@ def _job(values: dict[str, Any]) -> Job:
         ) from error
 
 
-def _prepare(run_dir: Path, job: Job, *, again: bool) -> None:
+def _prepare(folder: RunFolder, job: Job, *, again: bool) -> None:
     """Make the run's folder, or check that what is in it belongs to the same job."""
-    kept = run_dir / "job.yaml"
-    if kept.exists():
-        found = differences(_kept_job(kept) or job.as_dict(), job.as_dict())
+    if folder.job.exists():
+        found = differences(_kept_job(folder.job) or job.as_dict(), job.as_dict())
         if found:
             listed = "\n".join(f"  {line}" for line in found)
             raise UsageError(
-                f"{run_dir} holds a run with other settings:\n{listed}\n"
+                f"{folder} holds a run with other settings:\n{listed}\n"
                 "Take these back, or submit the job as a new run."
             )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, dump(job.as_dict()))
-    (run_dir / STOP_FILE).unlink(missing_ok=True)
-    if run_checkpoints.latest(run_dir) is None and again:
-        message = f"{run_dir} holds no checkpoint to go on from; the run begins at epoch 1."
+    folder.make()
+    folder.job.write(dump(job.as_dict()))
+    folder.withdraw_stop()
+    if run_checkpoints.latest(folder) is None and again:
+        message = f"{folder} holds no checkpoint to go on from; the run begins at epoch 1."
         say("log", level="warning", message=message)
 
 
-def _kept_job(file: Path) -> dict[str, Any] | None:
+def _kept_job(file: WholeFile) -> dict[str, Any] | None:
     """Return the settings a run began with; None, with a warning, when the file is damaged.
 
     They are in every checkpoint as well, and compared with those in the end.
     """
     try:
-        kept = yaml.safe_load(file.read_text(encoding="utf-8"))
+        kept = yaml.safe_load(file.read())
     except (yaml.YAMLError, UnicodeDecodeError):
         kept = None
     if isinstance(kept, dict) and kept:
         return kept
-    say("log", level="warning", message=f"{file} was damaged and is written anew.")
+    say("log", level="warning", message=f"{file.path} was damaged and is written anew.")
     return None
 
 
-def _announce(run: str, run_dir: Path, tracked: TrackedRun) -> None:
-    Events(run_dir).say(
+def _announce(run: str, folder: RunFolder, tracked: TrackedRun) -> None:
+    Events(folder).say(
         "started",
         run=run,
-        run_dir=str(run_dir),
-        **record.places(run_dir, tracked),
+        run_dir=str(folder),
+        **record.places(folder, tracked),
     )
 
 
 def _train(
-    job: Job, run: str, run_dir: Path, tracked: TrackedRun, reference: ReferenceResults | None
+    job: Job, run: str, folder: RunFolder, tracked: TrackedRun, reference: ReferenceResults | None
 ) -> None:
     """Let Ray Train run the workers. Raises JobFailed when they fail for good."""
     import ray
@@ -143,13 +142,13 @@ def _train(
     )
     say("log", level="info", message=f"Global batch {plan.sentence()}.")
     ray.init(logging_level="WARNING", runtime_env={"env_vars": _cluster_address()})
-    _stop_on_sigterm(run_dir)
+    _stop_on_sigterm(folder)
     gpus = _gpus_per_worker(job, [n["Resources"] for n in ray.nodes() if n["Alive"]])
     trainer = TorchTrainer(
         train_function,
         train_loop_config={
             "job": job.as_dict(),
-            "run_dir": str(run_dir),
+            "run_dir": str(folder),
             "tracked": asdict(tracked),
             "reference": asdict(reference) if reference else None,
         },
@@ -161,9 +160,9 @@ def _train(
         ),
         run_config=RunConfig(
             name=run,
-            storage_path=str(run_dir.parent),
+            storage_path=str(folder.path.parent),
             failure_config=FailureConfig(max_failures=-1),
-            callbacks=[Patience(run, run_dir, job.cluster.max_failures)],
+            callbacks=[Patience(run, folder, job.cluster.max_failures)],
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )
@@ -195,11 +194,11 @@ def _gpus_per_worker(job: Job, nodes: list[dict[str, float]]) -> int:
     return asked if asked != "auto" else int(places >= job.cluster.num_workers)
 
 
-def _stop_on_sigterm(run_dir: Path) -> None:
+def _stop_on_sigterm(folder: RunFolder) -> None:
     """From now on ask the workers to save and end when this process is asked to."""
 
     def ask(_signal: int, _frame: object) -> None:
-        (run_dir / STOP_FILE).touch()
+        folder.ask_to_stop()
 
     signal.signal(signal.SIGTERM, ask)
 
@@ -216,68 +215,69 @@ def _reason(error: Exception) -> OrchError:
     return JobFailed(f"Ray Train ended the run: {str(named or error).strip()}")
 
 
-def _conclude(run_dir: Path, tracked: TrackedRun) -> int:
+def _conclude(folder: RunFolder, tracked: TrackedRun) -> int:
     """Say how the run ended: stopped on request, or finished with its table."""
-    if not (run_dir / RESULT_FILE).exists():
-        return _stopped(run_dir, tracked)
-    result = _told(run_dir / RESULT_FILE, "table")
-    write_whole(run_dir / "results.md", result["table"] + "\n")
-    _close(run_dir, tracked, "FINISHED", result["table"])
-    Events(run_dir).say("finished", run_dir=str(run_dir), **result)
+    if not folder.result.exists():
+        return _stopped(folder, tracked)
+    result = _told(folder.result, "table")
+    folder.table.write(result["table"] + "\n")
+    _close(folder, tracked, "FINISHED", result["table"])
+    Events(folder).say("finished", run_dir=str(folder), **result)
     return 0
 
 
-def _told(file: Path, *keys: str) -> dict[str, Any]:
+def _told(file: WholeFile, *keys: str) -> dict[str, Any]:
     """Return what a worker wrote of the run's end. Raises JobFailed when the file is damaged."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told = file.read_json()
         return {**told, **{key: told[key] for key in keys}}
     except (ValueError, TypeError, KeyError):
         raise JobFailed(
-            f"{file} is damaged. Remove it; `orch resume` then goes on from the last checkpoint."
+            f"{file.path} is damaged. Remove it; `orch resume` then goes on from the last "
+            "checkpoint."
         ) from None
 
 
-def _stopped(run_dir: Path, tracked: TrackedRun | None) -> int:
+def _stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
     """Say that the run was stopped before its end."""
     if tracked is not None:
-        _close(run_dir, tracked, "KILLED")
+        _close(folder, tracked, "KILLED")
     message = "Stopped on request; what was done is saved, `orch resume` goes on from there."
-    _say_last(run_dir, "stopped", message=message)
+    _say_last(folder, "stopped", message=message)
     return 1
 
 
-def _close(run_dir: Path, tracked: TrackedRun, status: str, table: str | None = None) -> None:
+def _close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None = None) -> None:
     """Send what waits and set the record's status; a server that takes nothing costs a warning."""
     try:
-        now = record.close_record(run_dir, tracked, status, _warn, table)
+        now = record.close_record(folder, tracked, status, _warn, table)
         if now != tracked:
-            _announce(run_dir.name, run_dir, now)
+            _announce(folder.name, folder, now)
     except OrchError as error:
         _warn(
-            f"{error} {Journal(run_dir).waiting()} metrics wait in the run's folder; "
-            f"`orch sync {run_dir.name}` sends them and says in MLflow how the run ended."
+            f"{error} {Journal(folder).waiting()} metrics wait in the run's folder; "
+            f"`orch sync {folder.name}` sends them and says in MLflow how the run ended."
         )
     except OSError as error:
-        _warn(str(as_failure(error, run_dir)))
+        _warn(str(as_failure(error, folder.path)))
 
 
 def _warn(message: str) -> None:
     say("log", level="warning", message=message)
 
 
-def _say_last(run_dir: Path, event: str, **facts: Any) -> None:
-    if run_dir.is_dir():
-        Events(run_dir).say(event, **facts)
+def _say_last(folder: RunFolder, event: str, **facts: Any) -> None:
+    if folder.is_there():
+        Events(folder).say(event, **facts)
     else:
         say(event, **facts)
 
 
-def _fail(run_dir: Path, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
+def _fail(folder: RunFolder, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Say why the run failed; the record says FAILED where it can be reached."""
     if tracked is not None:
-        _close(run_dir, tracked, "FAILED")
-    _say_last(run_dir, "failed", message=message, exit_code=exit_code)
+        _close(folder, tracked, "FAILED")
+    _say_last(folder, "failed", message=message, exit_code=exit_code)
     return exit_code
 
 

@@ -5,7 +5,6 @@ this callback, in its controller, after every failure; what is raised here ends 
 """
 
 import re
-from pathlib import Path
 from typing import Any
 
 from ray.train import ControllerError, UserCallback
@@ -13,7 +12,7 @@ from ray.train import ControllerError, UserCallback
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.events import Events
 from orchestrator.plan.batch import SMALLER_PASS
-from orchestrator.train import run_checkpoints
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.failures import first_line
 from orchestrator.train.ranks import LostRank
 
@@ -25,11 +24,11 @@ _ADDRESS = re.compile(r"\bip(?: address)?:\s*([0-9A-Fa-f.:]*[0-9A-Fa-f])", re.IG
 class Patience(UserCallback):  # type: ignore[misc]
     """Ends the run at an error of its code, or at too many losses without a new checkpoint."""
 
-    def __init__(self, run: str, run_dir: Path, max_failures: int) -> None:
+    def __init__(self, run: str, folder: RunFolder, max_failures: int) -> None:
         self._run = run
-        self._run_dir = run_dir
+        self._folder = folder
         self._allowed = max_failures
-        self._reached = run_checkpoints.position(run_dir)
+        self._reached = self._folder.newest()
         self._failures = 0
         self._restarts = 0
 
@@ -41,20 +40,20 @@ class Patience(UserCallback):  # type: ignore[misc]
         for _, error in sorted(worker_exceptions.items()):
             if isinstance(error, OrchError):
                 raise ControllerError(error)
-        reached = run_checkpoints.position(self._run_dir)
-        if reached > self._reached:
+        reached = self._folder.newest()
+        if reached and (self._reached is None or reached > self._reached):
             self._reached, self._failures = reached, 0
         self._failures += 1
         reason = why_lost(worker_exceptions)
         if self._failures > self._allowed:
             raise ControllerError(JobFailed(self._given_up(reason)))
         self._restarts += 1
-        Events(self._run_dir).say("restarted", count=self._restarts, reason=reason)
+        Events(self._folder).say("restarted", count=self._restarts, reason=reason)
 
     def _given_up(self, reason: str) -> str:
         times = "once" if self._failures == 1 else f"{self._failures} times"
-        epoch, step = self._reached
-        since = f"the checkpoint at epoch {epoch + 1}, step {step}" if epoch >= 0 else "the start"
+        at = self._reached
+        since = f"the checkpoint at epoch {at.epoch + 1}, step {at.step}" if at else "the start"
         return (
             f"Workers were lost {times} since {since}; cluster.max_failures = {self._allowed} "
             f"allows no more without a new checkpoint. {reason} Checkpoints stay as they are: "

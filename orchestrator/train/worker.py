@@ -1,6 +1,5 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
-import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,10 @@ from orchestrator import handover
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import Diverged
 from orchestrator.events import Events, say
-from orchestrator.files import write_whole
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
+from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.strict_json import dumps
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
@@ -35,9 +34,6 @@ from orchestrator.train.ranks import LostRank
 from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
-
-STOP_FILE = "stop"
-RESULT_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def train_function(config: dict[str, Any]) -> None:
         handover.take_up()
         job = job_from_dict(config["job"])
         set_numerics(job.training)
-        context = RayContext(run.run_dir, keep=job.checkpoint.keep)
+        context = RayContext(RunFolder(run.run_dir), keep=job.checkpoint.keep)
         Worker(job, run, context).run()
     except LostRank:
         raise
@@ -82,6 +78,7 @@ class Worker:
     def __init__(self, job: Job, run: Run, context: Context) -> None:
         self.job = job
         self.files = run
+        self.folder = RunFolder(run.run_dir)
         self.context = context
         self.ranks = context.ranks
         self.parts = build_parts(job, self.ranks.device)
@@ -108,10 +105,10 @@ class Worker:
         self.best: dict[str, Any] | None = None
         self.last: dict[str, Any] | None = None
         self.tally = Tally(job.bit_widths, self.ranks.device)
-        self.events = Events(run.run_dir)
+        self.events = Events(self.folder)
         self.progress = Progress(self.events, job.training.epochs, self.steps)
         self.recorder = (
-            Recorder(run.tracked, run.run_dir) if self.ranks.is_first and run.tracked else None
+            Recorder(run.tracked, self.folder) if self.ranks.is_first and run.tracked else None
         )
 
     def run(self) -> None:
@@ -199,7 +196,7 @@ class Worker:
         if not self.ranks.is_first or chosen is None:
             return
         result = Result(**chosen, reference=self.files.reference)
-        write_whole(self.files.run_dir / RESULT_FILE, dumps(result.as_dict()))
+        self.folder.result.write(dumps(result.as_dict()))
 
     def _is_best(self, evaluation: Evaluation) -> bool:
         total = sum(evaluation.metric.values())
@@ -221,8 +218,7 @@ class Worker:
         tallies = self.ranks.gather(self.tally.state())
         folder: Path | None = None
         if self.ranks.is_first:
-            folder = self.files.run_dir / f".checkpoint-{self.epoch}-{self.step}"
-            shutil.rmtree(folder, ignore_errors=True)
+            folder = self.folder.scratch(Reached(0, self.epoch, self.step))
             state = {
                 "job": self.job.as_dict(),
                 "epoch": self.epoch,
@@ -237,7 +233,7 @@ class Worker:
             }
             saved.write_checkpoint(folder, self.parts.network, state)
             if best:
-                saved.keep_as_best(folder, self.files.run_dir, self.epoch - 1)
+                self.folder.keep_as_best(folder, self.epoch)
         self.context.commit({"epoch": self.epoch, "step": self.step, **(metrics or {})}, folder)
 
     def _check_finite(self) -> None:
@@ -252,7 +248,7 @@ class Worker:
     def _resume(self) -> None:
         """Go on from the last committed checkpoint, if there is one."""
         if self.ranks.is_first:
-            saved.sweep(self.files.run_dir)
+            self.folder.sweep()
         folder = self.context.latest()
         if folder is None:
             self._tell_left_out()
@@ -288,7 +284,7 @@ class Worker:
             say("log", level="warning", message=message)
 
     def _stop_asked(self) -> bool:
-        return self.ranks.is_first and (self.files.run_dir / STOP_FILE).exists()
+        return self.ranks.is_first and self.folder.stop_is_asked()
 
     def _tell_broken(self, broken: dict[str, str]) -> None:
         """Name newly found broken samples in the log, and stop when they are too many."""

@@ -11,6 +11,7 @@ import yaml
 from orchestrator.job.load import load_job
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
 from tests.mlflow_server import MlflowServer
@@ -40,7 +41,7 @@ def ended(tmp_path: Path, mlflow_server: MlflowServer) -> MakeRun:
         folder = Path(record.run_dir)
         folder.mkdir(parents=True)
         (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
-        Journal(folder).append(1, {"top1/8bit": 50.0, "top1/2bit": 40.0})
+        Journal(RunFolder(folder)).append(1, {"top1/8bit": 50.0, "top1/2bit": 40.0})
         return record
 
     return make
@@ -63,7 +64,7 @@ def test_waiting_metrics_are_told_and_sent_without_a_cluster(
     done = orch(command, "tiny")
     assert done.exit_code == 0, done.output
     assert f"2 metrics sent; MLflow says {said}" in done.stdout
-    run = remembered_run(Path(record.run_dir))
+    run = remembered_run(record.folder)
     assert run is not None
     assert mlflow_server.run(run.run_id)["info"]["status"] == said
     assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]

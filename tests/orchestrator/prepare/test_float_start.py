@@ -34,7 +34,7 @@ def float_run(
         context = folder_context(folder)
         Worker(job, Run(folder), context).run()
         for number, kept in enumerate(sorted(folder.glob("checkpoint-*")), start=1):
-            kept.rename(folder / f"checkpoint_e{number:04d}_s000000")
+            kept.rename(folder / f"checkpoint_p01_e{number:04d}_s000000")
         (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
         return folder
 

@@ -11,6 +11,7 @@ import pytest
 from orchestrator.runs import record_ends, registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder
 from orchestrator.track.run import TrackedRun, remember
 from tests.fake_cluster import FakeCluster
@@ -27,7 +28,7 @@ def all_servers_are_asked() -> None:
 def recorded(mlflow_server: MlflowServer, record: Record) -> TrackedRun:
     folder = Path(record.run_dir)
     folder.mkdir(parents=True)
-    return recorder.open_run(mlflow_server.url, "ends", record.run, folder)
+    return recorder.open_run(mlflow_server.url, "ends", record.run, RunFolder(folder))
 
 
 @pytest.mark.parametrize("look", [view.look, lambda record: view.look_all([record])])
@@ -66,7 +67,7 @@ def test_a_lost_run_is_ended_at_its_last_sign_of_life(
 def test_a_run_that_is_recorded_elsewhere_is_ended_by_what_its_log_told(
     cluster: FakeCluster, make_record: Make, mlflow_server: MlflowServer, tmp_path: Path
 ) -> None:
-    run = recorder.open_run(mlflow_server.url, "ends", "digits-1", tmp_path)
+    run = recorder.open_run(mlflow_server.url, "ends", "digits-1", RunFolder(tmp_path))
     record = make_record(address=cluster.url, run_dir="/not/on/this/machine")
     registry.save(record)
     started = (
@@ -86,7 +87,7 @@ def test_a_server_that_is_away_costs_little_and_is_asked_again_by_the_next_comma
     for record in records:
         folder = Path(record.run_dir)
         folder.mkdir(parents=True)
-        remember(folder, TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "RUNNING")
+        remember(RunFolder(folder), TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "RUNNING")
     began = time.monotonic()
     assert {seen.state for seen in view.look_all(records)} == {State.LOST}
     assert time.monotonic() - began < 10
@@ -94,12 +95,14 @@ def test_a_server_that_is_away_costs_little_and_is_asked_again_by_the_next_comma
 
 
 def test_where_all_is_said_mlflow_is_not_even_imported(tmp_path: Path) -> None:
-    remember(tmp_path, TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "FAILED")
+    remember(RunFolder(tmp_path), TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "FAILED")
     program = (
         "import sys; from pathlib import Path\n"
         "from orchestrator.runs import record_ends\n"
         "from orchestrator.state import State\n"
-        f"record_ends.notice(State.FAILED, Path({str(tmp_path)!r}), {{}}, first_time=False)\n"
+        "from orchestrator.store.run_folder import RunFolder\n"
+        f"folder = RunFolder(Path({str(tmp_path)!r}))\n"
+        "record_ends.notice(State.FAILED, folder, {}, first_time=False)\n"
         "sys.exit('mlflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
@@ -107,4 +110,4 @@ def test_where_all_is_said_mlflow_is_not_even_imported(tmp_path: Path) -> None:
 
 def test_a_record_that_was_never_named_is_let_be(tmp_path: Path) -> None:
     facts = {"started": {"mlflow_uri": "http://127.0.0.1:9"}}
-    record_ends.notice(State.FAILED, tmp_path, facts, first_time=True)
+    record_ends.notice(State.FAILED, RunFolder(tmp_path), facts, first_time=True)

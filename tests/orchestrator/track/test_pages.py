@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun, charts_of, comparison_of
@@ -20,7 +21,7 @@ def runs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
     """Two finished runs, recorded into sqlite and served, as the driver records them."""
     made = []
     for number, token in enumerate(("a1b2", "c3d4")):
-        folder = tmp_path_factory.mktemp("run")
+        folder = RunFolder(tmp_path_factory.mktemp("run"))
         run = recorder.open_run(
             mlflow_server.database, "pages", f"digits-20260102-030405-{token}", folder
         )

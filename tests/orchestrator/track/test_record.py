@@ -10,6 +10,7 @@ import yaml
 
 from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun
@@ -24,11 +25,11 @@ def uri(new_database: Callable[[Path], str], tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def run_dir(tiny_job: Callable[..., Job], tmp_path: Path, uri: str) -> Path:
-    folder = tmp_path / "runs" / RUN
-    folder.mkdir(parents=True)
+def folder(tiny_job: Callable[..., Job], tmp_path: Path, uri: str) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs" / RUN)
+    folder.make()
     job = tiny_job(f"tracking.uri={uri}")
-    (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+    folder.job.write(yaml.safe_dump(job.as_dict()))
     return folder
 
 
@@ -68,23 +69,23 @@ def remove_database(tmp_path: Path, uri: str, tracked: TrackedRun) -> None:
 @pytest.mark.parametrize("at", ["resume", "end"])
 @pytest.mark.parametrize("lose", [delete_run, remove_run, remove_database])
 def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
-    run_dir: Path,
+    folder: RunFolder,
     tmp_path: Path,
     uri: str,
     lose: Callable[[Path, str, TrackedRun], None],
     at: str,
 ) -> None:
     told: list[str] = []
-    first = record.open_record(run_dir, told.append)
-    assert Recorder(first, run_dir).log(1, {"top1/8bit": 50.0}) is None
+    first = record.open_record(folder, told.append)
+    assert Recorder(first, folder).log(1, {"top1/8bit": 50.0}) is None
     lose(tmp_path, uri, first)
     assert told == []
     if at == "resume":
-        now = record.open_record(run_dir, told.append)
-        assert Recorder(now, run_dir).log(2, {"top1/8bit": 60.0}) is None
+        now = record.open_record(folder, told.append)
+        assert Recorder(now, folder).log(2, {"top1/8bit": 60.0}) is None
     else:
-        assert "1 metrics wait" in str(Recorder(first, run_dir).log(2, {"top1/8bit": 60.0}))
-        now = record.close_record(run_dir, first, "FINISHED", told.append, "| a table |")
+        assert "1 metrics wait" in str(Recorder(first, folder).log(2, {"top1/8bit": 60.0}))
+        now = record.close_record(folder, first, "FINISHED", told.append, "| a table |")
         assert rows(tmp_path, f"select status from runs where run_uuid = '{now.run_id}'") == [
             ("FINISHED",)
         ]
@@ -95,14 +96,14 @@ def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
 
 
 def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
-    tiny_job: Callable[..., Job], run_dir: Path, mlflow_server: MlflowServer
+    tiny_job: Callable[..., Job], folder: RunFolder, mlflow_server: MlflowServer
 ) -> None:
     job = tiny_job(f"tracking.uri={mlflow_server.url}", "tracking.experiment=page")
-    (run_dir / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
-    tracked = record.open_record(run_dir, pytest.fail)
-    chart = record.places(run_dir, tracked)["mlflow_charts"]
+    folder.job.write(yaml.safe_dump(job.as_dict()))
+    tracked = record.open_record(folder, pytest.fail)
+    chart = record.places(folder, tracked)["mlflow_charts"]
     assert chart is not None
-    record.close_record(run_dir, tracked, "FINISHED", pytest.fail, "| a table |")
+    record.close_record(folder, tracked, "FINISHED", pytest.fail, "| a table |")
     seen = mlflow_server.run(tracked.run_id)
     tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
     page, _, query = chart.partition("#")
@@ -137,7 +138,7 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
 )
 def test_the_record_says_how_weights_were_drawn_and_how_the_run_computes(
     tiny_job: Callable[..., Job],
-    run_dir: Path,
+    folder: RunFolder,
     tmp_path: Path,
     uri: str,
     settings: list[str],
@@ -145,8 +146,8 @@ def test_the_record_says_how_weights_were_drawn_and_how_the_run_computes(
     said: str,
 ) -> None:
     job = tiny_job(f"tracking.uri={uri}", *settings)
-    (run_dir / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
-    record.open_record(run_dir, pytest.fail)
+    folder.job.write(yaml.safe_dump(job.as_dict()))
+    record.open_record(folder, pytest.fail)
     found = dict(rows(tmp_path, "select key, value from params"))
     assert (found["init"], found["precision"], found["deterministic"]) == params
     [environment] = tmp_path.rglob("environment.txt")
@@ -154,25 +155,27 @@ def test_the_record_says_how_weights_were_drawn_and_how_the_run_computes(
 
 
 def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
-    run_dir: Path, tmp_path: Path, uri: str
+    folder: RunFolder, tmp_path: Path, uri: str
 ) -> None:
-    tracked = record.open_record(run_dir, pytest.fail)
+    tracked = record.open_record(folder, pytest.fail)
     aside = (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
-    assert "metrics wait" in str(Recorder(tracked, run_dir).log(1, {"top1/8bit": 50.0}))
+    assert "metrics wait" in str(Recorder(tracked, folder).log(1, {"top1/8bit": 50.0}))
     aside.rename(tmp_path / "mlflow.db")
-    (run_dir / "result.json").write_text(json.dumps({"table": "| 8 | 50 |"}))
-    assert record.sync(run_dir, "FINISHED", pytest.fail) == tracked
+    folder.result.write(json.dumps({"table": "| 8 | 50 |"}))
+    assert record.sync(folder, "FINISHED", pytest.fail) == tracked
     assert recorded(tmp_path, tracked) == [("top1/8bit", 1, 50.0)]
     status = f"select status from runs where run_uuid = '{tracked.run_id}'"
     assert rows(tmp_path, status) == [("FINISHED",)]
 
 
-def test_a_run_that_was_never_recorded_can_be_recorded_later(run_dir: Path, tmp_path: Path) -> None:
-    (run_dir / "metrics.jsonl").write_text('{"step": 1, "time_ms": 5, "metrics": {"a": 2.0}}\n')
-    tracked = record.sync(run_dir, "FAILED", pytest.fail)
+def test_a_run_that_was_never_recorded_can_be_recorded_later(
+    folder: RunFolder, tmp_path: Path
+) -> None:
+    folder.metrics.write_text('{"step": 1, "time_ms": 5, "metrics": {"a": 2.0}}\n')
+    tracked = record.sync(folder, "FAILED", pytest.fail)
     assert recorded(tmp_path, tracked) == [("a", 1, 2.0)]
 
 
 def test_a_folder_without_a_run_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"job\.yaml cannot be read"):
-        record.sync(tmp_path, "FAILED", pytest.fail)
+        record.sync(RunFolder(tmp_path), "FAILED", pytest.fail)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun, remembered_run
@@ -32,12 +33,14 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
 ) -> None:
     began = time.time() * 1000
     uri = mlflow_server.url if over_http else mlflow_server.database
-    run = recorder.open_run(uri, f"over HTTP: {over_http}", "digits-20260102-030405-a1b2", tmp_path)
+    run = recorder.open_run(
+        uri, f"over HTTP: {over_http}", "digits-20260102-030405-a1b2", RunFolder(tmp_path)
+    )
     recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: digits"})
     for epoch in (1, 2):
         metrics = {f"top1/{bits}bit": 10.0 * bits + epoch for bits in (8, 2)}
-        assert Recorder(run, tmp_path).log(epoch, metrics | {"delta_b": 99.5}) is None
-    recorder.close_run(run, tmp_path, "FINISHED", "| a table |")
+        assert Recorder(run, RunFolder(tmp_path)).log(epoch, metrics | {"delta_b": 99.5}) is None
+    recorder.close_run(run, RunFolder(tmp_path), "FINISHED", "| a table |")
     ended = time.time() * 1000
 
     found = mlflow_server.post("runs/search", experiment_ids=[run.experiment_id])["runs"]
@@ -58,11 +61,11 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
 def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
     uri: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
     run = recorder.open_run(uri, "tests", "one", folder)
     assert Recorder(run, folder).log(0, {"top1/8bit": 50.0}) is None
-    (folder / "metrics.sent").unlink()
+    folder.metrics_sent.path.unlink()
     resumed = Recorder(run, folder)
     assert resumed.log(0, {"top1/8bit": 50.0}) is None
     assert resumed.log(1, {"top1/8bit": 60.0}) is None
@@ -70,8 +73,8 @@ def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
 
 
 def test_a_run_is_opened_again_by_the_folder_that_remembers_it(uri: str, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
     run = recorder.open_run(uri, "tests", "two", folder)
     recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: two"})
     recorder.close_run(run, folder, "FINISHED", "| a table |")
@@ -83,8 +86,8 @@ def test_a_run_is_opened_again_by_the_folder_that_remembers_it(uri: str, tmp_pat
 def test_a_run_that_moves_to_another_server_takes_its_metrics_along(
     uri: str, tmp_path: Path, new_database: Callable[[Path], str]
 ) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
     first = recorder.open_run(uri, "tests", "three", folder)
     Recorder(first, folder).log(0, {"top1/8bit": 50.0})
     elsewhere = new_database(tmp_path)
@@ -95,9 +98,10 @@ def test_a_run_that_moves_to_another_server_takes_its_metrics_along(
     assert remembered_run(folder) == moved
 
 
-def individual(uri: str, folder: Path, bits: int, value: float, **params: str) -> str:
+def individual(uri: str, path: Path, bits: int, value: float, **params: str) -> str:
     """Record a finished run at a bit-width; return its id."""
-    folder.mkdir()
+    folder = RunFolder(path)
+    folder.make()
     run = recorder.open_run(uri, "tests", folder.name, folder)
     Recorder(run, folder).log(0, {f"top1/{bits}bit": value})
     recorder.describe(run, {"method": "individual", "bit_widths": str(bits)} | params, {})
@@ -116,8 +120,8 @@ def test_individual_runs_are_a_reference(uri: str, tmp_path: Path) -> None:
 
 
 def test_runs_that_do_not_fit_as_a_reference_are_all_told(uri: str, tmp_path: Path) -> None:
-    open_folder = tmp_path / "open"
-    open_folder.mkdir()
+    open_folder = RunFolder(tmp_path / "open")
+    open_folder.make()
     runs = {
         8: individual(uri, tmp_path / "a", 8, 90.0, method="coquant"),
         7: individual(uri, tmp_path / "b", 8, 90.0),
@@ -158,7 +162,7 @@ def test_a_server_that_is_away_is_unreachable_and_keeps_the_metrics_waiting(
         Unreachable, match=r"http://127\.0\.0\.1:9 does not answer \(Connection refused\)"
     ):
         recorder.check_reachable(nowhere, "orch")
-    away = Recorder(TrackedRun(nowhere, "1", "0" * 32), tmp_path)
+    away = Recorder(TrackedRun(nowhere, "1", "0" * 32), RunFolder(tmp_path))
     warning = away.log(0, {"a": 1.0, "b": 2.0})
     assert warning is not None
     assert "2 metrics wait" in warning

@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.run import TrackedRun, remember, remembered_run, remembered_status
 
 
 def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
     run = TrackedRun("sqlite:////x.db", "1", "0" * 32)
-    remember(tmp_path, run, "RUNNING")
-    assert (remembered_run(tmp_path), remembered_status(tmp_path)) == (run, "RUNNING")
+    remember(RunFolder(tmp_path), run, "RUNNING")
+    assert (remembered_run(RunFolder(tmp_path)), remembered_status(RunFolder(tmp_path))) == (
+        run,
+        "RUNNING",
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,4 +31,7 @@ def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_damaged_note_tells_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mlflow_run.json").write_bytes(content)
-    assert (remembered_run(tmp_path), remembered_status(tmp_path)) == (None, None)
+    assert (remembered_run(RunFolder(tmp_path)), remembered_status(RunFolder(tmp_path))) == (
+        None,
+        None,
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import RecordGone, Refused, UsageError
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder, server
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun
@@ -38,7 +39,7 @@ def test_a_deleted_experiment_is_refused_with_the_way_to_restore_it(
     deleted_experiment(mlflow_server, name)
     for ask in (
         lambda: recorder.check_reachable(uri, name),
-        lambda: recorder.open_run(uri, name, "digits-1", tmp_path),
+        lambda: recorder.open_run(uri, name, "digits-1", RunFolder(tmp_path)),
     ):
         with pytest.raises(Refused, match="was deleted") as caught:
             ask()
@@ -48,12 +49,12 @@ def test_a_deleted_experiment_is_refused_with_the_way_to_restore_it(
 
 
 def test_a_deleted_run_is_gone(mlflow_server: MlflowServer, uri: str, tmp_path: Path) -> None:
-    run = recorder.open_run(uri, f"some gone {uri[:6]}", "digits-1", tmp_path)
+    run = recorder.open_run(uri, f"some gone {uri[:6]}", "digits-1", RunFolder(tmp_path))
     mlflow_server.post("runs/delete", run_id=run.run_id)
     with pytest.raises(RecordGone, match="deleted"):
-        recorder.open_run(uri, f"some gone {uri[:6]}", "digits-1", tmp_path)
+        recorder.open_run(uri, f"some gone {uri[:6]}", "digits-1", RunFolder(tmp_path))
     with pytest.raises(RecordGone):
-        recorder.close_run(TrackedRun(uri, "1", "0" * 32), tmp_path, "FAILED")
+        recorder.close_run(TrackedRun(uri, "1", "0" * 32), RunFolder(tmp_path), "FAILED")
 
 
 ANSWERS = [
@@ -151,23 +152,24 @@ def test_a_database_that_is_removed_while_it_is_open_is_noticed(
     tmp_path: Path, new_database: MakeDatabase
 ) -> None:
     uri = new_database(tmp_path)
-    run = recorder.open_run(uri, "removed", "digits-1", tmp_path)
+    run = recorder.open_run(uri, "removed", "digits-1", RunFolder(tmp_path))
     (tmp_path / "mlflow.db").unlink()
-    assert "1 metrics wait" in str(Recorder(run, tmp_path).log(1, {"top1/8bit": 1.0}))
+    assert "1 metrics wait" in str(Recorder(run, RunFolder(tmp_path)).log(1, {"top1/8bit": 1.0}))
     with pytest.raises(RecordGone, match="the file is not there"):
-        recorder.close_run(run, tmp_path, "FAILED")
+        recorder.close_run(run, RunFolder(tmp_path), "FAILED")
     new_database(tmp_path)
     with pytest.raises(RecordGone, match="not found"):
-        recorder.close_run(run, tmp_path, "FAILED")
-    again = recorder.open_new_run(uri, "removed", "digits-1", tmp_path)
-    assert Recorder(again, tmp_path).send() is None
+        recorder.close_run(run, RunFolder(tmp_path), "FAILED")
+    again = recorder.open_new_run(uri, "removed", "digits-1", RunFolder(tmp_path))
+    assert Recorder(again, RunFolder(tmp_path)).send() is None
 
 
 FIRST_OPENING = """
 import sys
 from pathlib import Path
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder
-folder = Path(sys.argv[1]); folder.mkdir()
+folder = RunFolder(Path(sys.argv[1])); folder.make()
 sys.stdin.readline()
 run = recorder.open_run(sys.argv[2], "first", "digits-1", folder)
 recorder.close_run(run, folder, "FINISHED")

@@ -56,11 +56,3 @@ def test_each_rank_gets_its_own_statistics_and_another_number_of_ranks_the_mean(
     for rank, world, expected in ((0, 2, 1.0), (1, 2, 3.0), (0, 1, 2.0), (0, 3, 2.0), (2, 3, 2.0)):
         saved.restore_rank(module, states, rank=rank, world=world)
         assert module[1].running_mean.tolist() == [expected] * 4
-
-
-def test_only_the_best_epoch_is_kept(tmp_path: Path) -> None:
-    saved.write_checkpoint(tmp_path / "c", network(), {})
-    saved.keep_as_best(tmp_path / "c", tmp_path, 0)
-    saved.keep_as_best(tmp_path / "c", tmp_path, 4)
-    saved.keep_as_best(tmp_path / "c", tmp_path, 4)
-    assert sorted(p.name for p in tmp_path.glob("*best*")) == ["best-epoch-0005"]

@@ -10,6 +10,7 @@ import pytest
 from orchestrator import handover
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.job.schema import Job
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import launch
 from orchestrator.train.worker import train_function
@@ -55,7 +56,7 @@ def test_what_takes_long_is_said_before_it_begins(
     monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     job = tiny_job("cluster.num_workers=3", "training.global_batch=6")
-    launch._train(job, "a-1", tmp_path, TrackedRun("sqlite:////x", "1", "2"), None)
+    launch._train(job, "a-1", RunFolder(tmp_path), TrackedRun("sqlite:////x", "1", "2"), None)
     assert "Starting 3 workers, each of which loads PyTorch first ..." in said[-1]
 
 
@@ -71,8 +72,8 @@ def test_a_worker_takes_up_the_secrets_of_its_job(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
 def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "result.json"
-    file.write_bytes(content)
+    file = RunFolder(tmp_path).result
+    file.path.write_bytes(content)
     with pytest.raises(JobFailed, match=r"result\.json is damaged. Remove it; `orch resume`"):
         launch._told(file, "table")
 
@@ -81,7 +82,7 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: byte
 def test_damaged_settings_of_a_run_are_told_and_written_anew(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
-    file = tmp_path / "job.yaml"
-    file.write_bytes(content)
+    file = RunFolder(tmp_path).job
+    file.path.write_bytes(content)
     assert launch._kept_job(file) is None
     assert "was damaged and is written anew" in capsys.readouterr().out

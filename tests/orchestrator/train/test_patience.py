@@ -16,6 +16,7 @@ from ray.train.v2._internal.exceptions import (
 )
 
 from orchestrator.errors import Diverged
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.patience import Patience, why_lost
 from orchestrator.train.ranks import LostRank
 
@@ -36,11 +37,11 @@ def ask(patience: Patience, errors: dict[int, Exception]) -> Exception | None:
 
 
 def commit(run_dir: Path, epoch: int, step: int) -> None:
-    (run_dir / f"checkpoint_e{epoch:04d}_s{step:06d}").mkdir()
+    (run_dir / f"checkpoint_p01_e{epoch:04d}_s{step:06d}").mkdir()
 
 
 def test_losses_are_counted_since_the_last_new_checkpoint(tmp_path: Path) -> None:
-    patience = Patience("mine", tmp_path, 2)
+    patience = Patience("mine", RunFolder(tmp_path), 2)
     for epoch in range(6):
         assert ask(patience, {0: LEFT, 1: KILLED}) is None
         assert ask(patience, {0: LEFT, 1: KILLED}) is None
@@ -56,7 +57,7 @@ def test_losses_are_counted_since_the_last_new_checkpoint(tmp_path: Path) -> Non
 
 def test_a_checkpoint_that_was_there_before_is_no_progress(tmp_path: Path) -> None:
     commit(tmp_path, 3, 0)
-    patience = Patience("mine", tmp_path, 0)
+    patience = Patience("mine", RunFolder(tmp_path), 0)
     assert "once since the checkpoint at epoch 4" in str(ask(patience, {1: KILLED}))
 
 
@@ -64,13 +65,15 @@ def test_an_error_that_a_rank_named_ends_the_run_at_once_whatever_the_others_say
     tmp_path: Path,
 ) -> None:
     diverged = Diverged("The loss at 2 bits is no longer a finite number.")
-    assert ask(Patience("mine", tmp_path, 9), {0: LEFT, 1: diverged, 2: KILLED}) is diverged
+    assert (
+        ask(Patience("mine", RunFolder(tmp_path), 9), {0: LEFT, 1: diverged, 2: KILLED}) is diverged
+    )
 
 
 def test_each_start_is_told_with_its_number_and_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    patience = Patience("mine", tmp_path, 2)
+    patience = Patience("mine", RunFolder(tmp_path), 2)
     ask(patience, {0: LEFT, 1: KILLED})
     ask(patience, {0: LEFT})
     kept = json.loads((tmp_path / "progress.json").read_text())["restarted"]

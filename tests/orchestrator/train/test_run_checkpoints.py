@@ -10,20 +10,21 @@ import pytest
 from torch import nn
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train import checkpoint as saved
 from orchestrator.train import run_checkpoints
 
 NETWORK = nn.Linear(300, 4)
 
 
-def write(run_dir: Path, epoch: int, step: int, keep: int = 9) -> Path:
+def write(run_dir: Path, epoch: int, step: int) -> Path:
     """Commit a checkpoint whose weights are its epoch; return where it lies."""
     network = nn.Linear(300, 4)
     nn.init.constant_(network.weight, float(epoch))
     scratch = run_dir / ".checkpoint-new"
     saved.write_checkpoint(scratch, network, {"epoch": epoch, "step": step})
-    run_checkpoints.commit(scratch, run_dir, epoch=epoch, step=step, keep=keep)
-    return run_dir / f"checkpoint_e{epoch:04d}_s{step:06d}"
+    RunFolder(run_dir).commit(scratch, Reached(0, epoch, step), keep=9)
+    return RunFolder(run_dir).checkpoints()[-1]
 
 
 def halve(file: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
     before, newest = write(tmp_path, 1, 0), write(tmp_path, 1, 5)
     spoil, told = SPOILT[kind]
     spoil(newest)
-    assert run_checkpoints.latest(tmp_path) == before
+    assert run_checkpoints.latest(RunFolder(tmp_path)) == before
     said = capsys.readouterr().out
     assert newest.name in said
     assert f"Going on from {before.name}" in said
@@ -85,7 +86,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
     (tmp_path / f"damaged_{newest.name}").rename(newest)
     shutil.rmtree(before)
     with pytest.raises(CheckpointMismatch, match=told):
-        run_checkpoints.latest(tmp_path)
+        run_checkpoints.latest(RunFolder(tmp_path))
 
 
 @pytest.mark.parametrize("kind", ["half of the state", "half of the weights", "no weights"])
@@ -104,36 +105,24 @@ def test_the_newest_by_epoch_and_step_is_the_latest_whatever_was_written_last(
 ) -> None:
     for epoch, step in ((2, 0), (10, 0), (9, 999_999), (9, 1_000_000), (2, 7)):
         write(tmp_path, epoch, step)
-    assert run_checkpoints.latest(tmp_path) == tmp_path / "checkpoint_e0010_s000000"
-    shutil.rmtree(tmp_path / "checkpoint_e0010_s000000")
-    assert run_checkpoints.latest(tmp_path) == tmp_path / "checkpoint_e0009_s1000000"
-    assert run_checkpoints.position(tmp_path) == (9, 1_000_000)
-
-
-def test_only_the_last_ones_stay_and_the_one_gone_on_from_is_not_replaced(tmp_path: Path) -> None:
-    for step in range(5):
-        write(tmp_path, 0, step, keep=2)
-    kept = ["checkpoint_e0000_s000003", "checkpoint_e0000_s000004"]
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == kept
-    before = (tmp_path / kept[1] / "state.pt").stat().st_mtime_ns
-    write(tmp_path, 0, 4, keep=2)
-    assert (tmp_path / kept[1] / "state.pt").stat().st_mtime_ns == before
-    assert sorted(folder.name for folder in tmp_path.iterdir()) == kept
+    assert run_checkpoints.latest(RunFolder(tmp_path)) == tmp_path / "checkpoint_p01_e0010_s000000"
+    shutil.rmtree(tmp_path / "checkpoint_p01_e0010_s000000")
+    assert run_checkpoints.latest(RunFolder(tmp_path)) == tmp_path / "checkpoint_p01_e0009_s1000000"
 
 
 def test_the_best_epoch_is_the_last_resort(tmp_path: Path) -> None:
     newest = write(tmp_path, 3, 0)
-    saved.keep_as_best(newest, tmp_path, 2)
+    RunFolder(tmp_path).keep_as_best(newest, 3)
     flip(newest / "state.pt")
-    best = run_checkpoints.latest(tmp_path)
+    best = run_checkpoints.latest(RunFolder(tmp_path))
     assert best == tmp_path / "best-epoch-0003"
     assert saved.read_state(best)["epoch"] == 3
 
 
 def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
-    assert run_checkpoints.latest(tmp_path) is None
+    assert run_checkpoints.latest(RunFolder(tmp_path)) is None
     (tmp_path / "progress.json").write_text(json.dumps({"progress": {"epoch": 0, "step": 3}}))
-    assert run_checkpoints.latest(tmp_path) is None
+    assert run_checkpoints.latest(RunFolder(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +132,11 @@ def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
         ("progress.json", '{"evaluated": {"epoch": 0}}', "the run had come to epoch 1"),
         ("metrics.jsonl", '{"step": 0}\n', "an epoch was recorded"),
         ("checkpoint_2026-11-25_04-00-00.000000/state.pt", "", "unusable: checkpoint_2026"),
-        ("damaged_checkpoint_e0001_s000000/state.pt", "", "unusable: damaged_checkpoint_e0001"),
+        (
+            "damaged_checkpoint_p01_e0001_s000000/state.pt",
+            "",
+            "unusable: damaged_checkpoint_p01",
+        ),
     ],
 )
 def test_a_run_that_had_got_on_does_not_begin_again_in_silence(
@@ -152,7 +145,7 @@ def test_a_run_that_had_got_on_does_not_begin_again_in_silence(
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(content)
     with pytest.raises(CheckpointMismatch, match=told) as caught:
-        run_checkpoints.latest(tmp_path)
+        run_checkpoints.latest(RunFolder(tmp_path))
     assert "submit` the job as a new run" in str(caught.value)
     assert caught.value.exit_code == 2
 

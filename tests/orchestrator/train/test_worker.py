@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
-from orchestrator.train.worker import STOP_FILE, Run, Worker
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.train.worker import Run, Worker
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +68,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
     folder = tmp_path / "stopped"
     folder.mkdir()
     for _ in range(4):
-        (folder / STOP_FILE).touch()
+        RunFolder(folder).ask_to_stop()
         stopped = run(job, "stopped")
         assert not (folder / "result.json").exists()
-    (folder / STOP_FILE).unlink()
+    RunFolder(folder).withdraw_stop()
     resumed = run(job, "stopped")
     expected, found = weights(undisturbed), weights(resumed)
     assert expected.keys() == found.keys()
@@ -207,7 +208,7 @@ def poisoned(
             if epoch * worker.steps + done == after:
                 poison(worker, name, value)
                 if stop:
-                    (tmp_path / STOP_FILE).touch()
+                    RunFolder(tmp_path).ask_to_stop()
 
         monkeypatch.setattr(worker.progress, "tell", tell_then_poison)
         with pytest.raises(Diverged) as caught:
