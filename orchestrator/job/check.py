@@ -7,6 +7,7 @@ from typing import Any
 from models.bitwidth import name_of
 from models.table import resolve
 from orchestrator.errors import UsageError
+from orchestrator.job import evaluate
 from orchestrator.job.explain import shown_value
 from orchestrator.job.merge import Merged
 from orchestrator.job.optimizer import optimizer_warnings
@@ -23,6 +24,7 @@ LARGEST = 2**40
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return one line for each pair of settings that cannot go together."""
     found = [*_method(job), *_segments(job), *_batch(job), *_reference(job)]
+    found += evaluate.mistakes(job.evaluate, job.points)
     return [
         f"{merged.where(tuple(key.split('.'))) or shown}  {key}: {problem}"
         for key, problem in found

@@ -3,7 +3,7 @@
 from typing import Any
 
 FREE = (
-    *("name", "cluster", "tracking", "checkpoint", "reference", "output"),
+    *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output"),
     *("data.root", "data.max_broken_share", "model.weights"),
 )
 """What may change between a run and its continuation: where and how it is carried out and recorded.

@@ -171,7 +171,10 @@ def _keep_the_stronger_reference(merged: Merged) -> None:
 
 
 def _individual(merged: Merged, bits: int) -> Source:
-    """Return what makes a job the individual run at one bit-width, whose own it cannot refer to."""
+    """Return what makes a job the individual run at one bit-width.
+
+    Its own runs it cannot refer to, and it is evaluated at no other bit-width.
+    """
     values: dict[str, Any] = {
         "method": {"name": "individual"},
         "quantizer": {"bit_widths": [bits]},
@@ -180,6 +183,8 @@ def _individual(merged: Merged, bits: int) -> Source:
         values["name"] = individual_name(name, bits)
     if "runs" in (merged.values.get("reference") or {}):
         values["reference"] = None
+    if "evaluate" in merged.values:
+        values["evaluate"] = {"points": []}
     return Source(EACH, Path.cwd(), values)
 
 

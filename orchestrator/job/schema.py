@@ -16,6 +16,7 @@ from models.precision import OperatingPoint
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.data import DATASETS
+from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.optimizer import Optimizer
 from orchestrator.job.uri import secret_problem
 
@@ -121,6 +122,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     data: Any
     optimizer: Optimizer
     training: Training
+    evaluate: Evaluate = Evaluate()
     cluster: Cluster = Cluster()
     checkpoint: Checkpoint = Checkpoint()
     tracking: Tracking = Tracking()

@@ -1,0 +1,93 @@
+"""Which points can be judged without having been trained."""
+
+from pathlib import Path
+
+import pytest
+
+from models.precision import OperatingPoint, Precision
+from orchestrator.errors import JobFileError
+from orchestrator.job.differ import differences
+from orchestrator.job.evaluate import Evaluate, mistakes, uniform
+from orchestrator.job.load import load_each_bit_width, load_job
+from orchestrator.job.schema import job_from_dict
+
+JOB = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: coquant}
+optimizer: {lr: 0.1}
+training: {epochs: 3, global_batch: 128}
+quantizer: {bit_widths: [6, 4, 2]}
+evaluate: {points: [5, "3bit", w2a4], calibration_batches: 7}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.yaml"
+    file.write_text(JOB)
+    return file
+
+
+def refused(file: Path, *overrides: str) -> list[str]:
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, overrides)
+    return caught.value.mistakes
+
+
+def test_points_are_written_as_bit_widths_or_labels(file: Path) -> None:
+    job = load_job(file).job
+    assert [point.name for point in job.evaluate.operating_points] == ["5bit", "3bit", "w2a4"]
+    assert job.evaluate.calibration_batches == 7
+    assert job_from_dict(job.as_dict()) == job
+
+
+def test_a_job_that_says_nothing_is_evaluated_as_trained(file: Path) -> None:
+    file.write_text(JOB.partition("evaluate:")[0])
+    assert load_job(file).job.evaluate.points == ()
+
+
+def test_each_point_that_cannot_be_judged_is_named_in_a_line_of_its_own(file: Path) -> None:
+    lines = refused(file, "evaluate.points=[8, 7, 4, 3, 3]")
+    assert [line.partition("evaluate.points: ")[2] for line in lines] == [
+        "8bit is above the highest trained bit-width, 6; weights can lose bits, not gain them.",
+        "7bit is above the highest trained bit-width, 6; weights can lose bits, not gain them.",
+        "4bit is trained, and so evaluated anyway; remove it.",
+        "3bit is listed 2 times; once is enough.",
+    ]
+
+
+def test_mistakes_have_the_line_of_the_list(file: Path) -> None:
+    file.write_text(JOB.replace("[5,", "[6,"))
+    (line,) = refused(file)
+    assert line.startswith(f"{file}:9  evaluate.points: 6bit is trained")
+
+
+@pytest.mark.parametrize("value", ["[9]", "[5.0]", "[true]", "[five]", "[[5]]"])
+def test_what_is_no_precision_is_refused_with_what_one_looks_like(file: Path, value: str) -> None:
+    (line,) = refused(file, f"evaluate.points={value}")
+    assert "evaluate.points.0: " in line
+    assert "a precision is written 4, w1a4 or float" in line or "bit-widths are 1 to 8" in line
+
+
+def test_a_float_network_has_no_bit_width_to_start_from(file: Path) -> None:
+    lines = refused(file, "method={name: float}")
+    assert ["evaluate.points" in line and "float" in line for line in lines] == [True]
+
+
+def test_individual_runs_of_a_job_are_evaluated_as_trained(file: Path) -> None:
+    jobs = [loaded.job for loaded in load_each_bit_width(file)]
+    assert [job.evaluate.points for job in jobs] == [(), (), ()]
+
+
+def test_other_points_are_no_other_training(file: Path) -> None:
+    old, new = (load_job(file, [f"evaluate.points={p}"]).job for p in ("[5]", "[3, 5]"))
+    assert differences(old.as_dict(), new.as_dict()) == []
+
+
+def test_only_whole_networks_at_one_precision_are_started_from() -> None:
+    mixed = OperatingPoint("mixed", Precision(4, 4), (("conv1", Precision(8, 8)),))
+    assert uniform([OperatingPoint.at(6), mixed, OperatingPoint.at("w1a4")]) == [(6, 6), (1, 4)]
+    assert len(list(mistakes(Evaluate(points=(3, 2)), [mixed]))) == 1
+    assert list(mistakes(Evaluate(), [mixed])) == []
