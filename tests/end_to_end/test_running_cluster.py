@@ -60,7 +60,7 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert f"{newest.name} is damaged: model.safetensors" in orch("logs", run).stdout
     assert (output / run / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
-    check_record(mlflow_server, run, again)
+    check_record(mlflow_server, run, orch.status(run))
 
 
 def check_pages_of_ray(cluster: str, run: str) -> None:
