@@ -19,7 +19,7 @@ from typing import ClassVar
 
 
 class OrchError(Exception):
-    """Anything a user can cause or mend. The message says where, what, and what to do next."""
+    """Anything a user can cause or fix. The message says where, what, and what to do next."""
 
     exit_code: ClassVar[int] = 1
 
@@ -43,7 +43,7 @@ class UsageError(OrchError):
 
 
 class JobFileError(UsageError):
-    """All mistakes of one or more job files, one line each."""
+    """All mistakes of one or more job files, each on its own line."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -67,7 +67,7 @@ class Refused(UsageError):
 
 
 class RecordGone(Refused):
-    """The record of a run, or the experiment it is in, was deleted or never there."""
+    """The record of a run, or the experiment it is in, was deleted or never existed."""
 
 
 class Unreachable(OrchError):

@@ -1,6 +1,6 @@
 """Secrets on their way from `orch submit` to a job's processes: a file that only its owner reads.
 
-Ray shows the environment of a job. So it holds no secrets, only the path of this file.
+Ray's pages show the environment of a job, so it holds no secrets, only the path of this file.
 """
 
 import contextlib

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a job is doing. All but LOST are Ray's own words."""
+    """What a job is doing. All but LOST are Ray's own names."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -12,14 +12,14 @@ class State(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     LOST = "LOST"
-    """The cluster is gone, or has forgotten the job, and nothing says that the job ended."""
+    """The cluster is gone, or no longer knows the job, and there is no sign that the job ended."""
 
 
 FINAL = frozenset({State.STOPPED, State.SUCCEEDED, State.FAILED, State.LOST})
 
 
 def is_final(state: State) -> bool:
-    """Tell whether a job in this state will never change by itself."""
+    """Return whether a job in this state will never change by itself."""
     return state in FINAL
 
 

@@ -1,7 +1,7 @@
-"""Files that orch remembers things in, read back with distrust.
+"""Files in which orch remembers things, checked when they are read back.
 
 Another version may have written them, a full disk may have cut them, somebody may have put a
-folder in their place. One such file is named and passed over; the others count.
+folder in their place. Such a file is named and skipped; the others count.
 """
 
 import json
@@ -20,24 +20,25 @@ _LOG = logging.getLogger(__name__)
 def read(path: Path, make: Callable[[Any], Kept]) -> Kept | None:
     """Return what `make` makes of a state file's JSON; None when there is no such file.
 
-    None, too, after a warning that names it, when it cannot be read or `make` raises ValueError.
+    Also None, after a warning that names the file, when it cannot be read or `make` raises
+    ValueError.
     """
     try:
         return make(_json(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
-        _LOG.warning("%s is passed over: %s. Remove it, or move it away.", path, _reason(error))
+        _LOG.warning("%s is skipped: %s. Remove it, or move it away.", path, _reason(error))
         return None
 
 
 def made_of(kind: type[Kept], values: Any) -> Kept:
-    """Return a dataclass made of a JSON object, without what only a newer version knows.
+    """Return a dataclass made from a JSON object, ignoring keys that only a newer version has.
 
-    Raises ValueError for a value that is missing or of another kind.
+    Raises ValueError for a value that is missing or of another type.
     """
     if not isinstance(values, Mapping):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it does not hold a JSON object")
     hints = get_type_hints(kind)
     given: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
@@ -57,7 +58,7 @@ def _json(text: str) -> Any:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Tell whether a value is of the kind that a field is declared to have, at its top level."""
+    """Return whether a value has a field's declared type, at its top level."""
     hints = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kinds = tuple(get_origin(each) or each for each in hints)
     if isinstance(value, bool):
@@ -69,5 +70,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return (error.strerror or str(error)).lower()
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError | RecursionError):
-        return "it is no whole JSON document"
+        return "it is not a complete JSON document"
     return str(error)

@@ -8,7 +8,7 @@ from typing import Any
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """Return a value as JSON; null stands where a number is not finite.
 
-    Whoever writes such a number says why beside it (a loss that is none fails its run, say).
+    The reason is recorded elsewhere: a loss that is not finite, for example, fails its run.
     """
     try:
         return json.dumps(value, indent=indent, allow_nan=False)

@@ -1,1 +1,1 @@
-"""Where jobs run: Ray clusters, asked over HTTP, and the local one that orch starts itself."""
+"""Where jobs run: Ray clusters, reached over HTTP, and the local one that orch starts itself."""

@@ -16,9 +16,9 @@ PROBE_SECONDS = 4.0
 RAY_CLIENT_PORT = 10001
 """Ray's own default."""
 RAY_SECONDS = 4.0
-"""What the head of a cluster may take to name its dashboard; it needs milliseconds."""
+"""How long the head of a cluster may take to name its dashboard; normally it needs milliseconds."""
 RAY_CLIENT_SECONDS = 15.0
-"""The same for ray://, where Ray starts a process for whoever connects."""
+"""The same for ray://, where Ray starts a process for each client."""
 
 
 def configured(given: str | None) -> tuple[str, str] | None:
@@ -36,7 +36,7 @@ def dashboard_url(address: str) -> str:
 
     address: http(s)://host:port, a page of the dashboard as a browser shows it, host:port (of the
     dashboard or of the cluster's GCS), ray://..., or "auto" for a cluster that runs on this
-    machine. Raises UsageError or Unreachable, after seconds.
+    machine. Raises UsageError or Unreachable, within seconds.
     """
     address = address.strip()
     if found := secret_in(address if "://" in address else f"http://{address}"):
@@ -52,7 +52,7 @@ def dashboard_url(address: str) -> str:
 
 
 def is_this_machine(url: str, head_ip: str | None) -> bool:
-    """Tell whether the head of the cluster behind a dashboard's URL is this machine.
+    """Return whether the head of the cluster behind a dashboard's URL is this machine.
 
     head_ip: the head node's own address. A loopback URL alone proves nothing: it may be forwarded
     (ssh -L, kubectl port-forward).
@@ -71,7 +71,7 @@ def _server(url: str) -> str:
     except ValueError:
         raise UsageError(f"The cluster address {shown!r} cannot be read. {expected}") from None
     if parts.scheme not in ("http", "https"):
-        raise UsageError(f"The cluster address {shown!r} is no web address. {expected}")
+        raise UsageError(f"The cluster address {shown!r} is not a web address. {expected}")
     if not parts.hostname or " " in parts.netloc:
         raise UsageError(f"The cluster address {shown!r} names no host. {expected}")
     if parts.scheme == "http" and port is None:
@@ -80,7 +80,7 @@ def _server(url: str) -> str:
 
 
 def _of_dashboard_or_gcs(url: str) -> str:
-    """Return the dashboard of a cluster of which one port is known, and not whose it is."""
+    """Return the dashboard of a cluster of which one port is known, but not which service it is."""
     try:
         ClusterClient(url, timeout=PROBE_SECONDS).version()
     except Unreachable as error:
@@ -93,7 +93,7 @@ def _of_dashboard_or_gcs(url: str) -> str:
 def _asked_of_ray(address: str) -> str:
     """Let Ray find the dashboard of a cluster that is named in Ray's own ways."""
     if address.lower().startswith("ray://") and not _listens(address):
-        raise _not_found(address, "nobody listens there")
+        raise _not_found(address, "nothing is listening there")
     from ray.dashboard.utils import (
         ray_address_to_api_server_url,
         ray_client_address_to_api_server_url,
@@ -118,14 +118,14 @@ def _asked_of_ray(address: str) -> str:
 def _not_found(address: str, reason: str) -> Unreachable:
     return Unreachable(
         f"No Ray cluster is found at {address!r} ({reason}). Give the address of its "
-        "dashboard, http://HOST:8265, or leave it out and orch starts a local cluster."
+        "dashboard, http://HOST:8265, or leave it out, and orch starts a local cluster."
     )
 
 
 def _within(seconds: float, ask: Callable[[], object]) -> object:
     """Return what `ask` returns, or raise TimeoutError. Ray's own patience is up to a minute.
 
-    A question that was given up goes on in its thread, and ends with this process.
+    A question that timed out stays in its thread until this process ends.
     """
     answer: Future[object] = Future()
 
@@ -150,7 +150,7 @@ def _listens(url: str) -> bool:
 
 
 def _is_own(host: str) -> bool:
-    """Tell whether an address belongs to this machine: only one's own can be bound."""
+    """Return whether an address belongs to this machine: only its own addresses can be bound."""
     if host in LOOPBACK:
         return True
     try:

@@ -17,13 +17,13 @@ class Node:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The machines of a cluster; `grows` when it adds machines by itself."""
+    """The machines of a cluster; `grows` when an autoscaler can add machines."""
 
     nodes: tuple[Node, ...]
     grows: bool = False
 
     def slots(self, demand: "Demand") -> int:
-        """Return how many workers find room at the same time on an empty cluster."""
+        """Return how many workers fit on an empty cluster at the same time."""
         return sum(_fits(node, demand) for node in self.nodes)
 
     def sentence(self) -> str:
@@ -35,7 +35,7 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Demand:
-    """What a job asks of a cluster: workers, each with itself and its loader processes."""
+    """What a job asks of a cluster: workers, each with its loader processes."""
 
     num_workers: int
     loader_workers: int
@@ -51,7 +51,7 @@ class Demand:
 def check(demand: Demand, capacity: Capacity, where: str) -> None:
     """Raise UsageError when the job could never start here, saying what would fit.
 
-    A cluster that grows is not judged: nobody knows what it could become.
+    A cluster that can grow passes: how far is not known.
     """
     slots = capacity.slots(demand)
     if capacity.grows or slots >= demand.num_workers:

@@ -24,9 +24,9 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 CONNECT_SECONDS = 10.0
 """How long the answer to an ordinary question may take."""
 REACH_SECONDS = 4.0
-"""How long it may take until somebody takes the call; a machine that is off never does."""
+"""How long connecting may take; a machine that is off never answers."""
 NO_FILE = "A file is not found at"
-"""What Ray says, with code 500, of a log that nobody has written to yet."""
+"""What Ray answers, with code 500, for a log that does not exist yet."""
 UPLOAD_SECONDS = 120.0
 ALL_LINES = -1
 SUBMIT_SECONDS = 60.0
@@ -35,7 +35,7 @@ SUBMIT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class JobInfo:
-    """What a cluster says of one submitted job. Times are seconds since 1970.
+    """What a cluster knows of one submitted job. Times are seconds since 1970.
 
     driver_node: where its first process runs. ray_job: Ray's own name of it, once that runs.
     """
@@ -88,7 +88,7 @@ class ClusterClient:
         return Capacity(nodes, self._adds_nodes())
 
     def upload(self, name: str, data: bytes) -> str:
-        """Store a zip on the cluster and return its URI. Raises UsageError if it is too big."""
+        """Store a zip on the cluster and return its URI. Raises UsageError if it is too large."""
         path = f"/api/packages/gcs/{name}"
         self._send("PUT", path, data, "application/zip", UPLOAD_SECONDS)
         return f"gcs://{name}"
@@ -100,7 +100,7 @@ class ClusterClient:
         runtime_env: dict[str, Any],
         metadata: dict[str, str],
     ) -> None:
-        """Start a job. The entrypoint asks no CPU, so that it never waits for one in vain."""
+        """Start a job. The entrypoint asks for no CPU, so that it never waits for one."""
         body = {
             "submission_id": submission_id,
             "entrypoint": entrypoint,
@@ -142,11 +142,11 @@ class ClusterClient:
             return ""
 
     def stop(self, submission_id: str) -> None:
-        """Ask a job to end (SIGTERM, and SIGKILL when its patience is over). Returns at once."""
+        """Ask a job to end (SIGTERM, then SIGKILL after a grace period). Returns at once."""
         self._json("POST", f"/api/jobs/{submission_id}/stop", missing_ok=True)
 
     def waits_for_room(self, job: JobInfo) -> bool:
-        """Tell whether a job's workers have asked for a place, and there is none."""
+        """Return whether a job's workers have asked for room that the cluster does not have."""
         found = self._json("GET", "/api/v0/placement_groups?limit=10000")
         with self._reading():
             return any(
@@ -156,7 +156,7 @@ class ClusterClient:
             )
 
     def _adds_nodes(self) -> bool:
-        """Tell whether an autoscaler could add nodes that are not there yet."""
+        """Return whether an autoscaler could add nodes that are not there yet."""
         answer = self._json("GET", "/api/cluster_status")
         with self._reading():
             found = answer.get("data", {})
@@ -181,8 +181,8 @@ class ClusterClient:
             if missing_ok:
                 return None
             raise Unreachable(
-                f"Something answers at {self.url}, but not {path}: it is no Ray dashboard, or of "
-                "a Ray that is too old (orch needs 2.60)."
+                f"Something answers at {self.url}, but not {path}: it is not a Ray dashboard, or "
+                "one of a Ray that is too old (orch needs 2.60)."
             ) from None
         try:
             return json.loads(text)
@@ -191,7 +191,7 @@ class ClusterClient:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
-        """Whatever is not in an answer was not said by a Ray dashboard, or not by ours."""
+        """A missing field means that this is no Ray dashboard, or one of another version."""
         try:
             yield
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -199,8 +199,8 @@ class ClusterClient:
 
     def _no_dashboard(self) -> Unreachable:
         return Unreachable(
-            f"Something answers at {self.url}, but it is no Ray dashboard, or of another Ray "
-            "(orch knows 2.60)."
+            f"Something answers at {self.url}, but it is not a Ray dashboard, or one of another "
+            "version of Ray (orch knows 2.60)."
         )
 
     def _send(self, method: str, path: str, data: bytes | None, kind: str, timeout: float) -> bytes:
@@ -235,12 +235,12 @@ class ClusterClient:
                 return WrongToken(
                     f"The cluster at {self.url} does not accept the token of "
                     f"{self._token_file or _token_source()}. "
-                    "Ask who runs the cluster for the right one."
+                    "Ask whoever runs the cluster for the right one."
                 )
             case 404:
                 return _NotThere()
             case 413:
-                return UsageError("The code to ship is larger than the cluster takes (100 MiB).")
+                return UsageError("The code to ship is larger than the cluster accepts (100 MiB).")
             case _:
                 lines = error.read().decode(errors="replace").strip().splitlines()
                 said = lines[-1] if lines else error.reason
@@ -250,10 +250,10 @@ class ClusterClient:
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection with little patience for its beginning."""
+    """A connection with a short timeout for connecting."""
 
     def connect(self) -> None:
-        """Connect within REACH_SECONDS; what follows has the time it was given."""
+        """Connect within REACH_SECONDS; what follows has the ordinary timeout."""
         patience, self.timeout = self.timeout, min(self.timeout or REACH_SECONDS, REACH_SECONDS)
         super().connect()
         self.timeout = patience
@@ -275,7 +275,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 class WrongToken(Unreachable):
-    """A cluster answers, and takes another token than the one it was shown."""
+    """A cluster answers, but does not accept the token."""
 
 
 class _NotThere(Exception):

@@ -1,7 +1,7 @@
 """What of this shell's environment a job needs: it travels with the job, not with the head.
 
-A head is started once, by any submission. Were a job to inherit from it, the second job would run
-with the passwords, the proxies and the thread count of the first.
+A head is started once, by the first submission. If jobs inherited its environment, the second job
+would run with the passwords, the proxies and the thread count of the first.
 """
 
 import os
@@ -28,27 +28,27 @@ _SECRET = re.compile("TOKEN|PASS|PWD|SECRET|KEY|CREDENTIAL|USERNAME|CONNECTION_S
 
 @dataclass(frozen=True)
 class Environment:
-    """What a job is given: `shown` is seen by all who may ask the cluster, `secret` is not."""
+    """What a job gets: `public` can be seen by everyone on the cluster, `secret` cannot."""
 
-    shown: dict[str, str]
+    public: dict[str, str]
     secret: dict[str, str]
 
 
 def travels(name: str) -> bool:
-    """Tell whether a variable belongs to a job rather than to the machine it runs on."""
+    """Return whether a variable belongs to a job rather than to the machine it runs on."""
     return name.startswith(PREFIXES) or name in NAMES or name.lower() in CASELESS
 
 
 def for_local_head(env: Mapping[str, str] = os.environ) -> Environment:
-    """Return all that a job on the local head needs of this shell."""
-    shown, secret = _divided(env, (name for name in env if travels(name)))
-    return Environment(shown | no_proxy(env), secret)
+    """Return everything that a job on the local head needs from this shell."""
+    public, secret = _divided(env, (name for name in env if travels(name)))
+    return Environment(public | no_proxy(env), secret)
 
 
 def for_other_cluster(env: Mapping[str, str] = os.environ) -> Environment:
-    """Return what of this shell means the same on a cluster elsewhere.
+    """Return the part of this shell's environment that means the same on another cluster.
 
-    No proxy and no file of this machine; `secret` is what must not be sent there.
+    Without proxies and files of this machine; `secret` is what must not be sent there.
     """
     names = (
         name
@@ -60,22 +60,22 @@ def for_other_cluster(env: Mapping[str, str] = os.environ) -> Environment:
 
 
 def no_proxy(env: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the hosts to ask directly, this machine among them, in both spellings."""
+    """Return the hosts to reach without a proxy, this machine included, in both spellings."""
     given = (host for name in ("no_proxy", "NO_PROXY") for host in env.get(name, "").split(","))
     hosts = dict.fromkeys([*(host.strip() for host in given if host.strip()), *LOCAL])
     return dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(hosts))
 
 
 def _divided(env: Mapping[str, str], names: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return what may be shown and what may not. Raises UsageError for a secret tracking URI."""
-    shown: dict[str, str] = {}
+    """Return what may be public and what may not. Raises UsageError for a secret tracking URI."""
+    public: dict[str, str] = {}
     secret: dict[str, str] = {}
     for name in names:
         value = env[name]
         if name == "MLFLOW_TRACKING_URI":
-            shown |= {name: checked(value)} if value else {}
+            public |= {name: checked(value)} if value else {}
         elif _SECRET.search(name) or secret_in(value):
             secret[name] = value
         else:
-            shown[name] = value
-    return shown, secret
+            public[name] = value
+    return public, secret

@@ -1,8 +1,8 @@
-"""How many GPUs a Ray head that is started on this machine would have."""
+"""How many GPUs a Ray head started on this machine would have."""
 
 
 def count() -> int:
-    """Count the GPUs of any maker as Ray does at its start, the visible ones only."""
+    """Count the visible GPUs of any vendor, as Ray does when it starts."""
     from ray._private.accelerators import get_accelerator_manager_for_resource
 
     maker = get_accelerator_manager_for_resource("GPU")

@@ -1,7 +1,7 @@
-"""The processes of a local Ray head: start them, tell whether they live, end exactly them.
+"""The processes of a local Ray head: start them, see whether they live, end them and no others.
 
-The head's main process holds a lock on a file in its folder for as long as it lives. So its being
-alive is known for certain, without trusting that a process id has not been given away again.
+The head's main process holds a lock on a file in its folder for as long as it lives. So
+whether it is alive is certain, although process ids are reused.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ MARK = "ORCH_LOCAL_HEAD"
 INSIDE_A_JOB = ("RAY_API_SERVER_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR")
 """Variables that name another cluster or a job on it."""
 OTHER_TOKENS = ("RAY_AUTH_TOKEN",)
-"""Variables whose token Ray would prefer to that of RAY_AUTH_TOKEN_PATH."""
+"""Variables that Ray prefers to RAY_AUTH_TOKEN_PATH."""
 PREFIX = "orch-head-"
 FIRST_PORT, LAST_PORT = 8265, 8365
 START_SECONDS = 120.0
@@ -41,9 +41,9 @@ LONGEST_BASE = 30
 
 
 def make_folder() -> Path:
-    """Return a new folder for a head, closed to other users, with a short path and a token.
+    """Return a new folder for a head, closed to other users, with a short path, and a token in it.
 
-    What the head and its jobs put into the temporary folder goes into one inside, and with it.
+    The head and its jobs get a temporary folder inside it, which is removed with it.
     """
     base = tempfile.gettempdir()
     short = base if len(base) <= LONGEST_BASE else "/tmp"
@@ -56,14 +56,14 @@ def make_folder() -> Path:
 
 
 def token_file(folder: Path) -> Path:
-    """Return the file with the token without which a head answers nobody."""
+    """Return the file with the token that a head requires of everyone."""
     return folder / "token"
 
 
 def start(folder: Path, port: int, num_cpus: int) -> None:
     """Start a Ray head whose dashboard listens on a port of 127.0.0.1.
 
-    It writes down its process id itself: whoever starts it may be killed before it could.
+    It writes its process id down itself: the process that starts it may be killed before it could.
     """
     gcs = free_port()
     command = [
@@ -86,20 +86,20 @@ def start(folder: Path, port: int, num_cpus: int) -> None:
             start_new_session=True,
             pass_fds=[alive.fileno()],
         )
-    process.returncode = 0  # it outlives this process; nobody waits for it
+    process.returncode = 0  # it outlives this process; nothing waits for it
 
 
 def wait_until_ready(folder: Path, url: str) -> str:
     """Wait until the head takes jobs; return its session's name.
 
     Raises Unreachable with the end of the head's log when it dies or takes too long, and at once
-    when another head answers: Ray would wait half a minute for its dashboard's end.
+    when another head answers, for which Ray itself would wait half a minute.
     """
     client = ClusterClient(url, timeout=5, token_file=token_file(folder))
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if not is_alive(folder):
-            raise Unreachable(f"The local Ray head ended in its start:\n{log_tail(folder)}")
+            raise Unreachable(f"The local Ray head ended while starting:\n{log_tail(folder)}")
         try:
             session = client.version()["session_name"]
             if client.capacity().nodes:
@@ -115,7 +115,7 @@ def wait_until_ready(folder: Path, url: str) -> str:
 
 
 def is_alive(folder: Path) -> bool:
-    """Tell whether the main process of the head in this folder lives."""
+    """Return whether the main process of the head in this folder is alive."""
     try:
         with (folder / "alive").open("rb") as alive:
             fcntl.flock(alive, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -127,7 +127,7 @@ def is_alive(folder: Path) -> bool:
 
 
 def end(folder: Path) -> bool:
-    """End all processes of a head and remove its folder. Returns whether any lived."""
+    """End all processes of a head and remove its folder. Returns whether any was alive."""
     main = _main_process(folder)
     lived = is_alive(folder) or bool(processes(folder))
     if main and is_alive(folder):
@@ -145,7 +145,7 @@ def end(folder: Path) -> bool:
 
 
 def dashboard_port() -> int:
-    """Return Ray's usual dashboard port, or the next that nobody listens on."""
+    """Return Ray's usual dashboard port, or the next free one."""
     for port in range(FIRST_PORT, LAST_PORT):
         if is_free(port):
             return port
@@ -153,7 +153,7 @@ def dashboard_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nobody listens on a port of 127.0.0.1 now."""
+    """Return whether nothing listens on a port of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -164,7 +164,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on now."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -179,10 +179,10 @@ def log_tail(folder: Path, lines: int = 15) -> str:
 
 
 def processes(folder: Path) -> list[int]:
-    """Return the living processes of a head (where /proc tells; else none).
+    """Return the living processes of a head (none on systems without /proc).
 
-    They carry the head's mark. Ray writes over the environment of some; these are of the main
-    process's session, which says so even when it has ended, and hold something in its folder open.
+    They carry the head's mark. Ray overwrites the environment of some; these belong to the main
+    process's session, even after it has ended, and hold a file in its folder open.
     """
     main = _main_process(folder)
     found = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
@@ -190,9 +190,9 @@ def processes(folder: Path) -> list[int]:
 
 
 def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
-    """Return this environment, made fit for a head that others do not reach.
+    """Return this environment, changed for a head that others cannot reach.
 
-    RAY_ADDRESS tells the workers their own cluster. Without it Ray Train asks whatever cluster
+    RAY_ADDRESS names the workers' own cluster. Without it Ray Train asks whatever cluster
     /tmp/ray/ray_current_cluster names, dead or alive, and hangs for half a minute when it stops.
 
     RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 lets Ray keep 127.0.0.1 as the node's address, so that no
@@ -200,7 +200,7 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
     command that runs as the head's owner: so every process of the head asks for the head's token,
     which only its owner can read, and the jobs inherit where it is.
 
-    What belongs to a job is left out, for it comes with each job.
+    What belongs to a job is left out, since each job brings its own.
     """
     foreign = INSIDE_A_JOB + OTHER_TOKENS
     env = {
@@ -239,7 +239,7 @@ def _killed(folder: Path) -> list[int]:
 
 
 def _main_process(folder: Path) -> int | None:
-    """Return the process id that the head has written down, which may be another's by now."""
+    """Return the process id that the head wrote down; another process may have it by now."""
     try:
         return int((folder / "pid").read_text())
     except (OSError, ValueError):

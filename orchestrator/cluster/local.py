@@ -1,8 +1,8 @@
 """The local head: the Ray cluster that orch starts on this machine when none is configured.
 
-There is one for each Python environment. A file remembers it, keyed by the environment's folder
-and that folder's inode, so that an environment made anew does not find the head of the old one.
-All changes happen under a lock: two submissions at once start one head.
+There is one per Python environment. A file remembers it, keyed by the environment's folder and that
+folder's inode, so that a new environment in the same place does not find the old one's head. All
+changes happen under a lock: two submissions at once start one head.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from orchestrator.state import is_final
 GPUS = "CUDA_VISIBLE_DEVICES"
 LIVENESS_SECONDS = 3.0
 FEWEST_CPUS = 2
-"""A job of two workers runs on any machine, on a single processor slowly."""
+"""So that a job with two workers runs on any machine, slowly on a single processor."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Head:
 
     @property
     def token_file(self) -> Path:
-        """The file with the token that the head, its pages too, asks for."""
+        """The file with the token that the head and its pages ask for."""
         return head_process.token_file(Path(self.folder))
 
     def client(self, timeout: float = CONNECT_SECONDS) -> ClusterClient:
@@ -90,7 +90,7 @@ def ensure(say: Callable[[str], None]) -> Head:
 
 
 def offer(*, with_gpus: bool = False) -> Capacity:
-    """Return what a local head has or would have; its GPUs where asked, for Ray counts them."""
+    """Return what a local head has or would have; GPUs on request, since Ray has to count them."""
     head = running()
     if head:
         return head.client().capacity()
@@ -99,7 +99,7 @@ def offer(*, with_gpus: bool = False) -> Capacity:
 
 
 def token_file() -> Path | None:
-    """Return where the token of this environment's head is, without asking whether it lives."""
+    """Return where the token of this environment's head is, without checking that it is alive."""
     head = _remembered(_state_file())
     return head.token_file if head else None
 
@@ -120,9 +120,9 @@ def release() -> bool:
 
 
 def stop(head: Head) -> bool:
-    """End the processes of the head, exactly those, after keeping its jobs' logs.
+    """End the processes of the head and no others, after saving its jobs' logs.
 
-    Returns whether any lived.
+    Returns whether any was alive.
     """
     with contextlib.suppress(Unreachable):
         _keep_logs(head)
@@ -146,12 +146,12 @@ def stop_all() -> int:
 
 
 def kept_log(submission_id: str) -> Path:
-    """Return where the log of a job stays when its local head has been stopped."""
+    """Return where the log of a job is kept after its local head has been stopped."""
     return orch_home() / "logs" / f"{submission_id}.log"
 
 
 def kept_events(submission_id: str) -> Path:
-    """Return where the events of a job stay when its local head has been stopped."""
+    """Return where the events of a job are kept after its local head has been stopped."""
     return orch_home() / "logs" / events_file(submission_id)
 
 
@@ -166,7 +166,7 @@ def _tell_other_gpus(head: Head, say: Callable[[str], None]) -> None:
 
 
 def _start() -> Head:
-    """Start a head, on another port when somebody took the chosen one before it could."""
+    """Start a head, on another port if the chosen one was taken in the meantime."""
     port = head_process.dashboard_port()
     try:
         return _start_at(port)

@@ -16,16 +16,16 @@ from orchestrator.errors import UsageError
 
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
-"""The largest request that Ray's dashboard takes."""
+"""The largest request that Ray's dashboard accepts."""
 STOP_WAIT_SECONDS = 60
-"""How long a job that is stopped may take to save its state."""
+"""How long a job may take to save its state when it is stopped."""
 
 HEALTH_CHECK_SECONDS = 60
 """How long a worker may leave Ray's questions unanswered."""
 GROUP_SHUTDOWN_SECONDS = 5
 """How long Ray then waits for all workers to leave their process group, the frozen one too."""
 FROZEN_SECONDS = HEALTH_CHECK_SECONDS + GROUP_SHUTDOWN_SECONDS
-"""After what time the workers are started anew when one of them does not answer any more."""
+"""How long until the workers are restarted when one of them has stopped answering."""
 
 SETTINGS = {
     "PYTHONUNBUFFERED": "1",
@@ -42,14 +42,14 @@ SETTINGS = {
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": str(GROUP_SHUTDOWN_SECONDS),
 }
 """Environment of the job's processes: a report counts after a quarter of a second instead of two,
-a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, what Ray knows
-of the workers can be asked, and a line that a worker prints appears once, without colors and
-without warnings to Ray's own developers."""
+a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, Ray answers
+questions about its workers, and a line that a worker prints appears once, without colors and
+without warnings meant for Ray's own developers."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A zip whose name tells its content, as Ray's package store expects."""
+    """A zip named after its content, as Ray's package store expects."""
 
     name: str
     data: bytes
@@ -58,7 +58,7 @@ class Package:
 def pack(run: dict[str, Any]) -> Package:
     """Zip the code of orch and the run's `run.json`. The same content gives the same bytes.
 
-    Raises UsageError when the zip is larger than a cluster takes.
+    Raises UsageError when the zip is larger than a cluster accepts.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -68,14 +68,14 @@ def pack(run: dict[str, Any]) -> Package:
     data = buffer.getvalue()
     if len(data) > LIMIT_BYTES:
         raise UsageError(
-            f"The code to ship is {len(data) / 2**20:.0f} MiB, a cluster takes 100 MiB. Large "
-            "files do not belong into the folders of the packages orchestrator, models, video."
+            f"The code to ship is {len(data) / 2**20:.0f} MiB, a cluster accepts 100 MiB. Large "
+            "files do not belong in the folders of the packages orchestrator, models, video."
         )
     return Package(f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data)
 
 
 def entrypoint(on_this_machine: bool) -> str:
-    """Return the driver's command. Here Python is this one, which need not be on PATH."""
+    """Return the driver's command. Here it runs this Python, which need not be on PATH."""
     python = shlex.quote(sys.executable) if on_this_machine else "python"
     return f"exec {python} -m orchestrator.train.launch run.json"
 

@@ -2,10 +2,10 @@
 
 Ray offers a websocket and the whole log over HTTP. Measured with Ray 2.60: the websocket brings
 the first line 5 s after the submission and closes 3 s after the job's end; asking for the whole
-log costs 10 ms (0.3 s at 10 MB) and sees both within a second. So the log is asked for again and
-again, at longer intervals when it is large, and what is already known is left out. Nothing has to
-be kept open, so nothing can break that would have to be told apart from the job's end. Of the
-events only the last ones are asked for (40 ms beside 39 MB), and all of them after a gap.
+log costs 10 ms (0.3 s at 10 MB) and sees both within a second. So the log is polled, at longer
+intervals when it is large, and what is already known is left out. No connection is kept open, so
+none can break in a way that looks like the job's end. Of the events only the last ones are asked
+for (40 ms beside 39 MB), and all of them after a gap.
 """
 
 import time
@@ -22,18 +22,18 @@ from orchestrator.wording import Event
 
 INTERVAL_SECONDS = 1.0
 COST_SHARE = 20
-"""At most one twentieth of the time is spent on asking."""
+"""At most one twentieth of the time is spent on requests."""
 PATIENCE_SECONDS = 120.0
 """How long a cluster may be away before following gives up."""
 RECENT_EVENTS = 50
-"""More than a job says between two looks."""
+"""More events than a job writes between two looks."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Look(Generic[T]):
-    """One look at a job: its state, and what has come since the last look.
+    """One look at a job: its state, and what is new since the last look.
 
     info: None when the cluster no longer knows the job. trouble: why the cluster does not answer
     at the moment; then the rest is what was known before.
@@ -45,17 +45,17 @@ class Look(Generic[T]):
 
 
 class Reader(Protocol[T]):
-    """Something of a job that grows."""
+    """Output of a job that grows."""
 
     client: ClusterClient
     submission_id: str
 
     def read(self, info: JobInfo | None) -> list[T]:
-        """Return what has come since the last call. Raises Unreachable."""
+        """Return what is new since the last call. Raises Unreachable."""
 
 
 class LogLines:
-    """The lines of a job's log; an unfinished last one only when the job has ended."""
+    """The lines of a job's log; an unfinished last line only when the job has ended."""
 
     def __init__(self, client: ClusterClient, submission_id: str) -> None:
         self.client = client
@@ -73,7 +73,7 @@ class LogLines:
 
 
 class JobEvents:
-    """What a job says of itself: from the file of its events, else from the lines of its log."""
+    """The events of a job: from the file of its events, else from the lines of its log."""
 
     def __init__(self, client: ClusterClient, submission_id: str) -> None:
         self.client = client
@@ -114,7 +114,7 @@ def follow(
     interval: float | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> Iterator[Look[T]]:
-    """Look at a job until it has ended. The last look holds the rest of what it said.
+    """Look at a job until it has ended. The last look holds the rest of its output.
 
     Raises Unreachable when the cluster does not answer for `patience` seconds.
     """

@@ -36,17 +36,17 @@ class Dataset(Protocol):
 
     @staticmethod
     def missing(settings: Any) -> list[str]:
-        """Return one message per thing that is not where settings look for it, with its source."""
+        """Return a message for each thing that is missing, with where it can be had."""
 
     def __init__(self, settings: Any, *, train: bool, num_segments: int | None) -> None: ...
 
     @property
     def kind(self) -> Literal["image", "video"]:
-        """Whether a sample is an image or several frames of a video; known of the class too."""
+        """Whether a sample is an image or several frames of a video; a class attribute too."""
 
     @property
     def metric(self) -> Literal["top1", "map"]:
-        """What is reported: top-1 accuracy or mean average precision."""
+        """The metric that is reported: top-1 accuracy or mean average precision."""
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -54,21 +54,21 @@ class Dataset(Protocol):
 
     @property
     def num_missing(self) -> int:
-        """How many of the samples are known to have no file."""
+        """How many of the samples have no file."""
 
     def __len__(self) -> int: ...
 
     def label(self, index: int) -> int:
-        """Return the class number to train on."""
+        """Return the class to train on."""
 
     def targets(self, index: int) -> list[int]:
-        """Return all true class numbers."""
+        """Return all true classes."""
 
     def source(self, index: int) -> str:
         """Return the sample's name for messages."""
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
-        """Return uint8 (channels, height, width), before it (frames,) for a video.
+        """Return uint8 (channels, height, width), for a video (frames, channels, height, width).
 
         generator: the randomness of the training transform; None asks for the test transform.
         Raises BrokenImage or BrokenVideo when the sample cannot be read.
@@ -83,7 +83,7 @@ def dataset_class(name: str) -> type[Dataset]:
 
 
 def missing_data(settings: Any) -> list[str]:
-    """Return one message per thing the data set of these settings lacks. Decodes nothing."""
+    """Return a message for each thing that the data set lacks. Decodes nothing."""
     try:
         return dataset_class(settings.name).missing(settings)
     except OSError as error:

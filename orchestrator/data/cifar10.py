@@ -25,7 +25,7 @@ HOW_TO_GET = (
 
 
 class Cifar10Settings(BaseModel, frozen=True, extra="forbid"):
-    """The data section of a job on CIFAR-10."""
+    """The data section of a job that trains on CIFAR-10."""
 
     name: Literal["cifar10"] = "cifar10"
     root: Path = Field(description=f"folder that holds {FOLDER}")
@@ -71,7 +71,7 @@ class Cifar10:
 
     @staticmethod
     def missing(settings: Cifar10Settings) -> list[str]:
-        """Return one message naming the official files that are not there."""
+        """Return one message that names the official files that are missing."""
         folder = Path(settings.root) / FOLDER
         names = [META, *BATCHES[True], *BATCHES[False]]
         absent = [name for name in names if not (folder / name).is_file()]
@@ -83,19 +83,19 @@ class Cifar10:
         return len(self._labels)
 
     def label(self, index: int) -> int:
-        """Return the class number."""
+        """Return the class."""
         return self._labels[index]
 
     def targets(self, index: int) -> list[int]:
-        """Return the class number, in a list."""
+        """Return the class, in a list."""
         return [self._labels[index]]
 
     def source(self, index: int) -> str:
-        """Return the place in the official order, for messages."""
+        """Return the image's place in the official order, for messages."""
         return f"{FOLDER} {'training' if self._train else 'test'} image {self._kept[index]}"
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
-        """Return an image as uint8 (3, 32, 32): random, or without generator as it is."""
+        """Return an image as uint8 (3, 32, 32): randomly changed, or as it is without generator."""
         image = self._images[index]
         if generator is None:
             return image
@@ -139,7 +139,7 @@ def _unpickle(path: Path) -> dict[Any, Any]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Makes arrays and plain values only: a pickle that names anything else is refused."""
+    """Makes only arrays and plain values; a pickle that names anything else is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -148,14 +148,14 @@ class _ArrayUnpickler(pickle.Unpickler):
             return np.ndarray
         if (module, name) == ("numpy", "dtype"):
             return _dtype
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no array")
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not an array")
 
 
 def _empty_array(kind: type[np.ndarray], shape: tuple[int, ...], code: bytes) -> np.ndarray:
-    """What numpy's own _reconstruct makes: an array that the pickle's state then fills."""
+    """Return what numpy's own _reconstruct does: an array for the pickle's state to fill."""
     return np.ndarray.__new__(kind, shape, np.dtype(code.decode("ascii")))
 
 
 def _dtype(code: bytes, align: int, copy: int) -> np.dtype[Any]:
-    """np.dtype as Python 2 pickled it, with numbers for truth values."""
+    """Return np.dtype from what Python 2 pickled, which has numbers for booleans."""
     return np.dtype(code.decode("ascii"), align=bool(align), copy=bool(copy))

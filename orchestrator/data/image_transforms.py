@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from video.transforms import resize, scale_and_center_crop
 
-AREA = (0.08, 1.0)  # of a training crop, as a part of the image (Szegedy et al., CVPR 2015)
+AREA = (0.08, 1.0)  # of a training crop, as a share of the image (Szegedy et al., CVPR 2015)
 ASPECT = (3 / 4, 4 / 3)  # its width over its height
 
 
@@ -46,7 +46,7 @@ def resized_center_crop(image: Tensor, short_side: int, size: int) -> Tensor:
 
 
 def random_shifted_crop(image: Tensor, padding: int, generator: np.random.Generator) -> Tensor:
-    """Surround the image with black and cut its old size at a random place."""
+    """Pad the image with black and cut its original size at a random place."""
     height, width = image.shape[-2:]
     top, left = generator.integers(2 * padding + 1, size=2)
     padded = F.pad(image, (padding, padding, padding, padding))

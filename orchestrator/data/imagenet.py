@@ -24,7 +24,7 @@ HOW_TO_GET = (
 
 
 class ImageNetSettings(BaseModel, frozen=True, extra="forbid"):
-    """The data section of a job on ImageNet, or on images in its layout."""
+    """The data section of a job that trains on ImageNet, or on images in its layout."""
 
     name: Literal["imagenet"] = "imagenet"
     root: Path = Field(description="folder that holds train and val")
@@ -83,7 +83,7 @@ class ImageNet:
 
     @staticmethod
     def missing(settings: ImageNetSettings) -> list[str]:
-        """Return one message per thing that is not where settings look for it."""
+        """Return a message for each thing that is missing."""
         train, val = (Path(settings.root) / subset for subset in SUBSETS.values())
         problems = [
             f"ImageNet: no class folders in {folder}. {HOW_TO_GET}"
@@ -93,18 +93,18 @@ class ImageNet:
         if problems:
             return problems
         if unknown := sorted(set(class_folders(val)) - set(class_folders(train))):
-            return [f"ImageNet: {val} has classes that {train} has not: {', '.join(unknown[:5])}."]
+            return [f"ImageNet: {val} has classes that {train} lacks: {', '.join(unknown[:5])}."]
         return []
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def label(self, index: int) -> int:
-        """Return the class number."""
+        """Return the class."""
         return self._samples[index][1]
 
     def targets(self, index: int) -> list[int]:
-        """Return the class number, in a list."""
+        """Return the class, in a list."""
         return [self._samples[index][1]]
 
     def source(self, index: int) -> str:
@@ -113,7 +113,7 @@ class ImageNet:
         return str(self._folder / self.class_names[label] / name)
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
-        """Return an image as uint8 (3, crop, crop): random, or without generator the test's.
+        """Return an image as uint8 (3, crop, crop): a random crop, or the test's without generator.
 
         Raises BrokenImage when the file cannot be decoded.
         """

@@ -1,4 +1,4 @@
-"""What the image data sets share: the error of an unreadable image, and what they refuse."""
+"""What the image data sets share: the error for an unreadable image, and a check of the job."""
 
 
 class BrokenImage(ValueError):

@@ -22,9 +22,9 @@ from orchestrator.errors import DataError, UsageError
 from orchestrator.plan.batch import BatchPlan
 from video import BrokenVideo
 
-MAX_REPLACEMENTS = 16  # samples tried for one place of a training batch
+MAX_REPLACEMENTS = 16  # samples to try for one place in a training batch
 
-# What a random number is for; keeps the streams of one seed apart.
+# Purposes of random numbers; they keep the streams of one seed apart.
 ORDER, SAMPLE = 0, 1
 
 
@@ -35,7 +35,7 @@ class Batch:
     inputs: (samples, *sample_shape). labels, indices: int64 (samples,). valid: bool (samples,),
     False where the input is blank because the sample is broken (evaluation only).
     broken: (source, reason) of every sample that could not be loaded; in training another one
-    stands in its place.
+    takes its place.
     """
 
     inputs: Tensor
@@ -46,7 +46,7 @@ class Batch:
 
 
 def steps_per_epoch(num_samples: int, global_batch: int) -> int:
-    """Return the number of whole global batches; what remains is left out of the epoch.
+    """Return the number of whole global batches; the rest is left out of the epoch.
 
     Raises UsageError when there is not even one.
     """
@@ -70,9 +70,9 @@ def train_batches(
 ) -> Iterator[Iterator[Batch]]:
     """Yield, for each step of the epoch from start_step, the passes of one rank of the plan.
 
-    num_workers: processes of this rank that load.
-    A broken sample is replaced by the next one in the order of the epoch that can be loaded.
-    What a step's iterator still holds when the next step is asked for is skipped.
+    num_workers: loader processes of this rank.
+    A broken sample is replaced by the next one, in the order of the epoch, that can be loaded.
+    Passes of a step that were not taken when the next step is asked for are skipped.
     Raises DataError when MAX_REPLACEMENTS samples in a row are broken.
     """
     steps = range(start_step, steps_per_epoch(len(dataset), plan.global_batch))
@@ -125,14 +125,14 @@ def _unless_exhausted(batch: "Batch | _Exhausted") -> Batch:
 
 @dataclass(frozen=True)
 class _Exhausted:
-    """In place of a batch, so that the error leaves a worker process without its traceback."""
+    """Stands in for a batch, so that the error leaves a worker process without its traceback."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """A loaded sample and the ones that were tried in vain before it."""
+    """A loaded sample and the broken ones that were tried before it."""
 
     inputs: Tensor
     index: int

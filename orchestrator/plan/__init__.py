@@ -1,1 +1,1 @@
-"""What a job will take, worked out without a cluster."""
+"""What a job needs, worked out without a cluster."""

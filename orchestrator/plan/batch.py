@@ -10,14 +10,14 @@ SMALLER_PASS = (
     "it is, by accumulation."
 )
 LARGER_PASS = (
-    "Batch norm has nothing to compute with in a pass of one sample of one pixel: let more samples "
+    "Batch norm cannot compute a variance from a pass of one sample of one pixel: let more samples "
     "pass at once (cluster.max_batch_per_worker), or enlarge the pictures (data.crop)."
 )
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How one optimizer step is carried out. All counts are samples but the last."""
+    """How one optimizer step is carried out. All counts but the last are samples."""
 
     global_batch: int
     num_workers: int
@@ -50,7 +50,7 @@ def plan_batch(global_batch: int, num_workers: int, max_batch_per_worker: int) -
 
 
 def divisors(number: int) -> list[int]:
-    """Return all divisors of a number in rising order, found up to its root."""
+    """Return all divisors of a number in ascending order."""
     small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
     return sorted({*small, *(number // n for n in small)})
 

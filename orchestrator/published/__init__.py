@@ -1,4 +1,4 @@
-"""The papers' results as data: one YAML file a paper, rows by name."""
+"""The papers' results as data: one YAML file per paper, rows by name."""
 
 from importlib import resources
 from typing import Any

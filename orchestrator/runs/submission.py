@@ -162,7 +162,7 @@ def _shown_elsewhere(say: Say) -> dict[str, str]:
             f"warning: {names} stay here, for a cluster shows what it is given. If the job needs "
             "them, set them where the cluster's nodes are started."
         )
-    return found.shown
+    return found.public
 
 
 def _handed_over(head: Head, record: Record) -> dict[str, str]:
@@ -171,12 +171,12 @@ def _handed_over(head: Head, record: Record) -> dict[str, str]:
     handover.sweep(folder, [job.submission_id for job in local.active_jobs(head)])
     found = environment.for_local_head()
     if not found.secret:
-        return found.shown
+        return found.public
     try:
         file = handover.leave(folder, record.last.submission_id, found.secret)
     except OSError as error:
         raise UsageError(f"No secrets can be left for the job in {folder} ({error}).") from error
-    return found.shown | {handover.VARIABLE: str(file)}
+    return found.public | {handover.VARIABLE: str(file)}
 
 
 def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str, str]) -> Record:

@@ -100,7 +100,7 @@ def test_a_port_that_never_answers_costs_seconds(
 
 @pytest.mark.parametrize("given", ["ray://127.0.0.1:1", "ray://no-such-host.invalid:10001"])
 def test_ray_is_not_asked_where_nobody_listens(given: str) -> None:
-    with pytest.raises(Unreachable, match="nobody listens there"):
+    with pytest.raises(Unreachable, match="nothing is listening there"):
         address.dashboard_url(given)
 
 

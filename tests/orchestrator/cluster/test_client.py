@@ -60,7 +60,7 @@ def test_an_answer_that_no_ray_gives_is_no_traceback(
 ) -> None:
     monkeypatch.setattr(client, "_send", lambda *_: answer)
     for ask in (client.version, client.capacity, client.jobs, lambda: client.job("a")):
-        with pytest.raises(Unreachable, match="no Ray dashboard"):
+        with pytest.raises(Unreachable, match="not a Ray dashboard"):
             ask()
 
 

@@ -23,7 +23,7 @@ SHELL = {
 
 def test_on_the_local_head_all_travels_and_secrets_are_not_shown() -> None:
     found = environment.for_local_head(SHELL)
-    assert found.shown == {
+    assert found.public == {
         "AWS_REGION": "eu-central-1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
         "NO_PROXY": "mlflow.lan,127.0.0.1,localhost",
@@ -40,7 +40,7 @@ def test_on_the_local_head_all_travels_and_secrets_are_not_shown() -> None:
 
 def test_elsewhere_neither_secrets_nor_this_machines_network_and_files_are_sent() -> None:
     found = environment.for_other_cluster(SHELL)
-    assert found.shown == {"AWS_REGION": "eu-central-1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
+    assert found.public == {"AWS_REGION": "eu-central-1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}
     assert "HTTPS_PROXY" not in found.secret
 
 
@@ -80,7 +80,7 @@ def test_a_relative_tracking_uri_means_the_same_on_the_cluster(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     expected = travels_as.format(cwd=Path.cwd())
-    assert environment.for_local_head().shown["MLFLOW_TRACKING_URI"] == expected
+    assert environment.for_local_head().public["MLFLOW_TRACKING_URI"] == expected
 
 
 @pytest.mark.parametrize("uri", ["mlruns", "file:///mlruns", "sqlite:///:memory:", "sqlite:///"])

@@ -201,7 +201,7 @@ def test_a_head_that_dies_in_its_start_shows_its_last_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with local.locked(), pytest.raises(Unreachable, match="ended in its start"):
+    with local.locked(), pytest.raises(Unreachable, match="ended while starting"):
         local.ensure(lambda _: None)
     assert local.running() is None
     assert list((local.orch_home() / "local").glob("*.json")) == []
@@ -219,7 +219,7 @@ def ports_tried(monkeypatch: pytest.MonkeyPatch, port: int) -> list[int]:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     monkeypatch.setattr(head_process, "dashboard_port", lambda: port)
     monkeypatch.setattr(head_process, "start", start)
-    with local.locked(), pytest.raises(Unreachable, match="ended in its start"):
+    with local.locked(), pytest.raises(Unreachable, match="ended while starting"):
         local.ensure(lambda _: None)
     return ports
 

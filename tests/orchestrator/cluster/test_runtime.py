@@ -42,7 +42,7 @@ def test_the_shipped_code_runs_without_the_installed_one(tmp_path: Path) -> None
 
 def test_a_package_beyond_the_clusters_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "LIMIT_BYTES", 1000)
-    with pytest.raises(UsageError, match="a cluster takes 100 MiB"):
+    with pytest.raises(UsageError, match="a cluster accepts 100 MiB"):
         runtime.pack(RUN)
 
 

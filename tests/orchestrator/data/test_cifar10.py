@@ -105,7 +105,7 @@ def test_a_pickle_runs_no_code(root: Path) -> None:
     trap = root / "trap"
     content = pickle.dumps(MakesFolder(trap), protocol=2)
     (root / "cifar-10-batches-py" / "test_batch").write_bytes(content)
-    with pytest.raises(DataError, match=r"posix\.mkdir, which is no array"):
+    with pytest.raises(DataError, match=r"posix\.mkdir, which is not an array"):
         cifar10(root, train=False)
     assert not trap.exists()
 

@@ -118,7 +118,7 @@ def test_missing_folders_are_named_with_their_place_and_source(root: Path, tmp_p
 def test_a_validation_class_without_training_images_is_named(root: Path) -> None:
     (root / "val/c").mkdir()
     (message,) = ImageNet.missing(ImageNetSettings(root=str(root)))
-    assert message.endswith("has not: c.")
+    assert message.endswith("lacks: c.")
 
 
 def test_folders_without_images_are_named(root: Path) -> None:
