@@ -69,7 +69,7 @@ def _print(job: "Job", facts: dict[str, Any]) -> None:
     gpus = {"auto": ", and a GPU each where there are enough", 0: "", 1: " and 1 GPU"}
     answer(f"would go to    {facts['cluster']}")
     answer(
-        f"would ask for  {cluster.num_workers} x {1 + cluster.loader_workers} CPUs"
+        f"would ask for  {cluster.num_workers} x {cluster.cpus_per_worker} CPUs"
         f"{gpus[cluster.gpus_per_worker]}"
     )
     answer(f"would write    {job.output}/<run>")

@@ -1,6 +1,6 @@
 """Tell whether two jobs learn the same thing, and if not, where they differ."""
 
-from typing import Any
+from orchestrator.job.source import Values
 
 FREE = (
     *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output"),
@@ -11,7 +11,7 @@ The initial weights are in the checkpoint. Another number of workers goes on wit
 in passes of another size."""
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def differences(old: Values, new: Values) -> list[str]:
     """Return one line "key: old -> new" for each setting in which what is learned differs."""
     before, after = _flat(old), _flat(new)
     return [
@@ -25,8 +25,8 @@ def _is_free(key: str) -> bool:
     return any(key == free or key.startswith(f"{free}.") for free in FREE)
 
 
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(values: Values, above: str = "") -> Values:
+    flat: Values = {}
     for key, value in values.items():
         name = f"{above}{key}"
         flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}

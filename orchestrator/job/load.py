@@ -15,7 +15,7 @@ from orchestrator.job.explain import explain
 from orchestrator.job.merge import Merged, file_chain, override
 from orchestrator.job.resolve import resolve_paths
 from orchestrator.job.schema import FAMILIES, Job, job_class, validated
-from orchestrator.job.source import Keys, Source
+from orchestrator.job.source import Keys, Source, Values
 from orchestrator.job.uri import masked
 from orchestrator.job.words import suggestion
 
@@ -155,7 +155,7 @@ def _other_mistakes(
     merged: Merged, kind: type[Job], names: Mapping[str, str], shown: str
 ) -> list[str]:
     """Return the mistakes that can be told while a component's name is wrong."""
-    unknown: dict[str, Any] = dict.fromkeys(FAMILIES.keys() - names.keys())
+    unknown: Values = dict.fromkeys(FAMILIES.keys() - names.keys())
     try:
         validated(kind, merged.values | unknown)
     except ValidationError as error:
@@ -175,7 +175,7 @@ def _individual(merged: Merged, bits: int) -> Source:
 
     Its own runs it cannot refer to, and it is evaluated at no other bit-width.
     """
-    values: dict[str, Any] = {
+    values: Values = {
         "method": {"name": "individual"},
         "quantizer": {"bit_widths": [bits]},
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.job.paths import absolute
-from orchestrator.job.source import Keys, Source, parse_value, read_file
+from orchestrator.job.source import Keys, Source, Values, parse_value, read_file
 
 LONGEST = 80
 """Characters of an override that a message repeats."""
@@ -18,7 +18,7 @@ DEEPEST = 20
 class Merged:
     """The values of a job and, for each leaf, the source that gave it."""
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
     sources: dict[Keys, Source] = field(default_factory=dict)
     layers: list[Source] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ class Merged:
         del section[keys[-1]]
         self.sources.pop(keys, None)
 
-    def _lay(self, new: dict[str, Any], old: dict[str, Any], keys: Keys, source: Source) -> None:
+    def _lay(self, new: Values, old: Values, keys: Keys, source: Source) -> None:
         for raw_key, value in new.items():
             key = str(raw_key)
             here = (*keys, key)

@@ -18,6 +18,7 @@ from models.table import resolve
 from orchestrator.data import DATASETS
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.optimizer import Optimizer
+from orchestrator.job.source import Values
 from orchestrator.job.uri import secret_problem
 
 FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
@@ -64,6 +65,11 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     max_failures: int = Field(
         3, ge=0, description="losses of workers that are borne without a new checkpoint between"
     )
+
+    @property
+    def cpus_per_worker(self) -> int:
+        """The CPUs of each worker: one for itself and one for each process that loads."""
+        return 1 + self.loader_workers
 
 
 class Checkpoint(BaseModel, frozen=True, extra="forbid"):
@@ -146,7 +152,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         """The operating points that are trained, high to low."""
         return tuple(OperatingPoint.at(bits) for bits in self.bit_widths)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Values:
         """Return the job as plain values, with the keys of a job file."""
         return self.model_dump(mode="json", by_alias=True)
 
@@ -157,13 +163,13 @@ def job_class(**names: str) -> type[Job]:
 
     A section that is not named stays as it is in `Job`.
     """
-    fields: dict[str, Any] = {
+    fields: Values = {
         section: (resolve(FAMILIES[section], name).Settings, ...) for section, name in names.items()
     }
     return create_model("Job", __base__=Job, **fields)
 
 
-def job_from_dict(values: dict[str, Any]) -> Job:
+def job_from_dict(values: Values) -> Job:
     """Rebuild a job from `Job.as_dict`. Raises pydantic's ValidationError on anything else."""
     names = {section: values[section]["name"] for section in FAMILIES}
     return validated(job_class(**names), values)

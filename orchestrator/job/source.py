@@ -12,6 +12,9 @@ import yaml
 
 Keys = tuple[str, ...]
 
+Values = dict[str, Any]
+"""Settings by key, as YAML and JSON write them."""
+
 MOST_BYTES = 64 * 1024
 MOST_VALUES = 1000
 DEEPEST = 30
@@ -127,7 +130,7 @@ class Source:
 
     name: str
     folder: Path
-    values: dict[str, Any]
+    values: Values
     lines: dict[Keys, int] = field(default_factory=dict)
 
     def where(self, keys: Keys) -> str:

@@ -1,8 +1,9 @@
 """Where a rank runs: who the others are, where checkpoints go. Ray Train, or one process alone."""
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -20,10 +21,10 @@ class Context(Protocol):
     def latest(self) -> Path | None:
         """Return the folder of the last committed checkpoint, the same on every rank."""
 
-    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        """Commit a checkpoint folder (rank 0's; None elsewhere) of `epoch` and `step` in metrics.
+    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
+        """Commit a checkpoint folder (rank 0's; None elsewhere), which is moved away.
 
-        The folder is moved away. Every rank must call this equally often.
+        metrics: those of the epoch that it ends, if it does. Every rank calls this equally often.
         """
 
 
@@ -58,8 +59,7 @@ class RayContext:
             )
         return run_checkpoints.latest(self._run)
 
-    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
+    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
         """Put rank 0's folder among the run's checkpoints."""
         if folder is not None:
-            at = Reached(0, metrics["epoch"], metrics["step"])
             self._run.commit(folder, at, keep=self._keep)

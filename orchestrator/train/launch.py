@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,16 @@ from orchestrator.errors import JobFailed, OrchError, UsageError
 from orchestrator.events import Events, say
 from orchestrator.job.differ import differences
 from orchestrator.job.schema import Job, job_from_dict
-from orchestrator.job.source import dump
+from orchestrator.job.source import Values, dump
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare import preflight
 from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.track import record
-from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import job_log, run_checkpoints
 from orchestrator.train.failures import as_failure
-from orchestrator.train.worker import train_function
-
-PROCESS_GROUP_TIMEOUT_SECONDS = 300
+from orchestrator.train.worker import Run
 
 
 class StopAsked(BaseException):
@@ -54,8 +50,7 @@ def main(path: str) -> int:
         _prepare(folder, job, again=given["attempt"] > 1)
         tracked = record.open_record(folder, _warn)
         _announce(given["run"], folder, tracked)
-        reference = preflight.find_reference(job)
-        _train(job, given["run"], folder, tracked, reference)
+        _train(job, Run(folder, tracked, preflight.find_reference(job)))
         return _conclude(folder, tracked)
     except StopAsked:
         return _stopped(folder, tracked)
@@ -69,7 +64,7 @@ def main(path: str) -> int:
         handover.remove()
 
 
-def _job(values: dict[str, Any]) -> Job:
+def _job(values: Values) -> Job:
     try:
         return job_from_dict(values)
     except (ValidationError, KeyError) as error:
@@ -96,7 +91,7 @@ def _prepare(folder: RunFolder, job: Job, *, again: bool) -> None:
         say("log", level="warning", message=message)
 
 
-def _kept_job(file: WholeFile) -> dict[str, Any] | None:
+def _kept_job(file: WholeFile) -> Values | None:
     """Return the settings a run began with; None, with a warning, when the file is damaged.
 
     They are in every checkpoint as well, and compared with those in the end.
@@ -120,52 +115,20 @@ def _announce(run: str, folder: RunFolder, tracked: TrackedRun) -> None:
     )
 
 
-def _train(
-    job: Job, run: str, folder: RunFolder, tracked: TrackedRun, reference: ReferenceResults | None
-) -> None:
+def _train(job: Job, run: Run) -> None:
     """Let Ray Train run the workers. Raises JobFailed when they fail for good."""
     import ray
-    from ray.train import (
-        FailureConfig,
-        LoggingConfig,
-        RunConfig,
-        ScalingConfig,
-        TrainingFailedError,
-    )
-    from ray.train.torch import TorchTrainer
+    from ray.train import TrainingFailedError
 
-    from orchestrator.train.patience import Patience
-    from orchestrator.train.rendezvous import NodeAddressConfig
+    from orchestrator.train.trainer import build_trainer
 
     plan = plan_batch(
         job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
     )
     say("log", level="info", message=f"Global batch {plan.sentence()}.")
     ray.init(logging_level="WARNING", runtime_env={"env_vars": _cluster_address()})
-    _stop_on_sigterm(folder)
-    gpus = _gpus_per_worker(job, [n["Resources"] for n in ray.nodes() if n["Alive"]])
-    trainer = TorchTrainer(
-        train_function,
-        train_loop_config={
-            "job": job.as_dict(),
-            "run_dir": str(folder),
-            "tracked": asdict(tracked),
-            "reference": asdict(reference) if reference else None,
-        },
-        torch_config=NodeAddressConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
-        scaling_config=ScalingConfig(
-            num_workers=job.cluster.num_workers,
-            use_gpu=gpus > 0,
-            resources_per_worker={"CPU": 1.0 + job.cluster.loader_workers, "GPU": float(gpus)},
-        ),
-        run_config=RunConfig(
-            name=run,
-            storage_path=str(folder.path.parent),
-            failure_config=FailureConfig(max_failures=-1),
-            callbacks=[Patience(run, folder, job.cluster.max_failures)],
-            logging_config=LoggingConfig(log_level="WARNING"),
-        ),
-    )
+    _stop_on_sigterm(run.folder)
+    trainer = build_trainer(job, run)
     starting = f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ..."
     say("log", level="info", message=starting)
     try:
@@ -181,17 +144,6 @@ def _cluster_address() -> dict[str, str]:
     and waits for that one.
     """
     return {key: os.environ[key] for key in ("RAY_ADDRESS",) if key in os.environ}
-
-
-def _gpus_per_worker(job: Job, nodes: list[dict[str, float]]) -> int:
-    """Return the GPUs of each worker; `auto` takes one each where all workers find one.
-
-    nodes: the resources of each. A worker's CPUs and its GPU must be on one of them.
-    """
-    asked = job.cluster.gpus_per_worker
-    cpus = 1 + job.cluster.loader_workers
-    places = sum(int(min(n.get("GPU", 0), n.get("CPU", 0) // cpus)) for n in nodes)
-    return asked if asked != "auto" else int(places >= job.cluster.num_workers)
 
 
 def _stop_on_sigterm(folder: RunFolder) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.events import say
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.train import checkpoint as saved
+from orchestrator.train.checkpoint import damage
 
 
 def latest(run: RunFolder) -> Path | None:
@@ -17,7 +17,7 @@ def latest(run: RunFolder) -> Path | None:
     """
     damaged: list[str] = []
     for folder in [*reversed(run.checkpoints()), *reversed(run.best())]:
-        fault = saved.damage(folder)
+        fault = damage(folder)
         if fault is None:
             if damaged:
                 _warn(f"Going on from {folder.name}, the newest whole checkpoint.")

@@ -1,9 +1,10 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -12,6 +13,7 @@ from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import Diverged
 from orchestrator.events import Events, say
 from orchestrator.job.schema import Job, job_from_dict
+from orchestrator.job.source import Values
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
 from orchestrator.store.run_folder import Reached, RunFolder
@@ -20,8 +22,8 @@ from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
 from orchestrator.track.run import TrackedRun
-from orchestrator.train import checkpoint as saved
 from orchestrator.train import failures
+from orchestrator.train.checkpoint import load_weights
 from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import Evaluation, evaluate
@@ -33,6 +35,7 @@ from orchestrator.train.progress import Progress
 from orchestrator.train.ranks import LostRank
 from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
+from orchestrator.train.state import RankState, TrainState, not_finite
 from orchestrator.train.tally import Tally
 
 
@@ -40,28 +43,31 @@ from orchestrator.train.tally import Tally
 class Run:
     """One run of a job: where it keeps its things and how it is recorded."""
 
-    run_dir: Path
+    folder: RunFolder
     tracked: TrackedRun | None = None
     reference: ReferenceResults | None = None
 
 
-def train_function(config: dict[str, Any]) -> None:
+class Config(TypedDict):
+    """What each worker is given."""
+
+    job: Values
+    run: Run
+
+
+def train_function(config: Config) -> None:
     """Train as one worker of Ray Train.
 
     Raises OrchError, which `Patience` takes for the end of the run, for any error but the loss of
     another process. Ray Train prints it into the log with the traceback.
     """
-    run = Run(
-        Path(config["run_dir"]),
-        TrackedRun(**config["tracked"]),
-        ReferenceResults(**config["reference"]) if config["reference"] else None,
-    )
+    run = config["run"]
     context = None
     try:
         handover.take_up()
         job = job_from_dict(config["job"])
         set_numerics(job.training)
-        context = RayContext(RunFolder(run.run_dir), keep=job.checkpoint.keep)
+        context = RayContext(run.folder, keep=job.checkpoint.keep)
         Worker(job, run, context).run()
     except LostRank:
         raise
@@ -69,7 +75,7 @@ def train_function(config: dict[str, Any]) -> None:
         if failures.is_lost_process(error):
             raise
         rank = context.ranks.rank if context else None
-        raise failures.as_failure(error, run.run_dir, rank) from error
+        raise failures.as_failure(error, run.folder.path, rank) from error
 
 
 class Worker:
@@ -77,8 +83,7 @@ class Worker:
 
     def __init__(self, job: Job, run: Run, context: Context) -> None:
         self.job = job
-        self.files = run
-        self.folder = RunFolder(run.run_dir)
+        self.folder, self.tracked, self.reference = run.folder, run.tracked, run.reference
         self.context = context
         self.ranks = context.ranks
         self.parts = build_parts(job, self.ranks.device)
@@ -102,8 +107,8 @@ class Worker:
             steps_per_epoch=self.steps,
         )
         self.epoch, self.step = 0, 0
-        self.best: dict[str, Any] | None = None
-        self.last: dict[str, Any] | None = None
+        self.best: Result | None = None
+        self.last: Result | None = None
         self.tally = Tally(job.bit_widths, self.ranks.device)
         self.events = Events(self.folder)
         self.progress = Progress(self.events, job.training.epochs, self.steps)
@@ -174,7 +179,7 @@ class Worker:
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
         reached = _reached(evaluation, self.epoch)
-        result = Result(**reached, reference=self.files.reference)
+        result = replace(reached, reference=self.reference)
         rates = learning_rates(self.parts.optimizer)
         metrics = epoch_metrics(
             self.parts.network, self.tally, evaluation, result, losses, rates, seconds
@@ -182,10 +187,10 @@ class Worker:
         if self.ranks.is_first:
             self.progress.evaluated(self.epoch, evaluation, losses)
             self._record(metrics)
-        improved = self._is_best(evaluation)
+        improved = self._is_best(reached)
         self.last = reached
         if improved:
-            self.best = self.last
+            self.best = reached
         self.epoch, self.step = self.epoch + 1, 0
         self.tally = Tally(self.job.bit_widths, self.ranks.device)
         self._save(metrics, best=improved)
@@ -195,49 +200,50 @@ class Worker:
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
         if not self.ranks.is_first or chosen is None:
             return
-        result = Result(**chosen, reference=self.files.reference)
+        result = replace(chosen, reference=self.reference)
         self.folder.result.write(dumps(result.as_dict()))
 
-    def _is_best(self, evaluation: Evaluation) -> bool:
-        total = sum(evaluation.metric.values())
-        return self.best is None or total > sum(self.best["metric"].values())
+    def _is_best(self, reached: Result) -> bool:
+        total = sum(reached.metric.values())
+        return self.best is None or total > sum(self.best.metric.values())
 
     def _record(self, metrics: dict[str, float]) -> None:
         warning = self.recorder.log(self.epoch + 1, metrics) if self.recorder else None
         if warning:
             say("log", level="warning", message=warning)
 
-    def _save(self, metrics: dict[str, Any] | None = None, *, best: bool = False) -> None:
+    def _save(self, metrics: Mapping[str, float] | None = None, *, best: bool = False) -> None:
         """Commit the state of all ranks as the latest checkpoint.
 
         Raises Diverged, on every rank, when a number in it is not finite: the last checkpoint
         from which a run can go on stays the latest.
         """
         self._check_finite()
-        ranks = self.ranks.gather(saved.rank_state(self.parts.network))
-        tallies = self.ranks.gather(self.tally.state())
-        folder: Path | None = None
+        state = self._state()
+        written: Path | None = None
         if self.ranks.is_first:
-            folder = self.folder.scratch(Reached(0, self.epoch, self.step))
-            state = {
-                "job": self.job.as_dict(),
-                "epoch": self.epoch,
-                "step": self.step,
-                "micro_batch": self.plan.micro_batch,
-                "optimizer": self.parts.optimizer.state_dict(),
-                "ranks": ranks,
-                "tallies": tallies,
-                "best": self.best,
-                "last": self.last,
-                "mlflow_run_id": self.files.tracked.run_id if self.files.tracked else None,
-            }
-            saved.write_checkpoint(folder, self.parts.network, state)
+            written = self.folder.scratch(state.at)
+            state.write(written, self.parts.network)
             if best:
-                self.folder.keep_as_best(folder, self.epoch)
-        self.context.commit({"epoch": self.epoch, "step": self.step, **(metrics or {})}, folder)
+                self.folder.keep_as_best(written, self.epoch)
+        self.context.commit(written, state.at, metrics or {})
+
+    def _state(self) -> TrainState:
+        return TrainState(
+            run=self.folder.name,
+            mlflow_run_id=self.tracked.run_id if self.tracked else None,
+            job=self.job.as_dict(),
+            at=Reached(0, self.epoch, self.step),
+            micro_batch=self.plan.micro_batch,
+            optimizer=self.parts.optimizer.state_dict(),
+            ranks=self.ranks.gather(RankState.of(self.parts.network)),
+            tallies=self.ranks.gather(self.tally.state()),
+            best=self.best,
+            last=self.last,
+        )
 
     def _check_finite(self) -> None:
-        found = saved.not_finite(self.parts.network, self.parts.optimizer)
+        found = not_finite(self.parts.network, self.parts.optimizer)
         lost = next((name for name in self.ranks.gather(found) if name), None)
         if lost:
             raise Diverged(
@@ -253,19 +259,18 @@ class Worker:
         if folder is None:
             self._tell_left_out()
             return
-        state = saved.read_state(folder)
-        saved.check_same_job(state, self.job.as_dict(), folder)
-        saved.load_weights(folder, self.parts.network)
-        self.parts.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step = state["epoch"], state["step"]
-        self.best, self.last = state["best"], state["last"]
-        here = {"rank": self.ranks.rank, "world": self.ranks.world}
-        saved.restore_rank(self.parts.network, state["ranks"], **here)
-        self.tally.restore(state["tallies"], **here)
+        state = TrainState.read(folder)
+        state.check_same_job(self.job, folder)
+        load_weights(folder, self.parts.network)
+        self.parts.optimizer.load_state_dict(state.optimizer)
+        _, self.epoch, self.step = state.at
+        self.best, self.last = state.best, state.last
+        state.restore_rank(self.parts.network, self.ranks)
+        self.tally.restore(state.tallies, rank=self.ranks.rank, world=self.ranks.world)
         if self.ranks.is_first:
             where = f"epoch {self.epoch + 1}, step {self.step}"
             say("log", level="info", message=f"Going on from the checkpoint at {where}.")
-            self._tell_changed_plan(state)
+            self._tell_changed_plan(state.micro_batch)
 
     def _tell_left_out(self) -> None:
         if self.parts.left_out and self.ranks.is_first:
@@ -274,8 +279,7 @@ class Worker:
             message = f"Not taken from the float model: {named}{more}. The rest starts from it."
             say("log", level="warning", message=message)
 
-    def _tell_changed_plan(self, state: dict[str, Any]) -> None:
-        before = state["micro_batch"]
+    def _tell_changed_plan(self, before: int) -> None:
         if before != self.plan.micro_batch:
             message = (
                 f"Passes have {self.plan.micro_batch} samples now, {before} before: batch norm's "
@@ -296,7 +300,5 @@ class Worker:
         return {source: why for part in self.ranks.gather(broken) for source, why in part.items()}
 
 
-def _reached(evaluation: Evaluation, epoch: int) -> dict[str, Any]:
-    """Return what a `Result` needs to know of an epoch, as plain values."""
-    facts = asdict(evaluation)
-    return {key: facts[key] for key in ("metric_name", "metric", "loss")} | {"epoch": epoch}
+def _reached(evaluation: Evaluation, epoch: int) -> Result:
+    return Result(evaluation.metric_name, epoch, evaluation.metric, evaluation.loss)

@@ -4,7 +4,7 @@ fake cluster."""
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from PIL import Image
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.runs.registry import Attempt, Record
+from orchestrator.store.run_folder import Reached
 from orchestrator.train.ranks import Ranks
 from tests.fake_cluster import FakeCluster
 
@@ -150,8 +151,8 @@ class FolderContext:
         found = sorted(self.folder.glob("checkpoint-*"))
         return found[-1] if found else None
 
-    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        self.reports.append(metrics)
+    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
+        self.reports.append({**at._asdict(), **metrics})
         if folder is not None:
             number = len(list(self.folder.glob("checkpoint-*")))
             shutil.move(folder, self.folder / f"checkpoint-{number:03d}")

@@ -18,6 +18,7 @@ from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method, start_from_float
 from orchestrator.prepare.float_start import weights_file
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.worker import Run, Worker
 
 
@@ -32,7 +33,7 @@ def float_run(
         folder = tmp_path / "floating"
         folder.mkdir()
         context = folder_context(folder)
-        Worker(job, Run(folder), context).run()
+        Worker(job, Run(RunFolder(folder)), context).run()
         for number, kept in enumerate(sorted(folder.glob("checkpoint-*")), start=1):
             kept.rename(folder / f"checkpoint_p01_e{number:04d}_s000000")
         (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from orchestrator.errors import CheckpointMismatch, Diverged, OrchError
 from orchestrator.job.schema import Job
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import failures
 from orchestrator.train.ranks import LostRank, Ranks
 from orchestrator.train.worker import Run, Worker
@@ -59,7 +60,7 @@ def test_a_pass_of_one_sample_of_one_pixel_is_told_with_the_settings_that_mend_i
 ) -> None:
     small = ("data.crop=8", "data.resize=8", "model.widths=[4,4,4,4]", "model.depths=[1,1,1,1]")
     job = tiny_job(*small, "cluster.max_batch_per_worker=1")
-    worker = Worker(job, Run(tmp_path), folder_context(tmp_path))
+    worker = Worker(job, Run(RunFolder(tmp_path)), folder_context(tmp_path))
     message = told(raised(worker.run), 0)
     assert "Expected more than 1 value per channel" in message
     assert "cluster.max_batch_per_worker" in message

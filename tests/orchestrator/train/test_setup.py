@@ -13,6 +13,7 @@ from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.worker import Run, Worker
@@ -143,7 +144,7 @@ def test_ranks_start_with_equal_weights_and_draw_different_random_numbers(
 ) -> None:
     weights, draws = [], []
     for rank in (0, 1, 2, 0):
-        worker = Worker(tiny_job("seed=4"), Run(tmp_path), Alone(Ranks(rank, 4)))  # type: ignore[arg-type]
+        worker = Worker(tiny_job("seed=4"), Run(RunFolder(tmp_path)), Alone(Ranks(rank, 4)))  # type: ignore[arg-type]
         weights.append(worker.parts.network.state_dict())
         draws.append(torch.rand(3).tolist())
     for other in weights[1:]:
@@ -157,7 +158,7 @@ def test_another_seed_draws_other_weights_and_other_random_numbers(
 ) -> None:
     weights, draws = [], []
     for seed in (4, 5):
-        worker = Worker(tiny_job(f"seed={seed}"), Run(tmp_path), Alone(Ranks()))  # type: ignore[arg-type]
+        worker = Worker(tiny_job(f"seed={seed}"), Run(RunFolder(tmp_path)), Alone(Ranks()))  # type: ignore[arg-type]
         weights.append(worker.parts.network.state_dict()["conv1.weight"])
         draws.append(torch.rand(3).tolist())
     assert not torch.equal(*weights)

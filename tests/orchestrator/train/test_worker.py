@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
-from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
 
 
@@ -30,7 +31,7 @@ def run(tmp_path: Path, folder_context: Any) -> Callable[..., Any]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         context = folder_context(folder)
-        Worker(job, Run(folder), context).run()
+        Worker(job, Run(RunFolder(folder)), context).run()
         return context
 
     return go
@@ -199,7 +200,7 @@ def poisoned(
 
     def go(name: str, value: float, after: int, *options: str, stop: bool = False) -> Any:
         context = folder_context(tmp_path)
-        worker = Worker(tiny_job(*options), Run(tmp_path), context)
+        worker = Worker(tiny_job(*options), Run(RunFolder(tmp_path)), context)
         tell = worker.progress.tell
 
         def tell_then_poison(epoch: int, done: int, tally: Any) -> None:
@@ -218,14 +219,14 @@ def poisoned(
     return go
 
 
-def assert_finite(context: Any) -> dict[str, Any]:
+def assert_finite(context: Any) -> TrainState:
     """Check that the last checkpoint is finite throughout; return its state."""
-    state = torch.load(context.latest() / "state.pt", weights_only=True)
-    momentum = [v["momentum_buffer"] for v in state["optimizer"]["state"].values()]
-    statistics = [v for rank in state["ranks"] for v in rank["buffers"].values()]
+    state = TrainState.read(context.latest())
+    momentum = [v["momentum_buffer"] for v in state.optimizer["state"].values()]
+    statistics = [v for rank in state.ranks for v in rank.buffers.values()]
     kept = [*weights(context).values(), *momentum, *statistics]
     assert all(torch.isfinite(value).all() for value in kept if value.is_floating_point())
-    return dict(state)
+    return state
 
 
 @pytest.mark.parametrize(
@@ -238,8 +239,7 @@ def test_a_state_that_diverged_in_the_last_step_is_not_saved_and_fails_the_run(
     context, message = poisoned(name, value, 6)
     assert "epoch 2, step 3" in message
     assert "optimizer.lr" in message
-    state = assert_finite(context)
-    assert (state["epoch"], state["step"]) == (1, 0)
+    assert assert_finite(context).at == Reached(0, 1, 0)
     assert not (context.folder / "result.json").exists()
 
 
@@ -247,13 +247,13 @@ def test_a_diverged_state_is_not_saved_for_a_stop_request_or_in_the_middle_of_an
     poisoned: Callable[..., Any],
 ) -> None:
     context, _ = poisoned("running_var", float("inf"), 4, stop=True)
-    assert assert_finite(context)["epoch"] == 1
+    assert assert_finite(context).at.epoch == 1
 
 
 def test_weights_that_diverge_are_noticed_in_the_next_step(poisoned: Callable[..., Any]) -> None:
     context, message = poisoned("conv1.weight", float("nan"), 13, "training.global_batch=2")
     assert context.last_step == (1, 1)
-    assert assert_finite(context)["epoch"] == 1
+    assert assert_finite(context).at.epoch == 1
     assert "at 8, 6, 4, 2 bits is no longer a finite number" in message
 
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from orchestrator.data import Dataset
 from orchestrator.data.loader import train_batches
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
+from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.track import keys
 from orchestrator.train.ranks import Ranks
+from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
 from tests.orchestrator.train.reference import Pass, Reference, StepRecord, near, recipe_of
 from tests.orchestrator.train.thread_ranks import Meeting
@@ -60,8 +62,8 @@ class Committing:
     def latest(self) -> Path | None:
         return None
 
-    def commit(self, metrics: dict[str, Any], folder: Path | None) -> None:
-        self.reports.append(metrics)
+    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
+        self.reports.append({**at._asdict(), **metrics})
         if folder is not None:
             place = self.folder / f"checkpoint-{len(self.checkpoints)}"
             shutil.move(folder, place)
@@ -135,7 +137,7 @@ def test_two_workers_train_and_evaluate_as_it_is_written_again(
 ) -> None:
     job, meeting = tiny_job(*JOB), Meeting(WORLD)
     contexts = [Committing(tmp_path, ranks) for ranks in meeting.ranks()]
-    workers = [Worker(job, Run(tmp_path), context) for context in contexts]
+    workers = [Worker(job, Run(RunFolder(tmp_path)), context) for context in contexts]
     written = written_again(job, workers[0])
     meeting.run([worker.run for worker in workers])
     reports = [report for report in contexts[0].reports if keys.loss(8) in report]
@@ -149,11 +151,7 @@ def test_two_workers_train_and_evaluate_as_it_is_written_again(
 
 def _same_weights(checkpoints: list[Path], weights: list[dict[str, Tensor]]) -> None:
     """A checkpoint holds the averaged statistics once the epoch has been evaluated."""
-    after_evaluation = [
-        folder
-        for folder in checkpoints
-        if torch.load(folder / "state.pt", weights_only=False)["step"] == 0
-    ]
+    after_evaluation = [folder for folder in checkpoints if TrainState.read(folder).at.step == 0]
     for folder, wanted in zip(after_evaluation, weights, strict=True):
         found = load_file(folder / "model.safetensors")
         for name, value in wanted.items():

@@ -1,0 +1,169 @@
+"""What a run needs to go on exactly where it was: the whole content of a checkpoint."""
+
+import io
+import pickle
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.job.differ import differences
+from orchestrator.job.schema import Job
+from orchestrator.job.source import Values
+from orchestrator.store.run_folder import WEIGHTS, Reached
+from orchestrator.track.delta_b import ReferenceResults
+from orchestrator.track.result import Result
+from orchestrator.train.checkpoint import STATE, damage, weights_file, write_checkpoint
+from orchestrator.train.ranks import Ranks
+
+OptimizerState = dict[str, Any]
+"""What torch's optimizers say of themselves."""
+
+
+@dataclass(frozen=True)
+class RankState:
+    """What differs between ranks: random generators and running statistics."""
+
+    torch: Tensor
+    cuda: Tensor | None
+    python: tuple[Any, ...]
+    numpy: tuple[str, Tensor, int, int, float]
+    buffers: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, network: nn.Module) -> "RankState":
+        """Return the state of this rank."""
+        kind, key, place, has_gauss, gauss = _numpy_state()
+        return cls(
+            torch=torch.get_rng_state(),
+            cuda=torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+            python=random.getstate(),
+            numpy=(kind, torch.from_numpy(key.astype(np.int64)), place, has_gauss, gauss),
+            buffers={name: value.cpu().clone() for name, value in network.named_buffers()},
+        )
+
+    def restore_generators(self) -> None:
+        """Let this process draw what the rank would have drawn next."""
+        torch.set_rng_state(self.torch)
+        if self.cuda is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(self.cuda)
+        random.setstate(self.python)
+        kind, key, place, has_gauss, gauss = self.numpy
+        np.random.set_state((kind, key.numpy().astype(np.uint32), place, has_gauss, gauss))
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """The state of a run at a step, but for the weights, which lie beside it.
+
+    run: orch's id of the run; mlflow_run_id: MLflow's. job: what it learns, as plain values.
+    at: how much is done. micro_batch: samples that passed at once.
+    ranks, tallies: of each rank, its generators and statistics, and the sums of the running epoch.
+    best, last: the results of the best epoch and of the last one.
+    """
+
+    run: str
+    mlflow_run_id: str | None
+    job: Values
+    at: Reached
+    micro_batch: int
+    optimizer: OptimizerState
+    ranks: list[RankState]
+    tallies: list[dict[str, Any]]
+    best: Result | None
+    last: Result | None
+
+    def write(self, folder: Path, network: nn.Module) -> None:
+        """Write a checkpoint into a new folder. Raises OSError; then nothing stays.
+
+        The contents are made in memory: the libraries' own writers do not name the disk's errors.
+        """
+        buffer = io.BytesIO()
+        torch.save(self, buffer)
+        contents = {WEIGHTS: weights_file(network), STATE: buffer.getvalue()}
+        write_checkpoint(folder, contents.items())
+
+    @classmethod
+    def read(cls, folder: Path) -> "TrainState":
+        """Return a checkpoint's state. Raises CheckpointMismatch for one that cannot be used."""
+        if fault := damage(folder):
+            raise CheckpointMismatch(f"{folder} is damaged: {fault}.")
+        with torch.serialization.safe_globals([cls, *_HELD]):
+            try:
+                state = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+            except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+                raise CheckpointMismatch(
+                    f"{folder / STATE} cannot be read as a checkpoint ({type(error).__name__})."
+                ) from error
+        assert isinstance(state, cls)
+        return state
+
+    def check_same_job(self, job: Job, where: Path) -> None:
+        """Raise CheckpointMismatch, with the differences, for a job that learns something else."""
+        found = differences(self.job, job.as_dict())
+        if found:
+            listed = "\n".join(f"  {line}" for line in found)
+            raise CheckpointMismatch(
+                f"{where}: this checkpoint belongs to a job with other settings:\n{listed}\n"
+                "Take these back, or submit the job as a new run."
+            )
+
+    def restore_rank(self, network: nn.Module, ranks: Ranks) -> None:
+        """Restore this rank's generators and statistics.
+
+        A run that goes on with another number of workers gives each rank the mean of all
+        statistics and leaves the generators as they were seeded: there are not as many as ranks.
+        """
+        same = ranks.world == len(self.ranks)
+        buffers = dict(network.named_buffers())
+        kept = self.ranks[ranks.rank].buffers if same else _mean_buffers(self.ranks)
+        for name, value in kept.items():
+            buffers[name].copy_(value)
+        if same:
+            self.ranks[ranks.rank].restore_generators()
+
+
+def _numpy_state() -> tuple[str, NDArray[np.uint32], int, int, float]:
+    """Return numpy's global generator: its kind, its key, the place in it, and a spare number."""
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple)
+    return state
+
+
+_HELD = (Reached, RankState, Result, ReferenceResults)
+"""The classes that a state consists of, besides plain values and tensors."""
+
+
+def _mean_buffers(states: list[RankState]) -> dict[str, Tensor]:
+    return {
+        name: torch.stack([state.buffers[name] for state in states]).mean(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in states[0].buffers.items()
+    }
+
+
+def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:
+    """Return what is not finite in weights, statistics or optimizer: one name, or None.
+
+    A sum is finite only if all its terms are; the sums are fetched from the device together.
+    """
+    tensors = {name: value for name, value in network.state_dict().items() if _floating(value)}
+    for group in optimizer.param_groups:
+        for number, parameter in enumerate(group["params"]):
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if _floating(value):
+                    tensors[f"{key} {number} of the optimizer's {group['name']} group"] = value
+    sums = torch.stack([value.detach().sum().double() for value in tensors.values()])
+    lost = (~torch.isfinite(sums)).tolist()
+    return next((name for name, is_lost in zip(tensors, lost, strict=True) if is_lost), None)
+
+
+def _floating(value: object) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()

@@ -1,0 +1,44 @@
+"""From a job to Ray Train's trainer: what the workers are given and what they need."""
+
+import ray
+from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from orchestrator.job.schema import Job
+from orchestrator.train.patience import Patience
+from orchestrator.train.rendezvous import NodeAddressConfig
+from orchestrator.train.worker import Config, Run, train_function
+
+PROCESS_GROUP_TIMEOUT_SECONDS = 300
+
+
+def build_trainer(job: Job, run: Run) -> TorchTrainer:
+    """Return the trainer of a job's run, for the cluster that this process is connected to."""
+    gpus = gpus_per_worker(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+    return TorchTrainer(
+        train_function,
+        train_loop_config=Config(job=job.as_dict(), run=run),
+        torch_config=NodeAddressConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
+        scaling_config=ScalingConfig(
+            num_workers=job.cluster.num_workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": float(job.cluster.cpus_per_worker), "GPU": float(gpus)},
+        ),
+        run_config=RunConfig(
+            name=run.folder.name,
+            storage_path=str(run.folder.path.parent),
+            failure_config=FailureConfig(max_failures=-1),
+            callbacks=[Patience(run.folder.name, run.folder, job.cluster.max_failures)],
+            logging_config=LoggingConfig(log_level="WARNING"),
+        ),
+    )
+
+
+def gpus_per_worker(job: Job, nodes: list[dict[str, float]]) -> int:
+    """Return the GPUs of each worker; `auto` takes one each where all workers find one.
+
+    nodes: the resources of each. A worker's CPUs and its GPU must be on one of them.
+    """
+    asked, cpus = job.cluster.gpus_per_worker, job.cluster.cpus_per_worker
+    places = sum(int(min(n.get("GPU", 0), n.get("CPU", 0) // cpus)) for n in nodes)
+    return asked if asked != "auto" else int(places >= job.cluster.num_workers)

@@ -1,0 +1,81 @@
+"""What a checkpoint holds, written into a folder and read back."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.store.run_folder import Reached
+from orchestrator.track.result import Result
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.state import RankState, TrainState, not_finite
+
+MakeState = Callable[..., TrainState]
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def test_a_state_comes_back_as_it_was_with_its_results(
+    tmp_path: Path, make_state: MakeState
+) -> None:
+    result = Result("top1", 2, {8: 70.5, 2: 61.0}, {8: 0.5, 2: 0.9})
+    module = network()
+    state = make_state(module, at=Reached(1, 3, 7), best=result, last=result)
+    state.write(tmp_path / "c", module)
+    found = TrainState.read(tmp_path / "c")
+    [expected], [rank] = state.ranks, found.ranks
+    assert replace(found, ranks=[]) == replace(state, ranks=[])
+    assert torch.equal(rank.torch, expected.torch)
+    assert rank.buffers.keys() == expected.buffers.keys()
+
+
+def test_every_generator_goes_on_where_it_was(tmp_path: Path, make_state: MakeState) -> None:
+    module = network()
+    np.random.normal()  # the generator keeps a spare number now
+    make_state(module).write(tmp_path / "c", module)
+
+    def draw() -> tuple[float, float, float]:
+        return torch.rand(()).item(), random.random(), float(np.random.normal())
+
+    expected = draw()
+    TrainState.read(tmp_path / "c").restore_rank(module, Ranks())
+    assert draw() == expected
+
+
+def test_each_rank_gets_its_own_statistics_and_another_number_of_ranks_the_mean(
+    make_state: MakeState,
+) -> None:
+    module = network()
+    ranks = []
+    for value in (1.0, 3.0):
+        module[1].running_mean.fill_(value)
+        ranks.append(RankState.of(module))
+    state = make_state(module, ranks=ranks)
+    for rank, world, expected in ((0, 2, 1.0), (1, 2, 3.0), (0, 1, 2.0), (0, 3, 2.0), (2, 3, 2.0)):
+        state.restore_rank(module, Ranks(rank, world))
+        assert module[1].running_mean.tolist() == [expected] * 4
+
+
+def test_a_state_that_holds_anything_else_is_not_read(
+    tmp_path: Path, make_state: MakeState
+) -> None:
+    module = network()
+    make_state(module, job={"name": Path("a")}).write(tmp_path / "c", module)
+    with pytest.raises(CheckpointMismatch, match=r"state\.pt cannot be read as a checkpoint"):
+        TrainState.read(tmp_path / "c")
+
+
+def test_what_is_not_finite_is_named(make_state: MakeState) -> None:
+    module = network()
+    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "name": "weight"}], lr=0.1)
+    assert not_finite(module, optimizer) is None
+    module[1].running_var[2] = float("inf")
+    assert not_finite(module, optimizer) == "1.running_var"
