@@ -4,9 +4,9 @@ from pathlib import Path
 
 
 class BrokenVideo(ValueError):
-    """A video that gives no frames: absent, damaged, of an unknown kind, or too short.
+    """A video without usable frames: missing, damaged, of an unknown format, or too short.
 
-    path: the file (or the pattern of the file) that was to be read; reason: one line.
+    path: the file (or the pattern of the file) to be read; reason: one line.
     """
 
     def __init__(self, path: Path, reason: str) -> None:

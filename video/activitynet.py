@@ -15,13 +15,13 @@ SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are
 
 HOW_TO_GET = (
     "ActivityNet 1.3 is described at http://activity-net.org/download.html: the annotations are "
-    "the file activity_net.v1-3.min.json, the videos are asked for with the form there or "
-    "downloaded from YouTube."
+    "the file activity_net.v1-3.min.json, the videos can be requested with the form there, "
+    "or downloaded from YouTube."
 )
 
 
 class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
-    """The data section of a job on ActivityNet, or on annotations in its format."""
+    """The data section of a job that trains on ActivityNet, or on annotations in its format."""
 
     name: Literal["activitynet"] = "activitynet"
     annotations: str = Field(
@@ -40,8 +40,8 @@ class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
 class ActivityNet(ClipDataset):
     """The annotated videos of the training or the validation subset, in the file's order.
 
-    Class numbers are places in the sorted names of all labels of the file, whatever their subset.
-    The file of a video is v_<id> or <id> with any ending of a video.
+    Classes are numbered in the order of the sorted names of all labels of the file, whatever their
+    subset. The file of a video is v_<id> or <id> with any video extension.
     """
 
     Settings: ClassVar[type[ActivityNetSettings]] = ActivityNetSettings
@@ -77,7 +77,7 @@ class ActivityNet(ClipDataset):
 
     @staticmethod
     def missing(settings: ActivityNetSettings) -> list[str]:
-        """Return one message per thing that is not where settings look for it."""
+        """Return a message for each thing that is missing."""
         annotations = Path(settings.root) / settings.annotations
         videos = Path(settings.root) / settings.videos
         problems = []

@@ -18,7 +18,7 @@ from video.sampling import random_frames, segment_centers
 from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
 
 IN_ROOT: JsonDict = {"relative_to": "root"}
-"""Marks a setting that names a file or folder in the data set's own."""
+"""Marks a path that is relative to the data set's folder."""
 
 
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):
@@ -30,7 +30,7 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
     crop_scales: tuple[float, ...] = Field(
         (1.0, 0.875, 0.75, 0.66),
         min_length=1,
-        description="training crops, as parts of the short side",
+        description="sides of the training crops, as fractions of the short side",
     )
     flip: bool = Field(True, description="mirror half of the training clips")
     limit_train: int | None = Field(
@@ -51,13 +51,13 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
                 "is cut; set test_scale to at least the crop"
             )
         if not all(0 < scale <= 1 for scale in self.crop_scales):
-            raise ValueError("crop_scales are parts of the short side: above 0, at most 1")
+            raise ValueError("crop_scales are fractions of the short side: above 0, at most 1")
         return self
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One labeled video. path: its file, or the pattern that no file matched if not found."""
+    """One labeled video. path: its file, or the pattern that no file matched."""
 
     path: Path
     found: bool
@@ -86,8 +86,7 @@ class ClipDataset:
     ) -> None:
         if num_segments is None:
             raise ValueError(
-                "a video data set needs the number of frames a clip is seen by: set "
-                "model.num_segments"
+                "a video data set needs the number of frames in a clip: set model.num_segments"
             )
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
@@ -100,7 +99,7 @@ class ClipDataset:
 
     @property
     def num_missing(self) -> int:
-        """How many of the videos have no file. They stay in the list and raise when loaded."""
+        """How many of the videos have no file; loading such a video raises BrokenVideo."""
         return sum(not clip.found for clip in self.clips)
 
     def __len__(self) -> int:
@@ -121,7 +120,7 @@ class ClipDataset:
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return a clip, uint8 (segments, 3, crop, crop): random, or the test's without generator.
 
-        Raises BrokenVideo when the file is absent, too short or cannot be decoded.
+        Raises BrokenVideo when the file is missing, too short or cannot be decoded.
         """
         clip = self.clips[index]
         if not clip.found:
@@ -138,9 +137,9 @@ class ClipDataset:
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
-    """Return the video files of a folder by name without ending, from one listing.
+    """Return the video files of a folder by name without extension, from one listing.
 
-    Of two files that differ only in their ending the first in alphabetical order is taken.
+    Of two files that differ only in their extension the first in alphabetical order is taken.
     """
     files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in CONTAINERS)
     return {file.stem: file for file in reversed(files)}
@@ -153,7 +152,7 @@ def too_many_missing(dataset: ClipDataset, subset: str, allowed: float) -> list[
         return []
     return [
         f"{len(absent)} of {len(dataset)} {subset} videos have no file, for instance {absent[0]}; "
-        f"max_broken_share allows {allowed:.0%}. Fetch them, or look elsewhere with `videos`."
+        f"max_broken_share allows {allowed:.0%}. Fetch them, or name another folder with `videos`."
     ]
 
 

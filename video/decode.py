@@ -1,6 +1,6 @@
 """Read chosen frames of a video file: the only file that opens a video.
 
-A reader lives inside one call: decord readers survive neither a fork nor a pickle.
+A reader is used within one call: decord readers survive neither a fork nor a pickle.
 """
 
 import re
@@ -16,9 +16,9 @@ from video import BrokenVideo
 
 __all__ = ["CONTAINERS", "BrokenVideo", "count_frames", "read_frames"]
 
-# Containers in which a seek leads decord to the frame that was asked for, but for edit lists, open
-# groups of pictures and intra refresh, where it gives a frame nearby. In the others (MPEG-4 AVI
-# with B-frames, MPEG-TS, MPEG-PS ...) a seek is often wrong, so they are read from the start.
+# Containers in which decord's seek finds the requested frame, except with edit lists, open groups
+# of pictures and intra refresh, where it finds one nearby. In the others (MPEG-4 AVI with B-frames,
+# MPEG-TS, MPEG-PS ...) a seek is often wrong, so they are read from the start.
 SEEKABLE = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
 CONTAINERS = SEEKABLE | {".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv"}
 
@@ -35,9 +35,9 @@ def read_frames(
 ) -> NDArray[np.uint8]:
     """Return the chosen frames as RGB, shape (frames, height, width, 3), in the order chosen.
 
-    choose: from the number of frames of the video to the indices wanted, which may repeat.
-    Raises BrokenVideo when the file cannot be opened, has fewer than min_frames frames, or one
-    of the chosen frames cannot be decoded.
+    choose: maps the number of frames of the video to the indices wanted, which may repeat.
+    Raises BrokenVideo when the file cannot be opened, has fewer than min_frames frames, or when
+    one of the chosen frames cannot be decoded.
     """
     reader = _open(path)
     if len(reader) < min_frames:
@@ -57,7 +57,7 @@ def _open(path: Path) -> Any:
         raise BrokenVideo(path, "no such file")
     if path.stat().st_size == 0:
         raise BrokenVideo(path, "the file is empty")
-    decord.logging.set_level(decord.logging.QUIET)  # what FFmpeg prints about damage, we raise
+    decord.logging.set_level(decord.logging.QUIET)  # FFmpeg prints what it finds; here it is raised
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
     except READ_ERRORS as error:
@@ -83,6 +83,6 @@ def _read_from_start(reader: Any, indices: list[int]) -> NDArray[np.uint8]:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return decord's reason without its clock, source line and stack trace."""
+    """Return decord's reason without its time stamp, source line and stack trace."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return re.sub(r"\[[\d:]+\] \S+:\d+: ", "", lines[0])

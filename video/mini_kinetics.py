@@ -16,7 +16,7 @@ COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
 
 HOW_TO_GET = {
-    "classes": "One class name a line; the 200 names are those of "
+    "classes": "One class name per line; the 200 names are those of "
     "https://github.com/s9xie/Mini-Kinetics-200, spelled as in the annotations.",
     "annotations": "The annotations and videos of Kinetics-400 are linked from "
     "https://github.com/cvdfoundation/kinetics-dataset.",
@@ -49,14 +49,14 @@ class MiniKineticsSettings(ClipSettings, frozen=True, extra="forbid"):
 class MiniKinetics(ClipDataset):
     """The videos of the chosen classes, in the order of the annotations.
 
-    Class numbers are places in the sorted class list. The file of a video is
-    <id>_<start>_<end> (seconds, six digits) or <id> with any ending of a video, in the folder of
-    the videos or in one of its folders named after the class.
+    Classes are numbered in the order of the sorted class list. The file of a video is
+    <id>_<start>_<end> (seconds, six digits) or <id> with any video extension, in the folder of the
+    videos or in its subfolder named after the class.
 
     The papers drop videos shorter than 30 frames from the lists. Opening 80,000 files at every
     start would take longer than an epoch of a small run, and a list kept beside the videos could
-    go stale, so such a video raises BrokenVideo when it is loaded: training takes another one in
-    its place, evaluation leaves it out of the mean, which is the same as having dropped it.
+    become outdated, so such a video raises BrokenVideo when it is loaded: training takes another
+    one in its place, evaluation leaves it out of the mean, which has the same effect.
     """
 
     Settings: ClassVar[type[MiniKineticsSettings]] = MiniKineticsSettings
@@ -66,7 +66,7 @@ class MiniKinetics(ClipDataset):
     def __init__(
         self, settings: MiniKineticsSettings, *, train: bool, num_segments: int | None
     ) -> None:
-        """Raises ValueError when the class list and the annotations do not fit together."""
+        """Raises ValueError when the class list and the annotations do not match."""
         root = Path(settings.root)
         annotations = root / (settings.train_annotations if train else settings.val_annotations)
         class_names = read_classes(root / settings.classes)
@@ -88,7 +88,7 @@ class MiniKinetics(ClipDataset):
 
     @staticmethod
     def missing(settings: MiniKineticsSettings) -> list[str]:
-        """Return one message per thing that is not where settings look for it."""
+        """Return a message for each thing that is missing."""
         root = Path(settings.root)
         problems = []
         if not (root / settings.classes).is_file():
@@ -110,10 +110,10 @@ class MiniKinetics(ClipDataset):
 
 
 def read_classes(path: Path) -> list[str]:
-    """Return the names of a class list, one a line, sorted."""
+    """Return the names of a class list, one per line, sorted."""
     names = sorted({line.strip() for line in path.read_text("utf-8").splitlines()} - {""})
     if not names:
-        raise ValueError(f"{path} names no class; it should hold one class name a line")
+        raise ValueError(f"{path} names no class; it should hold one class name per line")
     return names
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a video stand for it: one of each segment (TSN; Wang et al., ECCV 2016)."""
+"""Which frames of a video are used: one of each segment (TSN; Wang et al., ECCV 2016)."""
 
 import numpy as np
 

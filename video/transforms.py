@@ -1,6 +1,6 @@
 """Crops, flips and resizing of clips: uint8 tensors (frames, channels, height, width).
 
-All frames of a clip are cut and flipped alike.
+All frames of a clip are cropped and flipped in the same way.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from torch.nn import functional as F
 def multi_scale_crop(
     clip: Tensor, size: int, scales: Sequence[float], generator: np.random.Generator
 ) -> Tensor:
-    """Cut a random part, its sides chosen scales of the short side, and resize to (size, size).
+    """Cut a random crop whose sides are scales of the short side; resize it to (size, size).
 
     As MultiScaleCrop of TSN (Wang et al., ECCV 2016): neighboring scales may be combined (a mild
-    distortion), and the part lies on one of 13 fixed positions (see crop_positions).
+    distortion), and the crop lies at one of 13 fixed positions (see crop_positions).
     """
     height, width = clip.shape[-2:]
     pairs = [(i, j) for i in range(len(scales)) for j in range(len(scales)) if abs(i - j) <= 1]
@@ -29,9 +29,9 @@ def multi_scale_crop(
 
 
 def crop_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]:
-    """Return the 13 positions (top, left) of TSN's fixed crops, in quarters of the spare room.
+    """Return the 13 positions (top, left) of TSN's fixed crops, in quarters of the margin.
 
-    The corners, the middles of the sides, the center, and the four points half-way to the corners.
+    The corners, the middles of the sides, the center, and the four points halfway to the corners.
     """
     quarters = [
         *((0, 0), (0, 4), (4, 0), (4, 4), (2, 2)),
@@ -42,7 +42,7 @@ def crop_positions(spare_height: int, spare_width: int) -> list[tuple[int, int]]
 
 
 def random_flip(clip: Tensor, generator: np.random.Generator) -> Tensor:
-    """Mirror left and right with probability one half."""
+    """Mirror left to right with probability one half."""
     return clip.flip(-1) if generator.random() < 0.5 else clip
 
 

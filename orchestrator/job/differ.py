@@ -1,4 +1,4 @@
-"""Tell whether two jobs learn the same thing, and if not, where they differ."""
+"""Find the settings in which two jobs differ and learn something else."""
 
 from orchestrator.job.source import Values
 
@@ -12,7 +12,7 @@ in passes of another size."""
 
 
 def differences(old: Values, new: Values) -> list[str]:
-    """Return one line "key: old -> new" for each setting in which what is learned differs."""
+    """Return a line "key: old -> new" for each difference that changes what is learned."""
     before, after = _flat(old), _flat(new)
     return [
         f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}"

@@ -1,4 +1,4 @@
-"""Turn pydantic's findings into lines a person can act on: where, what, what was expected."""
+"""Turn pydantic's errors into lines a person can act on: where, what, what was expected."""
 
 from typing import Any, get_args
 
@@ -10,7 +10,7 @@ from orchestrator.job.words import suggestion
 
 
 def explain(error: ValidationError, merged: Merged, kind: type[BaseModel], shown: str) -> list[str]:
-    """Return one line a mistake: "file:line  key: what is wrong and what was expected"."""
+    """Return a line for each mistake: "file:line  key: what is wrong and what was expected"."""
     lines: list[str] = []
     for details in error.errors(include_url=False):
         keys = tuple(str(part) for part in details["loc"] if part != "[key]")
@@ -22,7 +22,7 @@ def explain(error: ValidationError, merged: Merged, kind: type[BaseModel], shown
 
 
 LONGEST = 80
-"""Characters of a value that a message repeats."""
+"""How many characters of a value a message repeats."""
 
 _EXPECTED = {
     "path_type": "expected a path",
@@ -39,7 +39,7 @@ _EXPECTED = {
 
 
 def shown_value(value: Any) -> str:
-    """Return a value as the job file writes it, cut when it is long."""
+    """Return a value as a job file writes it, truncated when it is long."""
     text = {True: "true", False: "false"}.get(value, "") if isinstance(value, bool) else ""
     text = text or repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
@@ -78,7 +78,7 @@ def _section(annotation: Any) -> Any:
 
 
 def _siblings(details: ErrorDetails, kind: type[BaseModel]) -> list[str]:
-    """Return the keys known in the section where an unknown one was found."""
+    """Return the keys of the section in which an unknown one was found."""
     section: Any = kind
     for part in details["loc"][:-1]:
         section = _section(section.model_fields[str(part)].annotation)

@@ -9,9 +9,9 @@ from orchestrator.job.paths import absolute
 from orchestrator.job.source import Keys, Source, Values, parse_value, read_file
 
 LONGEST = 80
-"""Characters of an override that a message repeats."""
+"""How many characters of an override a message repeats."""
 DEEPEST = 20
-"""Files that extend one another."""
+"""How many files may extend one another in a chain."""
 
 
 @dataclass
@@ -28,28 +28,28 @@ class Merged:
         self._lay(source.values, self.values, (), source)
 
     def where(self, keys: Keys) -> str:
-        """Return "file:line" (or "--set") of the value at `keys`, or of what stands above it.
+        """Return "file:line" (or "--set") of the value at `keys`, or of its nearest section.
 
-        Of a section, the place is that of the strongest source of anything in it.
+        A section's place is that of the strongest source of anything in it.
         """
         inside = [key for key in self.sources if key[: len(keys)] == keys]
         source = self.sources[max(inside, key=self.rank)] if inside else self.source_of(keys)
         return source.where(keys) if source else ""
 
     def rank(self, keys: Keys) -> int:
-        """Return how strong the source of a value is: its place among the layers."""
+        """Return how strong a value's source is: its place among the layers."""
         source = self.sources[keys]
         return next(place for place, layer in enumerate(self.layers) if layer is source)
 
     def source_of(self, keys: Keys) -> Source | None:
-        """Return the source of the value at `keys`, or of what stands nearest above it."""
+        """Return the source of the value at `keys`, or of its nearest section."""
         for end in range(len(keys), 0, -1):
             if keys[:end] in self.sources:
                 return self.sources[keys[:end]]
         return None
 
     def drop(self, keys: Keys) -> None:
-        """Forget a value."""
+        """Remove a value."""
         section = self.values
         for key in keys[:-1]:
             section = section[key]
@@ -73,9 +73,9 @@ class Merged:
 
 
 def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:
-    """Return a job file and all it extends, weakest first, the mistakes, and whether all is there.
+    """Return a job file and all it extends, weakest first, the mistakes, and whether all exist.
 
-    Without a file that it extends, nothing can be said of what a job lacks.
+    While a file that it extends is missing, nothing can be said about what a job lacks.
     """
     mistakes: list[str] = []
     chain: list[Source] = []
@@ -84,9 +84,9 @@ def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:
 
 
 def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> bool:
-    """Add a file after all it extends; return whether every one of them could be read.
+    """Add a file after all it extends; return whether all of them could be read.
 
-    A file that two others extend is laid once, below both.
+    A file that two others extend is added once, below both.
     """
     shown = _shown(path)
     if any(source.name == shown for source in chain):
@@ -107,7 +107,7 @@ def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: 
 
 
 def _parents(source: Source, above: tuple[Path, ...]) -> tuple[list[Path], list[str]]:
-    """Return the files that a file extends, and what is wrong with the others."""
+    """Return the files that a file extends, and the problems with the others."""
     where = source.where(("extends",))
     given = source.values.pop("extends", [])
     names = [given] if isinstance(given, str) else given
@@ -138,13 +138,13 @@ def override(text: str) -> tuple[Source | None, list[str]]:
     try:
         nested: Any = parse_value(value)
     except ValueError as error:
-        return None, [f"--set {key.strip()}: {error}; a text is put in quotes inside the shell's."]
+        return None, [f"--set {key.strip()}: {error}; text is put in quotes inside the shell's."]
     for part in reversed(keys):
         nested = {part: nested}
     return Source("--set", Path.cwd(), nested), []
 
 
 def _shown(path: Path) -> str:
-    """Return the path as a person would type it from here."""
+    """Return the path as a person would type it in the current folder."""
     resolved, here = path.resolve(), Path.cwd()
     return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(path)

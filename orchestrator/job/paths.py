@@ -1,4 +1,4 @@
-"""Paths in a job file: ~ and ${NAME} filled in, relative to the file that names them."""
+"""Paths in a job file: ~ and ${NAME} are expanded; relative paths start at the file."""
 
 import os
 import re
@@ -8,7 +8,7 @@ _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}")
 
 
 def filled(text: str) -> tuple[str, str]:
-    """Return the path with ~ and ${NAME} or ${NAME:-default} filled in, and a problem, if any."""
+    """Return the path with ~ and ${NAME} or ${NAME:-default} expanded, and a problem, if any."""
     missing: list[str] = []
 
     def fill(match: re.Match[str]) -> str:
@@ -25,7 +25,7 @@ def filled(text: str) -> tuple[str, str]:
     try:
         return str(Path(path).expanduser()), ""
     except RuntimeError:
-        return text, f"the home folder of {path.split('/')[0]} is not known; give a whole path."
+        return text, f"the home folder of {path.split('/')[0]} is not known; give a full path."
 
 
 def absolute(text: str, folder: Path) -> tuple[str, str]:

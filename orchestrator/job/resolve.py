@@ -12,16 +12,16 @@ from orchestrator.job.source import Keys
 from orchestrator.job.tracking_uri import resolve
 
 IN_ROOT = {"relative_to": "root"}
-"""How the settings of a data set mark the name of a file in its folder."""
+"""Marks, in a data set's settings, a path that is relative to the data set's folder."""
 
 TRACKING_URI = {"names": "tracking"}
-"""How the settings mark an address of MLflow, which may name a file."""
+"""Marks a setting that holds a tracking URI, which may name a file."""
 
 
 def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
     """Resolve every path of the job: relative to its file, or to the current folder for --set.
 
-    A file of a data set, which the settings declare as relative to its root, stays relative.
+    A path marked as relative to a data set's root stays relative.
     """
     mistakes: list[str] = []
     section: Any = merged.values

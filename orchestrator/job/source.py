@@ -1,6 +1,6 @@
-"""Read and write YAML by the core rules of YAML 1.2, with the place of every value.
+"""Read and write YAML by the core schema of YAML 1.2, with the place of every value.
 
-PyYAML knows the rules of 1.1, by which 0042 is 34, 1:30 is 90 and `no` is false.
+PyYAML follows YAML 1.1, in which 0042 is 34, 1:30 is 90 and `no` is false.
 """
 
 import re
@@ -18,7 +18,7 @@ Values = dict[str, Any]
 MOST_BYTES = 64 * 1024
 MOST_VALUES = 1000
 DEEPEST = 30
-"""A job has about a hundred values, four levels deep."""
+"""Limits; a job has about a hundred values, four levels deep."""
 
 _TAG = "tag:yaml.org,2002:"
 _CORE = (
@@ -38,11 +38,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """YAML that is well formed and has no place in a job."""
+    """YAML that is well formed but has no use in a job."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML of the core schema, never deeper or larger than a job can be."""
+    """YAML of the core schema, no deeper or larger than the limits."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - PyYAML's own attribute
     yaml_constructors: ClassVar[dict[Any, Any]] = {}
@@ -53,7 +53,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[str | None, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose one node. What an alias stands for counts as often as it is named."""
+        """Compose one node. The values behind an alias count each time it is used."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self.anchors and event.anchor not in self._sizes:
@@ -73,7 +73,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Return a mapping whose keys are text, as they are written."""
+        """Return a mapping whose keys are text, exactly as written."""
         pairs = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -90,7 +90,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return int(text[2:] if base != 10 else text, base)
         except ValueError:
-            raise _refusal(f"{text[:20]} is no whole number, or far too large", node) from None
+            raise _refusal(f"{text[:20]} is not a whole number, or far too large", node) from None
 
     def construct_yaml_float(self, node: Any) -> float:
         """Return a number; YAML puts a dot before inf and nan."""
@@ -98,10 +98,10 @@ class _Loader(yaml.SafeLoader):
         try:
             return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
         except ValueError:
-            raise _refusal(f"{text[:20]} is no number", node) from None
+            raise _refusal(f"{text[:20]} is not a number", node) from None
 
     def construct_yaml_str(self, node: Any) -> str:
-        """Return a text that can be printed, sent and be part of a path."""
+        """Return text that can be printed, sent and used in a path."""
         text = str(self.construct_scalar(node))
         if _CONTROL.search(text):
             raise _refusal("a text holds a control character", node)
@@ -113,7 +113,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what would not be text by the rules of 1.1 or of 1.2."""
+    """Quotes text that YAML 1.1 or 1.2 would read as something else."""
 
 
 for _kind, _form, _first in _CORE:
@@ -126,7 +126,7 @@ _Loader.add_constructor(None, _Loader.refuse_tag)
 
 @dataclass(frozen=True)
 class Source:
-    """The values of one place (a file, or one --set) and the line of each key."""
+    """The values of one source (a file, or one --set) and the line of each key."""
 
     name: str
     folder: Path
@@ -142,7 +142,7 @@ class Source:
 
 
 def dump(values: Any, *, one_line: bool = False) -> str:
-    """Return values as YAML that means the same to readers of 1.1 and of 1.2."""
+    """Return values as YAML that means the same in YAML 1.1 and 1.2."""
     style = '"' if isinstance(values, str) and "\n" in values else None
     text: str = yaml.dump(
         values,
@@ -157,7 +157,7 @@ def dump(values: Any, *, one_line: bool = False) -> str:
 
 
 def parse_value(text: str) -> Any:
-    """Read one value of the command line: in brackets or quotes as YAML, else taken whole.
+    """Read one value from the command line: in brackets or quotes as YAML, otherwise as one scalar.
 
     Raises ValueError with the reason.
     """
@@ -179,7 +179,7 @@ def parse_value(text: str) -> Any:
 
 
 def read_file(path: Path, shown: str) -> tuple[Source | None, list[str]]:
-    """Read a job file. Returns the source, or None, and the mistakes found on the way."""
+    """Read a job file. Returns the source, or None, and the mistakes found."""
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -206,7 +206,7 @@ def read_file(path: Path, shown: str) -> tuple[Source | None, list[str]]:
 
 
 def _collect(node: yaml.Node, keys: Keys, lines: dict[Keys, int], shown: str) -> list[str]:
-    """Note the line of every key below `node`; return a mistake for each key given twice."""
+    """Record the line of every key below `node`; return a mistake for each key given twice."""
     mistakes: list[str] = []
     if not isinstance(node, yaml.MappingNode):
         return mistakes

@@ -1,4 +1,4 @@
-"""Where MLflow records, as a person writes it, made to mean the same in every folder."""
+"""Tracking URIs as people write them, made independent of the current folder."""
 
 import re
 from collections.abc import Callable
@@ -12,17 +12,20 @@ from orchestrator.job.uri import masked, secret_problem, sqlite_uri
 _SQLITE = re.compile(r"(?P<scheme>sqlite(\+\w+)?)://(/(?P<file>[^?]*))?(?P<query>\?.*)?", re.DOTALL)
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):")
 _PLAIN_WORDS = ("databricks", "databricks-uc", "uc")
-"""What MLflow takes for an address though it looks like a folder's name."""
+"""What MLflow takes for an address although it looks like the name of a folder."""
 
 
 def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, str]:
     """Return a tracking URI without relative paths, and a problem ("" when there is none).
 
-    absolute: makes a path absolute; returns it, or a problem beside it.
+    absolute: makes a path absolute; returns it and a problem, or "".
     """
     if match := _SQLITE.fullmatch(uri):
         if match["file"] in (None, "", ":memory:"):
-            return uri, "names no file, and the record would end with the job; " + _instead("")
+            return (
+                uri,
+                "names no file, so the record would be lost when the job ends;  " + _instead(""),
+            )
         path, problem = absolute(unquote(match["file"]))
         return sqlite_uri(Path(path), match["scheme"]) + (match["query"] or ""), problem
     scheme = _SCHEME.match(uri)
@@ -35,15 +38,15 @@ def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, 
             f"is a folder, and MLflow keeps no records in folders any more; {_instead(folder)}",
         )
     if scheme and scheme["scheme"].startswith("sqlite"):
-        return uri, "is not understood; " + _instead("")
+        return uri, "is not a form that orch knows;  " + _instead("")
     return uri, ""
 
 
 def checked(uri: str) -> str:
-    """Return the value of MLFLOW_TRACKING_URI as it is understood in any folder.
+    """Return the value of MLFLOW_TRACKING_URI, made independent of the current folder.
 
-    Raises UsageError when it holds a secret, which records and pages would show, or when nothing
-    can be kept under it.
+    Raises UsageError when it contains a secret, which records and pages would show, or when it
+    names no place where records can be kept.
     """
     if problem := secret_problem(uri):
         raise UsageError(f"MLFLOW_TRACKING_URI {problem} Records and Ray's pages show it.")
@@ -54,7 +57,7 @@ def checked(uri: str) -> str:
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """Return the file in which a resolved URI keeps the records; None for a server."""
+    """Return the file that a resolved URI names; None for a server."""
     match = _SQLITE.fullmatch(uri)
     return Path(unquote(match["file"])) if match and match["file"] else None
 

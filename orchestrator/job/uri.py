@@ -1,6 +1,6 @@
-"""Addresses without secrets: find what a URI gives away, and blot it out of what is printed.
+"""Keep secrets out of URIs: find them, and mask them in what is printed.
 
-Job files, records and Ray's pages are read by others; a password belongs into the environment.
+Job files, records and Ray's pages are read by others; a password belongs in the environment.
 """
 
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _USER_INFO = r"""[^\s/?#'"]*@ | [^\s/?#@:'"]*:(?!\d+[/?#])[^\s@'"]*@"""
-"""What stands before the host; a password with an unquoted slash in it counts too."""
+"""What comes before the host; a password may contain an unquoted slash."""
 
 _BEFORE_HOST = re.compile(rf"(?P<before>://)(?P<secret>{_USER_INFO})", re.VERBOSE)
 
@@ -28,9 +28,9 @@ def sqlite_uri(file: Path, scheme: str = "sqlite") -> str:
 
 
 def secret_in(uri: str) -> str | None:
-    """Return in words what a URI gives away, or None.
+    """Return a description of the secret in a URI, or None.
 
-    A user's name alone is no secret to a database, but to a web server it is usually a token.
+    A user name alone is no secret for a database, but for a web server it is usually a token.
     """
     if match := _BEFORE_HOST.search(uri):
         if ":" in match["secret"]:
@@ -43,18 +43,18 @@ def secret_in(uri: str) -> str | None:
 
 
 def masked(text: str) -> str:
-    """Return a text with *** in the place of what the URIs in it give away."""
+    """Return a text with *** in place of the secrets of the URIs in it."""
     text = _BEFORE_HOST.sub(r"\g<before>***@", text)
     return _PARAMETER.sub(r"\g<before>***", text)
 
 
 def secret_problem(uri: str) -> str | None:
-    """Return what is wrong with a tracking URI that gives something away, and what to do."""
+    """Return what is wrong with a tracking URI that contains a secret, and what to do."""
     found = secret_in(uri)
     if found is None:
         return None
     if uri.startswith(("http://", "https://")):
         instead = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     else:
-        instead = "what the database's own client reads, PGPASSWORD for PostgreSQL"
+        instead = "what the database's own client reads, such as PGPASSWORD for PostgreSQL"
     return f"contains {found}, which others can read; leave it out and set {instead}."

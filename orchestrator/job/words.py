@@ -1,11 +1,11 @@
-"""Suggest the known word that was meant by an unknown one."""
+"""Suggest a known word for an unknown one."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word most like the given one, or None when nothing comes near."""
+    """Return the known word that is most similar to the given one, or None when none is close."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return matches[0] if matches else None
 

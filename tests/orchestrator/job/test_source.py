@@ -111,7 +111,7 @@ HOSTILE = {
     "- " * 20_000: ":1  nested more than",
     LAUGHS: ":3  more than 1000 values",
     "\n".join(f"a{n}: 1" for n in range(5000)): ":500  more than 1000 values",
-    "a: 1\nb: " + "9" * 5000: ":2  99999999999999999999 is no whole number",
+    "a: 1\nb: " + "9" * 5000: ":2  99999999999999999999 is not a whole number",
     "a: " + "x" * 100_000: ": is larger than 64 KiB",
     "a: 1\nb: !!set {c}\n": ":2  the tag",
     "a: !!python/name:os.system x\n": ":1  the tag",
