@@ -19,43 +19,43 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""MLflow's own patience with a dead server is four minutes a call; the journal keeps what is
-not sent, so a few seconds are enough. The links it prints lead to the wrong pages."""
+"""MLflow itself waits four minutes per call for a dead server; the journal keeps what is not sent,
+so a few seconds are enough. The links that it prints lead to the wrong pages."""
 
 HURRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
-"""What differs for a command that has something else to say."""
+"""The same for a command whose main purpose is something else."""
 
 ELSEWHERE = "name another with tracking.uri or MLFLOW_TRACKING_URI"
 
 _DATABASE: dict[str, tuple[type[OrchError], str]] = {
     "database is locked": (Unreachable, "is locked by another program; end that one"),
-    "disk is full": (Refused, "cannot grow, its disk is full; make room"),
-    "readonly database": (Refused, "cannot be written; see to its permissions"),
-    "unable to open": (Refused, "cannot be opened; its folder must be there and be writable"),
-    "not a database": (Refused, "is no sqlite database; remove it"),
-    "malformed": (Refused, "is damaged; bring back a copy"),
-    "disk I/O error": (Refused, "cannot be read or written, its disk has errors; see to that"),
+    "disk is full": (Refused, "cannot grow, its disk is full; free some space"),
+    "readonly database": (Refused, "cannot be written; check its permissions"),
+    "unable to open": (Refused, "cannot be opened; its folder must exist and be writable"),
+    "not a database": (Refused, "is not a sqlite database; remove it"),
+    "malformed": (Refused, "is damaged; restore a copy"),
+    "disk I/O error": (Refused, "cannot be read or written, its disk has errors; check the disk"),
     "Can't locate revision": (Refused, "was made by a newer MLflow; install that version"),
     "out-of-date database schema": (
         Refused,
         "was made by an older MLflow; keep a copy, and run `mlflow db upgrade URI`",
     ),
 }
-"""What sqlite and MLflow's migrations say, what it means, and what to do."""
+"""Messages of sqlite and MLflow's migrations, the error that each becomes, and what to do."""
 
 
 @contextmanager
 def mlflow_client(uri: str, *, create: bool = False, hurry: bool = False) -> Iterator[Any]:
-    """Give an MLflow client with little patience. Only with `create` is a sqlite file made.
+    """Yield an MLflow client with short timeouts. A sqlite file is only created with `create`.
 
-    hurry: hardly any patience, for a command that has something else to say.
+    hurry: even shorter ones, for a command whose main purpose is something else.
 
-    Raises Unreachable when nobody answers, RecordGone when what was asked for is not there, and
-    Refused for everything else that the server or the database does not take.
+    Raises Unreachable when nothing answers, RecordGone when the requested record does not exist,
+    and Refused for everything else that the server or the database does not accept.
     """
     file = sqlite_file(uri)
     if file and not create and not file.exists():
-        raise RecordGone(f"The record is not at {uri}: the file is not there.")
+        raise RecordGone(f"The record is not at {uri}: the file does not exist.")
     _need_a_home()
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -72,7 +72,7 @@ def mlflow_client(uri: str, *, create: bool = False, hurry: bool = False) -> Ite
 
 @contextmanager
 def _settings(values: Mapping[str, str]) -> Iterator[None]:
-    """Set what the user has not set, for a while: a job inherits what stays in the environment."""
+    """Set what the user has not set, and remove it again: jobs inherit the environment."""
     lacking = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(lacking)
     try:
@@ -83,18 +83,18 @@ def _settings(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _need_a_home() -> None:
-    """MLflow looks for its settings there when it is imported, and ends in a traceback."""
+    """MLflow looks for its settings there when it is imported, and fails with a traceback."""
     try:
         Path.home()
     except RuntimeError:
         raise UsageError(
             "MLflow needs a home folder, and there is none: HOME is not set, and the user has no "
-            "account here. Set HOME to a folder that you can write."
+            "account on this machine. Set HOME to a folder that you can write."
         ) from None
 
 
 def _open(uri: str, file: Path | None) -> Any:
-    """Return a client. The first one of a sqlite file makes its tables, one process at a time."""
+    """Return a client. The first one of a sqlite file creates its tables, one process at a time."""
     from mlflow.tracking import MlflowClient
 
     if file is None:
@@ -108,9 +108,9 @@ def _open(uri: str, file: Path | None) -> Any:
 
 @contextmanager
 def _locked(file: Path) -> Iterator[None]:
-    """Keep other processes of orch from opening the file meanwhile; its folder bears the lock.
+    """Keep other processes of orch from opening the file, by a lock on its folder.
 
-    A file system that cannot lock a folder (some network ones) is taken as it is.
+    Without a lock on file systems that cannot lock a folder (some network ones).
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(file.parent, os.O_RDONLY)
@@ -123,11 +123,11 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 _opened: dict[str, tuple[str, tuple[int, int] | None]] = {}
-"""How the URI of each sqlite file was spelt when it was opened, and which file that was."""
+"""The spelling with which each sqlite file's URI was opened, and the identity of that file."""
 
 
 def _spelling(uri: str, file: Path) -> str:
-    """Return the URI, spelt anew when another file lies there than was opened before.
+    """Return the URI, in a new spelling when the file is not the one that was opened before.
 
     MLflow holds on to a database by its URI, even after the file was removed.
     """
@@ -143,7 +143,7 @@ def _identity(file: Path) -> tuple[int, int] | None:
 
 
 def in_plain_words(uri: str, error: Exception) -> OrchError:
-    """Return what an error of MLflow or of its database means to the user."""
+    """Return an error of MLflow or its database in words that help the user."""
     text = str(error)
     if file := sqlite_file(uri):
         return _of_file(file, uri, error)
@@ -159,11 +159,11 @@ def in_plain_words(uri: str, error: Exception) -> OrchError:
 def _of_file(file: Path, uri: str, error: Exception) -> OrchError:
     text = str(error)
     if _is_gone(getattr(error, "error_code", None), text):
-        return RecordGone(f"The record in {file} is not there: {_reason(text)}.")
+        return RecordGone(f"The record in {file} does not exist: {_reason(text)}.")
     for words, (kind, meaning) in _DATABASE.items():
         if words in text:
             return kind(f"MLflow's file {file} {meaning.replace('URI', uri)}, or {ELSEWHERE}.")
-    return Refused(f"MLflow's file {file} does not take the record: {_reason(text)}.")
+    return Refused(f"MLflow's file {file} does not accept the record: {_reason(text)}.")
 
 
 def _is_gone(code: str | None, text: str) -> bool:
@@ -175,21 +175,21 @@ def _no_answer(text: str) -> bool:
 
 
 def _of_server(code: str | None, text: str) -> tuple[type[OrchError], str]:
-    """Return the kind of a server's refusal, and what to do about it."""
+    """Return the type of a server's refusal, and what to do about it."""
     if _is_gone(code, text):
         return RecordGone, f"Restore it in MLflow, or {ELSEWHERE}."
     if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"):
         return Refused, (
             "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, "
-            "to what it lets in."
+            "to credentials that it accepts."
         )
     if code in ("ENDPOINT_NOT_FOUND", "BAD_REQUEST") or "not in a valid JSON format" in text:
         return Refused, f"Is it an MLflow server? If not, {ELSEWHERE}."
-    return Refused, f"See to it there, or {ELSEWHERE}."
+    return Refused, f"Check the server, or {ELSEWHERE}."
 
 
 def _reason(text: str) -> str:
-    """Return the words that matter of an error that may run over many lines."""
+    """Return the essential words of an error message of several lines."""
     patterns = (
         r"\[Errno -?\d+\] ([^'\")\n]+)",
         r"^\([\w.]+\.\w+\) (.+)$",

@@ -1,4 +1,4 @@
-"""States as Ray names them, and the exit codes of the style guide."""
+"""States as Ray names them, and the exit codes of commands."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Defaults against the choice register; refusals."""
+"""The defaults, and what is refused."""
 
 from typing import Any
 

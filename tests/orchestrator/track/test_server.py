@@ -110,7 +110,7 @@ def test_what_a_server_answers_is_told_and_is_not_taken_for_silence(
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("database or disk is full", "its disk is full; make room"),
+        ("database or disk is full", "its disk is full; free some space"),
         ("database is locked", "is locked by another program"),
         ("attempt to write a readonly database", "cannot be written"),
     ],
@@ -132,7 +132,7 @@ def test_what_happens_to_a_database_is_said_in_one_line_of_plain_words(
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("a text of some length, and no database at all" * 20)
-    with pytest.raises(Refused, match=r"mlflow\.db is no sqlite database"):
+    with pytest.raises(Refused, match=r"mlflow\.db is not a sqlite database"):
         recorder.check_reachable(f"sqlite:///{tmp_path / 'mlflow.db'}", "orch")
 
 
@@ -155,7 +155,7 @@ def test_a_database_that_is_removed_while_it_is_open_is_noticed(
     run = recorder.open_run(uri, "removed", "digits-1", RunFolder(tmp_path))
     (tmp_path / "mlflow.db").unlink()
     assert "1 metrics wait" in str(Recorder(run, RunFolder(tmp_path)).log(1, {"top1/8bit": 1.0}))
-    with pytest.raises(RecordGone, match="the file is not there"):
+    with pytest.raises(RecordGone, match="the file does not exist"):
         recorder.close_run(run, RunFolder(tmp_path), "FAILED")
     new_database(tmp_path)
     with pytest.raises(RecordGone, match="not found"):
