@@ -37,6 +37,7 @@ ELSEWHERE = re.compile(
     | \b[Ss]ections?[ ][A-Z]\b
     | (?<!,[ ])\b[Ss]ections?[ ]\d                        # without a paper's name and a comma
     | \b(?:algorithm|our|of[ ]the)[ ]specification\b | \bspecification's\b
+    | \bchoice[ ]register\b | \bstyle[ ]guide\b
     | \b(?:algorithms|vocabulary|platform|style|design|brief)\.md\b""",
 )
 """References to documents that a reader of the repository does not have."""
