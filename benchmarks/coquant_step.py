@@ -24,6 +24,7 @@ from models.methods.coquant import CoQuant, CoQuantSettings
 from models.methods.individual import Individual, IndividualSettings
 from models.networks.base import AnyBitNetwork
 from models.networks.resnet_cifar import ResNet18Cifar
+from models.precision import OperatingPoint
 from models.quantizers.settings import QuantizerSettings
 
 BITS = (8, 6, 4, 2)
@@ -64,8 +65,12 @@ def measure(rounds: int, batch: int, device: torch.device) -> dict[str, list[flo
     labels = torch.randint(10, (batch,), device=device)
     joint = network(BITS, device)
     alone = {bits: network((bits,), device) for bits in BITS}
-    coquant = CoQuant(CoQuantSettings(), BITS)
-    individual = {bits: Individual(IndividualSettings(), (bits,)) for bits in BITS}
+    points = [OperatingPoint.at(bits) for bits in BITS]
+    coquant = CoQuant(CoQuantSettings(), points)
+    individual = {
+        bits: Individual(IndividualSettings(), [point])
+        for bits, point in zip(BITS, points, strict=True)
+    }
 
     def four_individual() -> None:
         for bits in BITS:

@@ -1,9 +1,8 @@
 """The events of a run as sentences: for the job's log, and for whoever follows it elsewhere."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
-
-from orchestrator.track.keys import label
 
 Event = dict[str, Any]
 
@@ -19,7 +18,7 @@ def describe(event: Event) -> list[str]:
             return [progress_line(event)]
         case "evaluated":
             name = event["metric_name"]
-            return [f"epoch {event['epoch'] + 1}: {name} {by_bits(event['metric'])}"]
+            return [f"epoch {event['epoch'] + 1}: {name} {by_point(event['metric'])}"]
         case "restarted":
             return [f"warning: {event['reason']} The workers start again ({event['count']})."]
         case "log":
@@ -41,17 +40,16 @@ def progress_line(event: Event) -> str:
         f"ETA {duration(event['eta_seconds'])}",
     ]
     if event.get("loss"):
-        parts.append(f"loss {by_bits(event['loss'], digits=3)}")
+        parts.append(f"loss {by_point(event['loss'], digits=3)}")
     if event.get("metric"):
-        parts.append(f"{event['metric_name']} {by_bits(event['metric'])}")
+        parts.append(f"{event['metric_name']} {by_point(event['metric'])}")
     return "  ".join(parts)
 
 
-def by_bits(values: dict[str, float | None], digits: int = 1) -> str:
-    """Return "8bit 91.2, 2bit 80.0", high to low."""
-    ordered = sorted(values.items(), key=lambda item: -int(item[0]))
-    shown = ((bits, "-" if value is None else f"{value:.{digits}f}") for bits, value in ordered)
-    return ", ".join(f"{label(int(bits))} {value}" for bits, value in shown)
+def by_point(values: Mapping[str, float | None], digits: int = 1) -> str:
+    """Return "8bit 91.2, 2bit 80.0", in the order of the values."""
+    texts = ((p, "-" if value is None else f"{value:.{digits}f}") for p, value in values.items())
+    return ", ".join(f"{point} {text}" for point, text in texts)
 
 
 def clock(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""What a training method offers: the losses of one batch, one bit-width after another."""
+"""What a training method offers: the losses of one batch, one operating point after another."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -8,20 +8,20 @@ from typing import ClassVar, NamedTuple
 from pydantic import BaseModel
 from torch import Tensor
 
-from models.bitwidth import check_bit_widths
 from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
 
 
-class BitLoss(NamedTuple):
-    """The loss of one bit-width, ready for backward.
+class Pass(NamedTuple):
+    """The loss of one pass at one operating point, ready for backward.
 
-    loss: 0-dim, mean over the local batch.
-    teacher: the bit-width that taught this one, if any did.
+    point: its name. loss: 0-dim, mean over the local batch.
+    teacher: the name of the operating point that taught this one, if any did.
     """
 
-    bits: int
+    point: str
     loss: Tensor
-    teacher: int | None = None
+    teacher: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,26 +43,29 @@ class Step:
 
 
 class Method(ABC):
-    """A way to train one network at its bit-widths. Stateless apart from its settings."""
+    """A way to train one network at its operating points. Stateless apart from its settings.
+
+    points: from high to low.
+    """
 
     Settings: ClassVar[type[BaseModel]]
 
-    def __init__(self, bit_widths: Sequence[int]) -> None:
-        self.bit_widths = check_bit_widths(bit_widths)
+    def __init__(self, points: Sequence[OperatingPoint]) -> None:
+        self.points = tuple(points)
 
     @property
     def code_bits(self) -> int:
         """Bit-width of the stored weight codes (b1)."""
-        return self.bit_widths[0]
+        return self.points[0].precision.weights
 
     @abstractmethod
     def losses(
         self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
-    ) -> Iterator[BitLoss]:
-        """Yield the loss of each bit-width, high to low.
+    ) -> Iterator[Pass]:
+        """Yield the loss of each operating point, high to low.
 
         The caller goes backward on each before it asks for the next; the gradients add up to
-        those of the sum over bit-widths. Between two losses the method keeps no activations.
+        those of the sum over operating points. Between two losses the method keeps no activations.
 
         inputs: (batch, channels, height, width), or clips with segments after the batch.
         labels: class indices (batch,).

@@ -1,4 +1,4 @@
-"""All bit-widths at once, each taught by a higher one whose blocks it borrows (CoQuant, section 3).
+"""All operating points at once, each taught by a higher one whose blocks it borrows (CoQuant).
 
     L_b1 = CE(y_b1)        L_b = CE(y_b) + KL(softmax(y_t) || softmax(y_b))      (Eq. 10, 11)
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.methods.base import BitLoss, Method, Step
+from models.methods.base import Method, Pass, Step
 from models.methods.swap import (
     SwapUnit,
     draw_masks,
@@ -30,8 +30,9 @@ from models.methods.teacher import (
     teacher_scores,
 )
 from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
 
-DrawMasks = Callable[[Step, int, Sequence[float]], Sequence[bool]]
+DrawMasks = Callable[[Step, OperatingPoint, Sequence[float]], Sequence[bool]]
 
 
 class CoQuantSettings(
@@ -66,7 +67,7 @@ class CoQuantSettings(
 
 
 class CoQuant(Method):
-    """Collaborative knowledge transfer between the bit-widths of one network.
+    """Collaborative knowledge transfer between the operating points of one network.
 
     draw_masks: which units are the student's own, from (step, student, probabilities).
     """
@@ -76,23 +77,23 @@ class CoQuant(Method):
     def __init__(
         self,
         settings: CoQuantSettings,
-        bit_widths: Sequence[int],
+        points: Sequence[OperatingPoint],
         *,
         draw_masks: DrawMasks = draw_masks,
     ) -> None:
-        super().__init__(bit_widths)
+        super().__init__(points)
         self.settings = settings
         self._draw_masks = draw_masks
 
     def losses(
         self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
-    ) -> Iterator[BitLoss]:
-        """Yield the loss of each bit-width, high to low."""
-        outputs: dict[int, Tensor] = {}
-        entropy: dict[int, float] = {}
-        for bits in self.bit_widths:
+    ) -> Iterator[Pass]:
+        """Yield the loss of each operating point, high to low."""
+        outputs: dict[OperatingPoint, Tensor] = {}
+        entropy: dict[OperatingPoint, float] = {}
+        for point in self.points:
             # The loss is built in a call so that no local of this frame outlives the yield.
-            yield self._loss(network, inputs, labels, step, bits, outputs, entropy)
+            yield self._loss(network, inputs, labels, step, point, outputs, entropy)
 
     def _loss(
         self,
@@ -100,30 +101,30 @@ class CoQuant(Method):
         inputs: Tensor,
         labels: Tensor,
         step: Step,
-        bits: int,
-        outputs: dict[int, Tensor],
-        entropy: dict[int, float],
-    ) -> BitLoss:
+        point: OperatingPoint,
+        outputs: dict[OperatingPoint, Tensor],
+        entropy: dict[OperatingPoint, float],
+    ) -> Pass:
         if not outputs:
-            logits = network(inputs, bits)
-            outputs[bits] = logits.detach()
-            return BitLoss(bits, F.cross_entropy(logits, labels))
-        teacher = self._teacher(network, step, bits, outputs, entropy)
+            logits = network(inputs, point)
+            outputs[point] = logits.detach()
+            return Pass(point.name, F.cross_entropy(logits, labels))
+        teacher = self._teacher(network, step, point, outputs, entropy)
         target = self._teacher_logits(network, inputs, teacher, outputs)
-        logits = self._student_logits(network, inputs, step, bits, teacher)
-        outputs[bits] = logits.detach()
+        logits = self._student_logits(network, inputs, step, point, teacher)
+        outputs[point] = logits.detach()
         loss = F.cross_entropy(logits, labels) + distillation_loss(logits, target)
-        return BitLoss(bits, loss, teacher)
+        return Pass(point.name, loss, teacher.name)
 
     def _teacher(
         self,
         network: AnyBitNetwork,
         step: Step,
-        student: int,
-        outputs: dict[int, Tensor],
-        entropy: dict[int, float],
-    ) -> int:
-        """Choose among the bit-widths that have run, the same one on every rank."""
+        student: OperatingPoint,
+        outputs: dict[OperatingPoint, Tensor],
+        entropy: dict[OperatingPoint, float],
+    ) -> OperatingPoint:
+        """Choose among the points that have run, the same one on every rank."""
         candidates = list(outputs)
         match self.settings.teacher_mode:
             case "highest":
@@ -133,24 +134,33 @@ class CoQuant(Method):
             case "random":
                 generator = keyed_generator(step, student, stream=1)
                 return candidates[int(torch.randint(len(candidates), (), generator=generator))]
-        for bits in candidates:
-            if bits not in entropy:
-                entropy[bits] = mean_entropy(outputs[bits], step.sum_over_ranks)
-        distance = {b: network.weight_distance(b, student).item() for b in candidates}
+        for point in candidates:
+            if point not in entropy:
+                entropy[point] = mean_entropy(outputs[point], step.sum_over_ranks)
+        distance = {point: _distance(network, point, student) for point in candidates}
         return choose_teacher(teacher_scores(entropy, distance, self.settings.distance_weight))
 
     def _teacher_logits(
-        self, network: AnyBitNetwork, inputs: Tensor, teacher: int, outputs: dict[int, Tensor]
+        self,
+        network: AnyBitNetwork,
+        inputs: Tensor,
+        teacher: OperatingPoint,
+        outputs: dict[OperatingPoint, Tensor],
     ) -> Tensor:
-        """Return what the student learns from; the highest bit-width's own pass was pure."""
-        if self.settings.teacher_logits == "reuse" or teacher == self.bit_widths[0]:
+        """Return what the student learns from; the highest point's own pass was pure."""
+        if self.settings.teacher_logits == "reuse" or teacher == self.points[0]:
             return outputs[teacher]
         with torch.no_grad(), network.frozen_statistics():
             logits: Tensor = network(inputs, teacher)
         return logits
 
     def _student_logits(
-        self, network: AnyBitNetwork, inputs: Tensor, step: Step, student: int, teacher: int
+        self,
+        network: AnyBitNetwork,
+        inputs: Tensor,
+        step: Step,
+        student: OperatingPoint,
+        teacher: OperatingPoint,
     ) -> Tensor:
         """Run the student with some of its blocks swapped for the teacher's."""
         unit = self.settings.swap_unit
@@ -161,8 +171,12 @@ class CoQuant(Method):
         frozen = (
             nullcontext()
             if self.settings.swap_updates_bn_stats
-            else network.frozen_statistics(teacher)
+            else network.frozen_statistics(teacher.precision.weights)
         )
         with frozen:
             logits: Tensor = network(inputs, assignment)
         return logits
+
+
+def _distance(network: AnyBitNetwork, teacher: OperatingPoint, student: OperatingPoint) -> float:
+    return network.weight_distance(teacher.precision.weights, student.precision.weights).item()

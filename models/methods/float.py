@@ -7,9 +7,9 @@ from pydantic import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.bitwidth import FLOAT
-from models.methods.base import BitLoss, Method, Step
+from models.methods.base import Method, Pass, Step
 from models.networks.base import AnyBitNetwork
+from models.precision import FLOAT, OperatingPoint
 
 
 class FloatSettings(BaseModel, frozen=True, extra="forbid"):
@@ -23,13 +23,14 @@ class Float(Method):
 
     Settings: ClassVar[type[FloatSettings]] = FloatSettings
 
-    def __init__(self, settings: FloatSettings, bit_widths: Sequence[int]) -> None:
-        super().__init__(bit_widths)
-        if self.bit_widths != (FLOAT,):
-            raise ValueError(f"float has no bit-widths, not {list(bit_widths)}")
+    def __init__(self, settings: FloatSettings, points: Sequence[OperatingPoint]) -> None:
+        super().__init__(points)
+        if self.points != (OperatingPoint.at(FLOAT),):
+            raise ValueError(f"float has no bit-widths, not {[p.name for p in points]}")
 
     def losses(
         self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
-    ) -> Iterator[BitLoss]:
+    ) -> Iterator[Pass]:
         """Yield the one loss."""
-        yield BitLoss(FLOAT, F.cross_entropy(network(inputs, FLOAT), labels))
+        (point,) = self.points
+        yield Pass(point.name, F.cross_entropy(network(inputs, point), labels))

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.methods.base import BitLoss, Method, Step
+from models.methods.base import Method, Pass, Step
 from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
 
 
 class IndividualSettings(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
@@ -21,25 +22,25 @@ class IndividualSettings(BaseModel, frozen=True, extra="forbid", populate_by_nam
 
 
 class Individual(Method):
-    """Cross-entropy of the only bit-width. Raises ValueError if there are several."""
+    """Cross-entropy of the only operating point. Raises ValueError if there are several."""
 
     Settings: ClassVar[type[IndividualSettings]] = IndividualSettings
 
-    def __init__(self, settings: IndividualSettings, bit_widths: Sequence[int]) -> None:
-        super().__init__(bit_widths)
-        if len(self.bit_widths) != 1:
-            raise ValueError(f"individual trains one bit-width, not {list(self.bit_widths)}")
+    def __init__(self, settings: IndividualSettings, points: Sequence[OperatingPoint]) -> None:
+        super().__init__(points)
+        if len(self.points) != 1:
+            raise ValueError(f"individual trains one bit-width, not {[p.name for p in points]}")
         self.settings = settings
 
     @property
     def code_bits(self) -> int:
         """Bit-width of the stored weight codes (b1)."""
         b1 = self.settings.individual_b1
-        return self.bit_widths[0] if b1 == "same" else b1
+        return super().code_bits if b1 == "same" else b1
 
     def losses(
         self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
-    ) -> Iterator[BitLoss]:
+    ) -> Iterator[Pass]:
         """Yield the one loss."""
-        (bits,) = self.bit_widths
-        yield BitLoss(bits, F.cross_entropy(network(inputs, bits), labels))
+        (point,) = self.points
+        yield Pass(point.name, F.cross_entropy(network(inputs, point), labels))

@@ -8,6 +8,7 @@ import torch
 
 from models.bitwidth import Assignment
 from models.methods.base import Step
+from models.precision import OperatingPoint
 
 SwapUnit = Literal["block", "layer"]
 
@@ -28,35 +29,46 @@ def own_probabilities(p1: float, num_units: int) -> list[float]:
     return [min(1.0, (1 + unit / num_units) * p1) for unit in range(num_units)]
 
 
-def draw_masks(step: Step, bits: int, probabilities: Sequence[float]) -> tuple[bool, ...]:
+def draw_masks(
+    step: Step, student: OperatingPoint, probabilities: Sequence[float]
+) -> tuple[bool, ...]:
     """Draw for each unit whether the student's own runs.
 
     Keyed by seed, step and student, so the same on all ranks, in all micro-steps of one optimizer
     step, and after a resume.
     """
-    generator = keyed_generator(step, bits, stream=0)
+    generator = keyed_generator(step, student, stream=0)
     draws = torch.rand(len(probabilities), generator=generator, dtype=torch.float64)
     return tuple((draws < torch.tensor(probabilities, dtype=torch.float64)).tolist())
 
 
-def keyed_generator(step: Step, bits: int, *, stream: int) -> torch.Generator:
+def keyed_generator(step: Step, student: OperatingPoint, *, stream: int) -> torch.Generator:
     """Return a generator that depends on seed, optimizer step, student and stream only."""
-    sequence = np.random.SeedSequence((step.seed, step.index, bits, stream))
+    sequence = np.random.SeedSequence((step.seed, step.index, _number(student), stream))
     return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
 
 
+def _number(point: OperatingPoint) -> int:
+    """Return the bit-width of a point that has a single one, else a number made of its name."""
+    bits = point.precision.weights
+    if point == OperatingPoint.at(bits):
+        return bits
+    return int.from_bytes(point.name.encode())
+
+
 def swapped_assignment(
-    student: int,
-    teacher: int,
+    student: OperatingPoint,
+    teacher: OperatingPoint,
     own: Sequence[bool],
     layers_per_block: Sequence[int],
     unit: SwapUnit,
 ) -> Assignment:
-    """Return the student's bit-width where `own` is true and the teacher's elsewhere.
+    """Return the student's precision where `own` is true and the teacher's elsewhere.
 
     own: one for each block, or for each layer inside the blocks.
     """
-    chosen = [student if is_own else teacher for is_own in own]
+    bits = student.precision.weights
+    chosen = [bits if is_own else teacher.precision.weights for is_own in own]
     if unit == "layer":
-        return Assignment(student, tuple(chosen))
-    return Assignment.per_block(student, chosen, layers_per_block)
+        return Assignment(bits, tuple(chosen))
+    return Assignment.per_block(bits, chosen, layers_per_block)

@@ -1,10 +1,14 @@
-"""Choose the teacher of a bit-width and learn from it (CoQuant Eq. 6, 7, 10, 11)."""
+"""Choose the teacher of an operating point and learn from it (CoQuant Eq. 6, 7, 10, 11)."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Point = TypeVar("Point")
+"""By what the caller tells operating points apart."""
 
 
 def mean_entropy(logits: Tensor, sum_over_ranks: Callable[[Tensor], Tensor]) -> float:
@@ -20,19 +24,22 @@ def mean_entropy(logits: Tensor, sum_over_ranks: Callable[[Tensor], Tensor]) -> 
 
 
 def teacher_scores(
-    entropy: Mapping[int, float], distance: Mapping[int, float], weight: float
-) -> dict[int, float]:
+    entropy: Mapping[Point, float], distance: Mapping[Point, float], weight: float
+) -> dict[Point, float]:
     """Return entropy + weight * distance for each candidate (Eq. 7).
 
     distance: sum over layers of the mean absolute weight difference to the student.
     weight: the paper's lambda; 0 looks at confidence only.
     """
-    return {bits: entropy[bits] + weight * distance[bits] for bits in entropy}
+    return {point: entropy[point] + weight * distance[point] for point in entropy}
 
 
-def choose_teacher(scores: Mapping[int, float]) -> int:
-    """Return the bit-width with the smallest score, of equal ones the lowest."""
-    return min(sorted(scores), key=lambda bits: scores[bits])
+def choose_teacher(scores: Mapping[Point, float]) -> Point:
+    """Return the point with the smallest score, of equal ones the lowest.
+
+    scores: from the highest point to the lowest.
+    """
+    return min(list(scores)[::-1], key=lambda point: scores[point])
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -1,20 +1,21 @@
 """orch compare: the results of several runs side by side, and the pages that show them together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
+from models.precision import Precision
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, print_table
 from orchestrator.errors import UsageError
 from orchestrator.runs import registry, view
 from orchestrator.runs.view import RunView
-from orchestrator.track.keys import label, metric
+from orchestrator.track.keys import metric
 from orchestrator.track.run import TrackedRun, charts_of, comparison_of
 
-Results = dict[int, float | None]
+Results = dict[str, float | None]
 
 
 @click.command()
@@ -38,14 +39,14 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         answer_json({"runs": [as_dict(seen) for seen in views], "mlflow": pages})
         return
-    widths = sorted({bits for seen in views for bits in _results(seen)}, reverse=True)
-    columns = ("RUN", "STATE", "EPOCH", "METRIC", *map(label, widths), "DELTA_B")
-    print_table(columns, (_row(seen, widths) for seen in views), right=columns[4:])
+    points = _high_to_low(point for seen in views for point in _results(seen))
+    columns = ("RUN", "STATE", "EPOCH", "METRIC", *points, "DELTA_B")
+    print_table(columns, (_row(seen, points) for seen in views), right=columns[4:])
     for what, where in pages.items():
         answer(f"{f'MLflow {what}:':<19}{where}")
 
 
-def _row(seen: RunView, widths: list[int]) -> tuple[str, ...]:
+def _row(seen: RunView, points: list[str]) -> tuple[str, ...]:
     told = seen.facts.get("result") or seen.facts.get("evaluated") or {}
     results = _results(seen)
     return (
@@ -53,17 +54,28 @@ def _row(seen: RunView, widths: list[int]) -> tuple[str, ...]:
         str(seen.state),
         str(told["epoch"] + 1) if told else "-",
         told.get("metric_name", "-"),
-        *(_number(results.get(bits)) for bits in widths),
+        *(_number(results.get(point)) for point in points),
         _number(told.get("delta_b")),
     )
 
 
 def _results(seen: RunView) -> Results:
-    """Return a run's results in per cent by bit-width: the final ones, else the latest."""
+    """Return a run's results in percent by point: the final ones, else the latest."""
     if result := seen.facts.get("result"):
-        return {row["bits"]: row["metric"] for row in result["rows"]}
-    evaluated = seen.facts.get("evaluated") or {"metric": {}}
-    return {int(bits): value for bits, value in evaluated["metric"].items()}
+        return {row["point"]: row["metric"] for row in result["rows"]}
+    return dict((seen.facts.get("evaluated") or {"metric": {}})["metric"])
+
+
+def _high_to_low(points: Iterable[str]) -> list[str]:
+    """Return each point once, from high to low; those that are no single precision come last."""
+    return sorted(dict.fromkeys(points), key=_height, reverse=True)
+
+
+def _height(point: str) -> tuple[int, ...]:
+    try:
+        return Precision.parse(point)
+    except ValueError:
+        return ()
 
 
 def _number(value: float | None) -> str:
@@ -94,10 +106,11 @@ def _tracked(started: dict[str, Any]) -> TrackedRun:
 
 
 def _charted(views: list[RunView]) -> list[str]:
-    """Return the metrics of all bit-widths of the runs, high to low."""
+    """Return the metrics at all operating points of the runs, high to low."""
     found = {
-        (bits, (seen.facts.get("result") or seen.facts["evaluated"])["metric_name"])
+        (seen.facts.get("result") or seen.facts["evaluated"])["metric_name"]: None
         for seen in views
-        for bits in _results(seen)
+        if _results(seen)
     }
-    return [metric(name, bits) for bits, name in sorted(found, reverse=True)]
+    points = _high_to_low(point for seen in views for point in _results(seen))
+    return [metric(name, point) for point in points for name in found]

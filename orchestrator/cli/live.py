@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from orchestrator.cli.output import console, moves, say
 from orchestrator.state import State
-from orchestrator.wording import Event, by_bits, describe, duration
+from orchestrator.wording import Event, by_point, describe, duration
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -132,7 +132,7 @@ class LiveScreen:
             parts += [] if self._late else [Text(_speed(self._progress))]
         if self._evaluated:
             name, values = self._evaluated["metric_name"], self._evaluated["metric"]
-            parts.append(Text(f"{name}: {by_bits(values)}", style="bold"))
+            parts.append(Text(f"{name}: {by_point(values)}", style="bold"))
         return Group(*parts)
 
     def _bars(self, event: Event) -> Any:
@@ -151,4 +151,4 @@ def screen() -> Screen:
 
 def _speed(event: Event) -> str:
     text = f"{event['samples_per_second']:.1f} samples/s   ETA {duration(event['eta_seconds'])}"
-    return text + (f"   loss {by_bits(event['loss'], digits=3)}" if event.get("loss") else "")
+    return text + (f"   loss {by_point(event['loss'], digits=3)}" if event.get("loss") else "")

@@ -16,7 +16,7 @@ from orchestrator.runs import registry, view
 from orchestrator.runs.delay import is_late, silence
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
-from orchestrator.wording import by_bits, clock, describe, duration, progress_line
+from orchestrator.wording import by_point, clock, describe, duration, progress_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -191,7 +191,7 @@ def _progress(seen: RunView, *, brief: bool) -> str:
 
 def _result(seen: RunView) -> str:
     told = seen.facts.get("evaluated")
-    return f"{told['metric_name']} {by_bits(told['metric'])}" if told else ""
+    return f"{told['metric_name']} {by_point(told['metric'])}" if told else ""
 
 
 def _position(facts: dict[str, Any]) -> str:

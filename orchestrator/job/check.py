@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from models.bitwidth import name_of
 from models.table import resolve
 from orchestrator.errors import UsageError
 from orchestrator.job import evaluate
@@ -155,7 +154,7 @@ def _reference(job: Job) -> list[tuple[str, str]]:
         name, rows = str(job.reference.published), published_rows()
         unknown = f"no published row is called '{name}'." + suggestion(name, rows)
         return [] if name in rows else [("reference.published", unknown)]
-    missing = [bits for bits in job.bit_widths if bits not in job.reference.runs]
+    missing = [point.name for point in job.points if point.name not in job.reference.runs]
     if missing:
-        return [("reference.runs", f"names no run for {', '.join(map(name_of, missing))} bits.")]
+        return [("reference.runs", f"names no run for {', '.join(missing)}.")]
     return []

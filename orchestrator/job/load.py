@@ -245,6 +245,7 @@ def _origins(values: Mapping[str, Any], merged: Merged, above: Keys = ()) -> dic
         if isinstance(value, dict) and value:
             origins |= _origins(value, merged, keys)
         else:
-            source = merged.sources.get(keys)
+            named = keys[:2] == ("reference", "runs")  # by points that may be written otherwise
+            source = merged.source_of(keys) if named else merged.sources.get(keys)
             origins[".".join(keys)] = source.where(keys) if source else "default"
     return origins

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 from models import NETWORKS
 from models.bitwidth import FLOAT
 from models.methods import METHODS
-from models.precision import OperatingPoint
+from models.precision import OperatingPoint, Precision
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.data import DATASETS
@@ -102,15 +102,30 @@ class Reference(BaseModel, frozen=True, extra="forbid"):
     """What Delta_B compares with: one's own individual runs, or a published row."""
 
     published: str | None = Field(None, description="a row of orchestrator/published")
-    runs: dict[int, str] | None = Field(
-        None, description="bit-width -> run (of orch, or MLflow's id), or the runs' common NAME"
+    runs: dict[str, str] | None = Field(
+        None, description="point -> run (of orch, or MLflow's id), or the runs' common NAME"
     )
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _by_name_of_point(cls, runs: Any) -> Any:
+        """A point may be written 8 for "8bit"."""
+        if not isinstance(runs, dict):
+            return runs
+        return {_name_of_point(point): run for point, run in runs.items()}
 
     @model_validator(mode="after")
     def _one_of_the_two(self) -> "Reference":
         if (self.published is None) == (self.runs is None):
-            raise ValueError("give either `published` (a row's name) or `runs` (bit-width: run id)")
+            raise ValueError("give either `published` (a row's name) or `runs` (point: run id)")
         return self
+
+
+def _name_of_point(written: str) -> str:
+    try:
+        return Precision.parse(written).label
+    except ValueError:
+        return written
 
 
 class Job(BaseModel, frozen=True, extra="forbid"):

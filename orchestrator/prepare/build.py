@@ -27,7 +27,7 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
 def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork, Method]:
     """Build the network with freshly drawn weights, and the method that trains it."""
     torch.manual_seed(job.seed)
-    method: Method = resolve(METHODS, job.method.name)(job.method, job.bit_widths)
+    method: Method = resolve(METHODS, job.method.name)(job.method, job.points)
     network = build_network(
         job.model,
         job.quantizer,

@@ -1,15 +1,27 @@
 """The papers' results as data: one YAML file per paper, rows by name."""
 
 from importlib import resources
-from typing import Any
+from typing import NamedTuple
 
 import yaml
 
+from models.precision import Precision
 
-def published_rows() -> dict[str, Any]:
-    """Return every published row by name: {"source", "metric", "values": {bit-width: percent}}."""
-    rows: dict[str, Any] = {}
+
+class PublishedRow(NamedTuple):
+    """A row of a paper's table. values: percent by operating point, from high to low."""
+
+    source: str
+    metric: str
+    values: dict[str, float]
+
+
+def published_rows() -> dict[str, PublishedRow]:
+    """Return every published row by name."""
+    rows: dict[str, PublishedRow] = {}
     for file in resources.files(__name__).iterdir():
         if file.name.endswith(".yaml"):
-            rows |= yaml.safe_load(file.read_text(encoding="utf-8"))
+            for name, row in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+                values = {Precision.parse(p).label: float(v) for p, v in row["values"].items()}
+                rows[name] = PublishedRow(row["source"], row["metric"], values)
     return rows

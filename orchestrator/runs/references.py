@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models.precision import Precision
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.runs import registry, view
 from orchestrator.runs.registry import Record
@@ -39,29 +40,29 @@ def _with_reference(job: "Job") -> "Job":
     """Return the job with MLflow's run ids in the place of the names in `reference.runs`.
 
     A name is what every command takes: a run's id, a job's name, a unique beginning, or `last`.
-    Those of bit-widths that the job does not train are left out. Raises UsageError with all that
+    Those of points that the job does not train are left out. Raises UsageError with all that
     is wrong with them.
     """
     if job.reference is None or job.reference.runs is None:
         return job
-    ids: dict[int, str] = {}
+    ids: dict[str, str] = {}
     problems: list[str] = []
-    for bits in job.bit_widths:
-        name = job.reference.runs[bits]
+    for point in (point.name for point in job.points):
+        name = job.reference.runs[point]
         try:
-            ids[bits] = name if _MLFLOW_ID.fullmatch(name) else _mlflow_id(job, bits, name)
+            ids[point] = name if _MLFLOW_ID.fullmatch(name) else _mlflow_id(job, point, name)
         except OrchError as error:
-            problems.append(f"reference.runs.{bits}: {error}")
+            problems.append(f"reference.runs.{point}: {error}")
     if problems:
         raise UsageError("\n".join(problems))
     reference = job.reference.model_copy(update={"runs": ids})
     return job.model_copy(update={"reference": reference})
 
 
-def _mlflow_id(job: "Job", bits: int, name: str) -> str:
+def _mlflow_id(job: "Job", point: str, name: str) -> str:
     """Return MLflow's id of the run that a name means. Raises UsageError for an unfit one."""
     record = registry.find(name)
-    if unlike := _unlike(job, bits, record):
+    if unlike := _unlike(job, point, record):
         raise UsageError(f"{record.run} {unlike}.")
     now = view.look(record)
     if now.state is not State.SUCCEEDED:
@@ -75,15 +76,15 @@ def _mlflow_id(job: "Job", bits: int, name: str) -> str:
     return str(started["mlflow_run_id"])
 
 
-def _unlike(job: "Job", bits: int, record: Record) -> str:
-    """Return in which way a run is no individual run at a bit-width of the same task."""
+def _unlike(job: "Job", point: str, record: Record) -> str:
+    """Return in which way a run is no individual run at an operating point of the same task."""
     method, data = record.job["method"]["name"], record.job["data"]
     metric, own_metric = data.get("metric"), getattr(job.data, "metric", None)
     if method != "individual":
         return f"was trained by the method '{method}', not 'individual'"
-    widths = record.job["quantizer"]["bit_widths"]
-    if list(widths) != [bits]:
-        return f"was trained at {', '.join(map(str, widths))} bits, not at {bits}"
+    trained = [Precision.parse(bits).label for bits in record.job["quantizer"]["bit_widths"]]
+    if trained != [point]:
+        return f"was trained at {', '.join(trained)}, not at {point}"
     if data["name"] != job.data.name:
         return f"was trained on '{data['name']}', this job is on '{job.data.name}'"
     if metric != own_metric:

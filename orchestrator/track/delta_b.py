@@ -1,34 +1,32 @@
-"""Delta_B: the mean ratio of one network to those trained at one bit-width (CoQuant, Table 1)."""
+"""Delta_B: the mean ratio of one network at its operating points to individually trained ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.bitwidth import FLOAT
 from orchestrator.published import published_rows
 
 
 @dataclass(frozen=True)
 class ReferenceResults:
-    """Individual results in percent by bit-width, and the words that say whose they are."""
+    """Individual results in percent by operating point, and the words that say whose they are."""
 
     source: str
     metric: str
-    values: dict[int, float]
+    values: dict[str, float]
 
 
-def delta_b(measured: Mapping[int, float], individual: Mapping[int, float]) -> float:
-    """Return 100/|B| * sum over b of measured_b / individual_b, in percent.
+def delta_b(measured: Mapping[str, float], individual: Mapping[str, float]) -> float:
+    """Return 100/|B| * sum over b in B of measured_b / individual_b, in percent (CoQuant).
 
-    Raises ValueError when a bit-width has no individual result, or a result of zero.
+    Raises ValueError when a point has no individual result, or a result of zero.
     """
-    lacking = [bits for bits in measured if not individual.get(bits)]
+    lacking = [point for point in measured if not individual.get(point)]
     if lacking:
-        raise ValueError(f"no individual result above zero at {lacking} bits")
-    return 100.0 * sum(measured[bits] / individual[bits] for bits in measured) / len(measured)
+        raise ValueError(f"no individual result above zero at {', '.join(lacking)}")
+    return 100.0 * sum(measured[p] / individual[p] for p in measured) / len(measured)
 
 
 def published_reference(name: str) -> ReferenceResults:
     """Return a published row. Raises KeyError for a name that is not in the tables."""
     row = published_rows()[name]
-    values = {FLOAT if b == "float" else int(b): float(v) for b, v in row["values"].items()}
-    return ReferenceResults(f"published: {row['source']}", row["metric"], values)
+    return ReferenceResults(f"published: {row.source}", row.metric, row.values)

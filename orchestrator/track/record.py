@@ -7,7 +7,6 @@ from importlib import metadata
 
 import yaml
 
-from models.bitwidth import name_of
 from orchestrator import __version__
 from orchestrator.errors import OrchError, RecordGone, UsageError
 from orchestrator.job.schema import Job, job_from_dict
@@ -89,9 +88,9 @@ def _table(folder: RunFolder) -> str | None:
 
 
 def _chart_metrics(job: Job) -> list[str]:
-    """Return the metrics that belong into one chart: the result of each bit-width."""
+    """Return the metrics that belong into one chart: the result at each operating point."""
     name = getattr(job.data, "metric", "top1")
-    return [keys.metric(name, bits) for bits in job.bit_widths]
+    return [keys.metric(name, point.name) for point in job.points]
 
 
 def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell) -> TrackedRun:
@@ -132,7 +131,7 @@ def _headline(job: Job) -> dict[str, str]:
         "model": job.model.name,
         "data": job.data.name,
         "method": job.method.name,
-        "bit_widths": " ".join(map(name_of, job.bit_widths)),
+        "points": " ".join(point.name for point in job.points),
         "epochs": job.training.epochs,
         "global_batch": job.training.global_batch,
         "lr": job.optimizer.lr,

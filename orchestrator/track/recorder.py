@@ -142,45 +142,45 @@ def close_unless_closed(uri: str, run_id: str, status: str) -> None:
             client.set_terminated(run_id, status)
 
 
-def reference_runs(uri: str, metric: str, runs: Mapping[int, str]) -> ReferenceResults:
-    """Return the results of individually trained runs, by bit-width, from their last epochs.
+def reference_runs(uri: str, metric: str, runs: Mapping[str, str]) -> ReferenceResults:
+    """Return the results of individually trained runs, by point, from their last epochs.
 
     Raises UsageError with all runs that are unknown, unfinished or of another kind, Unreachable
     without a server.
     """
-    values: dict[int, float] = {}
+    values: dict[str, float] = {}
     problems: list[str] = []
     with mlflow_client(uri) as client:
-        for bits, run_id in runs.items():
+        for point, run_id in runs.items():
             run = _known_run(client, run_id)
-            problem = _unfit(run, bits, metric) if run else "is unknown"
+            problem = _unfit(run, point, metric) if run else "is unknown"
             if problem:
                 problems.append(
-                    f"reference.runs.{bits}: the run {run_id} at {masked(uri)} {problem}."
+                    f"reference.runs.{point}: the run {run_id} at {masked(uri)} {problem}."
                 )
             else:
-                values[bits] = run.data.metrics[keys.metric(metric, bits)]
+                values[point] = run.data.metrics[keys.metric(metric, point)]
     if problems:
         raise UsageError("\n".join(problems))
-    named = ", ".join(f"{bits}: {run_id}" for bits, run_id in runs.items())
+    named = ", ".join(f"{point}: {run_id}" for point, run_id in runs.items())
     return ReferenceResults(f"own individual runs ({named})", metric, values)
 
 
-def _unfit(run: Any, bits: int, metric: str) -> str:
-    """Return why a run cannot be what a bit-width is compared with.
+def _unfit(run: Any, point: str, metric: str) -> str:
+    """Return why a run cannot be what an operating point is compared with.
 
-    One that was not recorded by orch tells neither method nor bit-widths, and is believed.
+    One that was not recorded by orch names neither method nor points, and is believed.
     """
-    name, params, metrics = keys.metric(metric, bits), run.data.params, run.data.metrics
+    name, params, metrics = keys.metric(metric, point), run.data.params, run.data.metrics
     if run.info.lifecycle_stage != "active":
         return "was deleted; restore it, or name another"
     if params.get("method", "individual") != "individual":
         return f"was trained by the method '{params['method']}', not 'individual'"
-    if params.get("bit_widths", str(bits)) != str(bits):
-        return f"was trained at {params['bit_widths']} bits, not at {bits}"
+    if params.get("points", point) != point:
+        return f"was trained at {params['points']}, not at {point}"
     if run.info.status != "FINISHED":
         return f"is {run.info.status}; a reference is a run that has finished"
-    other = next((key for key in keys.METRICS if keys.metric(key, bits) in metrics), None)
+    other = next((key for key in keys.METRICS if keys.metric(key, point) in metrics), None)
     if name not in metrics and other:
         return f"is judged by {other}, this job by {metric}"
     return "" if name in metrics else f"has no metric {name}"

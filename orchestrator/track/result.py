@@ -1,69 +1,69 @@
-"""The final table of a run: every bit-width beside its reference."""
+"""The final table of a run: every operating point beside its reference."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from models.bitwidth import name_of
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults, delta_b
 
 NO_REFERENCE = "No Delta_B: the job names no reference (reference.published or reference.runs)."
 
 
+class PointResult(NamedTuple):
+    """What a run reached at one operating point, on the evaluation set.
+
+    metric: in percent. loss: mean cross-entropy. reference: of a network that was trained at
+    this point alone, in percent; ratio: of the metric to it, in percent. zero_shot: the run was
+    not trained at this point, which takes no part in Delta_B.
+    """
+
+    point: str
+    metric: float
+    loss: float
+    reference: float | None = None
+    ratio: float | None = None
+    zero_shot: bool = False
+
+
 @dataclass(frozen=True)
 class Result:
-    """What a run reached, by bit-width, on the evaluation set.
+    """What a run reached at its operating points, high to low.
 
-    metric_name: "top1" or "map"; metric: per cent; loss: mean cross-entropy; epoch: 0-based, of
-    the weights that were judged.
+    metric_name: "top1" or "map". epoch: 0-based, of the weights that were judged. delta_b: in per
+    cent, None without a usable reference. note: what it was compared with, or why there is none.
     """
 
     metric_name: str
     epoch: int
-    metric: dict[int, float]
-    loss: dict[int, float]
-    reference: ReferenceResults | None = None
+    rows: tuple[PointResult, ...]
+    delta_b: float | None = None
+    note: str = NO_REFERENCE
 
     @property
-    def delta_b(self) -> float | None:
-        """Delta_B in per cent, or None without a usable reference."""
-        return None if self._obstacle() else delta_b(self.metric, self._individual())
+    def metric(self) -> dict[str, float]:
+        """The metric by operating point, in percent."""
+        return {row.point: row.metric for row in self.rows}
 
-    @property
-    def note(self) -> str:
-        """Say what Delta_B was compared with, or why there is none."""
-        obstacle = self._obstacle()
-        if obstacle or self.reference is None:
-            return obstacle
-        return f"Delta_B against {self.reference.source}."
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one plain row a bit-width, high to low."""
-        individual = {} if self._obstacle() else self._individual()
-        return [
-            {
-                "bits": bits,
-                "metric": value,
-                "loss": self.loss[bits],
-                "reference": individual.get(bits),
-                "ratio": 100 * value / individual[bits] if bits in individual else None,
-            }
-            for bits, value in sorted(self.metric.items(), reverse=True)
-        ]
+    def beside(self, reference: ReferenceResults | None) -> "Result":
+        """Return the result with what it is to be compared with, and Delta_B where it can be."""
+        trained = {row.point: row.metric for row in self.rows if not row.zero_shot}
+        obstacle = _obstacle(self.metric_name, trained, reference)
+        if obstacle or reference is None:
+            return replace(self, note=obstacle)
+        return replace(
+            self,
+            rows=tuple(_beside(row, reference.values.get(row.point)) for row in self.rows),
+            delta_b=delta_b(trained, reference.values),
+            note=f"Delta_B against {reference.source}.",
+        )
 
     def markdown(self) -> str:
         """Return the table and the sentence about Delta_B as Markdown."""
         lines = [
-            f"| bit-width | {keys.METRICS[self.metric_name]} | loss | reference | ratio (%) |",
+            f"| point | {keys.METRICS[self.metric_name]} | loss | reference | ratio (%) |",
             "|---:|---:|---:|---:|---:|",
+            *map(_line, self.rows),
         ]
-        for row in self.rows():
-            reference = "-" if row["reference"] is None else f"{row['reference']:.1f}"
-            ratio = "-" if row["ratio"] is None else f"{row['ratio']:.1f}"
-            lines.append(
-                f"| {name_of(row['bits'])} | {row['metric']:.2f} | {row['loss']:.4f} "
-                f"| {reference} | {ratio} |"
-            )
         value = self.delta_b
         sentence = self.note if value is None else f"Delta_B = {value:.2f} %. {self.note}"
         return "\n".join([*lines, "", f"Epoch {self.epoch + 1}. {sentence}"])
@@ -73,29 +73,40 @@ class Result:
         return {
             "metric_name": self.metric_name,
             "epoch": self.epoch,
-            "rows": self.rows(),
+            "rows": [row._asdict() for row in self.rows],
             "delta_b": self.delta_b,
             "delta_b_note": self.note,
             "table": self.markdown(),
         }
 
-    def _individual(self) -> dict[int, float]:
-        assert self.reference is not None
-        return {bits: self.reference.values[bits] for bits in self.metric}
 
-    def _obstacle(self) -> str:
-        """Return why Delta_B cannot be told, or nothing."""
-        if self.reference is None:
-            return NO_REFERENCE
-        if self.reference.metric != self.metric_name:
-            return (
-                f"No Delta_B: the reference ({self.reference.source}) is {self.reference.metric}, "
-                f"this run is judged by {self.metric_name}."
-            )
-        lacking = [bits for bits in self.metric if not self.reference.values.get(bits)]
-        if lacking:
-            return (
-                f"No Delta_B: the reference ({self.reference.source}) has no result above zero at "
-                f"{', '.join(map(keys.label, lacking))}."
-            )
-        return ""
+def _beside(row: PointResult, reference: float | None) -> PointResult:
+    if not reference:
+        return row
+    return row._replace(reference=reference, ratio=100 * row.metric / reference)
+
+
+def _line(row: PointResult) -> str:
+    reference = "-" if row.reference is None else f"{row.reference:.1f}"
+    ratio = "-" if row.ratio is None else f"{row.ratio:.1f}"
+    return f"| {row.point} | {row.metric:.2f} | {row.loss:.4f} | {reference} | {ratio} |"
+
+
+def _obstacle(
+    metric_name: str, trained: dict[str, float], reference: ReferenceResults | None
+) -> str:
+    """Return why there can be no Delta_B, or nothing."""
+    if reference is None:
+        return NO_REFERENCE
+    if reference.metric != metric_name:
+        return (
+            f"No Delta_B: the reference ({reference.source}) is {reference.metric}, "
+            f"this run is judged by {metric_name}."
+        )
+    lacking = [point for point in trained if not reference.values.get(point)]
+    if lacking:
+        return (
+            f"No Delta_B: the reference ({reference.source}) has no result above zero at "
+            f"{', '.join(lacking)}."
+        )
+    return ""

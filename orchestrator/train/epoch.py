@@ -64,9 +64,9 @@ def train_epoch(
         for batch in batches:
             inputs = normalize(batch.inputs.to(ranks.device), loop.mean, loop.std, dtype)
             labels = batch.labels.to(ranks.device)
-            for bits, loss, teacher in loop.method.losses(network, inputs, labels, step):
+            for point, loss, teacher in loop.method.losses(network, inputs, labels, step):
                 torch.autograd.backward(loss / loop.accumulation)
-                tally.add(bits, loss, teacher)
+                tally.add(point, loss, teacher)
             tally.samples += len(labels) * ranks.world
             tally.broken |= dict(batch.broken)
         stop = _average(loop, parameters, tally, stop=wants_stop())
@@ -80,7 +80,7 @@ def train_epoch(
 
 
 def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: bool) -> bool:
-    """Average the gradients. Raises Diverged, on every rank, with the bit-widths that are lost."""
+    """Average the gradients. Raises Diverged, on every rank, with the points that are lost."""
     try:
         return average_gradients(parameters, loop.ranks, stop=stop, loss=tally.total_loss())
     except Diverged:

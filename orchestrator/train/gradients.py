@@ -1,6 +1,6 @@
-"""One all-reduce a step, after the backward passes of all bit-widths.
+"""One all-reduce a step, after the backward passes of all operating points.
 
-The data-parallel wrapper's hooks cannot be used with one backward pass a bit-width: they reduce
+The data-parallel wrapper's hooks cannot be used with one backward pass a point: they reduce
 too early, too often or, with synchronization skipped, not at all.
 """
 
@@ -24,7 +24,7 @@ def average_gradients(
 ) -> bool:
     """Replace each gradient by its mean over the ranks; return whether any rank asks to stop.
 
-    A parameter that no bit-width used in this step keeps the gradient None and is skipped by the
+    A parameter that no point used in this step keeps the gradient None and is skipped by the
     optimizer. Teacher and swap masks are the same on all ranks, so the set of used parameters is
     too. Raises RuntimeError when it is not: the ranks have drifted apart.
 

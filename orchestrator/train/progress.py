@@ -3,7 +3,7 @@
 import time
 
 from orchestrator.events import Events, say
-from orchestrator.train.evaluate import Evaluation
+from orchestrator.track.result import Result
 from orchestrator.train.tally import Tally
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
@@ -19,7 +19,7 @@ class Progress:
         self._steps = steps
         self._last_told = 0.0
         self._started: tuple[float, int] | None = None
-        self._metric: tuple[str, dict[int, float]] | None = None
+        self._metric: tuple[str, dict[str, float]] | None = None
         self._named: set[str] = set()
 
     def tell(self, epoch: int, done: int, tally: Tally) -> None:
@@ -50,18 +50,18 @@ class Progress:
             metric=self._metric[1] if self._metric else {},
         )
 
-    def evaluated(self, epoch: int, evaluation: Evaluation, losses: dict[int, float]) -> None:
-        """Say the results of an epoch."""
-        self._metric = (evaluation.metric_name, evaluation.metric)
+    def evaluated(self, result: Result, losses: dict[str, float], broken: dict[str, str]) -> None:
+        """Say the results of an epoch. broken: the samples that the evaluation left out."""
+        self._metric = (result.metric_name, result.metric)
         self._events.say(
             "evaluated",
-            epoch=epoch,
+            epoch=result.epoch,
             epochs=self._epochs,
-            metric_name=evaluation.metric_name,
-            metric=evaluation.metric,
+            metric_name=result.metric_name,
+            metric=result.metric,
             loss=losses,
         )
-        for source, reason in self.new_broken(evaluation.broken):
+        for source, reason in self.new_broken(broken):
             say("log", level="warning", message=f"Left out of the evaluation {source}: {reason}")
 
     def new_broken(self, broken: dict[str, str]) -> list[tuple[str, str]]:

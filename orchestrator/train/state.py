@@ -17,8 +17,7 @@ from orchestrator.job.differ import differences
 from orchestrator.job.schema import Job
 from orchestrator.job.source import Values
 from orchestrator.store.run_folder import WEIGHTS, Reached
-from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.track.result import Result
+from orchestrator.track.result import PointResult, Result
 from orchestrator.train.checkpoint import STATE, damage, weights_file, write_checkpoint
 from orchestrator.train.ranks import Ranks
 
@@ -136,7 +135,7 @@ def _numpy_state() -> tuple[str, NDArray[np.uint32], int, int, float]:
     return state
 
 
-_HELD = (Reached, RankState, Result, ReferenceResults)
+_HELD = (Reached, RankState, Result, PointResult)
 """The classes that a state consists of, besides plain values and tensors."""
 
 

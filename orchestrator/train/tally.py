@@ -2,37 +2,40 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.bitwidth import FLOAT
+from models.precision import OperatingPoint
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
 
 
 class Tally:
-    """Sums over the passes of an epoch on this rank, and the names of broken samples."""
+    """Sums over the passes of an epoch on this rank, and the names of broken samples.
 
-    def __init__(self, bit_widths: tuple[int, ...], device: torch.device) -> None:
+    Everything is kept by the names of the operating points, in their order.
+    """
+
+    def __init__(self, points: Sequence[OperatingPoint], device: torch.device) -> None:
         zero = torch.zeros((), dtype=torch.float64, device=device)
-        self._loss = {bits: zero.clone() for bits in bit_widths}
-        self._passes = dict.fromkeys(bit_widths, 0)
-        self._teachers: dict[tuple[int, int], int] = {}
+        self._loss = {point.name: zero.clone() for point in points}
+        self._passes = dict.fromkeys(self._loss, 0)
+        self._teachers: dict[tuple[str, str], int] = {}
         self._seconds_before = 0.0
         self._start = time.monotonic()
         self.samples = 0
         self.broken: dict[str, str] = {}
 
-    def add(self, bits: int, loss: Tensor, teacher: int | None) -> None:
-        """Count one pass of a bit-width; the loss stays on its device."""
-        self._loss[bits] += loss.detach()
-        self._passes[bits] += 1
+    def add(self, point: str, loss: Tensor, teacher: str | None) -> None:
+        """Count one pass at an operating point; the loss stays on its device."""
+        self._loss[point] += loss.detach()
+        self._passes[point] += 1
         if teacher is not None:
-            pair = (bits, teacher)
+            pair = (point, teacher)
             self._teachers[pair] = self._teachers.get(pair, 0) + 1
 
     @property
@@ -44,27 +47,32 @@ class Tally:
         """Return the sum of all losses on this rank, on its device; finite if all of them are."""
         return torch.stack(list(self._loss.values())).sum()
 
-    def local_losses(self) -> dict[int, float]:
-        """Return the mean loss of each bit-width so far, on this rank."""
-        return {bits: float(s) / max(1, self._passes[bits]) for bits, s in self._loss.items()}
+    def local_losses(self) -> dict[str, float]:
+        """Return the mean loss of each point that has run so far, on this rank."""
+        return {
+            point: float(total) / self._passes[point]
+            for point, total in self._loss.items()
+            if self._passes[point]
+        }
 
-    def mean_losses(self, ranks: Ranks) -> dict[int, float]:
-        """Return the mean loss of each bit-width over all ranks.
+    def mean_losses(self, ranks: Ranks) -> dict[str, float]:
+        """Return the mean loss over all ranks of each point that has run.
 
         Raises Diverged, on every rank, when one is not a finite number.
         """
         sums = ranks.sum(torch.stack(list(self._loss.values())))
         passes = ranks.sum(torch.tensor(list(self._passes.values()), device=ranks.device))
         means = {
-            bits: (total / count).item()
-            for bits, total, count in zip(self._loss, sums, passes, strict=True)
+            point: (total / count).item()
+            for point, total, count in zip(self._loss, sums, passes, strict=True)
+            if count
         }
         check_finite(means)
         return means
 
-    def teacher_shares(self) -> dict[tuple[int, int], float]:
+    def teacher_shares(self) -> dict[tuple[str, str], float]:
         """Return for each (student, teacher) the share of passes with that teacher."""
-        passes: dict[int, int] = {}
+        passes: dict[str, int] = {}
         for (student, _), count in self._teachers.items():
             passes[student] = passes.get(student, 0) + count
         return {pair: count / passes[pair[0]] for pair, count in self._teachers.items()}
@@ -72,7 +80,7 @@ class Tally:
     def state(self) -> dict[str, Any]:
         """Return the sums as plain values."""
         return {
-            "loss": {bits: float(value) for bits, value in self._loss.items()},
+            "loss": {point: float(value) for point, value in self._loss.items()},
             "passes": dict(self._passes),
             "teachers": [[*pair, count] for pair, count in self._teachers.items()],
             "seconds": self.seconds,
@@ -87,9 +95,9 @@ class Tally:
         """
         own = [states[rank]] if world == len(states) else states if rank == 0 else []
         for state in own:
-            for bits, value in state["loss"].items():
-                self._loss[bits] += value
-                self._passes[bits] += state["passes"][bits]
+            for point, value in state["loss"].items():
+                self._loss[point] += value
+                self._passes[point] += state["passes"][point]
             for student, teacher, count in state["teachers"]:
                 pair = (student, teacher)
                 self._teachers[pair] = self._teachers.get(pair, 0) + count
@@ -99,9 +107,9 @@ class Tally:
         self.samples = states[0]["samples"]
 
 
-def check_finite(losses: Mapping[int, float]) -> None:
-    """Raise Diverged when the loss of a bit-width is not a finite number."""
-    lost = [bits for bits, value in losses.items() if not math.isfinite(value)]
+def check_finite(losses: Mapping[str, float]) -> None:
+    """Raise Diverged when the loss at an operating point is not a finite number."""
+    lost = [point for point, value in losses.items() if not math.isfinite(value)]
     if lost:
-        at = "" if lost == [FLOAT] else f" at {', '.join(map(str, lost))} bits"
+        at = "" if len(losses) == 1 else f" at {', '.join(lost)}"
         raise Diverged(f"The loss{at} is no longer a finite number. {ADVICE}")

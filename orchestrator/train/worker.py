@@ -1,7 +1,7 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -26,7 +26,7 @@ from orchestrator.train import failures
 from orchestrator.train.checkpoint import load_weights
 from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
-from orchestrator.train.evaluate import Evaluation, evaluate
+from orchestrator.train.evaluate import evaluate
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics
 from orchestrator.train.numerics import set_numerics
@@ -109,7 +109,7 @@ class Worker:
         self.epoch, self.step = 0, 0
         self.best: Result | None = None
         self.last: Result | None = None
-        self.tally = Tally(job.bit_widths, self.ranks.device)
+        self.tally = Tally(job.points, self.ranks.device)
         self.events = Events(self.folder)
         self.progress = Progress(self.events, job.training.epochs, self.steps)
         self.recorder = (
@@ -172,27 +172,28 @@ class Worker:
         check_broken(self.parts.train_set, len(self.tally.broken), limit, "training")
         evaluation = evaluate(
             self.parts.network,
+            self.job.points,
             self.parts.val_set,
             self.ranks,
             batch=self.job.cluster.max_batch_per_worker,
             loader_workers=self.job.cluster.loader_workers,
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
-        reached = _reached(evaluation, self.epoch)
-        result = replace(reached, reference=self.reference)
+        reached = Result(evaluation.metric_name, self.epoch, evaluation.rows)
+        result = reached.beside(self.reference)
         rates = learning_rates(self.parts.optimizer)
         metrics = epoch_metrics(
             self.parts.network, self.tally, evaluation, result, losses, rates, seconds
         )
         if self.ranks.is_first:
-            self.progress.evaluated(self.epoch, evaluation, losses)
+            self.progress.evaluated(result, losses, evaluation.broken)
             self._record(metrics)
         improved = self._is_best(reached)
         self.last = reached
         if improved:
             self.best = reached
         self.epoch, self.step = self.epoch + 1, 0
-        self.tally = Tally(self.job.bit_widths, self.ranks.device)
+        self.tally = Tally(self.job.points, self.ranks.device)
         self._save(metrics, best=improved)
 
     def _finish(self) -> None:
@@ -200,8 +201,7 @@ class Worker:
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
         if not self.ranks.is_first or chosen is None:
             return
-        result = replace(chosen, reference=self.reference)
-        self.folder.result.write(dumps(result.as_dict()))
+        self.folder.result.write(dumps(chosen.beside(self.reference).as_dict()))
 
     def _is_best(self, reached: Result) -> bool:
         total = sum(reached.metric.values())
@@ -298,7 +298,3 @@ class Worker:
 
     def _gathered(self, broken: dict[str, str]) -> dict[str, str]:
         return {source: why for part in self.ranks.gather(broken) for source, why in part.items()}
-
-
-def _reached(evaluation: Evaluation, epoch: int) -> Result:
-    return Result(evaluation.metric_name, epoch, evaluation.metric, evaluation.loss)

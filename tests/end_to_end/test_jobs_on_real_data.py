@@ -123,7 +123,7 @@ def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
             output=output,
         ),
     )
-    assert [row["bits"] for row in status["result"]["rows"]] == list(BITS)
+    assert [row["point"] for row in status["result"]["rows"]] == [f"{bits}bit" for bits in BITS]
     logs = orch("logs", status["run"]).stdout
     assert "240 = 2 workers x 8 per pass x 15 accumulation" in logs
 

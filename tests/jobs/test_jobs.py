@@ -57,7 +57,7 @@ def test_a_job_loads_plans_and_names_its_target(file: Path) -> None:
     plan_batch(job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker)
     if job.reference is not None:
         row = published_reference(job.reference.published)
-        assert set(row.values) == set(job.bit_widths)
+        assert set(row.values) == {point.name for point in job.points}
         assert row.metric == getattr(job.data, "metric", "top1")
     else:
         assert job.name == "quickstart"
@@ -86,7 +86,7 @@ def test_a_float_job_trains_the_network_that_a_job_of_the_paper_starts_from(name
         assert getattr(job.model, key) == getattr(quantized.model, key)
     assert (job.data, job.output) == (quantized.data, quantized.output)
     row = published_reference(job.reference.published)
-    assert row.values == {FLOAT: published}
+    assert row.values == {"float": published}
     assert row.metric == getattr(job.data, "metric", "top1")
     plan_batch(job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker)
 

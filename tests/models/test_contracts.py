@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import NETWORKS
-from models.bitwidth import FLOAT
 from models.layers.conv import QuantizedConv2d
 from models.layers.norm import SwitchableBatchNorm2d
 from models.methods import METHODS
 from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
+from models.precision import FLOAT, OperatingPoint
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.base import ActivationQuantizer
 from models.quantizers.settings import QuantizerSettings
@@ -35,16 +35,17 @@ def train(
 ) -> dict[str, Tensor]:
     """Train a few steps on one batch and return the weights."""
     method_class = resolve(METHODS, method_name)
-    method = method_class(method_class.Settings(), network.bit_widths)
+    points = [OperatingPoint.at(bits) for bits in network.bit_widths]
+    method = method_class(method_class.Settings(), points)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
     inputs, labels = images(8), torch.arange(8) % 3
     for index in range(steps):
         seen = []
-        for bits, loss, _ in method.losses(network, inputs, labels, make_step(index=index)):
+        for point, loss, _ in method.losses(network, inputs, labels, make_step(index=index)):
             assert loss.isfinite()
             loss.backward()
-            seen.append(bits)
-        assert tuple(seen) == network.bit_widths
+            seen.append(point)
+        assert seen == [point.name for point in points]
         optimizer.step()
         optimizer.zero_grad()
     return {name: value.clone() for name, value in network.state_dict().items()}

@@ -12,10 +12,13 @@ def refuse(name: str) -> None:
 
 
 def test_numbers_that_are_not_finite_become_null_wherever_they_stand() -> None:
-    value = {"loss": {8: 0.5, 2: math.nan}, "rows": [[math.inf, -math.inf], ("a", 1, None, True)]}
+    value = {
+        "loss": {"8bit": 0.5, "2bit": math.nan},
+        "rows": [[math.inf, -math.inf], ("a", 1, None, True)],
+    }
     for text in (dumps(value), dumps(value, indent=2)):
         assert json.loads(text, parse_constant=refuse) == {
-            "loss": {"8": 0.5, "2": None},
+            "loss": {"8bit": 0.5, "2bit": None},
             "rows": [[None, None], ["a", 1, None, True]],
         }
         assert not re.search("NaN|Infinity", text)

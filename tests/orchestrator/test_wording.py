@@ -12,13 +12,13 @@ PROGRESS = {
     "steps": 31,
     "samples_per_second": 45.67,
     "eta_seconds": 125,
-    "loss": {"2": 1.5, "8": 1.25},
+    "loss": {"8bit": 1.25, "2bit": 1.5},
     "metric_name": "top1",
-    "metric": {"8": 90.0, "2": 80.04},
+    "metric": {"8bit": 90.0, "2bit": 80.04},
 }
 
 
-def test_progress_is_one_line_with_bit_widths_from_high_to_low() -> None:
+def test_progress_is_one_line_with_points_in_their_order() -> None:
     assert wording.describe(PROGRESS) == [
         "epoch 3/12  step 5/31  45.7 samples/s  ETA 2m05s  loss 8bit 1.250, 2bit 1.500  "
         "top1 8bit 90.0, 2bit 80.0"

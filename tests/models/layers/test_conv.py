@@ -13,6 +13,7 @@ from models.layers.conv import QuantizedConv2d
 from models.methods.base import Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
 from models.quantizers.pact import Pact
 from models.quantizers.settings import QuantizerSettings
 from models.quantizers.truncated import TruncatedWeight
@@ -123,7 +124,7 @@ def test_a_weight_that_is_no_number_shows_when_codes_are_convolved() -> None:
 
 
 def train_step(network: AnyBitNetwork, step: Step, micro_steps: int) -> Counter[str]:
-    method = CoQuant(CoQuantSettings(), BITS)
+    method = CoQuant(CoQuantSettings(), [OperatingPoint.at(bits) for bits in BITS])
     with Calls() as calls:
         for _ in range(micro_steps):
             inputs, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])

@@ -14,13 +14,15 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from models import NETWORKS
-from models.methods.base import BitLoss, Step
+from models.methods.base import Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
 BITS = (8, 6, 4, 2)
+POINTS = tuple(map(OperatingPoint.at, BITS))
 RESNETS = [name for name in NETWORKS if name.startswith("resnet")]
 
 
@@ -39,17 +41,23 @@ class Watched:
         handle = network.register_forward_hook(
             lambda module, args, output: self.passes.append(output.detach())
         )
-        method = CoQuant(CoQuantSettings(**settings), network.bit_widths)
-        self.losses: dict[int, BitLoss] = {}
-        for loss in method.losses(network, self.inputs, self.labels, step):
-            if only in (None, loss.bits):
-                loss.loss.backward()
-            self.losses[loss.bits] = loss
+        method = CoQuant(CoQuantSettings(**settings), POINTS)
+        self.losses: dict[int, tuple[Tensor, int | None]] = {}
+        for one in method.losses(network, self.inputs, self.labels, step):
+            bits, teacher = width(one.point), one.teacher and width(one.teacher)
+            if only in (None, bits):
+                one.loss.backward()
+            self.losses[bits] = (one.loss, teacher)
         handle.remove()
 
     @property
     def teachers(self) -> list[int | None]:
-        return [loss.teacher for loss in self.losses.values()]
+        return [teacher for _, teacher in self.losses.values()]
+
+
+def width(point: str) -> int:
+    """The bit-width that a point is called after."""
+    return int(point.removesuffix("bit"))
 
 
 @pytest.mark.parametrize("unit", ["block", "layer"])
@@ -59,7 +67,7 @@ def test_with_p1_zero_the_swapped_forward_is_the_teachers(
 ) -> None:
     network = tiny(name)
     watched = Watched(network, make_step(), p1=0.0, swap_unit=unit)
-    for (bits, _, teacher), swapped in zip(watched.losses.values(), watched.passes, strict=True):
+    for (bits, (_, teacher)), swapped in zip(watched.losses.items(), watched.passes, strict=True):
         assert torch.equal(swapped, network(watched.inputs, teacher or bits))
         assert teacher is None or not torch.equal(swapped, network(watched.inputs, bits))
 
@@ -87,7 +95,7 @@ def test_losses_are_cross_entropy_plus_divergence_from_the_teachers_output(
 ) -> None:
     watched = Watched(tiny(), make_step(), p1=0.5)
     logits = dict(zip(BITS, watched.passes, strict=True))
-    for bits, loss, teacher in watched.losses.values():
+    for bits, (loss, teacher) in watched.losses.items():
         expected = F.cross_entropy(logits[bits], watched.labels)
         if teacher is not None:
             p = logits[teacher].softmax(dim=1)
@@ -144,7 +152,7 @@ def test_clean_teacher_logits_come_from_an_extra_pass_that_leaves_no_trace(
     log_p, log_q = (watched.passes[i].log_softmax(dim=1) for i in (4, 5))
     divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
     expected = F.cross_entropy(watched.passes[5], watched.labels) + divergence
-    torch.testing.assert_close(watched.losses[2].loss.detach(), expected)
+    torch.testing.assert_close(watched.losses[2][0].detach(), expected)
 
 
 def test_clean_teacher_logits_leave_statistics_as_reused_ones_do(
@@ -234,7 +242,7 @@ class SavedTensors:
 
 def test_no_activation_outlives_its_bit_width(tiny: Tiny, make_step: MakeStep) -> None:
     """Even without backward: the generator holds no reference to what it has yielded."""
-    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), BITS), SavedTensors()
+    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), POINTS), SavedTensors()
     gc.disable()  # what only a garbage collection would free counts as kept
     try:
         with tensors.counted():
@@ -251,7 +259,7 @@ def test_no_activation_outlives_its_bit_width(tiny: Tiny, make_step: MakeStep) -
 def test_while_one_bit_width_runs_only_its_activations_are_held(
     tiny: Tiny, make_step: MakeStep
 ) -> None:
-    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), BITS), SavedTensors()
+    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), POINTS), SavedTensors()
     counts = []
     with tensors.counted():
         for loss in method.losses(network, *batch(), make_step()):
@@ -272,4 +280,4 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_highest_bit_width_is_that_of_the_codes() -> None:
-    assert CoQuant(CoQuantSettings(), (6, 4)).code_bits == 6
+    assert CoQuant(CoQuantSettings(), POINTS[1:3]).code_bits == 6

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from models import build_network
-from models.methods.base import BitLoss, Step
+from models.methods.base import Pass, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.methods.teacher import choose_teacher, mean_entropy, teacher_scores
 from models.networks.base import AnyBitNetwork
 from models.networks.resnet_cifar import ResNet18CifarSettings
+from models.precision import OperatingPoint
 from models.quantizers.settings import QuantizerSettings
 
 pytestmark = pytest.mark.golden
@@ -84,8 +85,10 @@ class GivenMasks:
     def __init__(self, per_bit: dict[str, Any]) -> None:
         self.per_bit = per_bit
 
-    def __call__(self, step: Step, bits: int, probabilities: Sequence[float]) -> Sequence[bool]:
-        masks: list[bool] = self.per_bit[str(bits)]["student_blocks"]
+    def __call__(
+        self, step: Step, student: OperatingPoint, probabilities: Sequence[float]
+    ) -> Sequence[bool]:
+        masks: list[bool] = self.per_bit[str(student.precision.weights)]["student_blocks"]
         assert len(masks) == len(probabilities)
         return masks
 
@@ -102,16 +105,17 @@ class Recorded:
             for student in bit_widths
         }
         settings = CoQuantSettings(distance_weight=case["lambda"])
-        method = CoQuant(settings, bit_widths, draw_masks=GivenMasks(case["per_bit"]))
+        points = [OperatingPoint.at(bits) for bits in bit_widths]
+        method = CoQuant(settings, points, draw_masks=GivenMasks(case["per_bit"]))
         outputs: list[Tensor] = []
         handle = self.network.register_forward_hook(
             lambda module, args, output: outputs.append(output.detach())
         )
-        self.losses: dict[int, BitLoss] = {}
+        self.losses: dict[int, Pass] = {}
         inputs, labels = float64(case["input"]), torch.tensor(case["labels"])
         for loss in method.losses(self.network, inputs, labels, step):
             loss.loss.backward()
-            self.losses[loss.bits] = loss
+            self.losses[int(loss.point.removesuffix("bit"))] = loss
         handle.remove()
         self.logits = dict(zip(self.losses, outputs, strict=True))
 
@@ -137,7 +141,8 @@ def test_logits_losses_and_teachers_are_the_golden_ones(steps: Steps) -> None:
             near(recorded.logits[bits], expected["logits"], tolerance)
             total = expected["cross_entropy"] + expected.get("kl", 0.0)
             assert loss.loss.item() == pytest.approx(total, abs=tolerance)
-            assert loss.teacher == expected.get("teacher")
+            teacher = expected.get("teacher")
+            assert loss.teacher == (None if teacher is None else f"{teacher}bit")
 
 
 def test_entropies_distances_and_scores_are_the_golden_ones(

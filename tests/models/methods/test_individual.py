@@ -7,6 +7,11 @@ from torch.nn import functional as F
 from models.methods.base import Step
 from models.methods.individual import Individual, IndividualSettings
 from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
+
+
+def at(*bit_widths: int) -> list[OperatingPoint]:
+    return [OperatingPoint.at(bits) for bits in bit_widths]
 
 
 def test_the_loss_is_the_cross_entropy_of_the_only_bit_width(
@@ -14,17 +19,17 @@ def test_the_loss_is_the_cross_entropy_of_the_only_bit_width(
 ) -> None:
     network = tiny(bit_widths=(4,), code_bits=8).eval()
     inputs, labels = torch.randn(5, 3, 8, 8), torch.tensor([0, 1, 2, 0, 1])
-    method = Individual(IndividualSettings(), (4,))
-    ((bits, loss, teacher),) = method.losses(network, inputs, labels, make_step())
-    assert (bits, teacher) == (4, None)
+    method = Individual(IndividualSettings(), at(4))
+    ((point, loss, teacher),) = method.losses(network, inputs, labels, make_step())
+    assert (point, teacher) == ("4bit", None)
     assert torch.equal(loss, F.cross_entropy(network(inputs, 4), labels))
 
 
 def test_a_network_of_one_bit_width_truncates_eight_bit_codes(
     tiny: Callable[..., AnyBitNetwork],
 ) -> None:
-    method = Individual(IndividualSettings(), (2,))
-    network = tiny(bit_widths=method.bit_widths, code_bits=method.code_bits)
+    method = Individual(IndividualSettings(), at(2))
+    network = tiny(bit_widths=(2,), code_bits=method.code_bits)
     of_all = tiny()
     network.load_state_dict(of_all.state_dict(), strict=False)
     layers = [n.get_submodule("layer2.0.conv1") for n in (network, of_all)]
@@ -33,10 +38,10 @@ def test_a_network_of_one_bit_width_truncates_eight_bit_codes(
 
 
 def test_codes_have_eight_bits_or_those_of_the_bit_width() -> None:
-    assert Individual(IndividualSettings(), (2,)).code_bits == 8
-    assert Individual(IndividualSettings(individual_b1="same"), (2,)).code_bits == 2
+    assert Individual(IndividualSettings(), at(2)).code_bits == 8
+    assert Individual(IndividualSettings(individual_b1="same"), at(2)).code_bits == 2
 
 
 def test_several_bit_widths_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"trains one bit-width, not \[8, 2\]"):
-        Individual(IndividualSettings(), (8, 2))
+    with pytest.raises(ValueError, match=r"trains one bit-width, not .*8bit.*2bit"):
+        Individual(IndividualSettings(), at(8, 2))

@@ -9,8 +9,10 @@ import pytest
 from models.bitwidth import Assignment
 from models.methods.base import Step
 from models.methods.swap import draw_masks, own_probabilities, ramp, swapped_assignment
+from models.precision import OperatingPoint
 
 MakeStep = Callable[..., Step]
+at = OperatingPoint.at
 
 
 @pytest.mark.golden
@@ -48,29 +50,31 @@ def test_p1_rises_from_step_to_step_and_meets_the_ramp_of_epochs(make_step: Make
 
 def test_draws_depend_on_seed_step_and_student_alone(make_step: MakeStep) -> None:
     step, chances = make_step(seed=3, index=7), [0.5] * 64
-    mask = draw_masks(step, 4, chances)
-    assert mask == draw_masks(replace(step, epoch=5, progress=0.9), 4, chances)
+    mask = draw_masks(step, at(4), chances)
+    assert mask == draw_masks(replace(step, epoch=5, progress=0.9), at(4), chances)
     others = (
-        draw_masks(replace(step, seed=4), 4, chances),
-        draw_masks(replace(step, index=8), 4, chances),
-        draw_masks(step, 2, chances),
+        draw_masks(replace(step, seed=4), at(4), chances),
+        draw_masks(replace(step, index=8), at(4), chances),
+        draw_masks(step, at(2), chances),
+        draw_masks(step, at("w2a4"), chances),
+        draw_masks(step, at("w4a2"), chances),
     )
     assert all(mask != other for other in others)
 
 
 def test_draws_come_as_often_as_their_probability(make_step: MakeStep) -> None:
     chances = [0.0, 0.1, 0.5, 0.9, 1.0]
-    draws = [draw_masks(make_step(index=index), 2, chances) for index in range(2000)]
+    draws = [draw_masks(make_step(index=index), at(2), chances) for index in range(2000)]
     shares = [sum(mask[unit] for mask in draws) / len(draws) for unit in range(5)]
     assert shares == pytest.approx(chances, abs=0.04)
     assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
 def test_a_block_is_swapped_whole() -> None:
-    assignment = swapped_assignment(2, 8, [True, False], [2, 3], "block")
+    assignment = swapped_assignment(at(2), at(8), [True, False], [2, 3], "block")
     assert assignment == Assignment(2, (2, 2, 8, 8, 8))
 
 
 def test_a_layer_is_swapped_by_itself() -> None:
-    assignment = swapped_assignment(2, 8, [True, False, True], [2, 1], "layer")
+    assignment = swapped_assignment(at(2), at(8), [True, False, True], [2, 1], "layer")
     assert assignment == Assignment(2, (2, 8, 2))

@@ -87,7 +87,7 @@ def test_divergence_is_summed_over_classes_and_averaged_over_the_batch() -> None
 
 def test_equal_scores_go_to_the_lower_bit_width() -> None:
     assert choose_teacher({8: 0.5, 6: 0.5, 4: 0.7}) == 6
-    assert choose_teacher({4: 0.5, 6: 0.6, 8: 0.5}) == 4
+    assert choose_teacher({8: 0.5, 6: 0.6, 4: 0.5}) == 4
 
 
 def test_without_distance_the_surest_teaches_and_with_much_of_it_the_nearest() -> None:

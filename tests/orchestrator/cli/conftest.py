@@ -27,7 +27,7 @@ cluster: {num_workers: 2, max_batch_per_worker: 4}
 output: runs
 """
 
-ROWS = [{"bits": 8, "metric": 91.0, "loss": 0.1, "reference": None, "ratio": None}]
+ROWS = [{"point": "8bit", "metric": 91.0, "loss": 0.1, "reference": None, "ratio": None}]
 EVENTS = [
     {
         "event": "started",
@@ -46,7 +46,7 @@ EVENTS = [
         "steps": 9,
         "samples_per_second": 12.5,
         "eta_seconds": 65,
-        "loss": {"8": 2.25},
+        "loss": {"8bit": 2.25},
         "metric_name": None,
         "metric": {},
     },
@@ -55,8 +55,8 @@ EVENTS = [
         "epoch": 0,
         "epochs": 2,
         "metric_name": "top1",
-        "metric": {"8": 91.0},
-        "loss": {"8": 0.1},
+        "metric": {"8bit": 91.0},
+        "loss": {"8bit": 0.1},
     },
     {"event": "log", "level": "warning", "message": "one broken file"},
     {
@@ -65,7 +65,7 @@ EVENTS = [
         "rows": ROWS,
         "delta_b": None,
         "delta_b_note": "No Delta_B",
-        "table": "| 8 | 91.00 |",
+        "table": "| 8bit | 91.00 |",
         "run_dir": "/runs/r",
     },
 ]

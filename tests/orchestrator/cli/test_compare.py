@@ -20,7 +20,7 @@ def recorded(number: int, uri: str = SERVER) -> dict[str, Any]:
 def test_runs_stand_side_by_side_with_all_their_bit_widths(
     orch: Orch, submitted: Submitted
 ) -> None:
-    half = {**EVALUATED, "metric": {"8": 91.0, "2": 55.5}}
+    half = {**EVALUATED, "metric": {"8bit": 91.0, "2bit": 55.5}}
     first = submitted(recorded(1), half, name="first")
     submitted(recorded(2), {**FINISHED, "epoch": 1, "delta_b": 99.5}, name="second")
     done = orch("compare", "first", "second")
@@ -31,11 +31,21 @@ def test_runs_stand_side_by_side_with_all_their_bit_widths(
     assert rows[1].split()[2:] == ["2", "top1", "91.00", "-", "99.50"]
 
 
+def test_points_of_all_runs_stand_in_one_row_from_high_to_low(
+    orch: Orch, submitted: Submitted
+) -> None:
+    some = {"w1a4": 1.0, "mixed": 2.0}
+    submitted(recorded(1), {**EVALUATED, "metric": {"8bit": 9.0, "2bit": 3.0} | some}, name="first")
+    submitted(recorded(2), {**EVALUATED, "metric": {"float": 9.5, "4bit": 8.0}}, name="second")
+    head = orch("compare", "first", "second").stdout.splitlines()[0]
+    assert head.split()[4:-1] == ["float", "8bit", "4bit", "2bit", "w1a4", "mixed"]
+
+
 def test_one_link_shows_the_curves_of_all_runs_and_one_compares_them(
     orch: Orch, submitted: Submitted
 ) -> None:
     for number, name in enumerate(("first", "second"), 1):
-        submitted(recorded(number), {**EVALUATED, "metric": {"8": 1.0, "4": 2.0}}, name=name)
+        submitted(recorded(number), {**EVALUATED, "metric": {"8bit": 1.0, "4bit": 2.0}}, name=name)
     pages = json.loads(orch("compare", "first", "second", "--json").stdout)["mlflow"]
     page, _, query = urlsplit(pages["charts"]).fragment.partition("?")
     asked = parse_qs(query)

@@ -42,7 +42,7 @@ def test_stopping_an_ended_job_says_when_and_how_it_had_ended(
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_500_000))
     for _ in range(2):
         done = orch("stop", run)
-        assert (done.exit_code, done.stdout) == (0, "| 8 | 91.00 |\n")
+        assert (done.exit_code, done.stdout) == (0, "| 8bit | 91.00 |\n")
         assert done.stderr == f"{run} had already ended at {when}: SUCCEEDED.\n"
 
 

@@ -70,7 +70,7 @@ def test_the_reference_is_named_as_orch_names_runs_and_kept_as_mlflow_does(
 ) -> None:
     individual_runs(orch, cluster)
     options = ("--set", f"reference.runs={runs}")
-    ids = {str(bits): f"{bits}a" * 16 for bits in (8, 6, 4, 2)}
+    ids = {f"{bits}bit": f"{bits}a" * 16 for bits in (8, 6, 4, 2)}
     done = orch("show", "tiny.yaml", *options, "--json")
     assert done.stderr == ""
     shown = json.loads(done.stdout)
@@ -90,10 +90,10 @@ def test_a_reference_that_does_not_fit_is_a_clear_mistake(orch: Orch, cluster: F
     done = orch("submit", "tiny.yaml", "--set", runs, "--address", cluster.url)
     assert done.exit_code == 2
     for words in (
-        "reference.runs.8: coquant-",
+        "reference.runs.8bit: coquant-",
         "was trained by the method 'coquant', not 'individual'",
-        "was trained at 8 bits, not at 6",
-        "reference.runs.4: No job is called 'nobody'",
+        "was trained at 8bit, not at 6bit",
+        "reference.runs.4bit: No job is called 'nobody'",
         "is RUNNING; a reference is a run that has finished",
     ):
         assert words in done.stderr

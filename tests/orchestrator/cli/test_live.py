@@ -49,7 +49,7 @@ def test_plain_progress_is_rare_and_evaluations_are_not(
     assert lines.count("Waiting to start ...") == 1
     assert len([line for line in lines if "samples/s" in line]) == 1
     assert lines.count("epoch 1: top1 8bit 91.0") == 5
-    assert "| 8 | 91.00 |" not in lines
+    assert "| 8bit | 91.00 |" not in lines
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_the_status_has_the_state_first_then_where_it_stands(
 @pytest.mark.parametrize(
     ("events", "facts", "line"),
     [
-        (EVENTS, {"statuses": ["SUCCEEDED"]}, "| 8 | 91.00 |"),
+        (EVENTS, {"statuses": ["SUCCEEDED"]}, "| 8bit | 91.00 |"),
         (
             [{"event": "failed", "message": "no data", "exit_code": 2}],
             {"statuses": ["FAILED"], "exit_code": 2},
@@ -91,7 +91,7 @@ def test_the_status_of_nobody_names_what_comes_near(orch: Orch, submitted: Submi
     assert "Did you mean digits" in done.stderr
 
 
-LONG = {"metric_name": "top1", "metric": {"8": 70.1, "6": 70.0, "4": 69.9, "2": 100.0}}
+LONG = {"metric_name": "top1", "metric": {"8bit": 70.1, "6bit": 70.0, "4bit": 69.9, "2bit": 100.0}}
 STEPS = {"epoch": 99, "epochs": 120, "step": 4012, "steps": 5004, "eta_seconds": 400_000}
 
 

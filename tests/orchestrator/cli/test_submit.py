@@ -53,7 +53,7 @@ def test_json_of_a_detached_job_is_all_there_is_on_standard_output(
 def test_a_followed_job_ends_with_its_table_and_links(orch: Orch, cluster: FakeCluster) -> None:
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
     assert done.exit_code == 0
-    assert done.stdout.startswith("| 8 | 91.00 |\n")
+    assert done.stdout.startswith("| 8bit | 91.00 |\n")
     assert "mlflow ui --backend-store-uri sqlite:///x" in done.stdout
     assert "http://127.0.0.1:5000/#/experiments/1/runs/0" in done.stdout
     assert "epoch 1/2  step 3/9  12.5 samples/s  ETA 1m05s  loss 8bit 2.250" in done.stderr

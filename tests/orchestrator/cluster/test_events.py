@@ -14,9 +14,9 @@ PROGRESS = {
     "steps": 31,
     "samples_per_second": 45.67,
     "eta_seconds": 125,
-    "loss": {"2": 1.5, "8": 1.25},
+    "loss": {"8bit": 1.25, "2bit": 1.5},
     "metric_name": "top1",
-    "metric": {"8": 90.0, "2": 80.04},
+    "metric": {"8bit": 90.0, "2bit": 80.04},
 }
 
 

@@ -134,7 +134,7 @@ def test_environment_variables_in_paths_are_filled_in_or_missed(
         (GOOD.replace("128}", "2000000000}") + "cluster: {num_workers: 3}\n", "; 2 or 4 can."),
         (GOOD + "cluster: {loader_workers: 2000000000}\n", "less than or equal to 1000"),
         (GOOD + "reference: {runs: {8: a, 08: b, 6: c, 4: d, 2: e}}\n", "same key twice in other"),
-        (GOOD + "reference: {runs: {x: a}}\n", "expected a whole number, got 'x'"),
+        (GOOD + "reference: {runs: {x: a}}\n", "names no run for 8bit, 6bit, 4bit, 2bit."),
         ("just words", "expected keys and values"),
         ("", "expected keys and values"),
         ("name: a\nname: b\n" + GOOD.replace("name: mine", ""), "given twice (first on line 1)"),
@@ -303,10 +303,10 @@ def test_a_base_that_is_missing_is_the_only_mistake_told(tmp_path: Path) -> None
 
 def test_a_reference_on_the_command_line_replaces_the_one_of_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD + "reference: {published: cifar10_resnet18}\n")
-    runs = "reference.runs={8: a, 6: b, 4: c, 2: d}"
+    runs = "reference.runs={8: a, 6bit: b, 4: c, '2': d}"
     loaded = load_job(file, [runs])
     assert loaded.job.reference is not None
-    assert loaded.job.reference.runs == {8: "a", 6: "b", 4: "c", 2: "d"}
+    assert loaded.job.reference.runs == {"8bit": "a", "6bit": "b", "4bit": "c", "2bit": "d"}
     assert loaded.job.reference.published is None
 
 

@@ -47,7 +47,7 @@ def test_a_float_run_is_called_float_everywhere(
 ) -> None:
     folder = float_run("training.epochs=1")
     result = json.loads((folder / "result.json").read_text())
-    assert [row["bits"] for row in result["rows"]] == [FLOAT]
+    assert [row["point"] for row in result["rows"]] == ["float"]
     assert "| float | " in result["table"]
     assert "32" not in result["table"].splitlines()[2].split("|")[1]
     assert "32bit" not in capsys.readouterr().out

@@ -112,7 +112,7 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
     assert "| a table |" in tags["mlflow.note.content"]
     assert RUN in tags["mlflow.note.content"]
     params = {param["key"]: param["value"] for param in seen["data"]["params"]}
-    assert (params["method"], params["bit_widths"]) == ("coquant", "8 6 4 2")
+    assert (params["method"], params["points"]) == ("coquant", "8bit 6bit 4bit 2bit")
     assert mlflow_server.artifacts(tracked.run_id) == {"job.yaml", "environment.txt", "results.md"}
 
 

@@ -63,7 +63,7 @@ def train_some_steps(
         epochs=job.training.epochs,
         steps_per_epoch=steps_per_epoch(len(parts.train_set), plan.global_batch),
     )
-    tally = Tally(job.bit_widths, ranks.device)
+    tally = Tally(job.points, ranks.device)
     done: list[int] = []
     train_epoch(
         loop,
@@ -80,5 +80,5 @@ def train_some_steps(
         "gradients": {name: p.grad for name, p in named.items()},
         "parameters": {name: p.detach().clone() for name, p in named.items()},
         "teachers": tally.teacher_shares(),
-        "evaluation": evaluate(parts.network, parts.val_set, ranks, batch=2),
+        "evaluation": evaluate(parts.network, job.points, parts.val_set, ranks, batch=2),
     }

@@ -67,8 +67,8 @@ class Seen:
 
     gradients: list[dict[str, Tensor | None]] = field(default_factory=list)
     states: list[dict[str, Tensor]] = field(default_factory=list)
-    passes: list[tuple[int, float, int | None]] = field(default_factory=list)
-    mean_losses: list[dict[int, float]] = field(default_factory=list)
+    passes: list[tuple[str, float, str | None]] = field(default_factory=list)
+    mean_losses: list[dict[str, float]] = field(default_factory=list)
 
 
 class Noting(Tally):
@@ -78,9 +78,9 @@ class Noting(Tally):
         self._seen = seen
         return self
 
-    def add(self, bits: int, loss: Tensor, teacher: int | None) -> None:
-        super().add(bits, loss, teacher)
-        self._seen.passes.append((bits, loss.item(), teacher))
+    def add(self, point: str, loss: Tensor, teacher: str | None) -> None:
+        super().add(point, loss, teacher)
+        self._seen.passes.append((point, loss.item(), teacher))
 
 
 def batch(images: Tensor, labels: Tensor) -> Batch:
@@ -109,7 +109,7 @@ def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Pass]]]
     """Train all epochs as one rank of the product."""
     ranks, seen = loop.ranks, Seen()
     for epoch in range(EPOCHS):
-        tally = Noting(job.bit_widths, ranks.device).note(seen)
+        tally = Noting(job.points, ranks.device).note(seen)
         stopped = train_epoch(
             loop,
             (_passes(batches[epoch, step][ranks.rank]) for step in range(STEPS)),
@@ -194,18 +194,18 @@ def test_a_training_is_the_one_written_again_to_the_ninth_digit(trained: Both) -
 def test_each_pass_has_the_losses_and_teachers_of_the_one_written_again(trained: Both) -> None:
     for rank, seen in enumerate(trained.ranks):
         wanted = [
-            (bits, loss, record.teachers[number].get(bits))
+            (f"{bits}bit", loss, _name(record.teachers[number].get(bits)))
             for record in trained.records
             for number, losses in enumerate(record.losses[rank])
             for bits, loss in losses.items()
         ]
-        assert [(b, t) for b, _, t in seen.passes] == [(b, t) for b, _, t in wanted]
+        assert [(p, t) for p, _, t in seen.passes] == [(p, t) for p, _, t in wanted]
         assert [x for _, x, _ in seen.passes] == pytest.approx([x for _, x, _ in wanted], abs=1e-9)
         for epoch, means in enumerate(seen.mean_losses):
             records = trained.records[epoch * STEPS : (epoch + 1) * STEPS]
-            for bits, mean in means.items():
+            for bits in (8, 4, 2):
                 every = [one[bits] for r in records for own in r.losses for one in own]
-                assert mean == pytest.approx(sum(every) / len(every), abs=1e-9)
+                assert means[f"{bits}bit"] == pytest.approx(sum(every) / len(every), abs=1e-9)
 
 
 def test_the_training_compared_with_is_a_telling_one(trained: Both) -> None:
@@ -230,3 +230,7 @@ def _same_gradients(found: dict[str, Tensor | None], wanted: dict[str, Tensor | 
         assert (found[name] is None) == (gradient is None), name
         if gradient is not None:
             near(found[name], gradient, f"gradient of {name}")
+
+
+def _name(bits: int | None) -> str | None:
+    return None if bits is None else f"{bits}bit"

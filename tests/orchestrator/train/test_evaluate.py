@@ -1,4 +1,4 @@
-"""Evaluation at every bit-width against metric and loss computed by hand from `network(x, b)`."""
+"""Evaluation at every point against metric and loss computed by hand from `network(x, point)`."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.precision import OperatingPoint
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import Diverged
 from orchestrator.job.schema import Job
@@ -19,7 +20,7 @@ from orchestrator.train.setup import build_parts
 from tests.orchestrator.train.thread_ranks import Meeting
 
 CPU = torch.device("cpu")
-BITS = (8, 4, 2)
+POINTS = tuple(map(OperatingPoint.at, (8, 4, 2)))
 
 
 class Pictures:
@@ -60,27 +61,27 @@ class Pictures:
 
 
 class Linear(nn.Module):
-    """Another linear layer at each bit-width, behind batch norm and dropout.
+    """Another linear layer at each point, behind batch norm and dropout.
 
     Logits are rounded, so that equal pictures tie whatever batch they are in.
     """
-
-    bit_widths = BITS
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(5)
         self.norm = nn.BatchNorm2d(3)
         self.dropout = nn.Dropout(0.5)
-        self.at = nn.ModuleDict({str(bits): nn.Linear(6, 4) for bits in BITS})
+        self.at = nn.ModuleDict({point.name: nn.Linear(6, 4) for point in POINTS})
         self.double()
 
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:
-        logits = 3 * self.at[str(bits)](self.dropout(self.norm(inputs).flatten(1)))
+    def forward(self, inputs: Tensor, point: OperatingPoint) -> Tensor:
+        logits = 3 * self.at[point.name](self.dropout(self.norm(inputs).flatten(1)))
         return (16 * logits).round() / 16
 
 
-def probabilities(network: Any, dataset: Pictures, bits: int) -> list[tuple[int, list[float]]]:
+def probabilities(
+    network: Any, dataset: Pictures, point: OperatingPoint
+) -> list[tuple[int, list[float]]]:
     """Number and class probabilities of each whole sample, one run of the network each."""
     mean, std = (
         torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in (Pictures.mean, Pictures.std)
@@ -89,16 +90,16 @@ def probabilities(network: Any, dataset: Pictures, bits: int) -> list[tuple[int,
     for index in sorted(set(range(len(dataset))) - dataset.broken):
         inputs = (dataset.pixels[index].double() / 255 - mean) / std
         with torch.no_grad():
-            logits = network(inputs[None], bits)[0].tolist()
+            logits = network(inputs[None], point)[0].tolist()
         total = sum(math.exp(x) for x in logits)
         found.append((index, [math.exp(x) / total for x in logits]))
     return found
 
 
-def by_hand(network: nn.Module, dataset: Pictures, bits: int) -> tuple[float, float]:
+def by_hand(network: nn.Module, dataset: Pictures, point: OperatingPoint) -> tuple[float, float]:
     """Metric in per cent and mean cross-entropy, computed one sample at a time."""
     network.eval()
-    scores = probabilities(network, dataset, bits)
+    scores = probabilities(network, dataset, point)
     losses = [-math.log(p[dataset.label(i)]) for i, p in scores]
     if dataset.metric == "top1":
         right = [p.index(max(p)) == dataset.label(i) for i, p in scores]
@@ -120,8 +121,8 @@ def average_precision(
     return sum(precisions) / max(1, hits)
 
 
-def results(found: Evaluation) -> dict[int, tuple[float, float]]:
-    return {bits: (found.metric[bits], found.loss[bits]) for bits in found.metric}
+def results(found: Evaluation) -> dict[str, tuple[float, float]]:
+    return {row.point: (row.metric, row.loss) for row in found.rows}
 
 
 @pytest.mark.parametrize("metric", ["top1", "map"])
@@ -136,15 +137,15 @@ def test_metric_and_loss_are_those_computed_by_hand_at_any_number_of_ranks(
     )
     network.train()
     everywhere = meeting.run(
-        [partial(evaluate, Linear(), dataset, rank, batch=4) for rank in meeting.ranks()]
+        [partial(evaluate, Linear(), POINTS, dataset, rank, batch=4) for rank in meeting.ranks()]
     )
-    expected = {bits: by_hand(network, dataset, bits) for bits in BITS}
-    assert len({value for value, _ in expected.values()}) == len(BITS)
+    expected = {point.name: by_hand(network, dataset, point) for point in POINTS}
+    assert len({value for value, _ in expected.values()}) == len(POINTS)
     for found in everywhere:
-        for bits, (value, loss) in results(found).items():
-            assert value == pytest.approx(expected[bits][0], abs=1e-9)
-            assert loss == pytest.approx(expected[bits][1], abs=1e-9)
-        assert list(found.metric) == list(found.loss) == list(BITS)
+        for point, (value, loss) in results(found).items():
+            assert value == pytest.approx(expected[point][0], abs=1e-9)
+            assert loss == pytest.approx(expected[point][1], abs=1e-9)
+        assert list(results(found)) == ["8bit", "4bit", "2bit"]
         assert found.metric_name == metric
         assert found.samples == 20
         assert found.broken == {f"picture {i}": "cut short" for i in (3, 10, 11)}
@@ -162,48 +163,51 @@ def test_ranks_evaluate_with_the_mean_of_all_their_running_statistics() -> None:
     networks = [with_statistics(0.5, 0.4), with_statistics(-1.5, 3.6)]
     everywhere = meeting.run(
         [
-            partial(evaluate, network, dataset, rank, batch=5)
+            partial(evaluate, network, POINTS, dataset, rank, batch=5)
             for network, rank in zip(networks, meeting.ranks(), strict=True)
         ]
     )
     mean = with_statistics(-0.5, 2.0)
     for found in everywhere:
-        for bits, pair in results(found).items():
-            assert pair == pytest.approx(by_hand(mean, dataset, bits), abs=1e-9)
+        for point in POINTS:
+            wanted = by_hand(mean, dataset, point)
+            assert results(found)[point.name] == pytest.approx(wanted, abs=1e-9)
     for network in networks:
         torch.testing.assert_close(network.state_dict(), mean.state_dict())
 
 
-def test_a_network_of_the_product_is_evaluated_at_its_own_bit_widths(
+def test_a_network_of_the_product_is_evaluated_at_the_points_of_its_job(
     tiny_job: Callable[..., Job],
 ) -> None:
-    parts = build_parts(tiny_job("model.dropout=0.6"), CPU)
+    job = tiny_job("model.dropout=0.6")
+    parts = build_parts(job, CPU)
     network, dataset = parts.network, parts.val_set
     network(torch.randn(8, 3, 16, 16), 8)  # running statistics that differ between bit-widths
-    found = evaluate(network, dataset, Ranks(), batch=4)
+    found = results(evaluate(network, job.points, dataset, Ranks(), batch=4))
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (dataset.mean, dataset.std))
     network.eval()
-    for bits in network.bit_widths:
+    for point in job.points:
         with torch.no_grad():
             logits = torch.stack(
                 [
-                    network(((dataset.load(i, None) / 255 - mean) / std)[None], bits)[0]
+                    network(((dataset.load(i, None) / 255 - mean) / std)[None], point)[0]
                     for i in range(len(dataset))
                 ]
             )
         labels = torch.tensor([dataset.label(i) for i in range(len(dataset))])
         loss = -logits.log_softmax(dim=1)[torch.arange(len(labels)), labels].mean().item()
-        assert found.loss[bits] == pytest.approx(loss, rel=1e-4)
+        assert found[point.name][1] == pytest.approx(loss, rel=1e-4)
         share = (logits.argmax(dim=1) == labels).double().mean().item()
-        assert found.metric[bits] == pytest.approx(100 * share)
-    assert len(set(found.loss.values())) == len(network.bit_widths)
+        assert found[point.name][0] == pytest.approx(100 * share)
+    assert len({loss for _, loss in found.values()}) == len(job.points)
 
 
 def test_evaluation_leaves_the_network_as_it_was(tiny_job: Callable[..., Job]) -> None:
-    parts = build_parts(tiny_job(), CPU)
+    job = tiny_job()
+    parts = build_parts(job, CPU)
     before: dict[str, Any] = {k: v.clone() for k, v in parts.network.state_dict().items()}
     parts.network.train()
-    evaluate(parts.network, parts.val_set, Ranks(), batch=4)
+    evaluate(parts.network, job.points, parts.val_set, Ranks(), batch=4)
     assert parts.network.training
     assert all(torch.equal(before[k], v) for k, v in parts.network.state_dict().items())
 
@@ -212,16 +216,17 @@ def test_evaluation_leaves_the_network_as_it_was(tiny_job: Callable[..., Job]) -
 def test_scores_that_are_no_numbers_end_the_evaluation_whatever_the_metric_says(
     tiny_job: Callable[..., Job], value: float
 ) -> None:
-    parts = build_parts(tiny_job(), CPU)
+    job = tiny_job()
+    parts = build_parts(job, CPU)
     network = parts.network
     forward = network.forward
 
-    def poisoned(inputs: torch.Tensor, bits: int) -> torch.Tensor:
-        logits = forward(inputs, bits)
-        if bits in (6, 2):
+    def poisoned(inputs: torch.Tensor, point: OperatingPoint) -> torch.Tensor:
+        logits = forward(inputs, point)
+        if point.name in ("6bit", "2bit"):
             logits[-1, 0] = value  # the class of the first pictures only: others keep their loss
         return logits
 
     network.forward = poisoned  # type: ignore[method-assign]
-    with pytest.raises(Diverged, match="at 6, 2 bits"):
-        evaluate(network, parts.val_set, Ranks(), batch=9)
+    with pytest.raises(Diverged, match="at 6bit, 2bit are"):
+        evaluate(network, job.points, parts.val_set, Ranks(), batch=9)

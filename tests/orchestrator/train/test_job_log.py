@@ -22,11 +22,11 @@ PROGRESS = {
     "steps": 9,
     "samples_per_second": 12.5,
     "eta_seconds": 65,
-    "loss": {"8": 2.25},
+    "loss": {"8bit": 2.25},
     "metric_name": None,
     "metric": {},
 }
-EVALUATED = {"event": "evaluated", "epoch": 0, "metric_name": "top1", "metric": {"8": 91.0}}
+EVALUATED = {"event": "evaluated", "epoch": 0, "metric_name": "top1", "metric": {"8bit": 91.0}}
 
 
 class Log:

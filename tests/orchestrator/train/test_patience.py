@@ -64,7 +64,7 @@ def test_a_checkpoint_that_was_there_before_is_no_progress(tmp_path: Path) -> No
 def test_an_error_that_a_rank_named_ends_the_run_at_once_whatever_the_others_say(
     tmp_path: Path,
 ) -> None:
-    diverged = Diverged("The loss at 2 bits is no longer a finite number.")
+    diverged = Diverged("The loss at 2bit is no longer a finite number.")
     assert (
         ask(Patience("mine", RunFolder(tmp_path), 9), {0: LEFT, 1: diverged, 2: KILLED}) is diverged
     )

@@ -12,7 +12,7 @@ from torch import nn
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.store.run_folder import Reached
-from orchestrator.track.result import Result
+from orchestrator.track.result import PointResult, Result
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.state import RankState, TrainState, not_finite
 
@@ -26,7 +26,7 @@ def network() -> nn.Sequential:
 def test_a_state_comes_back_as_it_was_with_its_results(
     tmp_path: Path, make_state: MakeState
 ) -> None:
-    result = Result("top1", 2, {8: 70.5, 2: 61.0}, {8: 0.5, 2: 0.9})
+    result = Result("top1", 2, (PointResult("8bit", 70.5, 0.5), PointResult("2bit", 61.0, 0.9)))
     module = network()
     state = make_state(module, at=Reached(1, 3, 7), best=result, last=result)
     state.write(tmp_path / "c", module)

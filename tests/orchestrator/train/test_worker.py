@@ -51,7 +51,7 @@ def test_a_run_ends_with_a_result_at_every_bit_width(
 ) -> None:
     context = run(tiny_job())
     result = json.loads((context.folder / "result.json").read_text())
-    assert [row["bits"] for row in result["rows"]] == [8, 6, 4, 2]
+    assert [row["point"] for row in result["rows"]] == ["8bit", "6bit", "4bit", "2bit"]
     assert all(0 <= row["metric"] <= 100 for row in result["rows"])
     assert [report["epoch"] for report in epochs(context)] == [1, 2]
     first = epochs(context)[0]
@@ -120,7 +120,7 @@ def test_the_individual_method_trains_one_bit_width(
         tiny_job("method={name: individual}", "quantizer.bit_widths=[4]", "training.epochs=1")
     )
     result = json.loads((context.folder / "result.json").read_text())
-    assert [row["bits"] for row in result["rows"]] == [4]
+    assert [row["point"] for row in result["rows"]] == ["4bit"]
 
 
 def test_the_best_epoch_is_kept_and_can_be_the_result(
@@ -254,7 +254,7 @@ def test_weights_that_diverge_are_noticed_in_the_next_step(poisoned: Callable[..
     context, message = poisoned("conv1.weight", float("nan"), 13, "training.global_batch=2")
     assert context.last_step == (1, 1)
     assert assert_finite(context).at.epoch == 1
-    assert "at 8, 6, 4, 2 bits is no longer a finite number" in message
+    assert "at 8bit, 6bit, 4bit, 2bit is no longer a finite number" in message
 
 
 def test_what_a_float_model_does_not_give_is_said_once(

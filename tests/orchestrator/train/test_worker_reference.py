@@ -25,7 +25,11 @@ from tests.orchestrator.train.reference import Pass, Reference, StepRecord, near
 from tests.orchestrator.train.thread_ranks import Meeting
 
 EPOCHS, STEPS, WORLD, MICRO = 3, 3, 2, 2
-SHARES = {keys.teacher_share(student, teacher) for student in (4, 2) for teacher in (8, 4)}
+SHARES = {
+    keys.teacher_share(student, teacher)
+    for student in ("4bit", "2bit")
+    for teacher in ("8bit", "4bit")
+}
 
 JOB = (
     "seed=11",
@@ -117,17 +121,17 @@ def metrics_of(
     }
     for bits in recipe.bits:
         every = [one[bits] for r in records for own in r.losses for one in own]
-        metrics[keys.loss(bits)] = sum(every) / len(every)
+        metrics[keys.loss(f"{bits}bit")] = sum(every) / len(every)
         top1, loss = reference.evaluate(samples, bits)
-        metrics |= {keys.metric("top1", bits): top1, keys.val_loss(bits): loss}
+        metrics |= {keys.metric("top1", f"{bits}bit"): top1, keys.val_loss(f"{bits}bit"): loss}
         levels = [p.item() for n, p in reference.parameters.items() if f"clip_levels.{bits}" in n]
-        metrics[keys.clip_level(bits, "min")] = min(levels)
-        metrics[keys.clip_level(bits, "mean")] = sum(levels) / len(levels)
+        metrics[keys.clip_level(f"{bits}bit", "min")] = min(levels)
+        metrics[keys.clip_level(f"{bits}bit", "mean")] = sum(levels) / len(levels)
     teachers = [chosen for record in records for chosen in record.teachers]
     for student in recipe.bits[1:]:
         for teacher in {chosen[student] for chosen in teachers}:
             share = sum(chosen[student] == teacher for chosen in teachers) / len(teachers)
-            metrics[keys.teacher_share(student, teacher)] = share
+            metrics[keys.teacher_share(f"{student}bit", f"{teacher}bit")] = share
     return metrics
 
 
@@ -140,13 +144,13 @@ def test_two_workers_train_and_evaluate_as_it_is_written_again(
     workers = [Worker(job, Run(RunFolder(tmp_path)), context) for context in contexts]
     written = written_again(job, workers[0])
     meeting.run([worker.run for worker in workers])
-    reports = [report for report in contexts[0].reports if keys.loss(8) in report]
+    reports = [report for report in contexts[0].reports if keys.loss("8bit") in report]
     for report, metrics in zip(reports, written.metrics, strict=True):
         told = {key: report[key] for key in report.keys() & (metrics.keys() | SHARES)}
         assert told == pytest.approx(metrics, abs=1e-9)
     _same_weights(contexts[0].checkpoints, written.weights)
-    _same_result(tmp_path, written.metrics[-1], job.bit_widths)
-    assert len({metrics[keys.metric("top1", 8)] for metrics in written.metrics}) > 1
+    _same_result(tmp_path, written.metrics[-1], [point.name for point in job.points])
+    assert len({metrics[keys.metric("top1", "8bit")] for metrics in written.metrics}) > 1
 
 
 def _same_weights(checkpoints: list[Path], weights: list[dict[str, Tensor]]) -> None:
@@ -158,8 +162,8 @@ def _same_weights(checkpoints: list[Path], weights: list[dict[str, Tensor]]) -> 
             near(found[name], value, f"{name} in {folder.name}")
 
 
-def _same_result(folder: Path, metrics: dict[str, float], bit_widths: tuple[int, ...]) -> None:
+def _same_result(folder: Path, metrics: dict[str, float], points: list[str]) -> None:
     rows = json.loads((folder / "result.json").read_text())["rows"]
-    assert [row["bits"] for row in rows] == list(bit_widths)
+    assert [row["point"] for row in rows] == points
     for row in rows:
-        assert row["metric"] == pytest.approx(metrics[keys.metric("top1", row["bits"])])
+        assert row["metric"] == pytest.approx(metrics[keys.metric("top1", row["point"])])
