@@ -1,7 +1,6 @@
 """What every network can be told in a job file."""
 
-from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -21,17 +20,9 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
         None, ge=1, description="frames per video (TSN); none for images"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="before the linear layer")
-    init: Literal["scratch", "float"] = Field(
-        "scratch", description="drawn weights, or those of a float model"
-    )
     init_weights: InitWeights = Field(
         "kaiming_fan_out",
         description="how weights are drawn: torch's own default, or as torchvision does",
-    )
-    weights: Path | None = Field(
-        None,
-        description="float model to start from: a state dict with torchvision's names "
-        "(.pt, .pth or .safetensors), or a finished run of the method 'float', by name or folder",
     )
 
     @model_validator(mode="after")

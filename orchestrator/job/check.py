@@ -35,8 +35,8 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     warnings = [*_without_effect(job, merged), *_small_passes(job)]
     given = {keys[1] for keys in merged.sources if keys[0] == "optimizer" and len(keys) > 1}
     warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
-    if job.model.weights is not None and job.model.init == "scratch":
-        warnings.append("model.weights: no effect, model.init is 'scratch'.")
+    if job.start.weights is not None and job.start.source == "scratch":
+        warnings.append("start.weights: no effect, start.from is 'scratch'.")
     return warnings
 
 

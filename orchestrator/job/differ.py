@@ -4,7 +4,7 @@ from orchestrator.job.source import Values
 
 FREE = (
     *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output"),
-    *("data.root", "data.max_broken_share", "model.weights"),
+    *("data.root", "data.max_broken_share", "start.weights"),
 )
 """What may change between a run and its continuation: where and how it is carried out and recorded.
 The initial weights are in the checkpoint. Another number of workers goes on with the same samples

@@ -19,6 +19,7 @@ from orchestrator.data import DATASETS
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.optimizer import Optimizer
 from orchestrator.job.source import Values
+from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
 
 FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
@@ -141,6 +142,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     quantizer: QuantizerSettings = QuantizerSettings()
     method: Any
     data: Any
+    start: Start = Start()
     optimizer: Optimizer
     training: Training
     evaluate: Evaluate = Evaluate()

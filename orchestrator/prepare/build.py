@@ -1,18 +1,15 @@
-"""From a job to its parts, one by one: data sets, network, method, first weights."""
+"""From a job to its parts, one by one: data sets, network, method."""
 
 import torch
 
 from models import build_network
-from models.float_file import read_state_dict
-from models.float_weights import load_float_weights
 from models.methods import METHODS
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
 from models.table import resolve
 from orchestrator.data import Dataset, open_dataset
-from orchestrator.errors import CheckpointMismatch, DataError
+from orchestrator.errors import DataError
 from orchestrator.job.schema import Job
-from orchestrator.prepare.float_start import weights_file
 
 
 def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
@@ -37,22 +34,6 @@ def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork,
         code_bits=method.code_bits,
     )
     return network, method
-
-
-def start_from_float(network: AnyBitNetwork, job: Job) -> list[str]:
-    """Copy the float model's weights into a network; return the names that were left out.
-
-    Raises CheckpointMismatch for weights that cannot be read or are another network's.
-    """
-    path = weights_file(job.model.weights)
-    try:
-        weights = read_state_dict(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointMismatch(f"model.weights: {error}") from error
-    try:
-        return load_float_weights(network, weights)
-    except ValueError as error:
-        raise CheckpointMismatch(f"model.weights: {path}: {error}") from error
 
 
 def check_data(job: Job, train_set: Dataset, val_set: Dataset) -> None:

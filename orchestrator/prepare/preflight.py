@@ -15,20 +15,20 @@ from orchestrator.prepare.build import (
     build_network_and_method,
     check_data,
     open_datasets,
-    start_from_float,
 )
+from orchestrator.prepare.start import start
 from orchestrator.track import delta_b, recorder
 from orchestrator.track.delta_b import ReferenceResults
 
 
 def check(job: Job) -> None:
-    """Check data, float weights, output folder, reference and tracking server of a job.
+    """Check data, first weights, output folder, reference and tracking server of a job.
 
     Raises UsageError with every problem found, or Unreachable when the tracking server is the
     only one.
     """
     problems: list[str] = []
-    for part in (_data, _float_weights, _output):
+    for part in (_data, _start, _output):
         problems += part(job)
     unreachable: list[str] = []
     if not problems:
@@ -63,11 +63,13 @@ def _data(job: Job) -> list[str]:
 
 
 def _try_data(job: Job) -> None:
-    """Open the data sets once, as every worker will; decodes nothing."""
+    """Open the data sets and the first weights once, as every worker will; decodes nothing."""
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
+    if not _start(job):
+        start(build_network_and_method(job, train_set.num_classes)[0], job)
 
 
 def _try_pass(job: Job, train_set: Dataset) -> None:
@@ -86,25 +88,26 @@ def _try_pass(job: Job, train_set: Dataset) -> None:
         raise UsageError(f"cluster.max_batch_per_worker, data.crop: {LARGER_PASS}") from error
 
 
-def _float_weights(job: Job) -> list[str]:
-    if job.model.init != "float":
+def _start(job: Job) -> list[str]:
+    """Return what is wrong with what the job starts from, as far as its file alone can tell."""
+    given = job.start.weights
+    if job.start.source == "scratch":
         return []
-    if job.model.weights is None:
-        return [
-            "model.weights: model.init is 'float' and no file is named. Give the float model's "
-            "state dict in torchvision's layout (--set model.weights=FILE) or a finished run of "
-            "jobs/float (--set model.weights=RUN), or start from drawn weights "
-            "(--set model.init=scratch)."
-        ]
-    if not Path(job.model.weights).exists():
-        return [f"model.weights: there is no file, and no run, {job.model.weights}."]
-    return _collect(lambda: _try_weights(job), [])
+    if given is None:
+        source = job.start.source
+        return [f"start.weights: start.from is '{source}' and {_EXPECTED[source]}"]
+    if not given.exists():
+        return [f"start.weights: there is no file, and no run, {given}."]
+    return []
 
 
-def _try_weights(job: Job) -> None:
-    """Load the float weights once, as every worker will."""
-    network, _ = build_network_and_method(job, num_classes=1)
-    start_from_float(network, job)
+_EXPECTED = {
+    "float": "no file is named. Give the float model's state dict in torchvision's layout "
+    "(--set start.weights=FILE) or a finished run of jobs/float (--set start.weights=RUN), or "
+    "start from drawn weights (--set start.from=scratch).",
+    "checkpoint": "no run is named. Give a finished run by its name, or the folder of one of its "
+    "checkpoints (--set start.weights=RUN).",
+}
 
 
 def _output(job: Job) -> list[str]:

@@ -1,4 +1,4 @@
-"""The runs that a job names, as its reference or its float model, found by orch's own names."""
+"""The runs that a job names, as its reference or its start, found by orch's own names."""
 
 import re
 from pathlib import Path
@@ -21,19 +21,19 @@ def resolved(job: "Job") -> "Job":
 
     Raises UsageError with all that is wrong with the names in `reference.runs`.
     """
-    return _with_reference(_with_float_run(job))
+    return _with_reference(_with_start(job))
 
 
-def _with_float_run(job: "Job") -> "Job":
-    """Return the job with a run's folder where `model.weights` is no file but the run's name."""
-    weights = job.model.weights
+def _with_start(job: "Job") -> "Job":
+    """Return the job with a run's folder where `start.weights` is no file but the run's name."""
+    weights = job.start.weights
     if weights is None or weights.exists():
         return job
     found = [r for r in registry.load_all() if weights.name in (r.run, r.name)]
     if not found:
         return job
-    model = job.model.model_copy(update={"weights": Path(found[0].run_dir)})
-    return job.model_copy(update={"model": model})
+    start = job.start.model_copy(update={"weights": Path(found[0].run_dir)})
+    return job.model_copy(update={"start": start})
 
 
 def _with_reference(job: "Job") -> "Job":

@@ -137,7 +137,7 @@ def _headline(job: Job) -> dict[str, str]:
         "lr": job.optimizer.lr,
         "clip_init": job.optimizer.clip.init,
         "clip_lr": job.optimizer.clip.lr,
-        "init": job.model.init_weights if job.model.init == "scratch" else "float",
+        "init": job.model.init_weights if job.start.source == "scratch" else job.start.source,
         "precision": job.training.precision,
         "deterministic": job.training.deterministic,
         "seed": job.seed,

@@ -5,8 +5,8 @@ from typing import Any
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.events import say
+from orchestrator.store.checkpoint import damage
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.train.checkpoint import damage
 
 
 def latest(run: RunFolder) -> Path | None:

@@ -12,8 +12,8 @@ from orchestrator.prepare.build import (
     build_network_and_method,
     check_data,
     open_datasets,
-    start_from_float,
 )
+from orchestrator.prepare.start import start
 from orchestrator.train.numerics import CODE_DTYPES
 from orchestrator.train.optimizers import build_optimizer
 
@@ -22,7 +22,7 @@ from orchestrator.train.optimizers import build_optimizer
 class Parts:
     """Everything one rank trains and evaluates with.
 
-    left_out: what the float model does not give the network, by name.
+    warning: of what the network was not given by the weights that the job starts from.
     """
 
     train_set: Dataset
@@ -30,7 +30,7 @@ class Parts:
     network: AnyBitNetwork
     method: Method
     optimizer: torch.optim.SGD
-    left_out: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 def build_parts(job: Job, device: torch.device) -> Parts:
@@ -41,8 +41,8 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     network, method = build_network_and_method(job, train_set.num_classes)
-    left_out = start_from_float(network, job) if job.model.init == "float" else []
+    warning = start(network, job)
     network.to(device)
     network.convolve_codes_in(CODE_DTYPES[job.training.precision])
     optimizer = build_optimizer(network, job.optimizer)
-    return Parts(train_set, val_set, network, method, optimizer, tuple(left_out))
+    return Parts(train_set, val_set, network, method, optimizer, warning)

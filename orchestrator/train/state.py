@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.differ import differences
 from orchestrator.job.schema import Job
 from orchestrator.job.source import Values
+from orchestrator.store.checkpoint import damage, write_checkpoint
 from orchestrator.store.run_folder import WEIGHTS, Reached
 from orchestrator.track.result import PointResult, Result
-from orchestrator.train.checkpoint import STATE, damage, weights_file, write_checkpoint
 from orchestrator.train.ranks import Ranks
+
+STATE = "state.pt"
 
 OptimizerState = dict[str, Any]
 """What torch's optimizers say of themselves."""
@@ -85,7 +89,8 @@ class TrainState:
         """
         buffer = io.BytesIO()
         torch.save(self, buffer)
-        contents = {WEIGHTS: weights_file(network), STATE: buffer.getvalue()}
+        weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+        contents: dict[str, bytes] = {WEIGHTS: save(weights), STATE: buffer.getvalue()}
         write_checkpoint(folder, contents.items())
 
     @classmethod
@@ -146,6 +151,18 @@ def _mean_buffers(states: list[RankState]) -> dict[str, Tensor]:
         else value
         for name, value in states[0].buffers.items()
     }
+
+
+def load_weights(folder: Path, network: nn.Module) -> None:
+    """Load a checkpoint's weights. Raises CheckpointMismatch for those of another network."""
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointMismatch(f"{folder}: the weights cannot be read ({error}).") from error
+    except RuntimeError as error:
+        raise CheckpointMismatch(
+            f"{folder}: these are the weights of another network. {error}"
+        ) from None
 
 
 def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:

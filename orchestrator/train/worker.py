@@ -23,7 +23,6 @@ from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import failures
-from orchestrator.train.checkpoint import load_weights
 from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import evaluate
@@ -35,7 +34,7 @@ from orchestrator.train.progress import Progress
 from orchestrator.train.ranks import LostRank
 from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
-from orchestrator.train.state import RankState, TrainState, not_finite
+from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
 
 
@@ -257,7 +256,8 @@ class Worker:
             self.folder.sweep()
         folder = self.context.latest()
         if folder is None:
-            self._tell_left_out()
+            if self.parts.warning and self.ranks.is_first:
+                say("log", level="warning", message=self.parts.warning)
             return
         state = TrainState.read(folder)
         state.check_same_job(self.job, folder)
@@ -271,13 +271,6 @@ class Worker:
             where = f"epoch {self.epoch + 1}, step {self.step}"
             say("log", level="info", message=f"Going on from the checkpoint at {where}.")
             self._tell_changed_plan(state.micro_batch)
-
-    def _tell_left_out(self) -> None:
-        if self.parts.left_out and self.ranks.is_first:
-            named = ", ".join(self.parts.left_out[:4])
-            more = f" and {len(self.parts.left_out) - 4} more" * (len(self.parts.left_out) > 4)
-            message = f"Not taken from the float model: {named}{more}. The rest starts from it."
-            say("log", level="warning", message=message)
 
     def _tell_changed_plan(self, before: int) -> None:
         if before != self.plan.micro_batch:

@@ -39,7 +39,7 @@ def test_a_job_has_the_published_hyper_parameters(name: str) -> None:
         job.optimizer.milestones,
         job.training.epochs,
         job.optimizer.weight_decay,
-        job.model.init,
+        job.start.source,
     )
     assert found == PUBLISHED[name]
     assert job.bit_widths == (8, 6, 4, 2)
@@ -80,7 +80,7 @@ def test_a_float_job_trains_the_network_that_a_job_of_the_paper_starts_from(name
     data, published, start = FLOAT_JOBS[name]
     assert loaded.warnings == []
     assert (job.name, job.method.name, job.bit_widths) == (f"{name}_float", "float", (FLOAT,))
-    assert (job.data.name, job.model.init) == (data, start)
+    assert (job.data.name, job.start.source) == (data, start)
     same = ("name", "widths", "depths", "num_segments")
     for key in same:
         assert getattr(job.model, key) == getattr(quantized.model, key)

@@ -12,7 +12,7 @@ from models.table import resolve
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_needs_no_settings_but_its_name(name: str) -> None:
     settings = resolve(NETWORKS, name).Settings(name=name)
-    assert (settings.init, settings.dropout, settings.num_segments) == ("scratch", 0.0, None)
+    assert (settings.dropout, settings.num_segments) == (0.0, None)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

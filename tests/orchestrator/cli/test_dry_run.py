@@ -27,7 +27,7 @@ def test_a_dry_run_shows_the_arithmetic_and_starts_nothing(
     [
         ((), "nowhere"),
         (("output=tiny.yaml",), "is a file, not a folder"),
-        (("model.init=float",), "no file is named"),
+        (("start.from=float",), "no file is named"),
         (("cluster.loader_workers=999",), "cannot hold"),
         (("cluster.loader_workers=999", "output=tiny.yaml"), "cannot hold"),
     ],

@@ -16,8 +16,8 @@ def test_only_what_is_learned_counts_as_a_difference() -> None:
 
 
 def test_where_the_data_lies_may_change() -> None:
-    old = {"data": {"root": "/a", "crop": 224}, "model": {"weights": "/a/w.pt"}}
-    assert differences(old, {"data": {"root": "/b", "crop": 224}, "model": {"weights": None}}) == []
+    old = {"data": {"root": "/a", "crop": 224}, "start": {"weights": "/a/w.pt"}}
+    assert differences(old, {"data": {"root": "/b", "crop": 224}, "start": {"weights": None}}) == []
 
 
 def test_settings_that_only_one_job_has_are_differences() -> None:

@@ -23,12 +23,12 @@ def test_everything_that_is_missing_is_named_at_once(
 ) -> None:
     occupied = tmp_path / "file"
     occupied.touch()
-    job = tiny_job("data.root=/nowhere/pictures", "model.init=float", f"output={occupied}/runs")
+    job = tiny_job("data.root=/nowhere/pictures", "start.from=float", f"output={occupied}/runs")
     with pytest.raises(UsageError) as caught:
         preflight.check(job)
     message = str(caught.value)
     assert "/nowhere/pictures" in message
-    assert "--set model.init=scratch" in message
+    assert "--set start.from=scratch" in message
     assert f"{occupied} is a file, not a folder" in message
 
 
@@ -36,10 +36,10 @@ def test_float_weights_that_are_not_there_or_no_weights_are_refused(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"there is no file, and no run, .*float\.pt"):
-        preflight.check(tiny_job("model.init=float", f"model.weights={tmp_path / 'float.pt'}"))
+        preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'float.pt'}"))
     (tmp_path / "text.pt").write_text("no weights")
-    with pytest.raises(UsageError, match=r"model\.weights: .*text\.pt"):
-        preflight.check(tiny_job("model.init=float", f"model.weights={tmp_path / 'text.pt'}"))
+    with pytest.raises(UsageError, match=r"start\.weights: .*text\.pt"):
+        preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'text.pt'}"))
 
 
 def test_weights_of_another_network_are_refused_with_the_differences(
@@ -54,10 +54,10 @@ def test_weights_of_another_network_are_refused_with_the_differences(
     }
     torch.save(float_model, tmp_path / "wide.pt")
     preflight.check(
-        tiny_job("model.widths=[6, 8]", "model.init=float", f"model.weights={tmp_path}/wide.pt")
+        tiny_job("model.widths=[6, 8]", "start.from=float", f"start.weights={tmp_path}/wide.pt")
     )
     with pytest.raises(UsageError, match=r"conv1\.weight"):
-        preflight.check(tiny_job("model.init=float", f"model.weights={tmp_path / 'wide.pt'}"))
+        preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'wide.pt'}"))
 
 
 def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(

@@ -25,8 +25,8 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_name_of_a_run_as_float_model_means_its_folder(
     tiny_job: Callable[..., Job], run_dir: Path, name: str
 ) -> None:
-    job = tiny_job("model.init=float", f"model.weights={name}")
-    assert references.resolved(job).model.weights == run_dir
+    job = tiny_job("start.from=float", f"start.weights={name}")
+    assert references.resolved(job).start.weights == run_dir
 
 
 def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
@@ -34,5 +34,5 @@ def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
 ) -> None:
     (tmp_path / "pictures_float").touch()
     for name in (tmp_path / "pictures_float", tmp_path / "nothing"):
-        job = tiny_job("model.init=float", f"model.weights={name}")
-        assert references.resolved(job).model.weights == name
+        job = tiny_job("start.from=float", f"start.weights={name}")
+        assert references.resolved(job).start.weights == name

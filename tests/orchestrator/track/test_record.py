@@ -130,7 +130,7 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
             "tf32, TF32 on CUDA on, deterministic algorithms on",
         ),
         (
-            ["training.precision=bfloat16", "model.init=float"],
+            ["training.precision=bfloat16", "start.from=float"],
             ("float", "bfloat16", "False"),
             "bfloat16, TF32 on CUDA on, deterministic algorithms off",
         ),

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.store import checkpoint
+from orchestrator.store.checkpoint import FORMAT, damage
 from orchestrator.store.run_folder import Reached, RunFolder
-from orchestrator.train import checkpoint, run_checkpoints
-from orchestrator.train.checkpoint import FORMAT, damage, load_weights
+from orchestrator.train import run_checkpoints
+from orchestrator.train.state import load_weights
 
 
 def write(run_dir: Path, epoch: int, step: int) -> Path:
@@ -20,7 +22,7 @@ def write(run_dir: Path, epoch: int, step: int) -> Path:
     network = nn.Linear(300, 4)
     nn.init.constant_(network.weight, float(epoch))
     scratch = run_dir / ".checkpoint-new"
-    contents = {checkpoint.WEIGHTS: checkpoint.weights_file(network), checkpoint.STATE: STATE}
+    contents = {"model.safetensors": save(network.state_dict()), "state.pt": STATE}
     checkpoint.write_checkpoint(scratch, contents.items())
     RunFolder(run_dir).commit(scratch, Reached(0, epoch, step), keep=9)
     return RunFolder(run_dir).checkpoints()[-1]

@@ -76,7 +76,7 @@ def test_a_float_start_has_the_float_models_weights_in_every_bit_widths_set(
 ) -> None:
     given = float_model(network_of(tiny_job()))
     torch.save(given, tmp_path / "float.pt")
-    job = tiny_job("model.init=float", f"model.weights={tmp_path / 'float.pt'}")
+    job = tiny_job("start.from=float", f"start.weights={tmp_path / 'float.pt'}")
     state = build_parts(job, CPU).network.state_dict()
     seen = set()
     for name, value in state.items():
@@ -94,7 +94,7 @@ def test_a_start_from_scratch_does_not_look_at_float_weights(
     tiny_job: TinyJob, tmp_path: Path
 ) -> None:
     torch.save(float_model(network_of(tiny_job())), tmp_path / "float.pt")
-    job = tiny_job("model.init=scratch")
+    job = tiny_job("start.from=scratch")
     first, second = network_of(job).state_dict(), network_of(job).state_dict()
     assert all(torch.equal(first[name], value) for name, value in second.items())
 

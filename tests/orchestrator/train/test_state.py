@@ -14,7 +14,7 @@ from orchestrator.errors import CheckpointMismatch
 from orchestrator.store.run_folder import Reached
 from orchestrator.track.result import PointResult, Result
 from orchestrator.train.ranks import Ranks
-from orchestrator.train.state import RankState, TrainState, not_finite
+from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 
 MakeState = Callable[..., TrainState]
 
@@ -35,6 +35,21 @@ def test_a_state_comes_back_as_it_was_with_its_results(
     assert replace(found, ranks=[]) == replace(state, ranks=[])
     assert torch.equal(rank.torch, expected.torch)
     assert rank.buffers.keys() == expected.buffers.keys()
+
+
+def test_weights_come_back_as_they_were(tmp_path: Path, make_state: MakeState) -> None:
+    first, second = network(), network()
+    make_state(first).write(tmp_path / "c", first)
+    load_weights(tmp_path / "c", second)
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value)
+
+
+def test_the_weights_of_another_network_are_refused(tmp_path: Path, make_state: MakeState) -> None:
+    module = network()
+    make_state(module).write(tmp_path / "c", module)
+    with pytest.raises(CheckpointMismatch, match="another network"):
+        load_weights(tmp_path / "c", nn.Sequential(nn.Conv2d(3, 8, 3)))
 
 
 def test_every_generator_goes_on_where_it_was(tmp_path: Path, make_state: MakeState) -> None:

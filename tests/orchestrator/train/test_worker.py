@@ -263,13 +263,13 @@ def test_what_a_float_model_does_not_give_is_said_once(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    start = "model.init=float"
+    start = "start.from=float"
     file = tmp_path / "backbone.pth"
     network, _ = build_network_and_method(tiny_job("quantizer.bit_widths=[8, 4]"), num_classes=3)
     names = {n: n.replace(".8.", ".") for n in network.state_dict() if ".4." not in n}
     backbone = {names[n]: v for n, v in network.state_dict().items() if n in names}
     torch.save({n: v for n, v in backbone.items() if "clip" not in n and "fc" not in n}, file)
-    job = tiny_job(start, f"model.weights={file}", "training.epochs=1")
+    job = tiny_job(start, f"start.weights={file}", "training.epochs=1")
     for name in ("first", "first"):
         run(job, name)
     said = capsys.readouterr().out

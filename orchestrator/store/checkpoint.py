@@ -1,4 +1,4 @@
-"""The files of a checkpoint, whole or not there, and the weights in them.
+"""The files of a checkpoint: whole, or not there.
 
 A checkpoint is a folder: `model.safetensors` holds the weights by name, `state.pt` the rest of what
 a run needs to go on (`TrainState`). `manifest.json`, written last, holds the size and the checksum
@@ -11,16 +11,12 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 from pydantic import BaseModel
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import nn
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.files import write_whole
-from orchestrator.store.run_folder import WEIGHTS
 
 FORMAT = 3
-MANIFEST, STATE = "manifest.json", "state.pt"
+MANIFEST = "manifest.json"
 
 
 class FileFacts(BaseModel, frozen=True, extra="forbid"):
@@ -101,23 +97,3 @@ def _fault(path: Path, expected: FileFacts) -> str | None:
     if found != expected.sha256:
         return f"{path.name} is not what was written (its checksum differs)"
     return None
-
-
-def weights_file(network: nn.Module) -> bytes:
-    """Return the content of the file that holds a network's weights by name."""
-    content: bytes = save(
-        {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    )
-    return content
-
-
-def load_weights(folder: Path, network: nn.Module) -> None:
-    """Load a checkpoint's weights. Raises CheckpointMismatch for those of another network."""
-    try:
-        network.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointMismatch(f"{folder}: the weights cannot be read ({error}).") from error
-    except RuntimeError as error:
-        raise CheckpointMismatch(
-            f"{folder}: these are the weights of another network. {error}"
-        ) from None

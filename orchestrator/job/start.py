@@ -1,0 +1,23 @@
+"""The start section of a job: the weights with which the first step begins."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class Start(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
+    """Drawn weights, a float model's, or those of another run."""
+
+    source: Literal["scratch", "float", "checkpoint"] = Field(
+        "scratch",
+        alias="from",
+        description="drawn weights; a float model; or another run's weights with batch norm and "
+        "clip levels of each bit-width it was trained at",
+    )
+    weights: Path | None = Field(
+        None,
+        description="float: a state dict with torchvision's names (.pt, .pth or .safetensors), or "
+        "a finished run of the method 'float'; checkpoint: a finished run, or a folder of a "
+        "checkpoint; runs by name or folder",
+    )

@@ -1,0 +1,105 @@
+"""The weights that a job starts from: drawn, a float model's, or another run's."""
+
+from pathlib import Path
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from models.checkpoint_weights import load_checkpoint_weights
+from models.float_file import read_state_dict
+from models.float_weights import load_float_weights
+from models.networks.base import AnyBitNetwork
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.job.schema import Job
+from orchestrator.store.checkpoint import damage
+from orchestrator.store.run_folder import WEIGHTS, RunFolder
+
+SHOWN = 4
+"""Names that a warning lists."""
+
+
+def start(network: AnyBitNetwork, job: Job) -> str | None:
+    """Give a drawn network the weights that its job starts from.
+
+    Returns what is worth a warning: what these weights do not give the network. Raises
+    CheckpointMismatch, in one line, for weights that cannot be read or are another network's.
+    """
+    if job.start.source == "scratch":
+        return None
+    assert job.start.weights is not None
+    try:
+        path = weights_file(job.start.weights, job)
+        load = _load_float if job.start.source == "float" else _load_checkpoint
+        return load(network, path)
+    except (OSError, ValueError) as error:
+        raise CheckpointMismatch(f"start.weights: {error}") from error
+
+
+def _load_float(network: AnyBitNetwork, path: Path) -> str | None:
+    weights = read_state_dict(path)
+    try:
+        left_out = load_float_weights(network, weights)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not left_out:
+        return None
+    more = f" and {len(left_out) - SHOWN} more" * (len(left_out) > SHOWN)
+    named = ", ".join(left_out[:SHOWN])
+    return f"Not taken from the float model: {named}{more}. The rest starts from it."
+
+
+def _load_checkpoint(network: AnyBitNetwork, path: Path) -> str | None:
+    if fault := damage(path.parent):
+        raise ValueError(f"{path.parent} is damaged: {fault}")
+    try:
+        fresh = load_checkpoint_weights(network, load_file(path))
+    except (ValueError, SafetensorError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not fresh:
+        return None
+    return (
+        f"{path.parent} was not trained at {', '.join(fresh)}: batch norm, clip levels and steps "
+        "of these start fresh."
+    )
+
+
+def weights_file(given: Path, job: Job) -> Path:
+    """Return the weights of a checkpoint's or a run's folder; a file is returned as it is.
+
+    Of a run these are the ones whose results it shows: the last, or the best with
+    `checkpoint.select: best`. Raises ValueError for a folder that `job` cannot start from.
+    """
+    if not given.is_dir():
+        if job.start.source == "checkpoint":
+            raise ValueError(f"{given} is a file; expected is a run, or a checkpoint's folder")
+        return given
+    if (given / WEIGHTS).is_file():
+        return given / WEIGHTS
+    run = RunFolder(given)
+    if not run.job.exists():
+        raise ValueError(f"{given} is no folder of a run or a checkpoint.")
+    trained = yaml.safe_load(run.job.read())
+    if problem := _unlike(trained["method"]["name"], job):
+        raise ValueError(f"{given.name} was trained by the method {problem}")
+    if not run.result.exists():
+        raise ValueError(
+            f"{given.name} has not finished; `orch resume {given.name}` ends it, or name one of "
+            "its checkpoint folders."
+        )
+    kept = run.best() if trained["checkpoint"]["select"] == "best" else run.checkpoints()
+    if not kept:
+        raise ValueError(f"{given} holds no checkpoint any more.")
+    return kept[-1] / WEIGHTS
+
+
+def _unlike(method: str, job: Job) -> str:
+    """Return why a run of some method is not what a job says that it starts from."""
+    if job.start.source == "float" and method != "float":
+        return (
+            f"'{method}', not 'float'; jobs/float has a job for each float model, and "
+            "start.from: checkpoint starts from a quantized one."
+        )
+    if job.start.source == "checkpoint" and method == "float" != job.method.name:
+        return "'float'; start.from: float starts from it."
+    return ""

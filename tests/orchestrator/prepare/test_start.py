@@ -1,0 +1,169 @@
+"""The weights that a job starts from: a float run's, or those of a run at some bit-widths."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from models.bitwidth import FLOAT
+from models.layers.conv import QuantizedConv2d
+from models.quantizers.pact import Pact
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.start import start, weights_file
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.train.worker import Run, Worker
+
+
+@pytest.fixture
+def trained(
+    tiny_job: Callable[..., Job], tmp_path: Path, folder_context: Any
+) -> Callable[..., Path]:
+    """Train the tiny job, changed; return its folder, arranged as on a cluster."""
+
+    def train(*overrides: str, name: str = "trained") -> Path:
+        job = tiny_job(*overrides)
+        folder = tmp_path / name
+        folder.mkdir()
+        context = folder_context(folder)
+        Worker(job, Run(RunFolder(folder)), context).run()
+        for number, kept in enumerate(sorted(folder.glob("checkpoint-*")), start=1):
+            kept.rename(folder / f"checkpoint_p01_e{number:04d}_s000000")
+        (folder / "job.yaml").write_text(yaml.safe_dump(job.as_dict()))
+        return folder
+
+    return train
+
+
+@pytest.fixture
+def float_run(trained: Callable[..., Path]) -> Callable[..., Path]:
+    """Train the float network of the tiny job."""
+    return partial(trained, "method={name: float}")
+
+
+def test_a_float_run_is_called_float_everywhere(
+    float_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = float_run("training.epochs=1")
+    result = json.loads((folder / "result.json").read_text())
+    assert [row["point"] for row in result["rows"]] == ["float"]
+    assert "| float | " in result["table"]
+    assert "32" not in result["table"].splitlines()[2].split("|")[1]
+    assert "32bit" not in capsys.readouterr().out
+
+
+def test_a_float_run_starts_a_network_at_every_bit_width_and_computes_the_same_unquantized(
+    float_run: Callable[..., Path], tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = float_run("training.epochs=1")
+    trained, _ = build_network_and_method(tiny_job("method={name: float}"), num_classes=3)
+    job = tiny_job("start.from=float", f"start.weights={folder}")
+    trained.load_state_dict(load_file(weights_file(folder, job)))
+    network, _ = build_network_and_method(job, num_classes=3)
+    assert start(network, job) is None
+    # With both quantizers taken out, what is left must be the float network.
+    for module in network.modules():
+        if isinstance(module, QuantizedConv2d):
+            plain = partial(module._conv_forward, weight=module.weight, bias=None)
+            monkeypatch.setattr(module, "forward", lambda x, bits, step, plain=plain: plain(x))
+        if isinstance(module, Pact):
+            monkeypatch.setattr(module, "forward", lambda x, bits: x)
+    inputs = torch.randn(4, 3, 16, 16)
+    with torch.no_grad():
+        expected = trained.eval()(inputs, FLOAT)
+        for bits in network.bit_widths:
+            torch.testing.assert_close(network.eval()(inputs, bits), expected)
+    assert {level.item() for level in network.clip_levels()[4]} == {2.0}
+
+
+def test_a_run_is_its_last_checkpoint_or_its_best_as_its_results_are(
+    float_run: Callable[..., Path], tiny_job: Callable[..., Job]
+) -> None:
+    folder = float_run("training.epochs=2", "checkpoint.select=best")
+    of_float = tiny_job("start.from=float")
+    assert weights_file(folder, of_float).parent.name.startswith("best-epoch-")
+    job = yaml.safe_load((folder / "job.yaml").read_text())
+    job["checkpoint"]["select"] = "last"
+    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+    last = max(folder.glob("checkpoint_*"))
+    assert weights_file(folder, of_float) == last / "model.safetensors"
+    assert weights_file(last, of_float) == last / "model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("source", "method", "told"),
+    [
+        ("float", None, "no folder of a run or a checkpoint"),
+        ("float", "coquant", "by the method 'coquant', not 'float'"),
+        ("float", "float", "has not finished"),
+        ("checkpoint", None, "no folder of a run or a checkpoint"),
+        ("checkpoint", "float", "by the method 'float'; start.from: float starts from it"),
+        ("checkpoint", "coquant", "has not finished"),
+    ],
+)
+def test_an_unfinished_run_one_of_the_other_kind_and_another_folder_are_refused(
+    tiny_job: Callable[..., Job], tmp_path: Path, source: str, method: str | None, told: str
+) -> None:
+    if method:
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump({"method": {"name": method}}))
+    job = tiny_job(f"start.from={source}", f"start.weights={tmp_path}")
+    network, _ = build_network_and_method(job, num_classes=3)
+    with pytest.raises(CheckpointMismatch, match=told):
+        start(network, job)
+
+
+def test_a_file_of_a_quantized_network_is_no_float_model(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    network, _ = build_network_and_method(tiny_job(), num_classes=3)
+    torch.save(network.state_dict(), tmp_path / "coquant.pth")
+    job = tiny_job("start.from=float", f"start.weights={tmp_path / 'coquant.pth'}")
+    with pytest.raises(CheckpointMismatch, match="of a quantized network, not of a float model"):
+        start(network, job)
+
+
+def test_a_run_starts_from_another_ones_weights_and_fresh_where_it_was_not_trained(
+    trained: Callable[..., Path], tiny_job: Callable[..., Job]
+) -> None:
+    folder = trained("quantizer.bit_widths=[8, 4]", "training.epochs=1")
+    given = load_file(max(folder.glob("checkpoint_*")) / "model.safetensors")
+    job = tiny_job(
+        "quantizer.bit_widths=[8, 2]", "start.from=checkpoint", f"start.weights={folder}"
+    )
+    network, _ = build_network_and_method(job, num_classes=3)
+    drawn = {name: value.clone() for name, value in network.state_dict().items()}
+    warning = start(network, job)
+    found = network.state_dict()
+    shared = found.keys() & given.keys()
+    assert all(torch.equal(found[name], given[name]) for name in shared)
+    assert all(torch.equal(found[name], drawn[name]) for name in found.keys() - shared)
+    assert warning is not None
+    assert "was not trained at 2: batch norm, clip levels and steps of these start fresh" in warning
+    again = tiny_job(
+        "quantizer.bit_widths=[8, 4]", "start.from=checkpoint", f"start.weights={folder}"
+    )
+    assert start(build_network_and_method(again, num_classes=3)[0], again) is None
+
+
+def test_another_network_and_a_damaged_checkpoint_are_one_clear_error(
+    trained: Callable[..., Path], tiny_job: Callable[..., Job]
+) -> None:
+    folder = trained("training.epochs=1")
+    from_it = ("start.from=checkpoint", f"start.weights={folder}")
+    wide = tiny_job("model.widths=[4, 6]", *from_it)
+    with pytest.raises(CheckpointMismatch) as caught:
+        start(build_network_and_method(wide, num_classes=3)[0], wide)
+    assert "the weights of another network" in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    file = max(folder.glob("checkpoint_*")) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    job = tiny_job(*from_it)
+    with pytest.raises(CheckpointMismatch, match=r"is damaged: model\.safetensors has"):
+        start(build_network_and_method(job, num_classes=3)[0], job)
