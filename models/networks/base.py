@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,6 @@ from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
 from models.precision import OperatingPoint, Precision
 from models.quantizers.base import ActivationQuantizer, ClipLevels
-
-ParameterKind = Literal["shared", "norm", "clip"]
 
 
 class AnyBitNetwork(nn.Module, ABC):
@@ -83,22 +81,6 @@ class AnyBitNetwork(nn.Module, ABC):
         widths = [bits for bits in self.bit_widths if bits != FLOAT]
         return {bits: [q.clip_level(bits) for q in quantizers] for bits in widths}
 
-    def parameter_kinds(self) -> dict[ParameterKind, list[tuple[str, nn.Parameter]]]:
-        """Every parameter once, with its name, by what the optimizer must treat alike.
-
-        "shared": weights and biases of convolutions and the linear layer (all bit-widths add to
-        their gradient); "norm": batch-norm affine parameters; "clip": clip levels.
-        """
-        kinds: dict[ParameterKind, list[tuple[str, nn.Parameter]]] = {
-            "shared": [],
-            "norm": [],
-            "clip": [],
-        }
-        for prefix, module in self.named_modules():
-            kind = _kind(module)
-            kinds[kind].extend(module.named_parameters(prefix, recurse=False))
-        return kinds
-
     def add(self, precision: Precision, source: Precision) -> None:
         """Let the network run at a precision that it was not built for.
 
@@ -141,9 +123,3 @@ class AnyBitNetwork(nn.Module, ABC):
         if unknown:
             raise ValueError(f"no batch norm for {sorted(unknown)} bits, only {self.bit_widths}")
         return bits
-
-
-def _kind(owner: nn.Module) -> ParameterKind:
-    if isinstance(owner, ClipLevels):
-        return "clip"
-    return "norm" if isinstance(owner, nn.BatchNorm2d) else "shared"

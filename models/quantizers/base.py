@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,8 @@ class QuantizedWeight(ABC):
 
 class ClipLevels(nn.ParameterDict):
     """One clip level (0-dim, the papers' alpha) for each bit-width, named by it."""
+
+    role: ClassVar[Literal["clip"]] = "clip"
 
     def __init__(self, bit_widths: Sequence[int], initial: float) -> None:
         super().__init__({str(bits): nn.Parameter(torch.tensor(initial)) for bits in bit_widths})

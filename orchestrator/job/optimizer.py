@@ -5,6 +5,16 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+SHARED = ("weight", "depthwise", "bias")
+"""Roles of parameters that all operating points have in common."""
+
+
+class Role(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """What parameters of one role use instead of the optimizer's own."""
+
+    lr: float | None = Field(None, ge=0, description="the optimizer's own when it is not given")
+    weight_decay: float | None = Field(None, ge=0, description="likewise")
+
 
 class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """The learned bound of activations (alpha), one per quantizer and bit-width."""
@@ -19,7 +29,7 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     lr: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0, description="of weights and batch norm")
+    weight_decay: float = Field(5e-4, ge=0, description="of what has none of its own")
     schedule: Literal["multistep", "cosine", "constant"] = "cosine"
     schedule_per: Literal["epoch", "step"] = Field(
         "epoch", description="when warm-up and cosine move on"
@@ -28,8 +38,30 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     gamma: float = Field(0.1, gt=0, le=1)
     warmup_epochs: int = Field(0, ge=0, description="epochs in which lr rises linearly to its peak")
     warmup_start: float = Field(0.0, ge=0, le=1, description="where it rises from, a share of lr")
-    shared_lr_div: bool = Field(True, description="weights use lr / |B|, switched parameters lr")
+    shared_lr_div: bool = Field(
+        True, description="weights and biases use lr / |B|, |B| being the number of points"
+    )
     clip: ClipLevels = ClipLevels()
+    depthwise: Role | None = Field(None, description="weights of depth-wise convolutions")
+    bias: Role | None = Field(None, description="biases of convolutions and linear layers")
+    norm: Role | None = Field(None, description="batch norm's weights and biases")
+    step: Role | None = Field(None, description="learned quantization steps")
+    method: Role | None = Field(None, description="parameters of the method")
+
+    def lr_of(self, role: str, points: int) -> float:
+        """Return the peak learning rate of the parameters of a role, with |B| points trained.
+
+        |B| losses add up on a shared weight or bias, and one on each switched parameter.
+        """
+        own = getattr(self, role, None)
+        lr: float = self.lr if own is None or own.lr is None else own.lr
+        return lr / points if self.shared_lr_div and role in SHARED else lr
+
+    def weight_decay_of(self, role: str) -> float:
+        """Return the weight decay of the parameters of a role."""
+        own = getattr(self, role, None)
+        decay: float | None = None if own is None else own.weight_decay
+        return self.weight_decay if decay is None else decay
 
     @model_validator(mode="after")
     def _milestones_belong_to_multistep(self) -> "Optimizer":

@@ -39,6 +39,6 @@ def clip_level(precision: str, statistic: str) -> str:
     return f"weights/clip_level/{precision}_{statistic}"
 
 
-def learning_rate(group: str) -> str:
-    """Name the learning rate of a parameter group."""
-    return f"training/lr_{group}"
+def learning_rate(role: str) -> str:
+    """Name the learning rate of the parameters of a role."""
+    return f"training/lr_{role}"

@@ -19,8 +19,8 @@ def epoch_metrics(
 ) -> dict[str, float]:
     """Return everything that is recorded of an epoch, the results first, as MLflow shows it.
 
-    losses: mean training loss by operating point. rates: of learning, by group, in
-    the last step. seconds: of training, without the evaluation.
+    losses: mean training loss by operating point. rates: learning rate of the last step, by role.
+    seconds: of training, without the evaluation.
     """
     metrics = {keys.metric(result.metric_name, row.point): row.metric for row in result.rows}
     if result.delta_b is not None:
@@ -28,7 +28,7 @@ def epoch_metrics(
     metrics |= {keys.val_loss(row.point): row.loss for row in result.rows}
     metrics |= {keys.loss(point): value for point, value in losses.items()}
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
-    metrics |= {keys.learning_rate(group): rate for group, rate in rates.items()}
+    metrics |= {keys.learning_rate(role): rate for role, rate in rates.items()}
     for bits, levels in network.clip_levels().items():
         precision = Precision.parse(bits).label
         values = [level.item() for level in levels]

@@ -1,42 +1,28 @@
-"""Parameter groups (weights, batch norm, clip levels) and their learning rates."""
+"""A job's optimizer: the parameters in groups, one for each role, with their rates and decay."""
 
 import torch
+from torch import nn
 
-from models.networks.base import AnyBitNetwork, ParameterKind
+from models.roles import ROLES, roles
 from orchestrator.job.optimizer import Optimizer
 
-GROUPS: tuple[ParameterKind, ...] = ("shared", "norm", "clip")
-"""Weights that all bit-widths share; batch norm parameters and clip levels of each bit-width."""
 
+def build_optimizer(network: nn.Module, settings: Optimizer, *, points: int) -> torch.optim.SGD:
+    """Return SGD over a group for each role, whose `base_lr` is the peak of its learning rate.
 
-def build_optimizer(network: AnyBitNetwork, settings: Optimizer) -> torch.optim.SGD:
-    """Return SGD over these groups, each with its `base_lr`; a float network has no clip levels.
-
-    With `shared_lr_div` the weights learn at lr / |B|: |B| losses add up on them, one on each
-    switched parameter.
+    points: the number of operating points that are trained (|B|).
     """
-    trained = len(network.bit_widths)
-    rates: dict[ParameterKind, float] = {
-        "shared": settings.lr / trained if settings.shared_lr_div else settings.lr,
-        "norm": settings.lr,
-        "clip": settings.clip.lr,
-    }
-    decay: dict[ParameterKind, float] = {
-        "shared": settings.weight_decay,
-        "norm": settings.weight_decay,
-        "clip": settings.clip.weight_decay,
-    }
-    kinds = network.parameter_kinds()
+    named = roles(network)
     groups = [
         {
-            "name": name,
-            "params": [parameter for _, parameter in kinds[name]],
-            "lr": rates[name],
-            "base_lr": rates[name],
-            "weight_decay": decay[name],
+            "name": role,
+            "params": [(one.name, one.parameter) for one in named if one.role == role],
+            "lr": settings.lr_of(role, points),
+            "base_lr": settings.lr_of(role, points),
+            "weight_decay": settings.weight_decay_of(role),
         }
-        for name in GROUPS
-        if kinds[name]
+        for role in ROLES
+        if any(one.role == role for one in named)
     ]
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
 
@@ -48,5 +34,5 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 def learning_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """Return the present learning rates by group."""
+    """Return the present learning rates by role."""
     return {group["name"]: group["lr"] for group in optimizer.param_groups}

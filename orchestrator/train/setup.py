@@ -44,5 +44,5 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     warning = start(network, job)
     network.to(device)
     network.convolve_codes_in(CODE_DTYPES[job.training.precision])
-    optimizer = build_optimizer(network, job.optimizer)
+    optimizer = build_optimizer(network, job.optimizer, points=len(job.points))
     return Parts(train_set, val_set, network, method, optimizer, warning)

@@ -172,10 +172,10 @@ def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | No
     """
     tensors = {name: value for name, value in network.state_dict().items() if _floating(value)}
     for group in optimizer.param_groups:
-        for number, parameter in enumerate(group["params"]):
+        for name, parameter in zip(group["param_names"], group["params"], strict=True):
             for key, value in optimizer.state.get(parameter, {}).items():
                 if _floating(value):
-                    tensors[f"{key} {number} of the optimizer's {group['name']} group"] = value
+                    tensors[f"the optimizer's {key} of {name}"] = value
     sums = torch.stack([value.detach().sum().double() for value in tensors.values()])
     lost = (~torch.isfinite(sums)).tolist()
     return next((name for name, is_lost in zip(tensors, lost, strict=True) if is_lost), None)

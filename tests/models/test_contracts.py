@@ -18,6 +18,7 @@ from models.precision import FLOAT, OperatingPoint
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.base import ActivationQuantizer
 from models.quantizers.settings import QuantizerSettings
+from models.roles import roles
 from models.table import resolve
 
 Tiny = Callable[..., AnyBitNetwork]
@@ -113,11 +114,11 @@ def test_a_step_of_every_method_moves_weights_batch_norm_and_clip_levels(
     network = tiny(name, bit_widths=BITS.get(method, (8, 4, 2)))
     before = {n: v.clone() for n, v in network.state_dict().items()}
     after = train(network, method, make_step)
-    for kind, parameters in network.parameter_kinds().items():
-        if kind == "clip" and method == "float":
-            assert not parameters
-            continue
-        assert any(not torch.equal(before[n], after[n]) for n, _ in parameters), kind
+    moved: dict[str, bool] = {}
+    for n, _, role in roles(network):
+        moved[role] = moved.get(role, False) or not torch.equal(before[n], after[n])
+    assert all(moved.values()), moved
+    assert ("clip" in moved) == (method != "float")
 
 
 @networks
@@ -187,15 +188,21 @@ def _record_smallest(module: Any, args: Any) -> None:
 
 
 @networks
-def test_parameter_kinds_hold_every_parameter_once(tiny: Tiny, name: str) -> None:
+def test_every_parameter_has_the_role_of_what_holds_it(tiny: Tiny, name: str) -> None:
     network = tiny(name)
-    kinds = network.parameter_kinds()
-    listed = [n for parameters in kinds.values() for n, _ in parameters]
-    assert sorted(listed) == sorted(n for n, _ in network.named_parameters())
-    assert {n.split(".")[-1] for n, _ in kinds["clip"]} == {"8", "6", "4", "2"}
-    assert all(p.dim() == 1 for _, p in kinds["norm"])
-    assert {n for n, p in kinds["shared"] if p.dim() < 2} == {"fc.bias"}
-    assert {n for n, _ in kinds["norm"]} >= {"bn1.weight", "bn1.bias"}
+    listed = roles(network)
+    assert sorted(n for n, _, _ in listed) == sorted(n for n, _ in network.named_parameters())
+    names: dict[str, set[str]] = {}
+    for n, _, role in listed:
+        names.setdefault(role, set()).add(n)
+    assert all(".clip_levels." in n for n in names["clip"])
+    assert len(names["clip"]) == sum(".clip_levels." in n for n, _, _ in listed)
+    assert all(p.dim() == 1 for _, p, role in listed if role == "norm")
+    assert names["norm"] >= {"bn1.weight", "bn1.bias"}
+    assert names["bias"] == {"fc.bias"}
+    assert all(p.dim() > 1 for _, p, role in listed if role == "weight")
+    grouped = {n for n, p, _ in listed if p.dim() == 4 and p.shape[1] == 1}
+    assert names.get("depthwise", set()) == grouped
 
 
 @networks

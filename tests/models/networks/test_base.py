@@ -12,6 +12,7 @@ from models.bitwidth import Assignment
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
 from models.precision import Precision
+from models.roles import roles
 
 Tiny = Callable[..., AnyBitNetwork]
 
@@ -177,10 +178,9 @@ def test_a_bit_width_added_is_no_second_name_of_its_source(tiny: Tiny) -> None:
     assert network.bit_widths == (8, 6, 4, 3, 2)
     before = network(torch.ones(2, 3, 8, 8), 4)
     with torch.no_grad():
-        for kind in ("norm", "clip"):
-            for parameter_name, parameter in network.parameter_kinds()[kind]:
-                if ".3" in parameter_name:
-                    parameter += 1
+        for name, parameter, role in roles(network):
+            if role in ("norm", "clip") and ".3" in name:
+                parameter += 1
     assert torch.equal(network(torch.ones(2, 3, 8, 8), 4), before)
 
 

@@ -8,6 +8,7 @@ from models import build_network
 from models.networks.base import AnyBitNetwork
 from models.networks.resnet_cifar import ResNet18CifarSettings
 from models.quantizers.settings import QuantizerSettings
+from models.roles import roles
 
 
 def test_resnet18_for_cifar_has_its_known_number_of_parameters() -> None:
@@ -19,8 +20,7 @@ def test_resnet18_for_cifar_has_its_known_number_of_parameters() -> None:
             num_classes=10,
             clip_init=8.0,
         )
-    kinds = network.parameter_kinds()
-    assert sum(p.numel() for _, p in kinds["shared"] + kinds["norm"]) == 11_173_962
+    assert sum(p.numel() for _, p, role in roles(network) if role != "clip") == 11_173_962
     assert network.num_blocks == 8
 
 

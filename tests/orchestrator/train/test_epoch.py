@@ -93,7 +93,7 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
     return Loop(
         network=network,
         method=method,
-        optimizer=build_optimizer(network, job.optimizer),
+        optimizer=build_optimizer(network, job.optimizer, points=len(job.points)),
         schedule=partial(factor, job.optimizer),
         ranks=ranks,
         mean=MEAN,

@@ -1,36 +1,96 @@
+"""Groups by role: their learning rates and their decay."""
+
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from models.roles import roles
+from orchestrator.job.optimizer import ClipLevels, Optimizer, Role
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.optimizers import build_optimizer, learning_rates, set_rates
 
 
-def test_shared_weights_learn_at_a_share_of_the_rate(tiny_job: Callable[..., Job]) -> None:
-    job = tiny_job("optimizer.lr=0.4", "optimizer.clip.lr=0.2", "optimizer.clip.weight_decay=0.3")
-    network, _ = build_network_and_method(job, 3)
-    optimizer = build_optimizer(network, job.optimizer)
-    set_rates(optimizer, 1.0)
-    assert learning_rates(optimizer) == {"shared": 0.1, "norm": 0.4, "clip": 0.2}
-    assert {g["name"]: g["weight_decay"] for g in optimizer.param_groups} == {
-        "shared": 5e-4,
-        "norm": 5e-4,
-        "clip": 0.3,
+class Network(nn.Module):
+    """Something of every role that a network has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3)
+        self.depthwise = nn.Conv2d(4, 4, 3, groups=4, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        for name in ("clip", "step"):
+            held = nn.ParameterDict({"8bit": nn.Parameter(torch.ones(()))})
+            held.role = name
+            self.add_module(name, held)
+
+
+def groups_of(**settings: Any) -> dict[str, tuple[float, float]]:
+    """Learning rate and decay by role, with two operating points."""
+    optimizer = build_optimizer(Network(), Optimizer(**settings), points=2)
+    return {g["name"]: (g["lr"], g["weight_decay"]) for g in optimizer.param_groups}
+
+
+def test_a_role_without_settings_of_its_own_takes_the_optimizers() -> None:
+    assert groups_of(lr=0.4, weight_decay=0.3, clip=ClipLevels(lr=0.1, weight_decay=0.2)) == {
+        "weight": (0.2, 0.3),
+        "depthwise": (0.2, 0.3),
+        "bias": (0.2, 0.3),
+        "norm": (0.4, 0.3),
+        "clip": (0.1, 0.2),
+        "step": (0.4, 0.3),
     }
-    undivided = job.optimizer.model_copy(update={"shared_lr_div": False})
-    whole = build_optimizer(network, undivided)
-    set_rates(whole, 0.5)
-    assert learning_rates(whole)["shared"] == pytest.approx(0.2)
+
+
+def test_each_role_may_have_a_rate_and_a_decay_of_its_own() -> None:
+    own = {
+        "depthwise": Role(weight_decay=0),
+        "bias": Role(lr=0.6),
+        "norm": Role(weight_decay=0, lr=0),
+        "step": Role(lr=0.001, weight_decay=0.1),
+    }
+    assert groups_of(lr=0.4, weight_decay=0.3, **own) == {
+        "weight": (0.2, 0.3),
+        "depthwise": (0.2, 0.0),
+        "bias": (0.3, 0.3),
+        "norm": (0.0, 0.0),
+        "clip": (0.1, 1e-4),
+        "step": (0.001, 0.1),
+    }
+
+
+def test_with_an_undivided_rate_weights_learn_as_fast_as_the_rest() -> None:
+    assert {rate for rate, _ in groups_of(lr=0.1, shared_lr_div=False).values()} == {0.1}
+
+
+def test_a_schedule_multiplies_every_groups_own_peak() -> None:
+    optimizer = build_optimizer(Network(), Optimizer(lr=0.4, step=Role(lr=0.2)), points=2)
+    for factor in (0.5, 0.5, 1.0):
+        set_rates(optimizer, factor)
+    set_rates(optimizer, 0.25)
+    rates = learning_rates(optimizer)
+    expected = {"weight": 0.05, "depthwise": 0.05, "bias": 0.05, "norm": 0.1, "clip": 0.025}
+    assert rates == pytest.approx({**expected, "step": 0.05})
+
+
+def test_no_decay_on_depthwise_weights_is_a_line_in_a_job(tiny_job: Callable[..., Job]) -> None:
+    job = tiny_job("optimizer.depthwise={weight_decay: 0}", "optimizer.weight_decay=0.1")
+    optimizer = build_optimizer(Network(), job.optimizer, points=len(job.points))
+    decay = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
+    assert (decay["weight"], decay["depthwise"]) == (0.1, 0.0)
 
 
 def test_every_parameter_is_in_exactly_one_group(tiny_job: Callable[..., Job]) -> None:
     job = tiny_job()
     network, _ = build_network_and_method(job, 3)
-    optimizer = build_optimizer(network, job.optimizer)
+    optimizer = build_optimizer(network, job.optimizer, points=4)
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
+    names = [name for group in optimizer.param_groups for name in group["param_names"]]
+    assert sorted(names) == sorted(one.name for one in roles(network))
 
 
 def test_a_parameter_without_gradient_is_not_touched_by_decay_or_momentum(
@@ -38,7 +98,7 @@ def test_a_parameter_without_gradient_is_not_touched_by_decay_or_momentum(
 ) -> None:
     job = tiny_job()
     network, _ = build_network_and_method(job, 3)
-    optimizer = build_optimizer(network, job.optimizer)
+    optimizer = build_optimizer(network, job.optimizer, points=4)
     network(torch.randn(2, 3, 16, 16), 8).sum().backward()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     unused = {name for name, p in network.named_parameters() if p.grad is None}

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
+from models.roles import roles
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
 from orchestrator.store.run_folder import RunFolder
@@ -44,7 +45,7 @@ def test_individual_weights_are_the_codes_of_b1_truncated(
 
 def test_every_clip_level_starts_where_the_job_says(tiny_job: TinyJob) -> None:
     network = network_of(tiny_job("optimizer.clip.init=3.5"))
-    levels = [p for _, p in network.parameter_kinds()["clip"]]
+    levels = [one.parameter for one in roles(network) if one.role == "clip"]
     assert {level.item() for level in levels} == {3.5}
     assert len(levels) == 4 * 4
 

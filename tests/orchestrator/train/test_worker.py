@@ -55,7 +55,7 @@ def test_a_run_ends_with_a_result_at_every_bit_width(
     assert all(0 <= row["metric"] <= 100 for row in result["rows"])
     assert [report["epoch"] for report in epochs(context)] == [1, 2]
     first = epochs(context)[0]
-    expected = {"train_loss/8bit", "top1/2bit", "weights/clip_level/4bit_min", "training/lr_shared"}
+    expected = {"train_loss/8bit", "top1/2bit", "weights/clip_level/4bit_min", "training/lr_weight"}
     assert expected <= set(first)
     shares = [v for key, v in first.items() if key.startswith("training/teacher_share/2bit/")]
     assert sum(shares) == pytest.approx(1.0)

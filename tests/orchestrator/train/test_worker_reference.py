@@ -115,7 +115,8 @@ def metrics_of(
     samples = [(val_set.load(i, None), torch.tensor(val_set.label(i))) for i in range(len(val_set))]
     recipe, factor = reference.recipe, reference.schedule(epoch)
     metrics = {
-        keys.learning_rate("shared"): recipe.lr / len(recipe.bits) * factor,
+        keys.learning_rate("weight"): recipe.lr / len(recipe.bits) * factor,
+        keys.learning_rate("bias"): recipe.lr / len(recipe.bits) * factor,
         keys.learning_rate("norm"): recipe.lr * factor,
         keys.learning_rate("clip"): recipe.clip_lr * factor,
     }
