@@ -8,6 +8,8 @@ from orchestrator.track.delta_b import ReferenceResults, delta_b
 
 NO_REFERENCE = "No Delta_B: the job names no reference (reference.published or reference.runs)."
 
+ZERO_SHOT = "Zero-shot: not trained at this bit-width, batch norm calibrated; not in Delta_B."
+
 
 class PointResult(NamedTuple):
     """What a run reached at one operating point, on the evaluation set.
@@ -66,6 +68,7 @@ class Result:
         ]
         value = self.delta_b
         sentence = self.note if value is None else f"Delta_B = {value:.2f} %. {self.note}"
+        sentence += f" {ZERO_SHOT}" * any(row.zero_shot for row in self.rows)
         return "\n".join([*lines, "", f"Epoch {self.epoch + 1}. {sentence}"])
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,7 +92,8 @@ def _beside(row: PointResult, reference: float | None) -> PointResult:
 def _line(row: PointResult) -> str:
     reference = "-" if row.reference is None else f"{row.reference:.1f}"
     ratio = "-" if row.ratio is None else f"{row.ratio:.1f}"
-    return f"| {row.point} | {row.metric:.2f} | {row.loss:.4f} | {reference} | {ratio} |"
+    point = f"{row.point} (zero-shot)" if row.zero_shot else row.point
+    return f"| {point} | {row.metric:.2f} | {row.loss:.4f} | {reference} | {ratio} |"
 
 
 def _obstacle(

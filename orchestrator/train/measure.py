@@ -1,9 +1,11 @@
 """The metrics of one epoch, under the names that MLflow keeps them by."""
 
+from collections.abc import Sequence
+
 from models.networks.base import AnyBitNetwork
 from models.precision import Precision
 from orchestrator.track import keys
-from orchestrator.track.result import Result
+from orchestrator.track.result import PointResult, Result
 from orchestrator.train.evaluate import Evaluation
 from orchestrator.train.tally import Tally
 
@@ -22,10 +24,9 @@ def epoch_metrics(
     losses: mean training loss by operating point. rates: learning rate of the last step, by role.
     seconds: of training, without the evaluation.
     """
-    metrics = {keys.metric(result.metric_name, row.point): row.metric for row in result.rows}
+    metrics = point_metrics(result.metric_name, result.rows)
     if result.delta_b is not None:
         metrics[keys.DELTA_B] = result.delta_b
-    metrics |= {keys.val_loss(row.point): row.loss for row in result.rows}
     metrics |= {keys.loss(point): value for point, value in losses.items()}
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(role): rate for role, rate in rates.items()}
@@ -39,3 +40,9 @@ def epoch_metrics(
     metrics[keys.BROKEN_TRAIN] = float(len(tally.broken))
     metrics[keys.BROKEN_VAL] = float(len(evaluation.broken))
     return metrics
+
+
+def point_metrics(metric_name: str, rows: Sequence[PointResult]) -> dict[str, float]:
+    """Return what is recorded of an evaluation, the metric at every point first."""
+    metrics = {keys.metric(metric_name, row.point): row.metric for row in rows}
+    return metrics | {keys.val_loss(row.point): row.loss for row in rows}

@@ -1,7 +1,8 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -27,7 +28,7 @@ from orchestrator.train.context import Context, RayContext
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.gradients import ADVICE
-from orchestrator.train.measure import epoch_metrics
+from orchestrator.train.measure import epoch_metrics, point_metrics
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.progress import Progress
@@ -36,6 +37,7 @@ from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
+from orchestrator.train.zero_shot import zero_shot
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ class Worker:
         )
         if self.ranks.is_first:
             self.progress.evaluated(result, losses, evaluation.broken)
-            self._record(metrics)
+            self._record(self.epoch + 1, metrics)
         improved = self._is_best(reached)
         self.last = reached
         if improved:
@@ -198,16 +200,34 @@ class Worker:
     def _finish(self) -> None:
         """Write the result of the chosen weights: the last epoch's, or the best one's."""
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
-        if not self.ranks.is_first or chosen is None:
+        if chosen is None:
             return
-        self.folder.result.write(dumps(chosen.beside(self.reference).as_dict()))
+        if self.job.evaluate.points:
+            chosen = self._with_zero_shot(chosen)
+        if self.ranks.is_first:
+            self.folder.result.write(dumps(chosen.beside(self.reference).as_dict()))
+
+    def _with_zero_shot(self, chosen: Result) -> Result:
+        """Evaluate the chosen weights where they were not trained, and record it."""
+        network = self.parts.network
+        if self.job.checkpoint.select == "best":
+            network = deepcopy(network)
+            load_weights(self.folder.best()[-1], network)
+        if self.ranks.is_first:
+            points = ", ".join(point.name for point in self.job.evaluate.operating_points)
+            message = f"Calibrating batch norm and evaluating at {points}, without training ..."
+            say("log", level="info", message=message)
+        rows = zero_shot(network, self.job, self.parts, self.plan, self.ranks)
+        if self.ranks.is_first:
+            self._record(self.epoch, point_metrics(chosen.metric_name, rows))
+        return replace(chosen, rows=(*chosen.rows, *rows))
 
     def _is_best(self, reached: Result) -> bool:
         total = sum(reached.metric.values())
         return self.best is None or total > sum(self.best.metric.values())
 
-    def _record(self, metrics: dict[str, float]) -> None:
-        warning = self.recorder.log(self.epoch + 1, metrics) if self.recorder else None
+    def _record(self, epoch: int, metrics: dict[str, float]) -> None:
+        warning = self.recorder.log(epoch, metrics) if self.recorder else None
         if warning:
             say("log", level="warning", message=warning)
 

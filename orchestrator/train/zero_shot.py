@@ -1,0 +1,74 @@
+"""The end of a run: the trained network at bit-widths that it was not trained at (zero-shot).
+
+The weights' codes lose further bits (CoQuant Eq. 4), and batch norm is calibrated.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from models.calibrate import calibrate
+from models.networks.base import AnyBitNetwork
+from models.precision import OperatingPoint
+from orchestrator.data.image_transforms import normalize
+from orchestrator.data.loader import train_batches
+from orchestrator.job.evaluate import uniform
+from orchestrator.job.schema import Job
+from orchestrator.plan.batch import BatchPlan
+from orchestrator.track.result import PointResult
+from orchestrator.train.evaluate import evaluate
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.setup import Parts
+
+
+def zero_shot(
+    network: AnyBitNetwork, job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks
+) -> list[PointResult]:
+    """Evaluate a trained network at each point of `job.evaluate`; it stays as it is.
+
+    A copy of it for each point takes batch norm and clip levels from the nearest bit-width that
+    was trained. Statistics come from training batches, of which each rank runs its own; those of
+    the ranks are averaged. Every rank gets the same rows. Raises Diverged as `evaluate` does.
+    """
+    networks = {point: _copy_at(point, network, job) for point in job.evaluate.operating_points}
+    dtype = next(network.parameters()).dtype
+    calibrate(networks, _inputs(dtype, job, parts, plan, ranks))
+    rows: list[PointResult] = []
+    for point, copy in networks.items():
+        found = evaluate(
+            copy,
+            [point],
+            parts.val_set,
+            ranks,
+            batch=job.cluster.max_batch_per_worker,
+            loader_workers=job.cluster.loader_workers,
+        )
+        rows += (row._replace(zero_shot=True) for row in found.rows)
+    return rows
+
+
+def _copy_at(point: OperatingPoint, network: AnyBitNetwork, job: Job) -> AnyBitNetwork:
+    copy = deepcopy(network)
+    copy.add(point.precision, point.precision.nearest(uniform(job.points)))
+    return copy
+
+
+def _inputs(
+    dtype: torch.dtype, job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks
+) -> Iterator[Tensor]:
+    """Yield this rank's passes of the first global batches of the epoch that follows the last."""
+    data = parts.train_set
+    steps = train_batches(
+        data,
+        plan,
+        rank=ranks.rank,
+        seed=job.seed,
+        epoch=job.training.epochs,
+        num_workers=job.cluster.loader_workers,
+    )
+    for batches in islice(steps, job.evaluate.calibration_batches):
+        for batch in batches:
+            yield normalize(batch.inputs.to(ranks.device), data.mean, data.std, dtype)
