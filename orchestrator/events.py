@@ -1,24 +1,199 @@
-"""What a run says while it runs: events, and the last facts in a file.
+"""What a run states of itself, one event at a time.
 
-An event is printed as `::orch ` and JSON, by any process of the job; `job_log` in the driver takes
-it from there. `progress.json` in the run's folder keeps the last of each for those who ask later.
+Both sides share these classes. Any process of a job prints an event as `::orch ` and JSON; the
+driver turns it into a sentence of the log and keeps the JSON in a file beside it. What another
+version wrote is taken as far as it is understood; what is damaged is no event.
 """
 
+import json
+import re
 import time
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple
 
-from orchestrator.store.run_folder import RunFolder
+from orchestrator.state import State
 from orchestrator.strict_json import dumps
+from orchestrator.track.result import PointResult
+from orchestrator.typed_json import made_of, plain
 
 MARK = "::orch "
-STATES = {"finished": "SUCCEEDED", "failed": "FAILED", "stopped": "STOPPED"}
-_KEPT = ("started", "progress", "evaluated", "restarted")
+
+Values = dict[str, float | None]
+"""A number for each operating point, high to low; None for one that is not finite."""
 
 
-def say(event: str, **facts: Any) -> None:
-    """Print an event as one line, with the time."""
-    told = {"event": event, "time": round(time.time(), 3), **facts}
-    print(MARK + dumps(told), flush=True)  # noqa: T201 - the job's log
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that a run states. time: in seconds since 1970; None until it is said."""
+
+    state: ClassVar[State | None] = None
+    """The state that a run is in once it has said so; None when that tells nothing."""
+
+    time: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordPlaces:
+    """Where the record of a run is kept (uri, ids), and how a person opens it.
+
+    command: starts the server that the links lead to, for a record that is kept without one.
+    """
+
+    uri: str
+    experiment_id: str
+    run_id: str
+    link: str
+    charts: str
+    command: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started(Event):
+    """An attempt has begun, and its record is open."""
+
+    state = State.RUNNING
+    run: str
+    run_dir: str
+    mlflow: RecordPlaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """How far the run is. epoch: from 0; step: how many of its steps are done.
+
+    loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
+    next_within: in how many seconds the next one will come if all goes well.
+    """
+
+    state = State.RUNNING
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    samples_per_second: float
+    eta_seconds: float | None
+    loss: Values = field(default_factory=dict)
+    metric_name: str | None = None
+    metric: Values = field(default_factory=dict)
+    next_within: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(Event):
+    """The results of an epoch (from 0). metric: in percent; loss: the mean training loss."""
+
+    state = State.RUNNING
+    epoch: int
+    epochs: int
+    metric_name: str
+    metric: Values
+    loss: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restarted(Event):
+    """Workers were lost and are started again. count: how often that was in this attempt."""
+
+    state = State.RUNNING
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(Event):
+    """A line for the log. level: "info" or "warning"."""
+
+    message: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Event):
+    """The run has come to its end. table: the results in Markdown."""
+
+    state = State.SUCCEEDED
+    run_dir: str
+    metric_name: str
+    epoch: int
+    rows: tuple[PointResult, ...]
+    delta_b: float | None
+    delta_b_note: str
+    table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Event):
+    """The attempt has failed, and why."""
+
+    state = State.FAILED
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped(Event):
+    """The attempt was stopped on request."""
+
+    state = State.STOPPED
+    message: str
+
+
+KINDS: dict[str, type[Event]] = {
+    kind.__name__.lower(): kind
+    for kind in (Started, Progress, Evaluated, Restarted, Log, Finished, Failed, Stopped)
+}
+"""Each kind of event by its word, as it stands in JSON and names a part of `RunFacts`."""
+
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+_LINE = re.compile(rf"^(?:\([^()]*\bpid=\d+[^()]*\)\s*)?{MARK}(\{{.*\}})\s*$")
+
+
+def word(event: Event) -> str:
+    """Return the word for an event's kind: "progress"."""
+    return type(event).__name__.lower()
+
+
+def to_json(event: Event, **more: int) -> str:
+    """Return an event as one JSON object, with more beside it."""
+    return dumps({"event": word(event), **plain(event), **more})
+
+
+def to_line(event: Event) -> str:
+    """Return an event as a process of the job prints it."""
+    return MARK + to_json(event)
+
+
+def parse(line: str) -> Event | None:
+    """Return the event of a log line, or None for any other line, rubbish after the mark too.
+
+    Ray sets "(RayTrainWorker pid=71) ", in color, before what a worker prints.
+    """
+    match = _LINE.match(_COLORS.sub("", line))
+    return read(match[1]) if match else None
+
+
+def read(text: str) -> Event | None:
+    """Return the event that a JSON text holds, or None."""
+    numbered = read_numbered(text)
+    return numbered.event if numbered else None
+
+
+class Numbered(NamedTuple):
+    """An event of a job and its number among them, from 1; 0 where they have none."""
+
+    number: int
+    event: Event
+
+
+def read_numbered(text: str) -> Numbered | None:
+    """Return the event that a JSON text holds and the number `n` beside it, or None."""
+    try:
+        values = json.loads(text)
+        kind = KINDS[values["event"]]
+        number = values.get("n", 0)
+        return Numbered(number, made_of(kind, values)) if isinstance(number, int) else None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def events_file(submission_id: str) -> str:
@@ -26,42 +201,18 @@ def events_file(submission_id: str) -> str:
     return f"orch-events-{submission_id}.jsonl"
 
 
-class Events:
-    """Say events and keep the last facts in the run's folder, replaced whole each time."""
+def say(event: Event) -> Event:
+    """Print an event as one line, and return it with the time that it was said at."""
+    said = replace(event, time=round(time.time(), 3))
+    print(to_line(said), flush=True)  # noqa: T201 - the job's log
+    return said
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._file = folder.facts
-        self._troubled = False
 
-    def say(self, event: str, **facts: Any) -> None:
-        """Print an event and keep it."""
-        facts = {"time": round(time.time(), 3), **facts}
-        say(event, **facts)
-        kept = self._load()
-        if event in _KEPT:
-            kept |= {"state": "RUNNING", "failure": None, event: facts}
-            kept["restarted"] = None if event == "started" else kept.get("restarted")
-        elif event in STATES:
-            kept["state"] = STATES[event]
-            kept["result"] = facts if event == "finished" else kept.get("result")
-            kept["failure"] = facts if event == "failed" else None
-        self._write(dumps(kept))
+def inform(message: str) -> None:
+    """Say something that the log should hold."""
+    say(Log(message=message))
 
-    def _write(self, text: str) -> None:
-        """Write the file; on a full disk the log alone tells what happens, and says so once."""
-        try:
-            self._file.write(text)
-        except OSError as error:
-            if not self._troubled:
-                say("log", level="warning", message=f"{self._file.path}: {error.strerror}")
-            self._troubled = True
 
-    def _load(self) -> dict[str, Any]:
-        """Return what is kept; nothing of a file that is missing, or was damaged meanwhile."""
-        try:
-            kept = self._file.read_json()
-        except (OSError, ValueError):
-            kept = None
-        if isinstance(kept, dict):
-            return kept
-        return dict.fromkeys(("started", "progress", "evaluated", "result", "failure"))
+def warn(message: str) -> None:
+    """Say something that a person should look at."""
+    say(Log(message=message, level="warning"))

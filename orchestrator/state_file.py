@@ -6,11 +6,9 @@ folder in their place. Such a file is named and skipped; the others count.
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 Kept = TypeVar("Kept")
 
@@ -32,38 +30,10 @@ def read(path: Path, make: Callable[[Any], Kept]) -> Kept | None:
         return None
 
 
-def made_of(kind: type[Kept], values: Any) -> Kept:
-    """Return a dataclass made from a JSON object, ignoring keys that only a newer version has.
-
-    Raises ValueError for a value that is missing or of another type.
-    """
-    if not isinstance(values, Mapping):
-        raise ValueError("it does not hold a JSON object")
-    hints = get_type_hints(kind)
-    given: dict[str, Any] = {}
-    for field in fields(kind):  # type: ignore[arg-type]
-        if field.name in values:
-            if not _fits(values[field.name], hints[field.name]):
-                raise ValueError(f"its {field.name!r} is {str(values[field.name])[:40]!r}")
-            given[field.name] = values[field.name]
-        elif field.default is MISSING and field.default_factory is MISSING:
-            raise ValueError(f"it has no {field.name!r}; another version may have written it")
-    return kind(**given)
-
-
 def _json(text: str) -> Any:
     if not text.strip():
         raise ValueError("it is empty")
     return json.loads(text)
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value has a field's declared type, at its top level."""
-    hints = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    kinds = tuple(get_origin(each) or each for each in hints)
-    if isinstance(value, bool):
-        return bool in kinds
-    return isinstance(value, (*kinds, int) if float in kinds else kinds)
 
 
 def _reason(error: Exception) -> str:

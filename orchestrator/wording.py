@@ -2,47 +2,54 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
-Event = dict[str, Any]
+from orchestrator.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Log,
+    Progress,
+    Restarted,
+    Started,
+    Stopped,
+)
 
 
 def describe(event: Event) -> list[str]:
-    """Return the lines that tell an event to a person."""
-    match event["event"]:
-        case "started":
-            opened = [event[key] for key in ("mlflow_command", "mlflow_link") if event[key]]
-            places = [f"MLflow: {where}" for where in opened]
-            return [f"Run {event['run']} in {event['run_dir']}", *places]
-        case "progress":
+    """Return the lines that say to a person what an event says."""
+    match event:
+        case Started(mlflow=record):
+            places = [f"MLflow: {where}" for where in (record.command, record.link) if where]
+            return [f"Run {event.run} in {event.run_dir}", *places]
+        case Progress():
             return [progress_line(event)]
-        case "evaluated":
-            name = event["metric_name"]
-            return [f"epoch {event['epoch'] + 1}: {name} {by_point(event['metric'])}"]
-        case "restarted":
-            return [f"warning: {event['reason']} The workers start again ({event['count']})."]
-        case "log":
-            return [f"{event.get('level', 'info')}: {event['message']}"]
-        case "finished":
-            return str(event["table"]).splitlines()
-        case "failed" | "stopped":
-            return [str(event["message"])]
+        case Evaluated():
+            return [f"epoch {event.epoch + 1}: {event.metric_name} {by_point(event.metric)}"]
+        case Restarted():
+            return [f"warning: {event.reason} The workers start again ({event.count})."]
+        case Log():
+            return [f"{event.level}: {event.message}"]
+        case Finished():
+            return event.table.splitlines()
+        case Failed() | Stopped():
+            return [event.message]
         case _:
             return []
 
 
-def progress_line(event: Event) -> str:
+def progress_line(at: Progress) -> str:
     """Return where a run stands, in one line."""
     parts = [
-        f"epoch {event['epoch'] + 1}/{event['epochs']}",
-        f"step {event['step']}/{event['steps']}",
-        f"{event['samples_per_second']:.1f} samples/s",
-        f"ETA {duration(event['eta_seconds'])}",
+        f"epoch {at.epoch + 1}/{at.epochs}",
+        f"step {at.step}/{at.steps}",
+        f"{at.samples_per_second:.1f} samples/s",
+        f"ETA {duration(at.eta_seconds)}",
     ]
-    if event.get("loss"):
-        parts.append(f"loss {by_point(event['loss'], digits=3)}")
-    if event.get("metric"):
-        parts.append(f"{event['metric_name']} {by_point(event['metric'])}")
+    if at.loss:
+        parts.append(f"loss {by_point(at.loss, digits=3)}")
+    if at.metric:
+        parts.append(f"{at.metric_name} {by_point(at.metric)}")
     return "  ".join(parts)
 
 

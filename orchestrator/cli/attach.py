@@ -1,18 +1,18 @@
 """Follow a job to its end: show it, remember how it ended, and tidy up the local head."""
 
 import time
-from typing import Any
 
 from orchestrator.cli.links import conclusion, link_lines, was_killed
-from orchestrator.cli.live import Screen, screen
+from orchestrator.cli.live import screen
 from orchestrator.cli.output import answer, say
-from orchestrator.cluster import events, local, tail
+from orchestrator.cluster import local, tail
+from orchestrator.events import Event
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import view
 from orchestrator.runs.delay import Delay
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, exit_code
-from orchestrator.wording import Event
 
 LOG_LINES = 30
 """How much of the log is shown of a job that failed without saying why."""
@@ -23,7 +23,7 @@ def follow(record: Record) -> RunView:
     client = view.client_of(record)
     if client is None:
         return view.look(record)
-    facts: dict[str, Any] = {}
+    facts = RunFacts()
     submission_id = record.last.submission_id
     try:
         with screen() as shown:
@@ -31,7 +31,9 @@ def follow(record: Record) -> RunView:
             delay = Delay(record, client)
             for look in tail.follow(tail.JobEvents(client, submission_id)):
                 heard = time.monotonic() if look.new else heard
-                _show(look, shown, facts)
+                facts = facts.after(*look.new)
+                for event in look.new:
+                    shown.event(event)
                 shown.state(*_state(look, delay, facts, time.monotonic() - heard))
                 if look.trouble and record.local and local.running() is None:
                     return view.look(record)
@@ -40,7 +42,7 @@ def follow(record: Record) -> RunView:
         say(f"`orch stop {record.run}` ends it.")
         raise
     state = look.info.state if look.info else State.LOST
-    if state is State.FAILED and "failure" not in facts and not was_killed(look.info):
+    if state is State.FAILED and not facts.failed and not was_killed(look.info):
         say("The end of the job's log:")
         for line in client.logs(submission_id).splitlines()[-LOG_LINES:]:
             say(f"  {line}")
@@ -48,7 +50,7 @@ def follow(record: Record) -> RunView:
     ended = RunView(
         record,
         state,
-        facts or view.facts_of(record),
+        facts if facts != RunFacts() else view.facts_of(record),
         "" if info else view.GONE,
         info.exit_code if info else None,
         info.message if info else "",
@@ -72,14 +74,8 @@ def tidy(record: Record) -> None:
         say("No other job is active, the local Ray cluster was stopped.")
 
 
-def _show(look: tail.Look[Event], shown: Screen, facts: dict[str, Any]) -> None:
-    for event in look.new:
-        events.add(facts, event)
-        shown.event(event)
-
-
 def _state(
-    look: tail.Look[Event], delay: Delay, facts: dict[str, Any], silent: float
+    look: tail.Look[Event], delay: Delay, facts: RunFacts, silent: float
 ) -> tuple[State, str]:
     """Return a job's state and what is wrong: with the cluster, or with the job."""
     state = look.info.state if look.info else State.LOST

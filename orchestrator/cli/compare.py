@@ -1,7 +1,6 @@
 """orch compare: the results of several runs side by side, and the pages that show them together."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import click
 
@@ -10,12 +9,13 @@ from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, print_table
 from orchestrator.errors import UsageError
+from orchestrator.events import Evaluated, Finished, Started
 from orchestrator.runs import registry, view
 from orchestrator.runs.view import RunView
 from orchestrator.track.keys import metric
 from orchestrator.track.run import TrackedRun, charts_of, comparison_of
 
-Results = dict[str, float | None]
+Results = Mapping[str, float | None]
 
 
 @click.command()
@@ -47,23 +47,29 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _row(seen: RunView, points: list[str]) -> tuple[str, ...]:
-    told = seen.facts.get("result") or seen.facts.get("evaluated") or {}
+    told = _judged(seen)
+    finished = seen.facts.finished
     results = _results(seen)
     return (
         seen.record.run,
         str(seen.state),
-        str(told["epoch"] + 1) if told else "-",
-        told.get("metric_name", "-"),
+        str(told.epoch + 1) if told else "-",
+        told.metric_name if told else "-",
         *(_number(results.get(point)) for point in points),
-        _number(told.get("delta_b")),
+        _number(finished.delta_b if finished else None),
     )
+
+
+def _judged(seen: RunView) -> Finished | Evaluated | None:
+    """Return the event with a run's final results, else with its latest."""
+    return seen.facts.finished or seen.facts.evaluated
 
 
 def _results(seen: RunView) -> Results:
     """Return a run's results in percent by point: the final ones, else the latest."""
-    if result := seen.facts.get("result"):
-        return {row["point"]: row["metric"] for row in result["rows"]}
-    return dict((seen.facts.get("evaluated") or {"metric": {}})["metric"])
+    if finished := seen.facts.finished:
+        return {row.point: row.metric for row in finished.rows}
+    return seen.facts.evaluated.metric if seen.facts.evaluated else {}
 
 
 def _high_to_low(points: Iterable[str]) -> list[str]:
@@ -84,33 +90,24 @@ def _number(value: float | None) -> str:
 
 def _pages(views: list[RunView]) -> Iterator[tuple[str, str]]:
     """Yield what MLflow shows of runs that are recorded in one place: (what, command or link)."""
-    recorded = [(seen, seen.facts["started"]) for seen in views if _is_recorded(seen.facts)]
-    if len(recorded) < 2 or len({started["mlflow_uri"] for _, started in recorded}) > 1:
+    recorded = [seen for seen in views if seen.facts.started]
+    runs = [_tracked(seen.facts.started) for seen in recorded if seen.facts.started]
+    if len(runs) < 2 or len({run.uri for run in runs}) > 1:
         return
-    runs = [_tracked(started) for _, started in recorded]
     if runs[0].command:
         yield "server", runs[0].command
-    if keys := _charted([seen for seen, _ in recorded]):
+    if keys := _charted(recorded):
         yield "charts", f"{runs[0].server}/{charts_of(runs, keys)}"
     yield "comparison", f"{runs[0].server}/{comparison_of(runs)}"
 
 
-def _is_recorded(facts: dict[str, Any]) -> bool:
-    return "mlflow_experiment_id" in (facts.get("started") or {})
-
-
-def _tracked(started: dict[str, Any]) -> TrackedRun:
-    return TrackedRun(
-        started["mlflow_uri"], started["mlflow_experiment_id"], started["mlflow_run_id"]
-    )
+def _tracked(started: Started) -> TrackedRun:
+    record = started.mlflow
+    return TrackedRun(record.uri, record.experiment_id, record.run_id)
 
 
 def _charted(views: list[RunView]) -> list[str]:
     """Return the metrics at all operating points of the runs, high to low."""
-    found = {
-        (seen.facts.get("result") or seen.facts["evaluated"])["metric_name"]: None
-        for seen in views
-        if _results(seen)
-    }
+    names = dict.fromkeys(judged.metric_name for seen in views if (judged := _judged(seen)))
     points = _high_to_low(point for seen in views for point in _results(seen))
-    return [metric(name, point) for point in points for name in found]
+    return [metric(name, point) for point in points for name in names]

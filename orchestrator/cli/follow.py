@@ -11,15 +11,15 @@ from orchestrator.cli import attach
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, say
-from orchestrator.cluster import events, local, tail
+from orchestrator.cluster import local, tail
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import Unreachable, UsageError
+from orchestrator.events import Event, parse, read, to_json
 from orchestrator.runs import registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import exit_code, is_final
-from orchestrator.strict_json import dumps
-from orchestrator.wording import Event, describe, duration
+from orchestrator.wording import describe, duration
 
 POLL_SECONDS = 1.0
 
@@ -99,13 +99,13 @@ def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T
 
 def _print_line(line: str) -> None:
     """Print a line of a log; older jobs left their events in it."""
-    event = events.parse(line)
+    event = parse(line)
     for shown in describe(event) if event else [line]:
         answer(shown)
 
 
 def _print_event(event: Event) -> None:
-    answer(dumps(event))
+    answer(to_json(event))
 
 
 def _whole_log(record: Record, client: ClusterClient | None) -> str:
@@ -124,9 +124,9 @@ def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:
         return tail.JobEvents(client, submission_id).read(info)
     kept = local.kept_events(submission_id)
     if kept.exists():
-        found = map(events.read, kept.read_text().splitlines())
+        found = map(read, kept.read_text().splitlines())
     else:
-        found = map(events.parse, _whole_log(record, client).splitlines())
+        found = map(parse, _whole_log(record, client).splitlines())
     return [event for event in found if event]
 
 

@@ -1,7 +1,5 @@
 """Where to look at a run: dashboard, MLflow, folder; and its final table."""
 
-from typing import Any
-
 from orchestrator.cluster import local
 from orchestrator.cluster.client import JobInfo
 from orchestrator.errors import UsageError
@@ -10,21 +8,18 @@ from orchestrator.state import State, is_final
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_status
+from orchestrator.typed_json import plain
 
 SIGKILL_OF_A_SHELL = 137
 
 
 def links(view: RunView) -> list[tuple[str, str]]:
     """Return (what, where) of everything that shows a run."""
-    started = view.facts.get("started") or {}
-    found = [("run folder", view.record.run_dir)]
-    found += _not_recorded(view)
-    if started:
-        if started.get("mlflow_charts"):
-            found.insert(0, ("MLflow charts", started["mlflow_charts"]))
-        found.insert(0, ("MLflow", started["mlflow_link"]))
-        if started["mlflow_command"]:
-            found.insert(0, ("MLflow server", started["mlflow_command"]))
+    found = [("run folder", view.record.run_dir), *_not_recorded(view)]
+    if view.facts.started:
+        record = view.facts.started.mlflow
+        server = [("MLflow server", record.command)] if record.command else []
+        found = [*server, ("MLflow", record.link), ("MLflow charts", record.charts), *found]
     if view.state in (State.PENDING, State.RUNNING) or not view.record.local:
         found = [("Ray dashboard", job_page(view.record.address, view)), *_token(view), *found]
     return found
@@ -66,15 +61,12 @@ def link_lines(view: RunView) -> list[str]:
 
 def conclusion(view: RunView) -> list[str]:
     """Return how a run ended: its table, or why there is none."""
-    result = view.facts.get("result")
-    if view.state is State.SUCCEEDED and result:
-        return [str(result["table"])]
     if view.state is State.SUCCEEDED:
-        return []
+        return [view.facts.finished.table] if view.facts.finished else []
     resume = f"`orch resume {view.record.run}` goes on from its last checkpoint, if it has one."
     if view.state is State.STOPPED:
-        stopped = view.facts.get("stopped") or {}
-        return [f"{view.state}: {stopped.get('message') or resume}"]
+        stopped = view.facts.stopped
+        return [f"{view.state}: {stopped.message if stopped else resume}"]
     reason = _why_failed(view) if view.state is State.FAILED else f"{view.note}."
     worth_it = view.exit_code != UsageError.exit_code
     return [f"{view.state}: {reason}", *([resume] if worth_it else [])]
@@ -87,25 +79,24 @@ def was_killed(ended: RunView | JobInfo | None) -> bool:
 
 
 def _why_failed(view: RunView) -> str:
-    failure = view.facts.get("failure") or {}
-    if failure:
-        return str(failure["message"])
+    if view.facts.failed:
+        return view.facts.failed.message
     if was_killed(view):
         return "the job's driver was killed, by someone or because memory ran out."
     return view.message.partition("\n")[0]
 
 
-def as_dict(view: RunView) -> dict[str, Any]:
+def as_dict(view: RunView) -> dict[str, object]:
     """Return all that is known of a run as plain values with stable keys."""
-    record = view.record
-    started = view.facts.get("started") or {}
+    record, facts = view.record, view.facts
+    recorded = plain(facts.started.mlflow) if facts.started else {}
     return {
         "run": record.run,
         "name": record.name,
         "state": view.state.value,
         "note": view.note,
         "delay": view.delay,
-        "restarts": (view.facts.get("restarted") or {}).get("count", 0),
+        "restarts": facts.restarted.count if facts.restarted else 0,
         "exit_code": view.exit_code,
         "address": record.address,
         "local": record.local,
@@ -116,14 +107,9 @@ def as_dict(view: RunView) -> dict[str, Any]:
             {"submission_id": attempt.submission_id, "submitted_at": attempt.submitted_at}
             for attempt in record.attempts
         ],
-        "mlflow": {
-            key.removeprefix("mlflow_"): value
-            for key, value in started.items()
-            if key.startswith("mlflow_")
-        }
-        | {"metrics_waiting": waiting(record.folder)},
-        "progress": view.facts.get("progress"),
-        "evaluated": view.facts.get("evaluated"),
-        "result": view.facts.get("result"),
-        "failure": view.facts.get("failure"),
+        "mlflow": recorded | {"metrics_waiting": waiting(record.folder)},
+        "progress": plain(facts.progress),
+        "evaluated": plain(facts.evaluated),
+        "result": plain(facts.finished),
+        "failure": plain(facts.failed),
     }

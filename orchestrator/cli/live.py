@@ -3,14 +3,26 @@
 import re
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from orchestrator.cli.output import console, moves, say
+from orchestrator.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Log,
+    Progress,
+    Restarted,
+    Started,
+    Stopped,
+)
 from orchestrator.state import State
-from orchestrator.wording import Event, by_point, describe, duration
+from orchestrator.wording import by_point, describe, duration
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.progress import Progress as Bars
 
 PLAIN_SECONDS = 5.0
 """Progress in plain lines comes at most this often."""
@@ -59,11 +71,10 @@ class PlainScreen:
 
     def event(self, event: Event) -> None:
         """Print an event; the final ones are printed by who follows."""
-        kind = event["event"]
-        if kind in ("finished", "failed", "stopped"):
+        if isinstance(event, Finished | Failed | Stopped):
             return
         now = time.monotonic()
-        if kind == "progress":
+        if isinstance(event, Progress):
             if now - self._told < PLAIN_SECONDS:
                 return
             self._told = now
@@ -85,8 +96,8 @@ class LiveScreen:
     def __init__(self) -> None:
         from rich.live import Live
 
-        self._progress: Event = {}
-        self._evaluated: Event = {}
+        self._progress: Progress | None = None
+        self._evaluated: Evaluated | None = None
         self._status = "Waiting to start ..."
         self._late = False
         self._live = Live(console=console(err=True), auto_refresh=False, transient=True)
@@ -106,12 +117,11 @@ class LiveScreen:
 
     def event(self, event: Event) -> None:
         """Keep what the bars show; print what should stay."""
-        kind = event["event"]
-        if kind == "progress":
+        if isinstance(event, Progress):
             self._progress = event
-        elif kind == "evaluated":
+        elif isinstance(event, Evaluated):
             self._evaluated = event
-        if kind in ("started", "log", "evaluated", "restarted"):
+        if isinstance(event, Started | Log | Evaluated | Restarted):
             for line in describe(event):
                 self._live.console.print(line, markup=False, soft_wrap=True)
 
@@ -131,16 +141,17 @@ class LiveScreen:
             parts.append(self._bars(self._progress))
             parts += [] if self._late else [Text(_speed(self._progress))]
         if self._evaluated:
-            name, values = self._evaluated["metric_name"], self._evaluated["metric"]
-            parts.append(Text(f"{name}: {by_point(values)}", style="bold"))
+            results = f"{self._evaluated.metric_name}: {by_point(self._evaluated.metric)}"
+            parts.append(Text(results, style="bold"))
         return Group(*parts)
 
-    def _bars(self, event: Event) -> Any:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    def _bars(self, at: Progress) -> "Bars":
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bars
 
-        bars = Progress(TextColumn("{task.description:<6}"), BarColumn(40), MofNCompleteColumn())
-        bars.add_task("epoch", total=event["epochs"], completed=event["epoch"])
-        bars.add_task("step", total=event["steps"], completed=event["step"])
+        bars = Bars(TextColumn("{task.description:<6}"), BarColumn(40), MofNCompleteColumn())
+        bars.add_task("epoch", total=at.epochs, completed=at.epoch)
+        bars.add_task("step", total=at.steps, completed=at.step)
         return bars
 
 
@@ -149,6 +160,6 @@ def screen() -> Screen:
     return LiveScreen() if moves(console(err=True)) else PlainScreen()
 
 
-def _speed(event: Event) -> str:
-    text = f"{event['samples_per_second']:.1f} samples/s   ETA {duration(event['eta_seconds'])}"
-    return text + (f"   loss {by_point(event['loss'], digits=3)}" if event.get("loss") else "")
+def _speed(at: Progress) -> str:
+    text = f"{at.samples_per_second:.1f} samples/s   ETA {duration(at.eta_seconds)}"
+    return text + (f"   loss {by_point(at.loss, digits=3)}" if at.loss else "")

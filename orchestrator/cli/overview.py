@@ -3,7 +3,8 @@
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -12,6 +13,8 @@ from orchestrator.cli.links import as_dict, conclusion, link_lines
 from orchestrator.cli.output import answer, answer_json, say, without_end, without_middle
 from orchestrator.cluster import address as addresses
 from orchestrator.errors import UsageError
+from orchestrator.events import Progress
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry, view
 from orchestrator.runs.delay import is_late, silence
 from orchestrator.runs.view import RunView
@@ -177,29 +180,29 @@ def _row(seen: RunView, brief: bool) -> tuple[str, ...]:
 
 
 def _progress(seen: RunView, *, brief: bool) -> str:
-    told = seen.facts.get("progress")
-    if not told or seen.state is State.PENDING:
+    at = seen.facts.progress
+    if not at or seen.state is State.PENDING:
         return ""
-    text = f"{told['epoch'] + 1}/{told['epochs']}"
+    text = f"{at.epoch + 1}/{at.epochs}"
     if seen.state is State.RUNNING:
-        text += "" if brief else f" step {told['step']}/{told['steps']}"
+        text += "" if brief else f" step {at.step}/{at.steps}"
         silent = silence(seen.facts)
         late = is_late(seen.facts, silent)
-        text += f", {duration(silent)} ago" if late else f" ETA {duration(told['eta_seconds'])}"
+        text += f", {duration(silent)} ago" if late else f" ETA {duration(at.eta_seconds)}"
     return text
 
 
 def _result(seen: RunView) -> str:
-    told = seen.facts.get("evaluated")
-    return f"{told['metric_name']} {by_point(told['metric'])}" if told else ""
+    evaluated = seen.facts.evaluated
+    return f"{evaluated.metric_name} {by_point(evaluated.metric)}" if evaluated else ""
 
 
-def _position(facts: dict[str, Any]) -> str:
+def _position(at: Progress, facts: RunFacts) -> str:
     """Return where a running job stood when it last said so, and how long ago that was."""
-    told, silent = facts["progress"], silence(facts)
+    silent = silence(facts)
     if is_late(facts, silent):
-        told = {**told, "eta_seconds": None}
-    return progress_line(told) + (f"  ({duration(silent)} ago)" if silent is not None else "")
+        at = replace(at, eta_seconds=None)
+    return progress_line(at) + (f"  ({duration(silent)} ago)" if silent is not None else "")
 
 
 def _standing(seen: RunView) -> Iterator[str]:
@@ -207,16 +210,16 @@ def _standing(seen: RunView) -> Iterator[str]:
     if seen.state is State.SUCCEEDED:
         yield from conclusion(seen)
         return
-    told = seen.facts.get("progress")
-    if told and seen.state is State.RUNNING:
-        yield _position(seen.facts)
-    elif told:
-        yield progress_line({**told, "eta_seconds": None})
+    facts = seen.facts
+    if facts.progress and seen.state is State.RUNNING:
+        yield _position(facts.progress, facts)
+    elif facts.progress:
+        yield progress_line(replace(facts.progress, eta_seconds=None))
     if seen.delay:
         yield seen.delay
-    if restarted := seen.facts.get("restarted"):
-        yield f"restarts: {restarted['count']}, the last: {restarted['reason']}"
-    if told := seen.facts.get("evaluated"):
-        yield from describe({**told, "event": "evaluated"})
+    if facts.restarted:
+        yield f"restarts: {facts.restarted.count}, the last: {facts.restarted.reason}"
+    if facts.evaluated:
+        yield from describe(facts.evaluated)
     if is_final(seen.state):
         yield from conclusion(seen)

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestrator import state_file
@@ -24,6 +25,7 @@ from orchestrator.events import events_file
 from orchestrator.files import write_whole
 from orchestrator.home import cannot_keep, files_in, folder, orch_home, save
 from orchestrator.state import is_final
+from orchestrator.typed_json import made_of
 
 GPUS = "CUDA_VISIBLE_DEVICES"
 LIVENESS_SECONDS = 3.0
@@ -226,7 +228,7 @@ def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:
 
 
 def _remembered(path: Path) -> Head | None:
-    return state_file.read(path, lambda values: state_file.made_of(Head, values))
+    return state_file.read(path, partial(made_of, Head))
 
 
 def _inode(prefix: str) -> int:

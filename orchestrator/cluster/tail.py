@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from orchestrator.cluster import events
 from orchestrator.cluster.client import ALL_LINES, ClusterClient, JobInfo
 from orchestrator.errors import Unreachable
-from orchestrator.events import events_file
+from orchestrator.events import Event, Numbered, events_file, parse, read_numbered
 from orchestrator.state import is_final
-from orchestrator.wording import Event
 
 INTERVAL_SECONDS = 1.0
 COST_SHARE = 20
@@ -83,17 +81,17 @@ class JobEvents:
 
     def read(self, info: JobInfo | None) -> list[Event]:
         """Return the new events."""
-        told = self._file(info, RECENT_EVENTS if self._seen else ALL_LINES)
-        if not told and not self._seen:
-            found = (events.parse(line) for line in self._log.read(info))
+        kept = self._file(info, RECENT_EVENTS if self._seen else ALL_LINES)
+        if not kept and not self._seen:
+            found = (parse(line) for line in self._log.read(info))
             return [event for event in found if event]
-        if told and told[0]["n"] > self._seen + 1:
-            told = self._file(info, ALL_LINES)
-        new = [event for event in told if event["n"] > self._seen]
-        self._seen = max([self._seen, *(event["n"] for event in new)])
-        return new
+        if kept and kept[0].number > self._seen + 1:
+            kept = self._file(info, ALL_LINES)
+        new = [each for each in kept if each.number > self._seen]
+        self._seen = max([self._seen, *(each.number for each in new)])
+        return [each.event for each in new]
 
-    def _file(self, info: JobInfo | None, last_lines: int) -> list[Event]:
+    def _file(self, info: JobInfo | None, last_lines: int) -> list[Numbered]:
         """Return the last events of the file; the driver's machine may be gone after the end."""
         if info is None or info.driver_node is None:
             return []
@@ -104,8 +102,8 @@ class JobEvents:
             if is_final(info.state):
                 return []
             raise
-        found = (events.read(line) for line in text.splitlines())
-        return [event for event in found if event and isinstance(event.get("n"), int)]
+        found = (read_numbered(line) for line in text.splitlines())
+        return [each for each in found if each]
 
 
 def follow(

@@ -1,9 +1,6 @@
 """The papers' results as data: one YAML file per paper, rows by name."""
 
-from importlib import resources
 from typing import NamedTuple
-
-import yaml
 
 from models.precision import Precision
 
@@ -18,6 +15,10 @@ class PublishedRow(NamedTuple):
 
 def published_rows() -> dict[str, PublishedRow]:
     """Return every published row by name."""
+    from importlib import resources  # `orch list` imports this module and reads no table
+
+    import yaml
+
     rows: dict[str, PublishedRow] = {}
     for file in resources.files(__name__).iterdir():
         if file.name.endswith(".yaml"):

@@ -1,11 +1,11 @@
 """Why a run does not advance: what it said last, and what its cluster says when it is silent."""
 
 import time
-from typing import Any
 
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.runtime import FROZEN_SECONDS
 from orchestrator.errors import Unreachable
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Record, run_of
 from orchestrator.state import State
 from orchestrator.wording import duration
@@ -17,20 +17,18 @@ GRACE_SECONDS = 15.0
 ASK_SECONDS = 3.0
 """The cluster is asked at most this often."""
 
-Facts = dict[str, Any]
 
-
-def silence(facts: Facts) -> float | None:
+def silence(facts: RunFacts) -> float | None:
     """Return for how many seconds a run has said nothing, by the clocks of both machines."""
-    times = [said["time"] for said in facts.values() if isinstance(said, dict) and "time" in said]
-    return max(0.0, time.time() - max(times)) if times else None
+    last = facts.last_time
+    return None if last is None else max(0.0, time.time() - last)
 
 
-def is_late(facts: Facts, silent: float | None) -> bool:
+def is_late(facts: RunFacts, silent: float | None) -> bool:
     """Tell whether a run should have said something by now, or is being started again."""
-    if _restarting(facts):
+    if _is_restarting(facts):
         return True
-    due = (facts.get("progress") or {}).get("next_within", 0.0)
+    due = facts.progress.next_within if facts.progress else 0.0
     return silent is not None and silent > due + GRACE_SECONDS
 
 
@@ -43,21 +41,21 @@ class Delay:
         self._asked = float("-inf")
         self._answer = ""
 
-    def sentence(self, facts: Facts, silent: float | None) -> str:
+    def sentence(self, facts: RunFacts, silent: float | None) -> str:
         """Return why the run does not advance; nothing while it does, or while it starts well."""
-        told = facts.get("progress")
+        at = facts.progress
         late = is_late(facts, silent)
-        if not late and (told or silent is None or silent < START_SECONDS):
+        if not late and (at or silent is None or silent < START_SECONDS):
             return ""
         if room := self._no_room():
             return room
-        if _restarting(facts):
-            return f"{facts['restarted']['reason']} The workers are being started again ..."
-        if not told or not late:
+        if facts.restarted and _is_restarting(facts):
+            return f"{facts.restarted.reason} The workers are being started again ..."
+        if not at or not late:
             return ""
         what = "No progress"
-        if told["step"] == told["steps"]:
-            what = f"No sign from the end of epoch {told['epoch'] + 1} and its evaluation"
+        if at.step == at.steps:
+            what = f"No sign from the end of epoch {at.epoch + 1} and its evaluation"
         return (
             f"{what} for {duration(silent)}; a worker that does not answer is given up after "
             f"{duration(FROZEN_SECONDS)}."
@@ -89,8 +87,9 @@ class Delay:
         )
 
 
-def _restarting(facts: Facts) -> bool:
+def _is_restarting(facts: RunFacts) -> bool:
     """Tell whether workers were lost and no new ones have said anything yet."""
-    restarted = facts.get("restarted") or {}
-    since = [(facts.get(name) or {}).get("time", 0.0) for name in ("progress", "evaluated")]
-    return bool(restarted) and restarted.get("time", 0.0) > max(since)
+    if facts.restarted is None:
+        return False
+    since = [event.time or 0.0 for event in (facts.progress, facts.evaluated) if event]
+    return (facts.restarted.time or 0.0) > max(since, default=0.0)

@@ -1,8 +1,7 @@
 """Let MLflow know that a run has ended whose driver was killed before it could say so."""
 
-from typing import Any
-
 from orchestrator.errors import OrchError
+from orchestrator.run_facts import RunFacts
 from orchestrator.state import State, is_final
 from orchestrator.store.run_folder import RunFolder
 
@@ -18,7 +17,7 @@ _silent: set[str] = set()
 """Servers that did not answer: each is asked once by a command, which has other things to do."""
 
 
-def notice(state: State, folder: RunFolder, facts: dict[str, Any], *, first_time: bool) -> None:
+def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool) -> None:
     """Set the record of a run right, if it still says RUNNING; never fails, and is quick.
 
     MLflow is not even imported where the run's folder knows that all is said. first_time: the end
@@ -32,13 +31,11 @@ def notice(state: State, folder: RunFolder, facts: dict[str, Any], *, first_time
         if remembered_status(folder) == "RUNNING" and known.uri not in _silent:
             _close(known.uri, folder, STATUSES[state])
         return
-    started = facts.get("started") or {}
-    told = facts.get("state") and is_final(State(facts["state"]))
-    uri = str(started.get("mlflow_uri", ""))
-    run_id = started.get("mlflow_run_id")
-    asked = first_time and not told and uri not in _silent
-    if asked and run_id and uri.startswith(("http://", "https://")):
-        _close_elsewhere(uri, str(run_id), STATUSES[state])
+    if facts.started is None or not first_time or (facts.state and is_final(facts.state)):
+        return
+    record = facts.started.mlflow
+    if record.uri not in _silent and record.uri.startswith(("http://", "https://")):
+        _close_elsewhere(record.uri, record.run_id, STATUSES[state])
 
 
 def _close(uri: str, folder: RunFolder, status: str) -> None:

@@ -70,10 +70,9 @@ def _mlflow_id(job: "Job", point: str, name: str) -> str:
             f"{record.run} is {now.state}; a reference is a run that has finished. "
             f"`orch wait {record.run}` waits for it."
         )
-    started = now.facts.get("started") or {}
-    if not started.get("mlflow_run_id"):
+    if now.facts.started is None:
         raise UsageError(f"it is not known where {record.run} is recorded; give MLflow's run id.")
-    return str(started["mlflow_run_id"])
+    return now.facts.started.mlflow.run_id
 
 
 def _unlike(job: "Job", point: str, record: Record) -> str:

@@ -1,16 +1,29 @@
 """The runs that were submitted from here: one JSON file each, found again by name."""
 
 import difflib
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator import home, state_file
 from orchestrator.errors import UnknownJob
+from orchestrator.run_facts import RunFacts, facts_in
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.strict_json import dumps
+from orchestrator.typed_json import made_of, plain
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. ended: when, in seconds since 1970, where that is known."""
+
+    state: State
+    exit_code: int | None
+    message: str
+    facts: RunFacts
+    ended: float | None = None
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,7 @@ class Attempt:
 
     submission_id: str
     submitted_at: float
-    outcome: dict[str, Any] | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ def run_of(submission: str) -> str:
 
 def save(record: Record) -> None:
     """Write a record, whole or not at all."""
-    home.save(home.folder("runs") / f"{record.run}.json", json.dumps(asdict(record), indent=1))
+    home.save(home.folder("runs") / f"{record.run}.json", dumps(plain(record), indent=1))
 
 
 def forget(record: Record) -> None:
@@ -73,7 +86,7 @@ def forget(record: Record) -> None:
     _path(record.run).unlink(missing_ok=True)
 
 
-def note_outcome(record: Record, outcome: dict[str, Any]) -> Record:
+def note_outcome(record: Record, outcome: Outcome) -> Record:
     """Remember how the latest attempt ended, and return the new record.
 
     A record that has a later attempt by now stays as it is.
@@ -142,19 +155,21 @@ def _record(values: Any) -> Record:
     attempts = tuple(_attempt(each) for each in values["attempts"])
     if not attempts:
         raise ValueError("its run was never submitted")
-    return state_file.made_of(Record, {**values, "attempts": attempts})
+    return made_of(Record, {**values, "attempts": attempts})
 
 
-def _attempt(values: Any) -> Attempt:
+def _attempt(values: object) -> Attempt:
     """Return an attempt; an outcome in words of another version is left out, and asked for anew."""
-    attempt = state_file.made_of(Attempt, values)
-    return attempt if _is_outcome(attempt.outcome) else replace(attempt, outcome=None)
+    if not isinstance(values, Mapping):
+        raise ValueError("an attempt of its run is no JSON object")
+    return made_of(Attempt, {**values, "outcome": _outcome(values.get("outcome"))})
 
 
-def _is_outcome(kept: dict[str, Any] | None) -> bool:
-    return kept is not None and (
-        kept.get("state") in list(State)
-        and isinstance(kept.get("facts"), dict)
-        and isinstance(kept.get("message"), str)
-        and isinstance(kept.get("exit_code", ""), int | None)
-    )
+def _outcome(values: object) -> Outcome | None:
+    """Return an outcome, with the facts of it that can be understood."""
+    if not isinstance(values, Mapping) or not isinstance(values.get("facts"), Mapping):
+        return None
+    try:
+        return made_of(Outcome, {**values, "facts": facts_in(values["facts"])})
+    except ValueError:
+        return None

@@ -4,15 +4,16 @@ import contextlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from orchestrator.cluster import events, local
+from orchestrator import run_facts
+from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import Unreachable
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
-from orchestrator.runs.registry import Attempt, Record
+from orchestrator.runs.registry import Attempt, Outcome, Record
 from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
@@ -24,11 +25,11 @@ FROM_FOLDER = f"{SILENT}; this is what the run's folder says"
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as it stands. facts: as in the run's progress.json. note: where the state is from."""
+    """A run as it stands. note: where the state is from."""
 
     record: Record
     state: State
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: RunFacts = field(default_factory=RunFacts)
     note: str = ""
     exit_code: int | None = None
     message: str = ""
@@ -59,7 +60,7 @@ def look(record: Record) -> RunView:
     facts = facts_of(record)
     if client is not None and info is not None and _lacks_the_end(facts, info):
         with contextlib.suppress(Unreachable):
-            facts |= events.collect(JobEvents(client, info.submission_id).read(info))
+            facts = facts.after(*JobEvents(client, info.submission_id).read(info))
     seen = settle(_join(record, info, facts, answered))
     if client is None or seen.state is not State.RUNNING:
         return seen
@@ -97,21 +98,17 @@ def strangers(url: str) -> list[RunView]:
     return list(views.values())
 
 
-def _lacks_the_end(facts: dict[str, Any], info: JobInfo) -> bool:
+def _lacks_the_end(facts: RunFacts, info: JobInfo) -> bool:
     """Tell whether the run's folder does not know what the log may: its disk was full, perhaps."""
-    known = facts.get("state")
-    return not facts or (is_final(info.state) and not (known and is_final(State(known))))
+    known = facts.state is not None and is_final(facts.state)
+    return facts == RunFacts() or (is_final(info.state) and not known)
 
 
-def facts_of(record: Record) -> dict[str, Any]:
-    """Return what the run's folder tells, if it is on this machine; no state of an old attempt."""
-    file = record.folder.facts
-    try:
-        facts = events.sound(file.read_json())
-        if (file.written() or 0.0) < record.last.submitted_at:
-            facts.pop("state", None)
-    except (OSError, ValueError):
-        return {}
+def facts_of(record: Record) -> RunFacts:
+    """Return what the run's folder says, if it is on this machine; no state of an old attempt."""
+    facts = run_facts.facts_of(record.folder)
+    if facts.state and (record.folder.facts.written() or 0.0) < record.last.submitted_at:
+        return replace(facts, state=None)
     return facts
 
 
@@ -119,13 +116,7 @@ def settle(view: RunView) -> RunView:
     """Write down how a run ended, once it has; so nobody need be asked for it again."""
     _tell_the_record(view)
     if is_final(view.state) and view.state is not State.LOST and not view.record.last.outcome:
-        outcome = {
-            "state": view.state.value,
-            "exit_code": view.exit_code,
-            "message": view.message,
-            "facts": view.facts,
-            "ended": view.ended,
-        }
+        outcome = Outcome(view.state, view.exit_code, view.message, view.facts, view.ended)
         registry.note_outcome(view.record, outcome)
     return view
 
@@ -135,28 +126,27 @@ def _tell_the_record(view: RunView) -> None:
     record_ends.notice(view.state, view.record.folder, view.facts, first_time=first_time)
 
 
-def _settled(record: Record, outcome: dict[str, Any]) -> RunView:
+def _settled(record: Record, outcome: Outcome) -> RunView:
     return RunView(
         record,
-        State(outcome["state"]),
-        facts_of(record) | events.sound(outcome["facts"]),
-        exit_code=outcome["exit_code"],
-        message=outcome["message"],
-        ended=outcome.get("ended"),
+        outcome.state,
+        outcome.facts.over(facts_of(record)),
+        exit_code=outcome.exit_code,
+        message=outcome.message,
+        ended=outcome.ended,
     )
 
 
-def _join(record: Record, info: JobInfo | None, facts: dict[str, Any], answered: bool) -> RunView:
+def _join(record: Record, info: JobInfo | None, facts: RunFacts, answered: bool) -> RunView:
     if info is not None:
         return RunView(record, info.state, facts, "", info.exit_code, info.message, info.ended)
-    told = State(facts["state"]) if facts.get("state") else None
+    stated = facts.state
     if not answered:
-        return RunView(record, told or State.PENDING, facts, FROM_FOLDER if told else SILENT)
-    if told is not None and is_final(told):
-        failure = facts.get("failure") or {}
-        return RunView(
-            record, told, facts, "", failure.get("exit_code"), failure.get("message", "")
-        )
+        return RunView(record, stated or State.PENDING, facts, FROM_FOLDER if stated else SILENT)
+    if stated is not None and is_final(stated):
+        failed = facts.failed
+        code, message = (failed.exit_code, failed.message) if failed else (None, "")
+        return RunView(record, stated, facts, "", code, message)
     return RunView(record, State.LOST, facts, GONE)
 
 

@@ -64,11 +64,11 @@ class WholeFile:
         write_whole(self.path, text)
 
     def written(self) -> float | None:
-        """Return when the file was last written, in seconds since 1970; None when it is not there.
-
-        Raises OSError when nobody can say.
-        """
-        return self.path.stat().st_mtime if self.path.exists() else None
+        """Return when the file was last written, in seconds since 1970; None where none is seen."""
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)

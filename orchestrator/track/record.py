@@ -9,7 +9,9 @@ import yaml
 
 from orchestrator import __version__
 from orchestrator.errors import OrchError, RecordGone, UsageError
+from orchestrator.events import RecordPlaces
 from orchestrator.job.schema import Job, job_from_dict
+from orchestrator.run_facts import finished_in
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys, recorder
 from orchestrator.track.run import TrackedRun, charts_of, remembered_run
@@ -59,16 +61,16 @@ def sync(folder: RunFolder, status: str, tell: Tell) -> TrackedRun:
     return close_record(folder, tracked, status, tell, _table(folder))
 
 
-def places(folder: RunFolder, tracked: TrackedRun) -> dict[str, str | None]:
+def places(folder: RunFolder, tracked: TrackedRun) -> RecordPlaces:
     """Return where the record is seen, as the job says it when it starts."""
-    return {
-        "mlflow_experiment_id": tracked.experiment_id,
-        "mlflow_run_id": tracked.run_id,
-        "mlflow_uri": tracked.uri,
-        "mlflow_link": tracked.link,
-        "mlflow_charts": tracked.charts(_chart_metrics(_job(folder))),
-        "mlflow_command": tracked.command,
-    }
+    return RecordPlaces(
+        uri=tracked.uri,
+        experiment_id=tracked.experiment_id,
+        run_id=tracked.run_id,
+        link=tracked.link,
+        charts=tracked.charts(_chart_metrics(_job(folder))),
+        command=tracked.command,
+    )
 
 
 def _job(folder: RunFolder) -> Job:
@@ -82,8 +84,8 @@ def _job(folder: RunFolder) -> Job:
 
 def _table(folder: RunFolder) -> str | None:
     try:
-        return str(folder.result.read_json()["table"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return finished_in(folder).table
+    except (OSError, ValueError):
         return None
 
 

@@ -7,16 +7,14 @@ hand, or this is no Linux) nothing is changed, and the events stay lines of the 
 """
 
 import io
-import json
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import TextIO
 
-from orchestrator.events import MARK, events_file
-from orchestrator.strict_json import dumps
-from orchestrator.wording import Event, clock, describe
+from orchestrator.events import Event, Progress, events_file, parse, to_json
+from orchestrator.wording import clock, describe
 
 LOG_PREFIX = "job-driver-"
 PROGRESS_SECONDS = 30.0
@@ -58,7 +56,7 @@ class EventFile:
         """Append an event; whoever reads the file sees it at once."""
         self._count += 1
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(dumps({**event, "n": self._count}) + "\n")
+            file.write(to_json(event, n=self._count) + "\n")
 
 
 class JobLog(io.TextIOBase):
@@ -88,8 +86,7 @@ class JobLog(io.TextIOBase):
         return self._under.fileno()
 
     def _line(self, line: str) -> None:
-        before, mark, told = line.partition(MARK)
-        event = _event(told) if mark and (not before or before.endswith(") ")) else None
+        event = parse(line)
         if event is None:
             if not self._is_noise(line):
                 self._under.write(line + "\n")
@@ -97,7 +94,7 @@ class JobLog(io.TextIOBase):
         self._kept.add(event)
         if self._is_worth_a_line(event):
             lines = describe(event)
-            stamp = clock(event.get("time", time.time()))
+            stamp = clock(event.time or time.time())
             self._under.writelines(
                 f"{stamp}  {shown}\n" if len(lines) == 1 else f"{shown}\n" for shown in lines
             )
@@ -113,18 +110,10 @@ class JobLog(io.TextIOBase):
         return self._muted != "\n" or any(part in line for part in NOISE)
 
     def _is_worth_a_line(self, event: Event) -> bool:
-        if event["event"] != "progress":
+        if not isinstance(event, Progress):
             return True
         now = time.monotonic()
         if now - self._last_progress < PROGRESS_SECONDS:
             return False
         self._last_progress = now
         return True
-
-
-def _event(text: str) -> Event | None:
-    try:
-        event = json.loads(text)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None

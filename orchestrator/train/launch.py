@@ -10,19 +10,19 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from orchestrator import __version__, handover
 from orchestrator.errors import JobFailed, OrchError, UsageError
-from orchestrator.events import Events, say
+from orchestrator.events import Event, Failed, Started, Stopped, inform, say, warn
 from orchestrator.job.differ import differences
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare import preflight
+from orchestrator.run_facts import Events, finished_in
 from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.track import record
 from orchestrator.track.journal import Journal
@@ -44,11 +44,11 @@ def main(path: str) -> int:
     tracked: TrackedRun | None = None
     try:
         handover.take_up()
-        say("log", level="info", message="Checking the job and opening its record ...")
+        inform("Checking the job and opening its record ...")
         job = _job(given["job"])
         preflight.check(job)
         _prepare(folder, job, again=given["attempt"] > 1)
-        tracked = record.open_record(folder, _warn)
+        tracked = record.open_record(folder, warn)
         _announce(given["run"], folder, tracked)
         _train(job, Run(folder, tracked, preflight.find_reference(job)))
         return _conclude(folder, tracked)
@@ -87,8 +87,7 @@ def _prepare(folder: RunFolder, job: Job, *, again: bool) -> None:
     folder.job.write(dump(job.as_dict()))
     folder.withdraw_stop()
     if run_checkpoints.latest(folder) is None and again:
-        message = f"{folder} holds no checkpoint to go on from; the run begins at epoch 1."
-        say("log", level="warning", message=message)
+        warn(f"{folder} holds no checkpoint to go on from; the run begins at epoch 1.")
 
 
 def _kept_job(file: WholeFile) -> Values | None:
@@ -102,17 +101,13 @@ def _kept_job(file: WholeFile) -> Values | None:
         kept = None
     if isinstance(kept, dict) and kept:
         return kept
-    say("log", level="warning", message=f"{file.path} was damaged and is written anew.")
+    warn(f"{file.path} was damaged and is written anew.")
     return None
 
 
 def _announce(run: str, folder: RunFolder, tracked: TrackedRun) -> None:
-    Events(folder).say(
-        "started",
-        run=run,
-        run_dir=str(folder),
-        **record.places(folder, tracked),
-    )
+    places = record.places(folder, tracked)
+    Events(folder).say(Started(run=run, run_dir=str(folder), mlflow=places))
 
 
 def _train(job: Job, run: Run) -> None:
@@ -125,12 +120,11 @@ def _train(job: Job, run: Run) -> None:
     plan = plan_batch(
         job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
     )
-    say("log", level="info", message=f"Global batch {plan.sentence()}.")
+    inform(f"Global batch {plan.sentence()}.")
     ray.init(logging_level="WARNING", runtime_env={"env_vars": _cluster_address()})
     _stop_on_sigterm(run.folder)
     trainer = build_trainer(job, run)
-    starting = f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ..."
-    say("log", level="info", message=starting)
+    inform(f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ...")
     try:
         trainer.fit()
     except TrainingFailedError as error:
@@ -171,23 +165,17 @@ def _conclude(folder: RunFolder, tracked: TrackedRun) -> int:
     """Say how the run ended: stopped on request, or finished with its table."""
     if not folder.result.exists():
         return _stopped(folder, tracked)
-    result = _told(folder.result, "table")
-    folder.table.write(result["table"] + "\n")
-    _close(folder, tracked, "FINISHED", result["table"])
-    Events(folder).say("finished", run_dir=str(folder), **result)
-    return 0
-
-
-def _told(file: WholeFile, *keys: str) -> dict[str, Any]:
-    """Return what a worker wrote of the run's end. Raises JobFailed when the file is damaged."""
     try:
-        told = file.read_json()
-        return {**told, **{key: told[key] for key in keys}}
-    except (ValueError, TypeError, KeyError):
+        end = finished_in(folder)
+    except ValueError:
         raise JobFailed(
-            f"{file.path} is damaged. Remove it; `orch resume` then goes on from the last "
+            f"{folder.result.path} is damaged. Remove it; `orch resume` then goes on from the last "
             "checkpoint."
         ) from None
+    folder.table.write(end.table + "\n")
+    _close(folder, tracked, "FINISHED", end.table)
+    Events(folder).say(end)
+    return 0
 
 
 def _stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
@@ -195,41 +183,37 @@ def _stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
     if tracked is not None:
         _close(folder, tracked, "KILLED")
     message = "Stopped on request; what was done is saved, `orch resume` goes on from there."
-    _say_last(folder, "stopped", message=message)
+    _say_last(folder, Stopped(message=message))
     return 1
 
 
 def _close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None = None) -> None:
     """Send what waits and set the record's status; a server that takes nothing costs a warning."""
     try:
-        now = record.close_record(folder, tracked, status, _warn, table)
+        now = record.close_record(folder, tracked, status, warn, table)
         if now != tracked:
             _announce(folder.name, folder, now)
     except OrchError as error:
-        _warn(
+        warn(
             f"{error} {Journal(folder).waiting()} metrics wait in the run's folder; "
             f"`orch sync {folder.name}` sends them and says in MLflow how the run ended."
         )
     except OSError as error:
-        _warn(str(as_failure(error, folder.path)))
+        warn(str(as_failure(error, folder.path)))
 
 
-def _warn(message: str) -> None:
-    say("log", level="warning", message=message)
-
-
-def _say_last(folder: RunFolder, event: str, **facts: Any) -> None:
+def _say_last(folder: RunFolder, event: Event) -> None:
     if folder.is_there():
-        Events(folder).say(event, **facts)
+        Events(folder).say(event)
     else:
-        say(event, **facts)
+        say(event)
 
 
 def _fail(folder: RunFolder, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Say why the run failed; the record says FAILED where it can be reached."""
     if tracked is not None:
         _close(folder, tracked, "FAILED")
-    _say_last(folder, "failed", message=message, exit_code=exit_code)
+    _say_last(folder, Failed(message=message, exit_code=exit_code))
     return exit_code
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from ray.train import ControllerError, UserCallback
 
 from orchestrator.errors import JobFailed, OrchError
-from orchestrator.events import Events
+from orchestrator.events import Restarted
 from orchestrator.plan.batch import SMALLER_PASS
+from orchestrator.run_facts import Events
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.failures import first_line
 from orchestrator.train.ranks import LostRank
@@ -48,7 +49,7 @@ class Patience(UserCallback):  # type: ignore[misc]
         if self._failures > self._allowed:
             raise ControllerError(JobFailed(self._given_up(reason)))
         self._restarts += 1
-        Events(self._folder).say("restarted", count=self._restarts, reason=reason)
+        Events(self._folder).say(Restarted(count=self._restarts, reason=reason))
 
     def _given_up(self, reason: str) -> str:
         times = "once" if self._failures == 1 else f"{self._failures} times"

@@ -2,7 +2,8 @@
 
 import time
 
-from orchestrator.events import Events, say
+from orchestrator import events
+from orchestrator.run_facts import Events
 from orchestrator.track.result import Result
 from orchestrator.train.tally import Tally
 
@@ -13,8 +14,8 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 class Progress:
     """Says `progress` and `evaluated` events."""
 
-    def __init__(self, events: Events, epochs: int, steps: int) -> None:
-        self._events = events
+    def __init__(self, said: Events, epochs: int, steps: int) -> None:
+        self._events = said
         self._epochs = epochs
         self._steps = steps
         self._last_told = 0.0
@@ -37,32 +38,34 @@ class Progress:
         seconds_per_step = (now - start) / max(1, position - first)
         remaining = self._epochs * self._steps - position
         self._events.say(
-            "progress",
-            next_within=max(interval, seconds_per_step),
-            epoch=epoch,
-            epochs=self._epochs,
-            step=done,
-            steps=self._steps,
-            samples_per_second=tally.samples / max(tally.seconds, 1e-9),
-            eta_seconds=remaining * seconds_per_step,
-            loss=tally.local_losses(),
-            metric_name=self._metric[0] if self._metric else None,
-            metric=self._metric[1] if self._metric else {},
+            events.Progress(
+                next_within=max(interval, seconds_per_step),
+                epoch=epoch,
+                epochs=self._epochs,
+                step=done,
+                steps=self._steps,
+                samples_per_second=tally.samples / max(tally.seconds, 1e-9),
+                eta_seconds=remaining * seconds_per_step,
+                loss={**tally.local_losses()},
+                metric_name=self._metric[0] if self._metric else None,
+                metric={**self._metric[1]} if self._metric else {},
+            )
         )
 
     def evaluated(self, result: Result, losses: dict[str, float], broken: dict[str, str]) -> None:
         """Say the results of an epoch. broken: the samples that the evaluation left out."""
         self._metric = (result.metric_name, result.metric)
         self._events.say(
-            "evaluated",
-            epoch=result.epoch,
-            epochs=self._epochs,
-            metric_name=result.metric_name,
-            metric=result.metric,
-            loss=losses,
+            events.Evaluated(
+                epoch=result.epoch,
+                epochs=self._epochs,
+                metric_name=result.metric_name,
+                metric={**result.metric},
+                loss={**losses},
+            )
         )
         for source, reason in self.new_broken(broken):
-            say("log", level="warning", message=f"Left out of the evaluation {source}: {reason}")
+            events.warn(f"Left out of the evaluation {source}: {reason}")
 
     def new_broken(self, broken: dict[str, str]) -> list[tuple[str, str]]:
         """Return the broken samples that have not been named before."""

@@ -1,10 +1,10 @@
 """Find the checkpoint to go on from; set damaged ones aside."""
 
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import CheckpointMismatch
-from orchestrator.events import say
+from orchestrator.events import warn
+from orchestrator.run_facts import facts_of
 from orchestrator.store.checkpoint import damage
 from orchestrator.store.run_folder import RunFolder
 
@@ -20,11 +20,11 @@ def latest(run: RunFolder) -> Path | None:
         fault = damage(folder)
         if fault is None:
             if damaged:
-                _warn(f"Going on from {folder.name}, the newest whole checkpoint.")
+                warn(f"Going on from {folder.name}, the newest whole checkpoint.")
             return folder
         aside = run.set_aside(folder)
         damaged.append(f"{folder.name}: {fault}")
-        _warn(f"{folder} is damaged: {fault}. It is kept as {aside.name}.")
+        warn(f"{folder} is damaged: {fault}. It is kept as {aside.name}.")
     _refuse_to_begin_again(run, damaged)
     return None
 
@@ -42,22 +42,10 @@ def _signs_of_progress(run: RunFolder) -> list[str]:
     """Return what shows that there were checkpoints, although there is none now."""
     others = run.unusable()
     signs = [f"unusable: {', '.join(others)}"] if others else []
-    facts = _facts(run)
-    epoch = (facts.get("progress") or {}).get("epoch", 0)
-    if facts.get("evaluated") or epoch:
+    facts = facts_of(run)
+    epoch = facts.progress.epoch if facts.progress else 0
+    if facts.evaluated or epoch:
         signs.append(f"{run.facts.path.name}: the run had come to epoch {epoch + 1}")
     elif run.metrics.exists():
         signs.append(f"{run.metrics.name}: an epoch was recorded")
     return signs
-
-
-def _facts(run: RunFolder) -> dict[str, Any]:
-    try:
-        facts = run.facts.read_json()
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def _warn(message: str) -> None:
-    say("log", level="warning", message=message)

@@ -12,11 +12,12 @@ import torch
 from orchestrator import handover
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import Diverged
-from orchestrator.events import Events, say
+from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
+from orchestrator.run_facts import Events
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.strict_json import dumps
 from orchestrator.track.delta_b import ReferenceResults
@@ -216,7 +217,7 @@ class Worker:
         if self.ranks.is_first:
             points = ", ".join(point.name for point in self.job.evaluate.operating_points)
             message = f"Calibrating batch norm and evaluating at {points}, without training ..."
-            say("log", level="info", message=message)
+            inform(message)
         rows = zero_shot(network, self.job, self.parts, self.plan, self.ranks)
         if self.ranks.is_first:
             self._record(self.epoch, point_metrics(chosen.metric_name, rows))
@@ -229,7 +230,7 @@ class Worker:
     def _record(self, epoch: int, metrics: dict[str, float]) -> None:
         warning = self.recorder.log(epoch, metrics) if self.recorder else None
         if warning:
-            say("log", level="warning", message=warning)
+            warn(warning)
 
     def _save(self, metrics: Mapping[str, float] | None = None, *, best: bool = False) -> None:
         """Commit the state of all ranks as the latest checkpoint.
@@ -277,7 +278,7 @@ class Worker:
         folder = self.context.latest()
         if folder is None:
             if self.parts.warning and self.ranks.is_first:
-                say("log", level="warning", message=self.parts.warning)
+                warn(self.parts.warning)
             return
         state = TrainState.read(folder)
         state.check_same_job(self.job, folder)
@@ -289,7 +290,7 @@ class Worker:
         self.tally.restore(state.tallies, rank=self.ranks.rank, world=self.ranks.world)
         if self.ranks.is_first:
             where = f"epoch {self.epoch + 1}, step {self.step}"
-            say("log", level="info", message=f"Going on from the checkpoint at {where}.")
+            inform(f"Going on from the checkpoint at {where}.")
             self._tell_changed_plan(state.micro_batch)
 
     def _tell_changed_plan(self, before: int) -> None:
@@ -298,7 +299,7 @@ class Worker:
                 f"Passes have {self.plan.micro_batch} samples now, {before} before: batch norm's "
                 "statistics change, and the results are not those of an undisturbed run."
             )
-            say("log", level="warning", message=message)
+            warn(message)
 
     def _stop_asked(self) -> bool:
         return self.ranks.is_first and self.folder.stop_is_asked()
@@ -306,7 +307,7 @@ class Worker:
     def _tell_broken(self, broken: dict[str, str]) -> None:
         """Name newly found broken samples in the log, and stop when they are too many."""
         for source, reason in self.progress.new_broken(broken):
-            say("log", level="warning", message=f"Replaced {source}: {reason}")
+            warn(f"Replaced {source}: {reason}")
         check_broken(self.parts.train_set, len(broken), self.job.data.max_broken_share, "training")
 
     def _gathered(self, broken: dict[str, str]) -> dict[str, str]:

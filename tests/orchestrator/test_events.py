@@ -1,64 +1,102 @@
+"""Events as a job's processes print them, as Ray passes them on, and as others read them."""
+
 import json
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
-from orchestrator.events import MARK, Events
-from orchestrator.store.run_folder import RunFolder
+from orchestrator import events
+from orchestrator.events import Event, Failed, Log, Restarted, Stopped
+from tests.orchestrator.statements import EVALUATED, EVENTS, FINISHED, PROGRESS, STARTED
+
+EVERY_KIND: list[Event] = [
+    *EVENTS,
+    Restarted(count=2, reason="Killed."),
+    Failed(message="lost", exit_code=1),
+    Stopped(message="saved"),
+]
 
 
-def test_an_event_is_one_line_and_its_facts_stay_in_the_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("event", EVERY_KIND, ids=events.word)
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "",
+        "(RayTrainWorker pid=71) ",
+        "\x1b[36m(RayTrainWorker pid=71, ip=10.0.0.2)\x1b[0m ",
+    ],
+)
+def test_an_event_is_read_as_it_was_printed_behind_whatever_ray_sets_before_it(
+    event: Event, prefix: str
 ) -> None:
-    events = Events(RunFolder(tmp_path))
-    events.say("progress", epoch=1, step=2)
-    events.say("finished", table="| 8 |")
+    said = replace(event, time=7.5)
+    assert events.parse(f"{prefix}{events.to_line(said)}\n") == said
+
+
+def test_what_other_programs_read_is_flat_and_named_by_the_kind() -> None:
+    told = json.loads(events.to_json(EVALUATED, n=3))
+    assert told == {
+        "event": "evaluated",
+        "time": None,
+        "epoch": 0,
+        "epochs": 2,
+        "metric_name": "top1",
+        "metric": {"8bit": 91.0},
+        "loss": {"8bit": 0.1},
+        "n": 3,
+    }
+    assert json.loads(events.to_json(FINISHED))["rows"][0]["point"] == "8bit"
+
+
+def test_points_stay_in_their_order() -> None:
+    metric: events.Values = {"w1a4": 1.0, "8bit": 2.0, "mixed": None, "2bit": 3.0}
+    again = events.parse(events.to_line(replace(EVALUATED, metric=metric)))
+    assert isinstance(again, events.Evaluated)
+    assert list(again.metric.items()) == list(metric.items())
+
+
+def test_a_number_that_is_none_is_null() -> None:
+    again = events.parse(events.to_line(replace(PROGRESS, loss={"8bit": float("nan")})))
+    assert again == replace(PROGRESS, loss={"8bit": None})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "epoch 3",
+        "::orch {broken",
+        "::orch {}",
+        '::orch ["event"]',
+        '::orch {"event": ["failed"]}',
+        '::orch {"event": "paused"}',
+        '::orch {"event": "failed"}',
+        '::orch {"event": "failed", "message": "x", "exit_code": "one"}',
+        '::orch {"event": "stopped", "message": ["x"]}',
+        '::orch {"event": "stopped", "message": "x", "n": "one"}',
+        'he said ::orch {"event": "stopped", "message": "x"}',
+        f"::orch {'[' * 100_000}",
+    ],
+)
+def test_other_lines_and_rubbish_are_no_events(line: str) -> None:
+    assert events.parse(line) is None
+
+
+def test_what_only_a_newer_version_knows_of_an_event_is_passed_over() -> None:
+    told = json.loads(events.to_json(STARTED)) | {"color": "blue"}
+    told["mlflow"]["shade"] = "dark"
+    assert events.read(json.dumps(told)) == STARTED
+
+
+def test_an_event_that_is_said_is_one_line_with_the_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = events.say(PROGRESS)
+    events.warn("careful")
     lines = capsys.readouterr().out.splitlines()
-    assert [json.loads(line.removeprefix(MARK))["event"] for line in lines] == [
-        "progress",
-        "finished",
-    ]
-    kept = json.loads((tmp_path / "progress.json").read_text())
-    assert kept["state"] == "SUCCEEDED"
-    assert time.time() - kept["progress"].pop("time") < 60
-    assert kept["progress"] == {"epoch": 1, "step": 2}
-    assert kept["result"]["table"] == "| 8 |"
-
-
-def test_a_run_that_goes_on_after_a_failure_is_running_again(tmp_path: Path) -> None:
-    Events(RunFolder(tmp_path)).say("failed", message="lost", exit_code=1)
-    assert json.loads((tmp_path / "progress.json").read_text())["failure"]["message"] == "lost"
-    Events(RunFolder(tmp_path)).say("started", run="r")
-    kept = json.loads((tmp_path / "progress.json").read_text())
-    assert kept["state"] == "RUNNING"
-    assert kept["failure"] is None
-
-
-@pytest.mark.parametrize("content", [b"", b'{"state": "RUN', b"[1]", bytes(range(256))])
-def test_damaged_facts_do_not_end_a_run(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "progress.json").write_bytes(content)
-    Events(RunFolder(tmp_path)).say("progress", epoch=1)
-    kept = json.loads((tmp_path / "progress.json").read_text())
-    assert (kept["state"], kept["progress"]["epoch"]) == ("RUNNING", 1)
-
-
-def test_a_folder_that_takes_nothing_more_is_told_once_and_the_log_tells_the_rest(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    events = Events(RunFolder(tmp_path / "gone"))
-    events.say("progress", epoch=0)
-    events.say("progress", epoch=1)
-    events.say("failed", message="full", exit_code=1)
-    lines = [line.removeprefix(MARK) for line in capsys.readouterr().out.splitlines()]
-    said = [json.loads(line)["event"] for line in lines]
-    assert said == ["progress", "log", "progress", "failed"]
-
-
-def test_restarts_are_kept_until_the_run_is_submitted_again(tmp_path: Path) -> None:
-    file = tmp_path / "progress.json"
-    Events(RunFolder(tmp_path)).say("restarted", count=2, reason="Killed.")
-    Events(RunFolder(tmp_path)).say("progress", epoch=1)
-    assert json.loads(file.read_text())["restarted"]["count"] == 2
-    Events(RunFolder(tmp_path)).say("started", run="r")
-    assert json.loads(file.read_text())["restarted"] is None
+    assert events.parse(lines[0]) == said
+    assert abs(time.time() - (said.time or 0)) < 60
+    warning = events.parse(lines[1])
+    assert isinstance(warning, Log)
+    assert (warning.level, warning.message) == ("warning", "careful")

@@ -1,25 +1,28 @@
 """Events as sentences."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator import wording
+from orchestrator.events import Event, Failed, Log, Progress, Restarted, Stopped
+from tests.orchestrator.statements import EVALUATED, FINISHED, RECORD, STARTED
 
-PROGRESS = {
-    "event": "progress",
-    "epoch": 2,
-    "epochs": 12,
-    "step": 5,
-    "steps": 31,
-    "samples_per_second": 45.67,
-    "eta_seconds": 125,
-    "loss": {"8bit": 1.25, "2bit": 1.5},
-    "metric_name": "top1",
-    "metric": {"8bit": 90.0, "2bit": 80.04},
-}
+AT = Progress(
+    epoch=2,
+    epochs=12,
+    step=5,
+    steps=31,
+    samples_per_second=45.67,
+    eta_seconds=125,
+    loss={"8bit": 1.25, "2bit": 1.5},
+    metric_name="top1",
+    metric={"8bit": 90.0, "2bit": 80.04},
+)
 
 
-def test_progress_is_one_line_with_points_in_their_order() -> None:
-    assert wording.describe(PROGRESS) == [
+def test_progress_is_one_line_with_the_points_in_their_order() -> None:
+    assert wording.describe(AT) == [
         "epoch 3/12  step 5/31  45.7 samples/s  ETA 2m05s  loss 8bit 1.250, 2bit 1.500  "
         "top1 8bit 90.0, 2bit 80.0"
     ]
@@ -29,12 +32,26 @@ def test_progress_is_one_line_with_points_in_their_order() -> None:
     ("command", "lines"),
     [(None, ["MLflow: http://x"]), ("mlflow ui", ["MLflow: mlflow ui", "MLflow: http://x"])],
 )
-def test_a_started_run_tells_how_to_open_its_record_and_where(
+def test_a_started_run_says_how_to_open_its_record_and_where(
     command: str | None, lines: list[str]
 ) -> None:
-    event = {"event": "started", "run": "r", "run_dir": "/runs/r", "mlflow_link": "http://x"}
-    shown = wording.describe(event | {"mlflow_command": command})
-    assert shown == ["Run r in /runs/r", *lines]
+    started = replace(STARTED, mlflow=replace(RECORD, link="http://x", command=command))
+    assert wording.describe(started) == ["Run r in /runs/r", *lines]
+
+
+@pytest.mark.parametrize(
+    ("event", "lines"),
+    [
+        (EVALUATED, ["epoch 1: top1 8bit 91.0"]),
+        (Restarted(count=2, reason="Killed."), ["warning: Killed. The workers start again (2)."]),
+        (Log(message="hello"), ["info: hello"]),
+        (replace(FINISHED, table="a\nb"), ["a", "b"]),
+        (Failed(message="no data", exit_code=2), ["no data"]),
+        (Stopped(message="saved"), ["saved"]),
+    ],
+)
+def test_every_event_is_a_sentence_or_a_table(event: Event, lines: list[str]) -> None:
+    assert wording.describe(event) == lines
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,25 @@
 import json
-from typing import Any
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
-from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+from orchestrator.events import Started
+from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.statements import EVALUATED, FINISHED, RECORD, STARTED
 
-STARTED, EVALUATED, FINISHED = EVENTS[0], EVENTS[2], EVENTS[4]
 SERVER = "http://mlflow.example:5000"
 
 
-def recorded(number: int, uri: str = SERVER) -> dict[str, Any]:
-    return {
-        **STARTED,
-        "mlflow_uri": uri,
-        "mlflow_run_id": f"run{number}",
-        "mlflow_experiment_id": "7",
-    }
+def recorded(number: int, uri: str = SERVER) -> Started:
+    record = replace(RECORD, uri=uri, run_id=f"run{number}", experiment_id="7", command=None)
+    return replace(STARTED, mlflow=record)
 
 
 def test_runs_stand_side_by_side_with_all_their_bit_widths(
     orch: Orch, submitted: Submitted
 ) -> None:
-    half = {**EVALUATED, "metric": {"8bit": 91.0, "2bit": 55.5}}
+    half = replace(EVALUATED, metric={"8bit": 91.0, "2bit": 55.5})
     first = submitted(recorded(1), half, name="first")
-    submitted(recorded(2), {**FINISHED, "epoch": 1, "delta_b": 99.5}, name="second")
+    submitted(recorded(2), replace(FINISHED, epoch=1, delta_b=99.5), name="second")
     done = orch("compare", "first", "second")
     assert done.exit_code == 0, done.output
     head, _, *rows = done.stdout.splitlines()
@@ -34,9 +31,10 @@ def test_runs_stand_side_by_side_with_all_their_bit_widths(
 def test_points_of_all_runs_stand_in_one_row_from_high_to_low(
     orch: Orch, submitted: Submitted
 ) -> None:
-    some = {"w1a4": 1.0, "mixed": 2.0}
-    submitted(recorded(1), {**EVALUATED, "metric": {"8bit": 9.0, "2bit": 3.0} | some}, name="first")
-    submitted(recorded(2), {**EVALUATED, "metric": {"float": 9.5, "4bit": 8.0}}, name="second")
+    first = replace(EVALUATED, metric={"8bit": 9.0, "2bit": 3.0, "w1a4": 1.0, "mixed": 2.0})
+    submitted(recorded(1), first, name="first")
+    second = replace(EVALUATED, metric={"float": 9.5, "4bit": 8.0})
+    submitted(recorded(2), second, name="second")
     head = orch("compare", "first", "second").stdout.splitlines()[0]
     assert head.split()[4:-1] == ["float", "8bit", "4bit", "2bit", "w1a4", "mixed"]
 
@@ -45,7 +43,9 @@ def test_one_link_shows_the_curves_of_all_runs_and_one_compares_them(
     orch: Orch, submitted: Submitted
 ) -> None:
     for number, name in enumerate(("first", "second"), 1):
-        submitted(recorded(number), {**EVALUATED, "metric": {"8bit": 1.0, "4bit": 2.0}}, name=name)
+        submitted(
+            recorded(number), replace(EVALUATED, metric={"8bit": 1.0, "4bit": 2.0}), name=name
+        )
     pages = json.loads(orch("compare", "first", "second", "--json").stdout)["mlflow"]
     page, _, query = urlsplit(pages["charts"]).fragment.partition("?")
     asked = parse_qs(query)

@@ -1,7 +1,6 @@
 """Files of orch's own that are cut, of another version, or no files: every command goes on."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,15 @@ from click.shell_completion import ShellComplete
 from orchestrator.cli import doctor
 from orchestrator.cli.main import cli
 from orchestrator.cluster import local
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry
-from orchestrator.runs.registry import Attempt, Record
-from tests.orchestrator.cli.conftest import EVENTS, Orch
+from orchestrator.runs.registry import Attempt, Outcome, Record
+from orchestrator.state import State
+from orchestrator.typed_json import plain
+from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.statements import FINISHED
 
-FINISHED = {"state": "SUCCEEDED", "exit_code": 0, "message": "", "facts": {"result": EVENTS[-1]}}
+ENDED = Outcome(State.SUCCEEDED, 0, "", RunFacts().after(FINISHED))
 ATTEMPT = {"submission_id": "old-1", "submitted_at": 9.0, "outcome": None}
 DAMAGES: dict[str, bytes] = {
     "empty": b"",
@@ -30,7 +33,7 @@ DAMAGES: dict[str, bytes] = {
 
 
 def finished(run: str = "digits-1", **changes: Any) -> Record:
-    ended = (Attempt(run, 1.0, FINISHED),)
+    ended = (Attempt(run, 1.0, ENDED),)
     values = {"job": {}, "job_file": "x", "address": "http://127.0.0.1:1", "local": False}
     made = {"run": run, "name": "digits", "run_dir": "/x", "attempts": ended, **values}
     return Record(**{**made, **changes})
@@ -87,7 +90,7 @@ def test_completion_says_nothing_about_it(
 def test_a_record_of_a_newer_version_is_read_without_what_only_that_one_knows(
     orch: Orch, runs: Path
 ) -> None:
-    values = asdict(finished("new-1"))
+    values = plain(finished("new-1"))
     values["attempts"][0]["color"] = "blue"
     (runs / "new-1.json").write_text(json.dumps(values | {"queue": "night"}))
     shown = orch("list")
@@ -98,18 +101,29 @@ def test_a_record_of_a_newer_version_is_read_without_what_only_that_one_knows(
 @pytest.mark.parametrize(
     "outcome",
     [
-        FINISHED | {"state": "PAUSED"},
+        plain(ENDED) | {"state": "PAUSED"},
         {"state": "FAILED"},
-        FINISHED | {"facts": None},
-        FINISHED | {"exit_code": "one"},
+        plain(ENDED) | {"facts": None},
+        plain(ENDED) | {"exit_code": "one"},
+        ["SUCCEEDED"],
     ],
 )
 def test_an_end_in_words_of_another_version_is_asked_for_anew(
-    orch: Orch, runs: Path, outcome: dict[str, Any]
+    orch: Orch, runs: Path, outcome: Any
 ) -> None:
-    registry.save(finished(attempts=(Attempt("digits-1", 1.0, outcome),)))
+    values = plain(finished())
+    values["attempts"][0]["outcome"] = outcome
+    (runs / "digits-1.json").write_text(json.dumps(values))
     shown = orch("status", "last", "--json")
     assert (shown.exit_code, json.loads(shown.stdout)["state"]) == (0, "PENDING")
+
+
+def test_an_end_with_facts_of_another_version_counts_without_them(orch: Orch, runs: Path) -> None:
+    values = plain(finished())
+    values["attempts"][0]["outcome"]["facts"]["finished"] = {"table": 3}
+    (runs / "digits-1.json").write_text(json.dumps(values))
+    told = json.loads(orch("status", "last", "--json").stdout)
+    assert (told["state"], told["result"]) == ("SUCCEEDED", None)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +132,9 @@ def test_an_end_in_words_of_another_version_is_asked_for_anew(
         {"state": "PAUSED"},
         {"progress": {"epoch": 1}, "state": "RUNNING"},
         {"started": "yes", "evaluated": {"metric": 3}},
-        {"result": {"rows": []}, "failure": {"text": "x"}, "stopped": []},
-        {"failure": {"message": "x", "exit_code": "one"}, "state": "FAILED"},
+        {"finished": {"rows": []}, "failed": {"text": "x"}, "stopped": []},
+        {"finished": plain(FINISHED) | {"rows": [{"point": 8}]}},
+        {"failed": {"message": "x", "exit_code": "one"}, "state": "FAILED"},
         ["state"],
         None,
     ],

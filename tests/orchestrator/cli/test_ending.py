@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator.cluster import local
 from tests.fake_cluster import FakeCluster
-from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.statements import EVENTS
 
 
 def test_a_stopped_job_is_told_how_to_go_on(orch: Orch, submitted: Submitted) -> None:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from orchestrator.events import read
 from tests.fake_cluster import FakeCluster
-from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.statements import EVENTS
 
 
 def test_logs_show_events_as_readable_lines(orch: Orch, submitted: Submitted) -> None:
@@ -19,7 +21,7 @@ def test_logs_show_events_as_readable_lines(orch: Orch, submitted: Submitted) ->
 def test_raw_events_are_one_json_document_a_line(orch: Orch, submitted: Submitted) -> None:
     submitted(*EVENTS)
     lines = orch("logs", "last", "--events").stdout.splitlines()
-    assert [json.loads(line) for line in lines] == EVENTS
+    assert [read(line) for line in lines] == EVENTS
 
 
 def test_followed_logs_end_with_the_job(

@@ -1,12 +1,15 @@
 """Individual runs, made by one command, and named as the reference of a job."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from orchestrator.events import Failed
 from orchestrator.runs import registry
 from tests.fake_cluster import FakeCluster
-from tests.orchestrator.cli.conftest import EVENTS, Orch, log_of
+from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.statements import EVENTS, RECORD, STARTED, log_of
 
 
 def test_each_bit_width_becomes_an_individual_job_of_its_own(
@@ -34,7 +37,7 @@ def test_followed_individual_jobs_are_one_document_and_the_first_failure_is_the_
     assert done.exit_code == 0
     assert [run["name"] for run in told] == [f"mine_{bits}bit" for bits in (8, 6, 4, 2)]
     assert {run["state"] for run in told} == {"SUCCEEDED"}
-    failed = {"event": "failed", "message": "no data at /x", "exit_code": 2}
+    failed = Failed(message="no data at /x", exit_code=2)
     cluster.new_job = {"statuses": ["FAILED"], "logs": [log_of(failed)], "exit_code": 2}
     assert orch("submit", "tiny.yaml", *options).exit_code == 2
 
@@ -50,7 +53,7 @@ def test_a_dry_run_of_each_bit_width_lists_all_jobs(orch: Orch, cluster: FakeClu
 def individual_runs(orch: Orch, cluster: FakeCluster) -> None:
     """Let individual runs of `tiny` finish at every bit-width, recorded under ids of MLflow."""
     for bits in (8, 6, 4, 2):
-        started = EVENTS[0] | {"mlflow_run_id": f"{bits}a" * 16}
+        started = replace(STARTED, mlflow=replace(RECORD, run_id=f"{bits}a" * 16))
         cluster.new_job["logs"] = [log_of(started, *EVENTS[1:])]
         options = ("--set", "method.name=individual", "--set", f"quantizer.bit_widths=[{bits}]")
         name = f"tiny_{bits}bit"

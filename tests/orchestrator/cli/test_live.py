@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import live
+from orchestrator.events import Restarted
 from orchestrator.state import State
-from tests.orchestrator.cli.conftest import EVENTS
+from tests.orchestrator.statements import EVALUATED, EVENTS, FINISHED, PROGRESS
 
 
 def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +43,9 @@ def test_plain_progress_is_rare_and_evaluations_are_not(
         screen.state(State.PENDING, "")
         screen.state(State.PENDING, "")
         for _ in range(5):
-            screen.event(EVENTS[1])
-            screen.event(EVENTS[2])
-        screen.event(EVENTS[4])
+            screen.event(PROGRESS)
+            screen.event(EVALUATED)
+        screen.event(FINISHED)
     lines = capsys.readouterr().err.splitlines()
     assert lines.count("Waiting to start ...") == 1
     assert len([line for line in lines if "samples/s" in line]) == 1
@@ -80,9 +81,9 @@ def test_a_run_that_does_not_advance_shows_why_and_no_stale_eta(
         lambda err: Console(file=text, force_terminal=True, width=120, color_system=None),
     )
     screen = live.screen()
-    restarted = {"event": "restarted", "count": 1, "reason": "The process of rank 1 died."}
+    restarted = Restarted(count=1, reason="The process of rank 1 died.")
     with screen:
-        screen.event(EVENTS[1])
+        screen.event(PROGRESS)
         screen.event(restarted)
         text.truncate(0)
         screen.state(State.RUNNING, "The workers are being started again ...")

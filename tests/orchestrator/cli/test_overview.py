@@ -10,11 +10,14 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import overview
+from orchestrator.events import Event, Failed, Restarted, Stopped
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
-from tests.orchestrator.cli.conftest import EVENTS, Orch, Submitted
+from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.statements import EVALUATED, EVENTS, PROGRESS, STARTED
 
 
 def test_an_empty_list_says_how_to_begin(orch: Orch) -> None:
@@ -58,17 +61,17 @@ def test_the_status_has_the_state_first_then_where_it_stands(
     [
         (EVENTS, {"statuses": ["SUCCEEDED"]}, "| 8bit | 91.00 |"),
         (
-            [{"event": "failed", "message": "no data", "exit_code": 2}],
+            [Failed(message="no data", exit_code=2)],
             {"statuses": ["FAILED"], "exit_code": 2},
             "FAILED: no data",
         ),
-        ([{"event": "stopped", "message": "saved"}], {"statuses": ["STOPPED"]}, "STOPPED: saved"),
+        ([Stopped(message="saved")], {"statuses": ["STOPPED"]}, "STOPPED: saved"),
     ],
 )
 def test_the_status_of_an_ended_run_tells_its_end_once(
     orch: Orch,
     submitted: Submitted,
-    events: list[dict[str, object]],
+    events: list[Event],
     facts: dict[str, object],
     line: str,
 ) -> None:
@@ -78,7 +81,7 @@ def test_the_status_of_an_ended_run_tells_its_end_once(
 
 
 def test_the_status_of_an_ended_run_promises_no_time(orch: Orch, submitted: Submitted) -> None:
-    submitted(EVENTS[1], statuses=["FAILED"], exit_code=137)
+    submitted(PROGRESS, statuses=["FAILED"], exit_code=137)
     shown = orch("status", "last").stdout
     assert "epoch 1/2  step 3/9" in shown
     assert "ETA -" in shown
@@ -91,14 +94,14 @@ def test_the_status_of_nobody_names_what_comes_near(orch: Orch, submitted: Submi
     assert "Did you mean digits" in done.stderr
 
 
-LONG = {"metric_name": "top1", "metric": {"8bit": 70.1, "6bit": 70.0, "4bit": 69.9, "2bit": 100.0}}
-STEPS = {"epoch": 99, "epochs": 120, "step": 4012, "steps": 5004, "eta_seconds": 400_000}
+LONG = replace(EVALUATED, metric={"8bit": 70.1, "6bit": 70.0, "4bit": 69.9, "2bit": 100.0})
+FAR = replace(PROGRESS, epoch=99, epochs=120, step=4012, steps=5004, eta_seconds=400_000)
 
 
 def listed(width: int) -> list[str]:
     """Return the lines of a list of two runs on a terminal of this width."""
     views = [
-        RunView(record, State.FAILED, {"progress": EVENTS[1] | STEPS, "evaluated": LONG})
+        RunView(record, State.FAILED, RunFacts(progress=FAR, evaluated=LONG))
         for record in (a_record("imagenet_r18_a-20261125-0446"), a_record("imagenet_r18_b-1"))
     ]
     views[1] = replace(views[1], state=State.RUNNING)
@@ -169,8 +172,8 @@ def test_watching_and_json_exclude_each_other(orch: Orch) -> None:
 def test_the_status_of_a_silent_run_tells_its_age_its_restarts_and_no_eta(
     orch: Orch, submitted: Submitted
 ) -> None:
-    lost = {"event": "restarted", "count": 2, "reason": "Killed.", "time": time.time() - 80}
-    submitted(EVENTS[0], lost, EVENTS[1] | {"time": time.time() - 40, "next_within": 1})
+    lost = Restarted(count=2, reason="Killed.", time=time.time() - 80)
+    submitted(STARTED, lost, replace(PROGRESS, time=time.time() - 40, next_within=1))
     lines = orch("status", "last").stdout.splitlines()
     assert re.fullmatch(r"epoch 1/2  step 3/9  12.5 samples/s  ETA -  .*  \(4\ds ago\)", lines[1])
     assert re.match(r"No progress for 4\ds; ", lines[2])

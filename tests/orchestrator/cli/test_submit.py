@@ -12,10 +12,13 @@ import pytest
 from orchestrator.cli import attach
 from orchestrator.cluster import gpus, local
 from orchestrator.cluster.client import ClusterClient
+from orchestrator.events import Failed
 from orchestrator.runs import registry, submission
 from orchestrator.state import State
+from orchestrator.typed_json import plain
 from tests.fake_cluster import NODE, FakeCluster
-from tests.orchestrator.cli.conftest import EVENTS, ROWS, Orch, log_of
+from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.statements import EVENTS, FINISHED, log_of
 
 
 def shipped(cluster: FakeCluster) -> dict[str, Any]:
@@ -68,14 +71,14 @@ def test_json_of_a_followed_job_is_one_document_with_its_result(
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow", "--json")
     told = json.loads(done.stdout)
     assert (told["state"], told["exit_code"]) == ("SUCCEEDED", 0)
-    assert told["result"]["rows"] == ROWS
+    assert told["result"]["rows"] == plain(FINISHED.rows)
 
 
 @pytest.mark.parametrize("code", [1, 2, 3])
 def test_a_followed_job_that_fails_gives_its_exit_code_and_reason(
     orch: Orch, cluster: FakeCluster, code: int
 ) -> None:
-    failed = {"event": "failed", "message": "no data at /x", "exit_code": code}
+    failed = Failed(message="no data at /x", exit_code=code)
     cluster.new_job = {"statuses": ["FAILED"], "logs": [log_of(failed)], "exit_code": code}
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
     assert done.exit_code == code
@@ -97,7 +100,7 @@ def test_an_interrupted_follower_says_how_to_come_back(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attach, "_show", interrupted)
+    monkeypatch.setattr(attach, "_state", interrupted)
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
     record = registry.find("last")
     assert done.exit_code == 130

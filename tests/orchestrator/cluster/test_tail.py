@@ -1,6 +1,5 @@
 """Following a log that grows, on a server that sometimes does not answer."""
 
-import json
 from itertools import islice
 from urllib.parse import parse_qs
 
@@ -10,6 +9,7 @@ from orchestrator.cluster import tail
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.tail import JobEvents, LogLines
 from orchestrator.errors import Unreachable
+from orchestrator.events import Log, to_json
 from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
 
@@ -66,14 +66,13 @@ def test_a_job_that_the_cluster_forgot_ends_the_following(cluster: FakeCluster) 
 
 
 def numbered(*numbers: int) -> str:
-    lines = [{"event": "log", "message": f"event {n}", "n": n} for n in numbers]
-    return "".join(json.dumps(line) + "\n" for line in lines)
+    return "".join(to_json(Log(message=str(n)), n=n) + "\n" for n in numbers)
 
 
 def followed(cluster: FakeCluster) -> list[int]:
     reader = JobEvents(ClusterClient(cluster.url), "a")
     looks = tail.follow(reader, interval=FAST)
-    return [event["n"] for look in looks for event in look.new]
+    return [int(event.message) for look in looks for event in look.new if isinstance(event, Log)]
 
 
 def test_every_event_comes_once_however_many_come_between_two_looks(

@@ -4,10 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.events import to_line
 from orchestrator.runs import record_ends, registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
@@ -16,6 +18,7 @@ from orchestrator.track import recorder
 from orchestrator.track.run import TrackedRun, remember
 from tests.fake_cluster import FakeCluster
 from tests.mlflow_server import MlflowServer
+from tests.orchestrator.statements import RECORD, STARTED
 
 Make = Callable[..., Record]
 
@@ -70,11 +73,8 @@ def test_a_run_that_is_recorded_elsewhere_is_ended_by_what_its_log_told(
     run = recorder.open_run(mlflow_server.url, "ends", "digits-1", RunFolder(tmp_path))
     record = make_record(address=cluster.url, run_dir="/not/on/this/machine")
     registry.save(record)
-    started = (
-        f'::orch {{"event": "started", "run": "digits-1", "mlflow_uri": "{run.uri}", '
-        f'"mlflow_run_id": "{run.run_id}", "mlflow_link": "", "mlflow_command": null, '
-        '"run_dir": "/not/on/this/machine"}\n'
-    )
+    where = replace(RECORD, uri=run.uri, run_id=run.run_id)
+    started = f"{to_line(replace(STARTED, mlflow=where))}\n"
     cluster.add(record.run, statuses=["FAILED"], exit_code=137, logs=[started])
     view.look(record)
     assert mlflow_server.run(run.run_id)["info"]["status"] == "FAILED"
@@ -98,16 +98,12 @@ def test_where_all_is_said_mlflow_is_not_even_imported(tmp_path: Path) -> None:
     remember(RunFolder(tmp_path), TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "FAILED")
     program = (
         "import sys; from pathlib import Path\n"
+        "from orchestrator.run_facts import RunFacts\n"
         "from orchestrator.runs import record_ends\n"
         "from orchestrator.state import State\n"
         "from orchestrator.store.run_folder import RunFolder\n"
         f"folder = RunFolder(Path({str(tmp_path)!r}))\n"
-        "record_ends.notice(State.FAILED, folder, {}, first_time=False)\n"
+        "record_ends.notice(State.FAILED, folder, RunFacts(), first_time=False)\n"
         "sys.exit('mlflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-def test_a_record_that_was_never_named_is_let_be(tmp_path: Path) -> None:
-    facts = {"started": {"mlflow_uri": "http://127.0.0.1:9"}}
-    record_ends.notice(State.FAILED, RunFolder(tmp_path), facts, first_time=True)

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.errors import UnknownJob
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry
-from orchestrator.runs.registry import Record
+from orchestrator.runs.registry import Outcome, Record
+from orchestrator.state import State
+from tests.orchestrator.statements import FINISHED, PROGRESS
 
 Make = Callable[..., Record]
 
@@ -69,7 +72,7 @@ def test_attempts_have_ids_of_their_own_that_lead_back_to_the_run(make_record: M
 
 def test_an_outcome_belongs_to_the_latest_attempt(make_record: Make) -> None:
     record = make_record("digits-1", 1.0, 2.0)
-    outcome = {"state": "FAILED", "exit_code": 1, "message": "", "facts": {}}
+    outcome = Outcome(State.FAILED, 1, "", RunFacts(progress=PROGRESS, finished=FINISHED), 9.0)
     registry.note_outcome(record, outcome)
     kept = registry.find("digits-1")
     assert [attempt.outcome for attempt in kept.attempts] == [None, outcome]
@@ -80,5 +83,5 @@ def test_an_outcome_belongs_to_the_latest_attempt(make_record: Make) -> None:
 def test_the_end_of_an_attempt_does_not_undo_a_later_one(make_record: Make) -> None:
     first = make_record("digits-1", 1.0)
     registry.save(first.again(2.0))
-    registry.note_outcome(first, {"state": "STOPPED", "exit_code": 1, "message": "", "facts": {}})
+    registry.note_outcome(first, Outcome(State.STOPPED, 1, "", RunFacts()))
     assert [attempt.outcome for attempt in registry.find("digits-1").attempts] == [None, None]

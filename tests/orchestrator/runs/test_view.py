@@ -1,45 +1,37 @@
 """What is known of a run, from its cluster, its folder and its record."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from orchestrator.events import Event, Failed, Stopped, to_line
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
+from orchestrator.strict_json import dumps
+from orchestrator.typed_json import plain
 from tests.fake_cluster import FakeCluster
+from tests.orchestrator.statements import FINISHED, PROGRESS
 
 Make = Callable[..., Record]
-PROGRESS = {
-    "epoch": 1,
-    "epochs": 2,
-    "step": 3,
-    "steps": 4,
-    "samples_per_second": 5.0,
-    "eta_seconds": 6,
-}
-RESULT = {"event": "finished", "table": "| 8 | 90.0 |", "rows": []}
 
 
-def tell(record: Record, **facts: Any) -> Path:
-    """Write a run's progress.json as the driver does."""
-    folder = Path(record.run_dir)
-    folder.mkdir(parents=True)
-    file = folder / "progress.json"
-    file.write_text(json.dumps(facts))
-    return file
+def state(record: Record, *events: Event) -> Path:
+    """Write the facts of a run into its folder as its processes do."""
+    record.folder.make()
+    record.folder.facts.write(dumps(plain(RunFacts().after(*events))))
+    return record.folder.facts.path
 
 
 def test_the_cluster_knows_best(cluster: FakeCluster, make_record: Make) -> None:
     record = make_record(address=cluster.url)
-    tell(record, state="RUNNING", progress=PROGRESS)
+    state(record, PROGRESS)
     cluster.add(record.run, statuses=["STOPPED"])
     seen = view.look(record)
-    assert (seen.state, seen.facts["progress"]) == (State.STOPPED, PROGRESS)
+    assert (seen.state, seen.facts.progress) == (State.STOPPED, PROGRESS)
 
 
 def test_an_ended_run_is_written_down_and_nobody_is_asked_again(
@@ -59,25 +51,25 @@ def test_results_of_a_run_elsewhere_come_from_its_log_and_stay(
 ) -> None:
     record = make_record(address=cluster.url, run_dir="/not/on/this/machine")
     registry.save(record)
-    log = f"noise\n::orch {json.dumps(RESULT)}\n"
+    log = f"noise\n{to_line(FINISHED)}\n"
     cluster.add(record.run, statuses=["SUCCEEDED"], logs=[log])
-    assert view.look(record).facts["result"] == RESULT
+    assert view.look(record).facts.finished == FINISHED
     del cluster.jobs[record.run]
-    assert view.look(registry.find(record.run)).facts["result"] == RESULT
+    assert view.look(registry.find(record.run)).facts.finished == FINISHED
 
 
 def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_tells_the_end(
     cluster: FakeCluster, make_record: Make
 ) -> None:
     lost, done = make_record("lost-1", address=cluster.url), make_record(address=cluster.url)
-    tell(lost, state="RUNNING")
-    tell(done, state="SUCCEEDED", result=RESULT)
+    state(lost, PROGRESS)
+    state(done, FINISHED)
     assert [seen.state for seen in view.look_all([lost, done])] == [State.LOST, State.SUCCEEDED]
 
 
 def test_a_silent_cluster_leaves_what_the_folder_says(make_record: Make) -> None:
     told, untold = make_record("told-1"), make_record("untold-1")
-    tell(told, state="RUNNING")
+    state(told, PROGRESS)
     views = view.look_all([told, untold])
     assert [seen.state for seen in views] == [State.RUNNING, State.PENDING]
     assert [seen.note for seen in views] == [view.FROM_FOLDER, view.SILENT]
@@ -87,9 +79,10 @@ def test_the_end_of_an_earlier_attempt_is_not_the_end_of_this_one(
     cluster: FakeCluster, make_record: Make
 ) -> None:
     record = make_record("digits-1", 1.0, 1000.0, address=cluster.url)
-    os.utime(tell(record, state="STOPPED", progress=PROGRESS), (500, 500))
+    os.utime(state(record, PROGRESS, Stopped(message="saved")), (500, 500))
     seen = view.look(record)
-    assert (seen.state, seen.facts) == (State.LOST, {"progress": PROGRESS})
+    assert (seen.state, seen.facts.state) == (State.LOST, None)
+    assert seen.facts.progress == PROGRESS
 
 
 def test_a_run_of_a_local_head_that_is_gone_is_lost(make_record: Make) -> None:
@@ -121,8 +114,8 @@ def test_jobs_of_others_are_told_from_what_they_carry(
 @pytest.mark.parametrize("content", ["", "{half", "[]"])
 def test_an_unreadable_progress_file_tells_nothing(make_record: Make, content: str) -> None:
     record = make_record()
-    tell(record).write_text(content)
-    assert view.facts_of(record) == {}
+    state(record).write_text(content)
+    assert view.facts_of(record) == RunFacts()
 
 
 def test_a_failure_that_found_no_room_in_the_folder_is_read_from_the_log_and_stays(
@@ -130,11 +123,11 @@ def test_a_failure_that_found_no_room_in_the_folder_is_read_from_the_log_and_sta
 ) -> None:
     record = make_record(address=cluster.url, run_dir=str(tmp_path / "run"))
     registry.save(record)
-    tell(record, state="RUNNING", progress=PROGRESS, failure=None)
-    failed = {"event": "failed", "message": "Nothing more can be written.", "exit_code": 1}
-    log = f"::orch {json.dumps(failed)}\n"
+    state(record, PROGRESS)
+    failed = Failed(message="Nothing more can be written.", exit_code=1)
+    log = f"{to_line(failed)}\n"
     cluster.add(record.run, statuses=["FAILED"], exit_code=1, logs=[log])
-    assert view.look(record).facts["failure"] == failed
+    assert view.look(record).facts.failed == failed
     again = view.look(registry.find(record.run))
-    assert again.facts["failure"] == failed
-    assert again.facts["progress"] == PROGRESS
+    assert again.facts.failed == failed
+    assert again.facts.progress == PROGRESS

@@ -4,29 +4,17 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from orchestrator.events import Event, Numbered, read_numbered, to_json, to_line
 from orchestrator.train import job_log
 from orchestrator.train.job_log import EventFile, JobLog
+from tests.orchestrator.statements import EVALUATED, PROGRESS
 
 REPOSITORY = Path(__file__).parents[3]
-PROGRESS = {
-    "event": "progress",
-    "time": 1e9,
-    "epoch": 0,
-    "epochs": 2,
-    "step": 3,
-    "steps": 9,
-    "samples_per_second": 12.5,
-    "eta_seconds": 65,
-    "loss": {"8bit": 2.25},
-    "metric_name": None,
-    "metric": {},
-}
-EVALUATED = {"event": "evaluated", "epoch": 0, "metric_name": "top1", "metric": {"8bit": 91.0}}
 
 
 class Log:
@@ -42,11 +30,12 @@ class Log:
         return self.text.getvalue().splitlines()
 
     @property
-    def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+    def events(self) -> list[Numbered]:
+        found = map(read_numbered, self.path.read_text().splitlines())
+        return [each for each in found if each]
 
-    def say(self, event: dict[str, Any], before: str = "") -> None:
-        print(f"{before}::orch {json.dumps(event)}", file=self.stream)
+    def say(self, event: Event, before: str = "") -> None:
+        print(f"{before}{to_line(event)}", file=self.stream)
 
 
 @pytest.fixture
@@ -56,10 +45,11 @@ def log(tmp_path: Path) -> Log:
 
 @pytest.mark.parametrize("before", ["", "(RayTrainWorker pid=71) ", "(W pid=7, ip=10.0.0.2) "])
 def test_an_event_is_a_sentence_in_the_log_and_json_in_the_file(log: Log, before: str) -> None:
-    log.say(EVALUATED | {"time": 1e9}, before)
+    said = replace(EVALUATED, time=1e9)
+    log.say(said, before)
     [line] = log.lines
     assert line.endswith("  epoch 1: top1 8bit 91.0")
-    assert log.events == [EVALUATED | {"time": 1e9, "n": 1}]
+    assert log.events == [(1, said)]
 
 
 def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
@@ -67,7 +57,7 @@ def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
         log.say(PROGRESS)
         log.say(EVALUATED)
     assert [" step 3/9 " in line for line in log.lines] == [True, *[False] * 5]
-    assert [event["n"] for event in log.events] == list(range(1, 11))
+    assert [each.number for each in log.events] == list(range(1, 11))
 
 
 def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
@@ -94,7 +84,7 @@ def test_tracebacks_that_ray_expects_are_left_out(log: Log, begin: str) -> None:
 
 
 def test_a_line_may_come_in_pieces(log: Log) -> None:
-    whole = f"one\n::orch {json.dumps(EVALUATED)}\ntwo\n"
+    whole = f"one\n::orch {to_json(EVALUATED)}\ntwo\n"
     for letter in whole:
         log.stream.write(letter)
     assert [line[-4:] for line in log.lines] == ["one", "91.0", "two"]
@@ -104,7 +94,7 @@ def test_a_driver_finds_the_place_by_its_own_output(tmp_path: Path) -> None:
     program = (
         "import sys; from orchestrator import events; from orchestrator.train import job_log\n"
         "job_log.install()\n"
-        "events.say('log', message='hello'); print('to stderr', file=sys.stderr)"
+        "events.inform('hello'); print('to stderr', file=sys.stderr)"
     )
     log = tmp_path / "job-driver-digits-1.a2.log"
     with log.open("w") as out:
@@ -121,7 +111,7 @@ def test_elsewhere_the_events_stay_in_the_output() -> None:
     program = (
         "from orchestrator import events; from orchestrator.train import job_log\n"
         "job_log.install()\n"
-        "events.say('log', message='hello')"
+        "events.inform('hello')"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY, check=True

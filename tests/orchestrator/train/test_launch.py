@@ -70,10 +70,10 @@ def test_a_worker_takes_up_the_secrets_of_its_job(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
 def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
-    file = RunFolder(tmp_path).result
-    file.path.write_bytes(content)
+    folder = RunFolder(tmp_path)
+    folder.result.path.write_bytes(content)
     with pytest.raises(JobFailed, match=r"result\.json is damaged. Remove it; `orch resume`"):
-        launch._told(file, "table")
+        launch._conclude(folder, TrackedRun("sqlite:////x", "1", "2"))
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])

@@ -1,6 +1,5 @@
 """When lost workers are started again, asked as Ray Train asks."""
 
-import json
 import os
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ray.train.v2._internal.exceptions import (
 )
 
 from orchestrator.errors import Diverged
+from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.patience import Patience, why_lost
 from orchestrator.train.ranks import LostRank
@@ -76,9 +76,10 @@ def test_each_start_is_told_with_its_number_and_the_reason(
     patience = Patience("mine", RunFolder(tmp_path), 2)
     ask(patience, {0: LEFT, 1: KILLED})
     ask(patience, {0: LEFT})
-    kept = json.loads((tmp_path / "progress.json").read_text())["restarted"]
-    assert kept["count"] == 2
-    assert kept["reason"] == "Rank 0 lost its connection to the others."
+    kept = facts_of(RunFolder(tmp_path)).restarted
+    assert kept is not None
+    assert kept.count == 2
+    assert kept.reason == "Rank 0 lost its connection to the others."
     assert capsys.readouterr().out.count("::orch ") == 2
 
 

@@ -1,8 +1,8 @@
 """Checkpoints as real files, spoilt as disks and kills spoil them."""
 
-import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,16 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.events import Event
+from orchestrator.run_facts import Events, RunFacts
 from orchestrator.store import checkpoint
 from orchestrator.store.checkpoint import FORMAT, damage
 from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.strict_json import dumps
 from orchestrator.train import run_checkpoints
 from orchestrator.train.state import load_weights
+from orchestrator.typed_json import plain
+from tests.orchestrator.statements import EVALUATED, PROGRESS
 
 
 def write(run_dir: Path, epoch: int, step: int) -> Path:
@@ -30,6 +35,10 @@ def write(run_dir: Path, epoch: int, step: int) -> Path:
 
 STATE = bytes(range(256)) * 4
 """In the place of the state; what is in it matters to `TrainState` alone."""
+
+
+def facts(event: Event) -> str:
+    return dumps(plain(RunFacts().after(event)))
 
 
 def halve(file: Path) -> None:
@@ -125,15 +134,15 @@ def test_the_best_epoch_is_the_last_resort(tmp_path: Path) -> None:
 
 def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
     assert run_checkpoints.latest(RunFolder(tmp_path)) is None
-    (tmp_path / "progress.json").write_text(json.dumps({"progress": {"epoch": 0, "step": 3}}))
+    Events(RunFolder(tmp_path)).say(PROGRESS)
     assert run_checkpoints.latest(RunFolder(tmp_path)) is None
 
 
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("progress.json", '{"progress": {"epoch": 4}}', "the run had come to epoch 5"),
-        ("progress.json", '{"evaluated": {"epoch": 0}}', "the run had come to epoch 1"),
+        ("progress.json", facts(replace(PROGRESS, epoch=4)), "the run had come to epoch 5"),
+        ("progress.json", facts(EVALUATED), "the run had come to epoch 1"),
         ("metrics.jsonl", '{"step": 0}\n', "an epoch was recorded"),
         ("checkpoint_2026-11-25_04-00-00.000000/state.pt", "", "unusable: checkpoint_2026"),
         (

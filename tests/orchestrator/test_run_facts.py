@@ -1,0 +1,116 @@
+"""The last that a run has stated, kept in its folder and found there by others."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.events import Failed, Log, Restarted, Stopped, parse
+from orchestrator.run_facts import Events, RunFacts, facts_in, facts_of, finished_in
+from orchestrator.state import State
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.strict_json import dumps
+from orchestrator.typed_json import plain
+from tests.orchestrator.statements import EVALUATED, FINISHED, PROGRESS, STARTED
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def test_an_event_is_one_line_and_its_facts_stay_in_the_file(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = Events(folder)
+    events.say(PROGRESS)
+    events.say(FINISHED)
+    said = [parse(line) for line in capsys.readouterr().out.splitlines()]
+    kept = facts_of(folder)
+    assert [kept.progress, kept.finished] == said
+    assert kept.state is State.SUCCEEDED
+    assert kept.last_time == pytest.approx(time.time(), abs=60)
+    values = json.loads(folder.facts.read())
+    assert (values["state"], values["progress"]["step"]) == ("SUCCEEDED", 3)
+
+
+def test_the_last_of_each_kind_counts() -> None:
+    later = Log(message="hello")
+    facts = RunFacts().after(STARTED, PROGRESS, EVALUATED, later, FINISHED)
+    assert (facts.started, facts.progress, facts.evaluated) == (STARTED, PROGRESS, EVALUATED)
+    assert (facts.state, facts.finished) == (State.SUCCEEDED, FINISHED)
+
+
+def test_a_run_that_goes_on_after_its_end_is_running_again(folder: RunFolder) -> None:
+    for end in (Failed(message="lost", exit_code=1), Stopped(message="saved")):
+        Events(folder).say(end)
+        assert facts_of(folder).state is end.state
+        Events(folder).say(STARTED)
+        assert facts_of(folder).state is State.RUNNING
+        assert (facts_of(folder).failed, facts_of(folder).stopped) == (None, None)
+
+
+def test_restarts_are_kept_until_the_run_is_submitted_again(folder: RunFolder) -> None:
+    Events(folder).say(Restarted(count=2, reason="Killed."))
+    Events(folder).say(PROGRESS)
+    kept = facts_of(folder).restarted
+    assert kept is not None
+    assert kept.count == 2
+    Events(folder).say(STARTED)
+    assert facts_of(folder).restarted is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"state": "RUN', b"[1]", bytes(range(256)), b"[" * 100_000]
+)
+def test_damaged_facts_do_not_end_a_run(folder: RunFolder, content: bytes) -> None:
+    folder.facts.path.write_bytes(content)
+    assert facts_of(folder) == RunFacts()
+    Events(folder).say(PROGRESS)
+    kept = facts_of(folder)
+    assert kept.state is State.RUNNING
+    assert kept.progress is not None
+
+
+def test_what_cannot_be_understood_is_left_out_and_the_rest_stays() -> None:
+    whole = plain(RunFacts().after(STARTED, PROGRESS))
+    odd: dict[str, Any] = {"state": "PAUSED", "progress": {"epoch": 1}, "queue": "night"}
+    facts = facts_in(whole | odd)
+    assert facts == RunFacts(started=STARTED)
+    assert facts_in(None) == facts_in(["state"]) == RunFacts()
+
+
+def test_newer_facts_cover_older_ones_and_leave_what_they_do_not_know() -> None:
+    older = RunFacts().after(STARTED, PROGRESS)
+    newer = RunFacts().after(Failed(message="lost", exit_code=1))
+    both = newer.over(older)
+    assert (both.started, both.progress, both.failed) == (STARTED, PROGRESS, newer.failed)
+    assert both.state is State.FAILED
+
+
+def test_a_folder_that_takes_nothing_more_is_said_once_and_the_log_has_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = Events(RunFolder(tmp_path / "gone"))
+    events.say(PROGRESS)
+    events.say(PROGRESS)
+    events.say(Failed(message="full", exit_code=1))
+    said = [type(parse(line)).__name__ for line in capsys.readouterr().out.splitlines()]
+    assert said == ["Progress", "Log", "Progress", "Failed"]
+
+
+def test_the_end_that_the_workers_wrote_is_read_with_its_folder(folder: RunFolder) -> None:
+    values = plain(FINISHED)
+    del values["run_dir"]
+    folder.result.write(dumps(values))
+    assert finished_in(folder).rows == FINISHED.rows
+    assert finished_in(folder).run_dir == str(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
+def test_a_damaged_end_is_a_value_error(folder: RunFolder, content: bytes) -> None:
+    folder.result.path.write_bytes(content)
+    with pytest.raises(ValueError):  # noqa: PT011 - the kind is what callers rely on
+        finished_in(folder)
