@@ -1,4 +1,4 @@
-"""Read a float model's file, whatever wrapped it, or say in one line what the file is instead."""
+"""Read a float model's file, inside any wrapper, or say in one line what the file is instead."""
 
 import re
 import zipfile
@@ -16,8 +16,8 @@ WRAPPERS = (
     *("state_dict", "model", "model_state_dict", "model_state", "net", "network", "weights"),
     *("model_ema", "state_dict_ema", "ema_state_dict", "ema"),
 )
-"""Keys under which people keep the weights in a checkpoint; the averaged ones (EMA) only where
-they stand alone."""
+"""Keys under which checkpoints keep the weights; averaged ones (EMA) are used only if there are no
+others."""
 
 SIGNATURES = {
     b"version https://git-lfs": "a git-LFS pointer, not the file itself; `git lfs pull` fetches it",
@@ -32,14 +32,13 @@ SIGNATURES = {
     b"\x93numpy": "a NumPy array",
     b"gguf": "a GGUF file",
 }
-"""How files that are no checkpoint begin, in lower case."""
+"""The first bytes of files that are not checkpoints, in lower case."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read a state dict from a .safetensors file, or from one of torch.save's.
 
-    Raises FileNotFoundError, or ValueError for a file that holds no state dict: one line that says
-    what it is.
+    Raises FileNotFoundError, or ValueError with one line about a file that holds no state dict.
     """
     path = Path(path)
     if path.is_dir():
@@ -51,12 +50,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} is {what}; {EXPECTED}")
     try:
         return unwrap(_read(path))
-    except Exception as error:  # whatever a damaged file provokes in either reader
+    except Exception as error:  # a damaged file can raise anything in either reader
         raise ValueError(f"{path} {_reason(error, path)}") from error
 
 
 def unwrap(content: object) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by name, from under its wrappers.
+    """Return the tensors of a checkpoint by name, without its wrappers.
 
     Raises ValueError where there are none.
     """
@@ -79,7 +78,7 @@ def _tensors(content: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Any:
-    """Read either kind of file; what it is called does not matter."""
+    """Read either kind of file, whatever its name."""
     if _is_safetensors(path):
         from safetensors.torch import load_file
 
@@ -97,7 +96,7 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _something_else(path: Path) -> str:
-    """Return what a file is that is no checkpoint, by its first bytes, or nothing."""
+    """Return what a file that is not a checkpoint is, by its first bytes, or nothing."""
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
@@ -131,7 +130,7 @@ def _is_text(start: bytes) -> bool:
 
 
 def _reason(error: Exception, path: Path) -> str:
-    """Say in one line why a file was not read, and how to convert one with objects in it."""
+    """Return in one line why a file was not read, and how to convert one that contains objects."""
     text = " ".join(str(error).split())
     if "weights_only" not in text:
         return f"holds no state dict: {text.split('. ')[0][:300]}"
@@ -146,7 +145,7 @@ def _reason(error: Exception, path: Path) -> str:
 
 
 def conversion(path: Path) -> str:
-    """Return the line of Python that makes a plain state dict of a checkpoint with objects."""
+    """Return the line of Python that turns a checkpoint with objects into a plain state dict."""
     return (
         f"import torch; c = torch.load({str(path)!r}, map_location='cpu', weights_only=False); "
         "c = c.get('state_dict', c.get('model', c)) if isinstance(c, dict) else c; "

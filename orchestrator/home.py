@@ -1,4 +1,4 @@
-"""Where orch keeps what it remembers: $ORCH_HOME, or a folder of the user's state."""
+"""Where orch keeps its records: $ORCH_HOME, or a folder of the user's state."""
 
 import errno
 import os
@@ -13,15 +13,15 @@ def orch_home() -> Path:
     if given := os.environ.get("ORCH_HOME"):
         return _expanded(given).absolute()
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # the specification asks to ignore such a one
+    if not state.is_absolute():  # the XDG specification asks to ignore a relative path
         state = _expanded("~/.local/state")
     return state / "orch"
 
 
 def folder(name: str) -> Path:
-    """Return a folder inside orch's own, made if need be, closed to other users.
+    """Return a folder inside orch's own, created if needed, closed to other users.
 
-    Raises UsageError when it cannot be made.
+    Raises UsageError when it cannot be created.
     """
     path = orch_home() / name
     try:
@@ -34,7 +34,7 @@ def folder(name: str) -> Path:
 def files_in(name: str) -> list[Path]:
     """Return the state files in a folder inside orch's own; none when there is no such folder.
 
-    Raises UsageError when others' permissions hide them: "no runs yet" would be a lie.
+    Raises UsageError when permissions hide them: "no runs yet" would be wrong.
     """
     path = orch_home() / name
     try:
@@ -50,7 +50,7 @@ def files_in(name: str) -> list[Path]:
 
 
 def save(path: Path, content: str) -> None:
-    """Write a state file whole. Raises UsageError when the folder takes none, or is full."""
+    """Write a state file completely. Raises UsageError when that is not possible."""
     try:
         write_whole(path, content)
     except OSError as error:
@@ -58,7 +58,7 @@ def save(path: Path, content: str) -> None:
 
 
 def check_writable() -> None:
-    """Raise UsageError where orch could not keep a record; makes nothing."""
+    """Raise UsageError when orch could not keep a record; creates nothing."""
     path = orch_home() / "runs"
     try:
         nearest = next(place for place in (path, *path.parents) if place.exists())
@@ -71,7 +71,7 @@ def check_writable() -> None:
 
 
 def cannot_keep(error: OSError) -> UsageError:
-    """Return what it means that something cannot be written to orch's own folder."""
+    """Return the error for something that cannot be written to orch's own folder."""
     return UsageError(
         f"orch cannot keep its records in {orch_home()} ({error.strerror}: {error.filename}). "
         "Set ORCH_HOME to a folder that you can write."
@@ -79,10 +79,10 @@ def cannot_keep(error: OSError) -> UsageError:
 
 
 def _expanded(path: str) -> Path:
-    """Return a path with its `~` filled in."""
+    """Return a path with `~` expanded."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # no HOME, and the user is in no list of accounts
+    except RuntimeError:  # no HOME, and the user has no account here
         raise UsageError(
             f"orch finds no home folder for its records ({path}): HOME is not set, and user "
             f"{os.getuid()} has no account here. Set ORCH_HOME to a folder that you can write."

@@ -29,7 +29,7 @@ def completion(shell: str) -> None:
 def complete_job_file(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Return the job files, and folders on the way to one, that begin like this."""
+    """Return the job files, and the folders on the way to one, that begin with the given text."""
     from pathlib import Path
 
     given = Path(incomplete)
@@ -50,12 +50,12 @@ def complete_job_file(
 def complete_run(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Return the names and run ids that begin like this."""
+    """Return the names and run ids that begin with the given text."""
     import logging
 
     from orchestrator.runs import registry
 
-    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # no words on the prompt
+    logging.getLogger("orchestrator").addHandler(logging.NullHandler())  # no messages on the prompt
     records = registry.load_all()
     words = dict.fromkeys(
         ["last", *(r.name for r in records), *(r.run for r in records)] if records else []

@@ -23,7 +23,7 @@ FREE_GIB = 2
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. advice: what to do, when it is not ok."""
+    """The result of one check. advice: what to do when it is not ok."""
 
     check: str
     verdict: Literal["ok", "warn", "fail"]
@@ -34,7 +34,7 @@ class Finding:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def doctor(as_json: bool) -> None:
-    """Tell what works here and what does not.
+    """Report what works here and what does not.
 
     \b
     Example:
@@ -53,7 +53,7 @@ def doctor(as_json: bool) -> None:
 
 
 def _looked_at(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Yield what a check finds; what keeps it from looking is a finding, too."""
+    """Yield what a check finds; an error that stops the check is a finding, too."""
     try:
         yield from check()
     except (OrchError, OSError) as error:
@@ -76,7 +76,7 @@ def _packages() -> Iterator[Finding]:
                 name,
                 "fail",
                 "not installed",
-                "Install orch anew (make setup, or pip install its folder)",
+                "Reinstall orch (make setup, or pip install its folder)",
             )
 
 
@@ -97,7 +97,7 @@ def _gpu() -> Iterator[Finding]:
     try:
         import torch
     except ImportError as error:
-        yield Finding("gpu", "fail", f"torch cannot be loaded ({error})", "Install torch anew.")
+        yield Finding("gpu", "fail", f"torch cannot be loaded ({error})", "Reinstall torch.")
         return
     if not torch.cuda.is_available():
         yield Finding("gpu", "ok", "none; jobs run on the CPU (cluster.gpus_per_worker: 0)")
@@ -181,7 +181,7 @@ def _video() -> Iterator[Finding]:
     try:
         count = count_frames(sample)
     except (ValueError, OSError, ImportError) as error:
-        yield Finding("decord", "fail", f"cannot open {sample} ({error})", "Install decord anew.")
+        yield Finding("decord", "fail", f"cannot open {sample} ({error})", "Reinstall decord.")
     else:
         yield Finding("decord", "ok", f"{name} {version} opens {sample.name} ({count} frames)")
 

@@ -16,7 +16,7 @@ from orchestrator.state import is_final
 from orchestrator.wording import clock
 
 STOP_GRACE_SECONDS = 15.0
-"""What a cluster may take to notice that a job has ended, beyond the job's own time."""
+"""How long a cluster may take to notice the end of a job, in addition to the job's own time."""
 
 _job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -45,7 +45,7 @@ def stop(job_name: str, as_json: bool) -> None:
         seen = follow.wait_until_ended(record, runtime.STOP_WAIT_SECONDS + STOP_GRACE_SECONDS)
         if not is_final(seen.state):
             raise Unreachable(
-                f"{record.run} is still {seen.state}. `orch logs {record.run}` may tell why."
+                f"{record.run} is still {seen.state}. `orch logs {record.run}` may say why."
             )
     if as_json:
         answer_json(as_dict(seen))
@@ -66,7 +66,7 @@ def down(yes: bool) -> None:
     try:
         _end_jobs(yes)
     except Unreachable as error:
-        say(f"{error}\nIt is ended as it is; what its jobs have saved is kept.")
+        say(f"{error}\nIt is stopped anyway; what its jobs have saved is kept.")
     with local.locked():
         stopped = local.stop_all()
     if stopped:
@@ -76,7 +76,7 @@ def down(yes: bool) -> None:
 
 
 def _end_jobs(yes: bool) -> None:
-    """Let the jobs of the local head save their state and end, if they may be ended."""
+    """Let the jobs of the local head save their state and end, if the user agrees."""
     head = local.running()
     if head and (active := local.active_jobs(head)):
         names = ", ".join(registry.run_of(job.submission_id) for job in active)

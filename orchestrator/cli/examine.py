@@ -1,4 +1,4 @@
-"""orch show, orch validate: what a job file says, and what is wrong with it."""
+"""orch show, orch validate: what a job file means, and what is wrong with it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 INDENT = "  "
 WIDEST_VALUE = 60
-"""Longer values do not push the comments of all others to the right."""
+"""Width of the values; a longer one does not push the comments of the others to the right."""
 
 _set = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the job."
@@ -72,7 +72,7 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
 
 
 def _resolved(job: "Job") -> "Job":
-    """Return the job with its reference's runs found, as far as they can be now."""
+    """Return the job with the runs of its reference resolved, as far as they are known now."""
     from orchestrator.runs import references
 
     try:

@@ -35,7 +35,7 @@ INTERRUPTED = 130
 
 
 class Told(click.ClickException):
-    """An error of ours, as click shows it: the message alone, and its own exit code."""
+    """An error of orch in click's form: the message alone, and its own exit code."""
 
     def __init__(self, error: OrchError) -> None:
         super().__init__(str(error))
@@ -47,7 +47,7 @@ class Told(click.ClickException):
 
 
 class Warnings(logging.Handler):
-    """Warnings of the packages below, each once, as click shows things on standard error."""
+    """Prints warnings of the packages below, each once, on standard error."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -98,9 +98,9 @@ class Commands(click.Group):
 
 
 def _lend_a_home() -> None:
-    """Let libraries use orch's own folder where there is no home, as in some containers.
+    """Let libraries use orch's own folder where there is no home folder, as in some containers.
 
-    MLflow cannot even be imported without one. What is started from here inherits it.
+    MLflow cannot even be imported without one. Processes started from here inherit the setting.
     """
     own = os.environ.get("ORCH_HOME", "")
     try:
@@ -111,12 +111,12 @@ def _lend_a_home() -> None:
 
 
 def _what_the_system_refused(error: OSError) -> str:
-    """Return which file or folder is in the way, and how."""
+    """Return which file or folder caused an error, and why."""
     reason = error.strerror or str(error)
     if error.filename is not None:
         return f"orch cannot go on: {error.filename}: {reason}."
     if not Path().exists():
-        return "orch cannot go on: the folder in which it was called has been removed."
+        return "orch cannot go on: the current folder has been removed."
     return f"orch cannot go on: {reason}."
 
 
@@ -138,7 +138,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line. A traceback means a bug, and says so.
 
-    What a terminal's encoding cannot show is shown by its number instead of ending the command.
+    Characters that the terminal's encoding lacks are printed as escapes.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

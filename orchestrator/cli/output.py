@@ -23,7 +23,7 @@ STATE_STYLES = {
 
 
 UNLIMITED = 10_000
-"""Width of what is no terminal: there nothing is cut."""
+"""Width where the output is no terminal: nothing is cut."""
 CUT = "..."
 GAP = 2
 """Spaces between the columns of a table."""
@@ -45,7 +45,7 @@ def answer_json(value: Any) -> None:
 
 
 def console(*, err: bool = False) -> "Console":
-    """Return rich's console; it keeps colors to terminals and respects NO_COLOR."""
+    """Return rich's console; with colors only on terminals, and not with NO_COLOR."""
     from rich.console import Console
 
     stream = sys.stderr if err else sys.stdout
@@ -54,7 +54,7 @@ def console(*, err: bool = False) -> "Console":
 
 
 def moves(console: "Console") -> bool:
-    """Tell whether what was shown can be drawn over."""
+    """Return whether printed lines can be overwritten."""
     return console.is_terminal and not console.is_dumb_terminal
 
 
@@ -82,7 +82,7 @@ def print_table(
 
 
 def without_middle(text: str, width: int) -> str:
-    """Return a text of at most `width` characters; beginning and end are what tells names apart."""
+    """Return a text of at most `width` characters; names differ at the beginning and the end."""
     if len(text) <= width:
         return text
     kept = width - len(CUT)
@@ -90,7 +90,7 @@ def without_middle(text: str, width: int) -> str:
 
 
 def without_end(text: str, width: int) -> str:
-    """Return a list of at most `width` characters, if it can be, without its last items."""
+    """Return a list of at most `width` characters, if possible, without its last items."""
     items = text.split(", ")
     while len(text) > width and len(items) > 1:
         items.pop()
@@ -99,5 +99,5 @@ def without_end(text: str, width: int) -> str:
 
 
 def is_terminal() -> bool:
-    """Tell whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
