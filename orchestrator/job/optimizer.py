@@ -1,9 +1,15 @@
 """The optimizer's section of a job: learning rates, decay and the schedule of the rates."""
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
+
+OPTIMIZERS = {
+    "sgd": "orchestrator.job.optimizer:Sgd",
+    "adam": "orchestrator.job.optimizer:Adam",
+    "adamw": "orchestrator.job.optimizer:AdamW",
+}
 
 SHARED = ("weight", "depthwise", "bias")
 """Roles of parameters that all operating points have in common."""
@@ -25,10 +31,10 @@ class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """SGD with momentum, and the schedule that all learning rates follow."""
+    """What all optimizers have in common: rates, decay, and the schedule that the rates follow."""
 
+    name: str
     lr: float = Field(gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0, description="of what has none of its own")
     schedule: Literal["multistep", "cosine", "constant"] = "cosine"
     schedule_per: Literal["epoch", "step"] = Field(
@@ -47,6 +53,10 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     norm: Role | None = Field(None, description="batch norm's weights and biases")
     step: Role | None = Field(None, description="learned quantization steps")
     method: Role | None = Field(None, description="parameters of the method")
+
+    def own(self) -> Mapping[str, Any]:
+        """Return the settings that only this kind of optimizer has, by torch's names for them."""
+        return {key: getattr(self, key) for key in type(self).model_fields if key not in _COMMON}
 
     def lr_of(self, role: str, points: int) -> float:
         """Return the peak learning rate of the parameters of a role, with |B| points trained.
@@ -70,6 +80,48 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         if [0, *self.milestones] != sorted({0, *self.milestones}):
             raise ValueError("milestones are epochs from 1 on, each later than the one before")
         return self
+
+
+_COMMON = Optimizer.model_fields.keys()
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Sgd:
+    """Stochastic gradient descent with momentum."""
+
+    class Settings(Optimizer):
+        """How it carries momentum on."""
+
+        name: Literal["sgd"] = "sgd"
+        momentum: float = Field(0.9, ge=0, lt=1)
+        nesterov: bool = Field(False, description="look ahead along the momentum")
+
+        @model_validator(mode="after")
+        def _nesterov_looks_along_momentum(self) -> "Sgd.Settings":
+            if self.nesterov and not self.momentum:
+                raise ValueError("nesterov needs a momentum above 0")
+            return self
+
+
+class Adam:
+    """Adam; its decay is added to the gradient."""
+
+    class Settings(Optimizer):
+        """How long it remembers gradients and their squares."""
+
+        name: Literal["adam"] = "adam"
+        betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="memory of gradients, squares")
+        eps: float = Field(1e-8, gt=0, description="added to the root of the squares")
+
+
+class AdamW:
+    """Adam with decoupled decay: each step takes off a share lr * weight_decay of a parameter."""
+
+    class Settings(Adam.Settings):
+        """As Adam's."""
+
+        name: Literal["adamw"] = "adamw"  # type: ignore[assignment]
 
 
 def optimizer_warnings(settings: Optimizer, epochs: int, given: Collection[str]) -> list[str]:

@@ -17,7 +17,7 @@ from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.data import DATASETS
 from orchestrator.job.evaluate import Evaluate
-from orchestrator.job.optimizer import Optimizer
+from orchestrator.job.optimizer import Sgd
 from orchestrator.job.source import Values
 from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
@@ -143,7 +143,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     method: Any
     data: Any
     start: Start = Start()
-    optimizer: Optimizer
+    optimizer: Sgd.Settings
     training: Training
     evaluate: Evaluate = Evaluate()
     cluster: Cluster = Cluster()

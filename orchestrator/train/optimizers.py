@@ -1,14 +1,24 @@
 """A job's optimizer: the parameters in groups, one for each role, with their rates and decay."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
 from models.roles import ROLES, roles
 from orchestrator.job.optimizer import Optimizer
 
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
 
-def build_optimizer(network: nn.Module, settings: Optimizer, *, points: int) -> torch.optim.SGD:
-    """Return SGD over a group for each role, whose `base_lr` is the peak of its learning rate.
+
+def build_optimizer(
+    network: nn.Module, settings: Optimizer, *, points: int
+) -> torch.optim.Optimizer:
+    """Return an optimizer with a group for each role, whose `base_lr` is the peak of its rate.
 
     points: the number of operating points that are trained (|B|).
     """
@@ -24,7 +34,7 @@ def build_optimizer(network: nn.Module, settings: Optimizer, *, points: int) -> 
         for role in ROLES
         if any(one.role == role for one in named)
     ]
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+    return OPTIMIZERS[settings.name](groups, lr=settings.lr, **settings.own())
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -29,7 +29,7 @@ class Parts:
     val_set: Dataset
     network: AnyBitNetwork
     method: Method
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     warning: str | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.job.optimizer import Optimizer, optimizer_warnings
+from orchestrator.job.optimizer import Adam, AdamW, Sgd, optimizer_warnings
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from orchestrator.job.optimizer import Optimizer, optimizer_warnings
 )
 def test_a_schedule_that_cannot_be_is_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
-        Optimizer(lr=0.1, **values)
+        Sgd.Settings(lr=0.1, **values)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,26 @@ def test_a_schedule_that_cannot_be_is_refused(values: dict[str, Any], words: str
 def test_a_setting_without_effect_is_warned_about(
     values: dict[str, Any], warnings: list[str]
 ) -> None:
-    assert optimizer_warnings(Optimizer(lr=0.1, **values), 10, values.keys()) == warnings
+    assert optimizer_warnings(Sgd.Settings(lr=0.1, **values), 10, values.keys()) == warnings
 
 
 def test_a_default_without_effect_is_not_worth_a_warning() -> None:
-    assert optimizer_warnings(Optimizer(lr=0.1, schedule="constant"), 10, {"lr"}) == []
+    assert optimizer_warnings(Sgd.Settings(lr=0.1, schedule="constant"), 10, {"lr"}) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "words"),
+    [
+        (Sgd, {"nesterov": True, "momentum": 0}, "nesterov needs a momentum above 0"),
+        (Sgd, {"betas": (0.9, 0.99)}, "Extra inputs"),
+        (Adam, {"momentum": 0.9}, "Extra inputs"),
+        (AdamW, {"nesterov": True}, "Extra inputs"),
+        (Adam, {"betas": (0.9, 1.0)}, "less than 1"),
+        (AdamW, {"eps": 0}, "greater than 0"),
+    ],
+)
+def test_settings_of_an_optimizer_that_cannot_be_are_refused(
+    kind: type[Sgd], values: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        kind.Settings(lr=0.1, **values)

@@ -1,6 +1,6 @@
 """Groups by role: their learning rates and their decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from models.roles import roles
-from orchestrator.job.optimizer import ClipLevels, Optimizer, Role
+from models.table import resolve
+from orchestrator.job.optimizer import OPTIMIZERS, Adam, AdamW, ClipLevels, Optimizer, Role, Sgd
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
 from orchestrator.train.optimizers import build_optimizer, learning_rates, set_rates
@@ -30,7 +31,7 @@ class Network(nn.Module):
 
 def groups_of(**settings: Any) -> dict[str, tuple[float, float]]:
     """Learning rate and decay by role, with two operating points."""
-    optimizer = build_optimizer(Network(), Optimizer(**settings), points=2)
+    optimizer = build_optimizer(Network(), Sgd.Settings(**settings), points=2)
     return {g["name"]: (g["lr"], g["weight_decay"]) for g in optimizer.param_groups}
 
 
@@ -67,7 +68,7 @@ def test_with_an_undivided_rate_weights_learn_as_fast_as_the_rest() -> None:
 
 
 def test_a_schedule_multiplies_every_groups_own_peak() -> None:
-    optimizer = build_optimizer(Network(), Optimizer(lr=0.4, step=Role(lr=0.2)), points=2)
+    optimizer = build_optimizer(Network(), Sgd.Settings(lr=0.4, step=Role(lr=0.2)), points=2)
     for factor in (0.5, 0.5, 1.0):
         set_rates(optimizer, factor)
     set_rates(optimizer, 0.25)
@@ -106,3 +107,50 @@ def test_a_parameter_without_gradient_is_not_touched_by_decay_or_momentum(
     assert unused
     for name, parameter in network.named_parameters():
         assert torch.equal(parameter, before[name]) == (name in unused)
+
+
+def by_hand(settings: Optimizer, value: float, gradients: Sequence[float]) -> float:
+    """The parameter after its steps, as the papers write them."""
+    rate, decay = settings.lr, settings.weight_decay
+    first, second, velocity = 0.0, 0.0, None
+    for t, gradient in enumerate(gradients, start=1):
+        if isinstance(settings, Sgd.Settings):
+            pull = gradient + decay * value
+            velocity = pull if velocity is None else settings.momentum * velocity + pull
+            value -= rate * (pull + settings.momentum * velocity if settings.nesterov else velocity)
+            continue
+        assert isinstance(settings, Adam.Settings)
+        decoupled = isinstance(settings, AdamW.Settings)
+        pull = gradient if decoupled else gradient + decay * value
+        (b1, b2), value = settings.betas, value * (1 - rate * decay if decoupled else 1)
+        first, second = b1 * first + (1 - b1) * pull, b2 * second + (1 - b2) * pull**2
+        size = (second / (1 - b2**t)) ** 0.5 + settings.eps
+        value -= rate * first / (1 - b1**t) / size
+    return value
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Sgd.Settings(lr=0.1, weight_decay=0.2, momentum=0.7),
+        Sgd.Settings(lr=0.1, weight_decay=0.2, momentum=0.7, nesterov=True),
+        Adam.Settings(lr=0.1, weight_decay=0.2, betas=(0.6, 0.8), eps=0.01),
+        AdamW.Settings(lr=0.1, weight_decay=0.2, betas=(0.6, 0.8), eps=0.01),
+    ],
+    ids=lambda settings: settings.name,
+)
+def test_each_optimizer_takes_the_papers_steps(settings: Optimizer) -> None:
+    layer = nn.PReLU(init=1.5, dtype=torch.float64)
+    optimizer = build_optimizer(layer, settings, points=1)
+    for gradient in (0.3, -0.5, 0.8):
+        layer.weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+    assert layer.weight.item() == pytest.approx(by_hand(settings, 1.5, (0.3, -0.5, 0.8)), abs=1e-12)
+
+
+def test_every_optimizer_that_a_job_may_name_can_be_built() -> None:
+    for name, place in OPTIMIZERS.items():
+        settings = resolve({name: place}, name).Settings(lr=0.1)
+        assert settings.name == name
+        built = build_optimizer(nn.Linear(2, 2), settings, points=1)
+        assert type(built).__name__.lower() == name

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.job.optimizer import Optimizer
+from orchestrator.job.optimizer import Optimizer, Sgd
 from orchestrator.train.position import Position
 from orchestrator.train.schedules import factor
 
@@ -26,7 +26,7 @@ def settings_of(case: dict[str, Any], **others: Any) -> Optimizer:
         own |= {"lr": peak, "warmup_start": 0.05 / peak}
     else:
         own |= {"lr": case["lr"], "milestones": tuple(case.get("milestones", ()))}
-    return Optimizer(**{**own, **others})
+    return Sgd.Settings(**{**own, **others})
 
 
 @pytest.mark.golden
@@ -47,7 +47,7 @@ def test_the_papers_recipes_give_the_golden_learning_rates(
 
 @pytest.mark.parametrize("schedule", ["multistep", "cosine", "constant"])
 def test_per_epoch_all_steps_of_an_epoch_have_one_rate(schedule: str) -> None:
-    settings = Optimizer(lr=1, schedule=schedule, milestones=(4,), warmup_epochs=2)
+    settings = Sgd.Settings(lr=1, schedule=schedule, milestones=(4,), warmup_epochs=2)
     for epoch in range(6):
         assert len({factor(settings, Position(0, epoch, step, 6, 5)) for step in range(5)}) == 1
 
@@ -55,12 +55,12 @@ def test_per_epoch_all_steps_of_an_epoch_have_one_rate(schedule: str) -> None:
 @pytest.mark.parametrize("schedule", ["multistep", "cosine", "constant"])
 def test_without_warm_up_the_first_step_has_the_full_rate(schedule: str) -> None:
     for per in ("epoch", "step"):
-        settings = Optimizer(lr=1, schedule=schedule, schedule_per=per, milestones=(1,))
+        settings = Sgd.Settings(lr=1, schedule=schedule, schedule_per=per, milestones=(1,))
         assert factor(settings, Position(0, 0, 0, 3, 5)) == 1
 
 
 def test_a_warm_up_per_step_rises_by_the_same_amount_each_step_and_ends_at_the_peak() -> None:
-    settings = Optimizer(
+    settings = Sgd.Settings(
         lr=1, schedule="constant", schedule_per="step", warmup_epochs=2, warmup_start=0.2
     )
     rates = [factor(settings, Position(0, e, s, 3, 4)) for e in range(3) for s in range(4)]
@@ -68,13 +68,13 @@ def test_a_warm_up_per_step_rises_by_the_same_amount_each_step_and_ends_at_the_p
 
 
 def test_milestones_are_epochs_whatever_the_schedule_moves_on_with() -> None:
-    settings = Optimizer(lr=1, schedule="multistep", schedule_per="step", milestones=(1, 3))
+    settings = Sgd.Settings(lr=1, schedule="multistep", schedule_per="step", milestones=(1, 3))
     rates = [factor(settings, Position(0, e, s, 4, 2)) for e in range(4) for s in range(2)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_each_phase_goes_through_the_schedule_from_the_start() -> None:
-    settings = Optimizer(lr=1, warmup_epochs=1, warmup_start=0.5, schedule_per="step")
+    settings = Sgd.Settings(lr=1, warmup_epochs=1, warmup_start=0.5, schedule_per="step")
     places = [(epoch, step) for epoch in range(3) for step in range(2)]
     first, second = (
         [factor(settings, Position(phase, *place, 3, 2)) for place in places] for phase in (0, 1)
@@ -83,5 +83,5 @@ def test_each_phase_goes_through_the_schedule_from_the_start() -> None:
 
 
 def test_a_run_that_ends_within_its_warm_up_never_reaches_the_peak() -> None:
-    settings = Optimizer(lr=1, warmup_epochs=5)
+    settings = Sgd.Settings(lr=1, warmup_epochs=5)
     assert [factor(settings, Position(0, e, 0, 2, 3)) for e in range(2)] == [0.2, 0.4]

@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.job.optimizer import Adam, AdamW, Sgd
 from orchestrator.store.run_folder import Reached
 from orchestrator.track.result import PointResult, Result
+from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 
@@ -88,9 +90,32 @@ def test_a_state_that_holds_anything_else_is_not_read(
         TrainState.read(tmp_path / "c")
 
 
-def test_what_is_not_finite_is_named(make_state: MakeState) -> None:
+def test_a_statistic_that_is_not_finite_is_named() -> None:
     module = network()
-    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "name": "weight"}], lr=0.1)
+    optimizer = build_optimizer(module, Sgd.Settings(lr=0.1), points=1)
     assert not_finite(module, optimizer) is None
     module[1].running_var[2] = float("inf")
     assert not_finite(module, optimizer) == "1.running_var"
+
+
+@pytest.mark.parametrize(
+    ("kind", "memories"),
+    [
+        (Sgd, ["momentum_buffer"]),
+        (Adam, ["exp_avg", "exp_avg_sq"]),
+        (AdamW, ["exp_avg", "exp_avg_sq"]),
+    ],
+)
+def test_whatever_an_optimizer_remembers_that_is_not_finite_is_named(
+    kind: type[Sgd], memories: list[str]
+) -> None:
+    module = network()
+    optimizer = build_optimizer(module, kind.Settings(lr=0.1), points=1)
+    module(torch.randn(2, 3, 5, 5)).square().sum().backward()
+    optimizer.step()
+    assert not_finite(module, optimizer) is None
+    for memory in memories:
+        kept = optimizer.state[module[0].weight][memory]
+        before, kept[1, 1, 1, 1] = kept[1, 1, 1, 1].item(), float("nan")
+        assert not_finite(module, optimizer) == f"the optimizer's {memory} of 0.weight"
+        kept[1, 1, 1, 1] = before

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
+from orchestrator.job.optimizer import Adam, AdamW, Optimizer, Sgd
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
 from orchestrator.store.run_folder import Reached, RunFolder
@@ -61,10 +62,16 @@ def test_a_run_ends_with_a_result_at_every_bit_width(
     assert sum(shares) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [Sgd.Settings(lr=0.05, nesterov=True), Adam.Settings(lr=0.01), AdamW.Settings(lr=0.01)],
+    ids=lambda settings: settings.name,
+)
 def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
-    tiny_job: Callable[..., Job], run: Callable[..., Any], tmp_path: Path
+    tiny_job: Callable[..., Job], run: Callable[..., Any], tmp_path: Path, optimizer: Optimizer
 ) -> None:
     job = tiny_job("model.dropout=0.5", "checkpoint.every_steps=2")
+    job = job.model_copy(update={"optimizer": optimizer})
     undisturbed = run(job, "undisturbed")
     folder = tmp_path / "stopped"
     folder.mkdir()
