@@ -1,5 +1,6 @@
 """orch submit --dry-run: the arithmetic, and every check that submitting makes."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.output import answer, answer_json, print_table, say
@@ -65,6 +66,8 @@ def _print(job: "Job", facts: dict[str, Any]) -> None:
         if "refused" in row:
             answer(str(row["refused"]))
     answer("")
+    for line in _phases(job):
+        answer(line)
     cluster = job.cluster
     gpus = {"auto": ", and a GPU each where there are enough", 0: "", 1: " and 1 GPU"}
     answer(f"would go to    {facts['cluster']}")
@@ -75,6 +78,18 @@ def _print(job: "Job", facts: dict[str, Any]) -> None:
     answer(f"would write    {job.output}/<run>")
     if facts["checked"]:
         answer(f"was checked    {', '.join(facts['checked'])}")
+
+
+def _phases(job: "Job") -> Iterator[str]:
+    """Yield what is trained in each phase of a job that has several."""
+    parts = job.phase_jobs()
+    for number, part in enumerate(parts, start=1):
+        if len(parts) > 1:
+            points = ", ".join(point.name for point in part.points)
+            epochs = f"{part.training.epochs} epoch{'s' * (part.training.epochs > 1)}"
+            rate = f"lr {part.optimizer.lr:g} ({part.optimizer.schedule})"
+            what = f"{epochs}, {part.method.name} at {points}, {rate}"
+            yield f"phase {number}/{len(parts)}     {what}"
 
 
 def _plan_for(job: "Job", num_workers: int) -> "BatchPlan":

@@ -114,8 +114,21 @@ def _lines(
         if isinstance(value, dict) and value:
             yield f"{INDENT * depth}{_scalar(key)}:", ""
             yield from _lines(value, origins, f"{dotted}.", depth + 1)
+        elif value and isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            yield f"{INDENT * depth}{_scalar(key)}:", origins.get(dotted, "")
+            for number, item in enumerate(value, start=1):
+                yield from _item(item, origins, f"{dotted}.{number}.", depth)
         else:
             yield f"{INDENT * depth}{_scalar(key)}: {_scalar(value)}", origins.get(dotted, "")
+
+
+def _item(
+    values: dict[str, Any], origins: dict[str, str], above: str, depth: int
+) -> Iterator[tuple[str, str]]:
+    """Yield the lines of one mapping in a list, the first of them behind a dash."""
+    lines = list(_lines(values, origins, above)) or [("{}", "")]
+    for number, (text, origin) in enumerate(lines):
+        yield f"{INDENT * depth}{'- ' if number == 0 else INDENT}{text}", origin
 
 
 def _scalar(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Mistakes that no single section can see: settings that contradict one another."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.table import resolve
@@ -21,9 +21,18 @@ LARGEST = 2**40
 
 
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
-    """Return one line for each pair of settings that cannot go together."""
-    found = [*_method(job), *_segments(job), *_batch(job), *_reference(job)]
+    """Return one line for each pair of settings that cannot go together in a whole job."""
+    found = [*_segments(job), *_batch(job), *_reference(job)]
     found += evaluate.mistakes(job.evaluate, job.points)
+    return _lines(found, merged, shown)
+
+
+def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
+    """Return one line for each pair of settings that cannot go together in one phase."""
+    return _lines(_method(job), merged, shown)
+
+
+def _lines(found: Iterable[tuple[str, str]], merged: Merged, shown: str) -> list[str]:
     return [
         f"{merged.where(tuple(key.split('.'))) or shown}  {key}: {problem}"
         for key, problem in found

@@ -26,8 +26,11 @@ def _is_free(key: str) -> bool:
 
 
 def _flat(values: Values, above: str = "") -> Values:
+    """Return the values by dotted key; phases are counted from 1."""
     flat: Values = {}
     for key, value in values.items():
         name = f"{above}{key}"
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            value = {str(number): item for number, item in enumerate(value, start=1)}
         flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat

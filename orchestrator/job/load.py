@@ -1,7 +1,7 @@
 """File + extends + --set -> Job, with the origin of each value, or all mistakes at once."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,15 @@ from pydantic import ValidationError
 from models.bitwidth import check_bit_widths
 from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
-from orchestrator.job.check import job_mistakes, job_warnings, not_as_given
+from orchestrator.job.check import job_mistakes, job_warnings, not_as_given, phase_mistakes
 from orchestrator.job.explain import explain
 from orchestrator.job.merge import Merged, file_chain, override
+from orchestrator.job.phases import (
+    PHASES,
+    merged_in_phase,
+    take_phases,
+    train_one_thing_in_all_phases,
+)
 from orchestrator.job.resolve import resolve_paths
 from orchestrator.job.schema import FAMILIES, Job, job_class, validated
 from orchestrator.job.source import Keys, Source, Values
@@ -81,6 +87,7 @@ def _load(
     merged, mistakes = _merged(path, overrides, name)
     if individual_at is not None:
         merged.lay_over(_individual(merged, individual_at))
+        train_one_thing_in_all_phases(merged)
     _keep_the_stronger_reference(merged)
     _name_individual_runs(merged)
     return _build(merged, mistakes, next(s.name for s in reversed(merged.layers) if s.lines))
@@ -107,23 +114,70 @@ def _merged(
 
 
 def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
+    """Return the job that is whole, and in each of its phases. Raises JobFileError."""
+    phases, found = take_phases(merged, shown)
+    own = _checked(merged, shown, in_itself=not phases)
+    parts = [_checked(merged_in_phase(merged, phase), shown, in_itself=True) for phase in phases]
+    mistakes += [*found, *own.mistakes]
+    for number, part in enumerate(parts, start=1):
+        new = [line for line in part.mistakes if line not in own.mistakes]
+        mistakes += [_of_phase(number, line) for line in new]
+    if found or own.job is None or any(part.job is None for part in parts):
+        raise JobFileError(mistakes)
+    job = own.job.model_copy(update={PHASES: tuple(phase.values for phase in phases)})
+    mistakes += job_mistakes(job, merged, shown)
+    if mistakes:
+        raise JobFileError(mistakes)
+    warnings = own.warnings + _warnings(parts or [own])
+    return LoadedJob(job, _origins(job.as_dict(), merged) | _origins_in(phases), warnings)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """The values of a job, or of one of its phases, and the job that they are, if they are one."""
+
+    merged: Merged
+    job: Job | None
+    mistakes: list[str]
+    warnings: list[str] = field(default_factory=list)
+
+
+def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
+    """Build the job of some values. in_itself: it is trained as it is, in no phases."""
+    mistakes: list[str] = []
     names = _component_names(merged, mistakes, shown)
     kind = job_class(**names)
     if len(names) < len(FAMILIES):
-        raise JobFileError(mistakes + _other_mistakes(merged, kind, names, shown))
+        return _Checked(merged, None, mistakes + _other_mistakes(merged, kind, names, shown))
     warnings = _drop_inherited_strangers(merged, kind)
     mistakes += resolve_paths(merged, kind)
     try:
         job = validated(kind, merged.values)
     except ValidationError as error:
-        raise JobFileError(mistakes + explain(error, merged, kind, shown)) from None
-    mistakes += not_as_given(merged.values, job.as_dict(), merged) or job_mistakes(
-        job, merged, shown
-    )
-    if mistakes:
-        raise JobFileError(mistakes)
-    warnings += job_warnings(job, merged)
-    return LoadedJob(job, _origins(job.as_dict(), merged), warnings)
+        return _Checked(merged, None, mistakes + explain(error, merged, kind, shown))
+    if odd := not_as_given(merged.values, job.as_dict(), merged):
+        return _Checked(merged, None, mistakes + odd)
+    if in_itself:
+        mistakes += phase_mistakes(job, merged, shown)
+    return _Checked(merged, job, mistakes, warnings)
+
+
+def _of_phase(number: int, line: str) -> str:
+    """Return a line "file:line  key: ..." that says in which phase that is."""
+    where, two_spaces, rest = line.partition("  ")
+    return f"{where}{two_spaces}phase {number}, {rest}"
+
+
+def _warnings(parts: Sequence[_Checked]) -> list[str]:
+    """Return what all phases are warned of, and then what some are, with their numbers."""
+    found = [job_warnings(part.job, part.merged) for part in parts if part.job]
+    everywhere = [line for line in found[0] if all(line in lines for lines in found)]
+    return everywhere + [
+        f"phase {number}, {line}"
+        for number, lines in enumerate(found, start=1)
+        for line in lines
+        if line not in everywhere
+    ]
 
 
 def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[str, str]:
@@ -196,10 +250,21 @@ def _name_individual_runs(merged: Merged) -> None:
 
 
 def _bit_widths(merged: Merged) -> list[Any]:
-    """Return the bit-widths that are given, or the default ones; none when they are no list."""
-    quantizer = merged.values.get("quantizer")
+    """Return the bit-widths of all phases, else those of the job; none when they are no list."""
+    own = _listed(merged.values, QuantizerSettings.model_fields["bit_widths"].default)
+    phases = merged.values.get(PHASES)
+    if not isinstance(phases, list) or not phases:
+        return own
+    listed = [_listed(phase, own) for phase in phases if isinstance(phase, dict)]
+    every = [bits for widths in listed for bits in widths]
+    whole = all(isinstance(bits, int) for bits in every)
+    return sorted(set(every), reverse=True) if whole else every
+
+
+def _listed(values: Values, default: Sequence[Any]) -> list[Any]:
+    quantizer = values.get("quantizer")
     given = quantizer.get("bit_widths") if isinstance(quantizer, dict) else None
-    widths = QuantizerSettings.model_fields["bit_widths"].default if given is None else given
+    widths = default if given is None else given
     return list(widths) if isinstance(widths, list | tuple) else []
 
 
@@ -249,3 +314,20 @@ def _origins(values: Mapping[str, Any], merged: Merged, above: Keys = ()) -> dic
             source = merged.source_of(keys) if named else merged.sources.get(keys)
             origins[".".join(keys)] = source.where(keys) if source else "default"
     return origins
+
+
+def _origins_in(phases: Sequence[Source]) -> dict[str, str]:
+    """Return the origin of each value of each phase, by `phases.1.optimizer.lr` (from 1)."""
+    return {
+        ".".join((PHASES, str(number), *keys)): phase.where(keys)
+        for number, phase in enumerate(phases, start=1)
+        for keys in _leaves(phase.values)
+    }
+
+
+def _leaves(values: Values, above: Keys = ()) -> Iterator[Keys]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key)

@@ -18,6 +18,7 @@ from models.table import resolve
 from orchestrator.data import DATASETS
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.optimizer import Sgd
+from orchestrator.job.phases import ALLOWED, in_phase, unchangeable
 from orchestrator.job.source import Values
 from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
@@ -146,6 +147,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     optimizer: Sgd.Settings
     training: Training
     evaluate: Evaluate = Evaluate()
+    phases: tuple[Values, ...] = Field(
+        (), description="what each phase changes: epochs, optimizer, method, bit-widths"
+    )
     cluster: Cluster = Cluster()
     checkpoint: Checkpoint = Checkpoint()
     tracking: Tracking = Tracking()
@@ -159,14 +163,37 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"'{name}' would be taken for a run; choose another name")
         return name
 
+    @field_validator("phases")
+    @classmethod
+    def _change_what_a_phase_may(cls, phases: tuple[Values, ...]) -> tuple[Values, ...]:
+        for number, phase in enumerate(phases, start=1):
+            if wrong := [".".join(keys) for keys in unchangeable(phase)]:
+                raise ValueError(f"phase {number}, {', '.join(wrong)}: {ALLOWED}")
+        return phases
+
+    def phase_jobs(self) -> "tuple[Job, ...]":
+        """The job of each phase, whole and without phases of its own; itself if it has none."""
+        if not self.phases:
+            return (self,)
+        own = self.as_dict()
+        return tuple(job_from_dict(in_phase(own, phase)) for phase in self.phases)
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of all phases together."""
+        return sum(job.training.epochs for job in self.phase_jobs())
+
     @property
     def bit_widths(self) -> tuple[int, ...]:
         """The trained bit-widths B, high to low; FLOAT alone for the method 'float'."""
+        if self.phases:
+            widths = {bits for job in self.phase_jobs() for bits in job.bit_widths}
+            return tuple(sorted(widths, reverse=True))
         return (FLOAT,) if self.method.name == "float" else self.quantizer.bit_widths
 
     @property
     def points(self) -> tuple[OperatingPoint, ...]:
-        """The operating points that are trained, high to low."""
+        """The operating points that are trained, in whichever phase, high to low."""
         return tuple(OperatingPoint.at(bits) for bits in self.bit_widths)
 
     def as_dict(self) -> Values:

@@ -208,6 +208,12 @@ def read_file(path: Path, shown: str) -> tuple[Source | None, list[str]]:
 def _collect(node: yaml.Node, keys: Keys, lines: dict[Keys, int], shown: str) -> list[str]:
     """Record the line of every key below `node`; return a mistake for each key given twice."""
     mistakes: list[str] = []
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            place = (*keys, str(number))
+            if isinstance(item, yaml.MappingNode):
+                lines[place] = item.start_mark.line + 1
+            mistakes += _collect(item, place, lines, shown)
     if not isinstance(node, yaml.MappingNode):
         return mistakes
     for key_node, value_node in node.value:

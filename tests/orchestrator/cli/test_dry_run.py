@@ -22,6 +22,14 @@ def test_a_dry_run_shows_the_arithmetic_and_starts_nothing(
     assert registry.load_all() == []
 
 
+def test_a_dry_run_shows_what_is_trained_in_each_phase(orch: Orch, cluster: FakeCluster) -> None:
+    phases = "phases=[{quantizer: {bit_widths: [8, 4]}}, {training: {epochs: 7}}]"
+    done = orch("submit", "tiny.yaml", "--set", phases, "--address", cluster.url, "--dry-run")
+    assert done.exit_code == 0
+    assert "phase 1/2     2 epochs, coquant at 8bit, 4bit, lr 0.05 (cosine)" in done.stdout
+    assert "phase 2/2     7 epochs, coquant at 8bit, 6bit, 4bit, 2bit, lr 0.05" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

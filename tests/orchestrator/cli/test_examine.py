@@ -62,3 +62,16 @@ def test_validate_in_json_has_one_report_a_file(orch: Orch, tmp_path: Path) -> N
 
 def test_good_files_give_zero(orch: Orch) -> None:
     assert orch("validate", "tiny.yaml").exit_code == 0
+
+
+def test_phases_are_shown_one_below_another_with_their_origins(orch: Orch) -> None:
+    phases = "phases=[{training: {epochs: 1}, optimizer: {lr: 0.1}}, {}]"
+    shown = orch("show", "tiny.yaml", "--set", phases).stdout
+    told = json.loads(orch("show", "tiny.yaml", "--set", phases, "--json").stdout)
+    assert yaml.safe_load(shown) == told["job"]
+    assert [len(phase) for phase in told["job"]["phases"]] == [2, 0]
+    assert told["origins"]["phases.1.optimizer.lr"] == "--set"
+    below = shown.partition("phases:")[2].splitlines()
+    assert below[1].split("#")[0].strip() == "- training:"
+    assert below[2].startswith("    epochs: 1 ")
+    assert below[2].endswith("# --set")

@@ -23,3 +23,12 @@ def test_where_the_data_lies_may_change() -> None:
 def test_settings_that_only_one_job_has_are_differences() -> None:
     assert differences({"a": {"b": 1}}, {}) == ["a.b: 1 -> not set"]
     assert differences({}, {"a": 2}) == ["a: not set -> 2"]
+
+
+def test_a_changed_phase_is_named_by_its_number_from_1() -> None:
+    old = {"phases": [{}, {"optimizer": {"lr": 0.1}}]}
+    new = {"phases": [{}, {"optimizer": {"lr": 0.2}}, {"training": {"epochs": 3}}]}
+    assert differences(old, new) == [
+        "phases.2.optimizer.lr: 0.1 -> 0.2",
+        "phases.3.training.epochs: not set -> 3",
+    ]

@@ -1,0 +1,123 @@
+"""The phases of a job: which settings a phase may change, and what the job is in each of them.
+
+A phase has the job's own settings but for those that it gives. One that names another method or
+another optimizer takes none of the settings of the job's own.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+from orchestrator.job.merge import Merged
+from orchestrator.job.source import Keys, Source, Values
+
+PHASES = "phases"
+
+CHANGES: dict[str, tuple[str, ...] | None] = {
+    "training": ("epochs",),
+    "optimizer": None,
+    "method": None,
+    "quantizer": ("bit_widths",),
+}
+"""The sections that a phase may change, and the keys in them; None: all of them."""
+
+ALLOWED = "a phase changes training.epochs, optimizer.*, method.* and quantizer.bit_widths, no more"
+
+
+def unchangeable(phase: Values) -> Iterator[Keys]:
+    """Yield the keys that a phase gives and may not change."""
+    for section, values in phase.items():
+        if section not in CHANGES:
+            yield (section,)
+            continue
+        known = CHANGES[section]
+        if known is not None and isinstance(values, dict):
+            yield from ((section, key) for key in values if key not in known)
+
+
+def in_phase(job: Values, phase: Values) -> Values:
+    """Return a job's values as they are in a phase."""
+    own = {key: value for key, value in job.items() if key != PHASES}
+    return _laid_over(own | {section: {} for section in _renamed(own, phase)}, phase)
+
+
+def _laid_over(weaker: Values, stronger: Values) -> Values:
+    laid = dict(weaker)
+    for key, value in stronger.items():
+        below = laid.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            laid[key] = _laid_over(below, value)
+        else:
+            laid[key] = value
+    return laid
+
+
+def _renamed(job: Values, phase: Values) -> list[str]:
+    """Return the sections in which a phase names another component than the job."""
+    return [
+        section for section in phase if _name(phase[section]) not in (None, _name(job.get(section)))
+    ]
+
+
+def _name(section: object) -> object:
+    return section.get("name") if isinstance(section, dict) else None
+
+
+def take_phases(merged: Merged, shown: str) -> tuple[list[Source], list[str]]:
+    """Take the phases out of a job's values; return each as a source, and all mistakes in form."""
+    given = merged.values.pop(PHASES, None)
+    source = merged.source_of((PHASES,))
+    if given is None or source is None:
+        return [], []
+    if not isinstance(given, list) or not all(isinstance(phase, dict) for phase in given):
+        where = source.where((PHASES,))
+        return [], [f"{where}  phases: expected a list with the settings of each phase."]
+    phases = [_part(source, number, values) for number, values in enumerate(given)]
+    mistakes = [
+        f"{phase.where(keys) or shown}  phase {number}, {'.'.join(keys)}: {ALLOWED}."
+        for number, phase in enumerate(phases, start=1)
+        for keys in unchangeable(phase.values)
+    ]
+    return phases, mistakes
+
+
+def train_one_thing_in_all_phases(merged: Merged) -> None:
+    """Take methods and bit-widths out of the phases, which keep their epochs and optimizers."""
+    phases = merged.values.get(PHASES)
+    if not isinstance(phases, list):
+        return
+    merged.values[PHASES] = [
+        {key: phase[key] for key in phase if key not in ("method", "quantizer")}
+        if isinstance(phase, dict)
+        else phase
+        for phase in phases
+    ]
+
+
+def _part(source: Source, number: int, values: Values) -> Source:
+    """Return one phase of a source's list, with the lines of its keys."""
+    above = (PHASES, str(number))
+    lines = {keys[2:]: line for keys, line in source.lines.items() if keys[:2] == above}
+    return Source(source.name, source.folder, values, lines)
+
+
+def merged_in_phase(merged: Merged, phase: Source) -> Merged:
+    """Return a job's values and their sources as they are in a phase."""
+    laid = Merged(deepcopy(merged.values), dict(merged.sources), list(merged.layers))
+    for section in _renamed(laid.values, phase.values):
+        laid.values[section] = {}
+        for keys in [keys for keys in laid.sources if keys[0] == section]:
+            del laid.sources[keys]
+    laid.lay_over(Source(phase.name, phase.folder, _changes(phase.values), phase.lines))
+    return laid
+
+
+def _changes(phase: Values) -> Values:
+    """Return what a phase gives of what it may change."""
+    wrong = set(unchangeable(phase))
+    return {
+        section: {key: one for key, one in values.items() if (section, key) not in wrong}
+        if isinstance(values, dict)
+        else values
+        for section, values in phase.items()
+        if (section,) not in wrong
+    }

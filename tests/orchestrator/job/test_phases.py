@@ -1,0 +1,173 @@
+"""Several phases in one job: what each may change, and where mistakes in one are."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from orchestrator.errors import JobFileError
+from orchestrator.job.load import load_each_bit_width, load_job
+from orchestrator.job.schema import Job, job_from_dict
+
+DESCENDING = """
+name: descending
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: individual}
+optimizer: {lr: 0.05, clip: {lr: 0.2}}
+training: {epochs: 3, global_batch: 128}
+phases:
+  - {quantizer: {bit_widths: [8]}}
+  - quantizer: {bit_widths: [4]}
+    training: {epochs: 2}
+    optimizer:
+      lr: 1e-3
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "mine.yaml"
+    file.write_text(text)
+    return file
+
+
+def mistakes_of(folder: Path, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(JobFileError) as caught:
+        load_job(write(folder, text), overrides)
+    return caught.value.mistakes
+
+
+def test_a_descending_schedule_is_two_phases_of_a_few_lines(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, DESCENDING)).job
+    first, second = job.phase_jobs()
+    assert (first.bit_widths, first.training.epochs, first.optimizer.lr) == ((8,), 3, 0.05)
+    assert (second.bit_widths, second.training.epochs, second.optimizer.lr) == ((4,), 2, 1e-3)
+    assert second.optimizer.clip.lr == 0.2
+    assert second.data == job.data
+    assert first.phases == second.phases == ()
+    assert [point.name for point in job.points] == ["8bit", "4bit"]
+    assert job.epochs == 5
+
+
+def test_a_job_without_phases_is_its_only_phase(tmp_path: Path) -> None:
+    text = DESCENDING.partition("phases:")[0] + "quantizer: {bit_widths: [4]}\n"
+    job = load_job(write(tmp_path, text)).job
+    assert job.phase_jobs() == (job,)
+    assert job.epochs == job.training.epochs
+
+
+def test_the_points_of_all_phases_are_listed_high_to_low_in_whichever_order_they_come(
+    tmp_path: Path,
+) -> None:
+    text = DESCENDING.replace("[8]", "[2]").replace("[4]", "[6]")
+    assert [point.name for point in load_job(write(tmp_path, text)).job.points] == ["6bit", "2bit"]
+
+
+def test_phases_survive_the_way_through_plain_values(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, DESCENDING)).job
+    assert job_from_dict(job.as_dict()) == job
+    wrong = job.as_dict() | {"phases": [{"cluster": {"num_workers": 2}}]}
+    with pytest.raises(ValidationError, match=r"phase 1, cluster: a phase changes"):
+        job_from_dict(wrong)
+
+
+def test_another_method_in_a_phase_takes_nothing_of_the_jobs_own(tmp_path: Path) -> None:
+    own = "name: coquant, p1: 0.7, lambda: 1e-3"
+    text = DESCENDING.replace("name: individual", own).replace("[8]}", "[8, 4]}")
+    other = text + "    method: {name: individual, individual_b1: same}\n"
+    first, second = load_job(write(tmp_path, other)).job.phase_jobs()
+    assert first.method.swap_probability == 0.7
+    assert second.method.individual_b1 == "same"
+    same = text.replace("[4]}\n", "[6, 4]}\n") + "    method: {p1: 0.2}\n"
+    first, second = load_job(write(tmp_path, same)).job.phase_jobs()
+    assert (second.method.swap_probability, second.method.distance_weight) == (0.2, 1e-3)
+
+
+def test_every_mistake_in_a_phase_is_named_with_its_line(tmp_path: Path) -> None:
+    text = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: individual}
+quantizer: {bit_widths: [8]}
+optimizer: {lr: 0.05}
+training: {epochs: 3, global_batch: 128}
+phases:
+  - training: {epochs: 0}
+    cluster: {num_workers: 3}
+  - training: {global_batch: 2}
+    optimizer:
+      lr: fast
+      milestone: 3
+  - {method: {name: cocuant}}
+  - quantizer: {bit_widths: [8, 4]}
+"""
+    found = mistakes_of(tmp_path, text)
+    expected = [
+        (10, "phase 1, training.epochs", "greater than or equal to 1, got 0"),
+        (11, "phase 1, cluster", "no more"),
+        (12, "phase 2, training.global_batch", "no more"),
+        (14, "phase 2, optimizer.lr", "got 'fast'"),
+        (15, "phase 2, optimizer.milestone", "Did you mean 'milestones'?"),
+        (16, "phase 3, method.name", "Did you mean 'coquant'?"),
+        (17, "phase 4, quantizer.bit_widths", "trains one bit-width"),
+    ]
+    assert len(found) == len(expected), found
+    for line, key, words in expected:
+        assert any(f"mine.yaml:{line}  {key}: " in one and words in one for one in found), key
+
+
+def test_a_mistake_of_the_job_itself_is_named_once(tmp_path: Path) -> None:
+    [mistake] = mistakes_of(tmp_path, DESCENDING.replace("lr: 0.05", "lr: 0.05, gama: 1"))
+    assert "mine.yaml:6  optimizer.gama: unknown key." in mistake
+
+
+@pytest.mark.parametrize("given", ["3", "{a: 1}", "[1]", "[[]]"])
+def test_phases_that_are_no_list_of_settings_are_refused(tmp_path: Path, given: str) -> None:
+    text = DESCENDING.partition("phases:")[0]
+    text += f"quantizer: {{bit_widths: [4]}}\nphases: {given}\n"
+    [mistake] = mistakes_of(tmp_path, text)
+    assert mistake.endswith("mine.yaml:9  phases: expected a list with the settings of each phase.")
+
+
+def test_a_key_given_twice_in_a_phase_is_named(tmp_path: Path) -> None:
+    text = DESCENDING + "      lr: 0.1\n"
+    assert "mine.yaml:14  phases.1.optimizer.lr: given twice" in mistakes_of(tmp_path, text)[0]
+
+
+def test_warnings_say_which_phase_they_are_about(tmp_path: Path) -> None:
+    text = DESCENDING + "      gamma: 0.3\n"
+    gamma = "optimizer.gamma: no effect, the schedule is cosine."
+    assert load_job(write(tmp_path, text)).warnings == [f"phase 2, {gamma}"]
+    text = DESCENDING.replace("lr: 0.05", "lr: 0.05, gamma: 0.3")
+    assert load_job(write(tmp_path, text)).warnings == [gamma]
+
+
+def test_each_value_of_a_phase_has_its_origin(tmp_path: Path) -> None:
+    origins = load_job(write(tmp_path, DESCENDING)).origins
+    assert origins["phases.1.quantizer.bit_widths"].endswith("mine.yaml:9")
+    assert origins["phases.2.optimizer.lr"].endswith("mine.yaml:13")
+
+
+def test_phases_on_the_command_line_replace_those_of_the_file(tmp_path: Path) -> None:
+    overrides = ["phases=[{training: {epochs: 9}}]", "quantizer.bit_widths=[2]"]
+    loaded = load_job(write(tmp_path, DESCENDING), overrides)
+    [only] = loaded.job.phase_jobs()
+    assert (only.training.epochs, only.bit_widths) == (9, (2,))
+    assert loaded.origins["phases.1.training.epochs"] == "--set"
+
+
+def test_individual_runs_have_the_epochs_and_the_rates_of_all_phases(tmp_path: Path) -> None:
+    jobs: list[Job] = [one.job for one in load_each_bit_width(write(tmp_path, DESCENDING))]
+    assert [job.name for job in jobs] == ["descending_8bit", "descending_4bit"]
+    for job, bits in zip(jobs, (8, 4), strict=True):
+        assert [(p.bit_widths, p.training.epochs, p.optimizer.lr) for p in job.phase_jobs()] == [
+            ((bits,), 3, 0.05),
+            ((bits,), 2, 1e-3),
+        ]
+
+
+def test_runs_of_a_common_name_are_one_for_each_bit_width_of_all_phases(tmp_path: Path) -> None:
+    reference = load_job(write(tmp_path, DESCENDING), ["reference.runs=one"]).job.reference
+    assert reference is not None
+    assert reference.runs == {"8bit": "one_8bit", "4bit": "one_4bit"}
