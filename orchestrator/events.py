@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
-from orchestrator.track.result import PointResult
+from orchestrator.track.result import PointResult, Result
 from orchestrator.typed_json import made_of, plain
 
 MARK = "::orch "
@@ -109,16 +109,34 @@ class Log(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Event):
-    """The run has come to its end. table: the results in Markdown."""
+    """The run has come to its end, with these results. table: the same in Markdown.
+
+    epoch (from 0), step: of the weights that were judged.
+    """
 
     state = State.SUCCEEDED
     run_dir: str
     metric_name: str
     epoch: int
+    step: int
     rows: tuple[PointResult, ...]
     delta_b: float | None
     delta_b_note: str
     table: str
+
+    @classmethod
+    def of(cls, result: Result, run_dir: str) -> "Finished":
+        """Return the end of a run with this result."""
+        return cls(
+            run_dir=run_dir,
+            metric_name=result.metric_name,
+            epoch=result.epoch,
+            step=result.step,
+            rows=result.rows,
+            delta_b=result.delta_b,
+            delta_b_note=result.note,
+            table=result.markdown(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

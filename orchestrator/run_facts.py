@@ -24,6 +24,7 @@ from orchestrator.events import (
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.strict_json import dumps
+from orchestrator.track.result import Result
 from orchestrator.typed_json import made_of, plain
 
 
@@ -107,7 +108,9 @@ def finished_in(folder: RunFolder) -> Finished:
 
     Raises OSError without one, and ValueError when it is damaged.
     """
-    result = folder.result.read_json()
-    if not isinstance(result, Mapping):
-        raise ValueError("it holds no JSON object")
-    return made_of(Finished, {**result, "run_dir": str(folder)})
+    return made_of(Finished, folder.result.read_json())
+
+
+def write_end(folder: RunFolder, result: Result) -> None:
+    """Write the results of a run that has come to its end into its folder."""
+    folder.result.write(dumps(plain(Finished.of(result, str(folder)))))

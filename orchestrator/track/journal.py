@@ -8,9 +8,18 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.typed_json import made_of, plain
+
+
+class Line(NamedTuple):
+    """Metrics after an optimizer step of the run, and when they were recorded."""
+
+    step: int
+    time_ms: int
+    metrics: dict[str, float]
 
 
 class Journal:
@@ -19,27 +28,27 @@ class Journal:
     def __init__(self, folder: RunFolder) -> None:
         self._lines = folder.metrics
         self._mark = folder.metrics_sent
-        self._known = {(key, line["step"]) for line in self._read(0)[0] for key in line["metrics"]}
+        self._known = {(key, line.step) for line in self._read(0)[0] for key in line.metrics}
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record the metrics of a step, but for those recorded before."""
+        """Record metrics after a step, but for those recorded before."""
         new = {key: value for key, value in metrics.items() if (key, step) not in self._known}
         if not new:
             return
         self._drop_torn_line()
-        line = {"step": step, "time_ms": int(time.time() * 1000), "metrics": new}
+        line = Line(step, int(time.time() * 1000), new)
         with self._lines.open("ab", buffering=0) as file:
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(json.dumps(plain(line)).encode() + b"\n")
             os.fsync(file.fileno())
         self._known |= {(key, step) for key in new}
 
-    def unsent(self) -> tuple[list[dict[str, Any]], int]:
+    def unsent(self) -> tuple[list[Line], int]:
         """Return the lines not yet marked as sent, and the mark that would cover them."""
         return self._read(self._sent())
 
     def waiting(self) -> int:
         """Return how many metrics were not sent yet."""
-        return sum(len(line["metrics"]) for line in self.unsent()[0])
+        return sum(len(line.metrics) for line in self.unsent()[0])
 
     def mark_sent(self, mark: int) -> None:
         """Note that all up to `mark` has arrived."""
@@ -53,7 +62,7 @@ class Journal:
         except (FileNotFoundError, ValueError):
             return 0
 
-    def _read(self, start: int) -> tuple[list[dict[str, Any]], int]:
+    def _read(self, start: int) -> tuple[list[Line], int]:
         if not self._lines.exists():
             return [], start
         with self._lines.open("rb") as file:
@@ -72,10 +81,10 @@ class Journal:
                 os.truncate(self._lines, whole)
 
 
-def _line(text: bytes) -> dict[str, Any] | None:
+def _line(text: bytes) -> Line | None:
     """Return what a line records; None for what a crash of the machine left instead of one."""
     try:
-        line = json.loads(text)
-        return line if line["metrics"] and line["step"] >= 0 and line["time_ms"] >= 0 else None
-    except (ValueError, TypeError, KeyError):
+        line = made_of(Line, json.loads(text))
+    except (ValueError, RecursionError):
         return None
+    return line if line.metrics and line.step >= 0 and line.time_ms >= 0 else None

@@ -8,6 +8,7 @@ METRICS = {"top1": "top-1 accuracy (%)", "map": "mAP (%)"}
 """What a data set can be judged by, and how a table calls it."""
 
 DELTA_B = "delta_b"
+EPOCH = "epoch"
 THROUGHPUT = "training/samples_per_second"
 EPOCH_SECONDS = "training/epoch_seconds"
 BROKEN_TRAIN = "training/broken_samples"

@@ -193,9 +193,12 @@ class Recorder:
         self._run = run
         self._journal = Journal(folder)
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> str | None:
-        """Record metrics at a step (the epoch). Returns a warning when they wait to be sent."""
-        self._journal.append(step, metrics)
+    def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> str | None:
+        """Record metrics after an optimizer step of the run, with its epoch (from 1) as one more.
+
+        Returns a warning when they wait to be sent.
+        """
+        self._journal.append(step, {**metrics, keys.EPOCH: float(epoch)})
         return self.send()
 
     def send(self) -> str | None:
@@ -216,9 +219,9 @@ class Recorder:
             from mlflow.entities import Metric
 
             rows = [
-                Metric(key, value, line["time_ms"], line["step"])
+                Metric(key, value, line.time_ms, line.step)
                 for line in lines
-                for key, value in line["metrics"].items()
+                for key, value in line.metrics.items()
             ]
             client.log_batch(self._run.run_id, metrics=rows)
         self._journal.mark_sent(mark)

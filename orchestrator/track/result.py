@@ -1,7 +1,7 @@
 """The final table of a run: every operating point beside its reference."""
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from orchestrator.track import keys
 from orchestrator.track.delta_b import ReferenceResults, delta_b
@@ -31,12 +31,14 @@ class PointResult(NamedTuple):
 class Result:
     """What a run reached at its operating points, high to low.
 
-    metric_name: "top1" or "map". epoch: 0-based, of the weights that were judged. delta_b: in per
-    cent, None without a usable reference. note: what it was compared with, or why there is none.
+    metric_name: "top1" or "map". epoch: 0-based, of the weights that were judged; step: how many
+    optimizer steps of the run they had seen. delta_b: in percent, None without a usable reference.
+    note: what it was compared with, or why there is none.
     """
 
     metric_name: str
     epoch: int
+    step: int
     rows: tuple[PointResult, ...]
     delta_b: float | None = None
     note: str = NO_REFERENCE
@@ -70,17 +72,6 @@ class Result:
         sentence = self.note if value is None else f"Delta_B = {value:.2f} %. {self.note}"
         sentence += f" {ZERO_SHOT}" * any(row.zero_shot for row in self.rows)
         return "\n".join([*lines, "", f"Epoch {self.epoch + 1}. {sentence}"])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain values."""
-        return {
-            "metric_name": self.metric_name,
-            "epoch": self.epoch,
-            "rows": [row._asdict() for row in self.rows],
-            "delta_b": self.delta_b,
-            "delta_b_note": self.note,
-            "table": self.markdown(),
-        }
 
 
 def _beside(row: PointResult, reference: float | None) -> PointResult:

@@ -17,9 +17,8 @@ from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
-from orchestrator.run_facts import Events
+from orchestrator.run_facts import Events, write_end
 from orchestrator.store.run_folder import Reached, RunFolder
-from orchestrator.strict_json import dumps
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
@@ -155,7 +154,7 @@ class Worker:
         self.step = done
         self._tell_broken(self.tally.broken)
         every = self.job.checkpoint.every_steps
-        if every and (self.epoch * self.steps + done) % every == 0 and done < self.steps:
+        if every and self._steps_done() % every == 0 and done < self.steps:
             self.tally.mean_losses(self.ranks)
             self._save()
         if self.ranks.is_first:
@@ -181,7 +180,7 @@ class Worker:
             loader_workers=self.job.cluster.loader_workers,
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
-        reached = Result(evaluation.metric_name, self.epoch, evaluation.rows)
+        reached = Result(evaluation.metric_name, self.epoch, self._steps_done(), evaluation.rows)
         result = reached.beside(self.reference)
         rates = learning_rates(self.parts.optimizer)
         metrics = epoch_metrics(
@@ -189,7 +188,7 @@ class Worker:
         )
         if self.ranks.is_first:
             self.progress.evaluated(result, losses, evaluation.broken)
-            self._record(self.epoch + 1, metrics)
+            self._record(reached, metrics)
         improved = self._is_best(reached)
         self.last = reached
         if improved:
@@ -206,7 +205,7 @@ class Worker:
         if self.job.evaluate.points:
             chosen = self._with_zero_shot(chosen)
         if self.ranks.is_first:
-            self.folder.result.write(dumps(chosen.beside(self.reference).as_dict()))
+            write_end(self.folder, chosen.beside(self.reference))
 
     def _with_zero_shot(self, chosen: Result) -> Result:
         """Evaluate the chosen weights where they were not trained, and record it."""
@@ -220,15 +219,20 @@ class Worker:
             inform(message)
         rows = zero_shot(network, self.job, self.parts, self.plan, self.ranks)
         if self.ranks.is_first:
-            self._record(self.epoch, point_metrics(chosen.metric_name, rows))
+            self._record(chosen, point_metrics(chosen.metric_name, rows))
         return replace(chosen, rows=(*chosen.rows, *rows))
 
     def _is_best(self, reached: Result) -> bool:
         total = sum(reached.metric.values())
         return self.best is None or total > sum(self.best.metric.values())
 
-    def _record(self, epoch: int, metrics: dict[str, float]) -> None:
-        warning = self.recorder.log(epoch, metrics) if self.recorder else None
+    def _steps_done(self) -> int:
+        """Return the optimizer steps of the run so far: where metrics stand on MLflow's x-axis."""
+        return self.epoch * self.steps + self.step
+
+    def _record(self, at: Result, metrics: dict[str, float]) -> None:
+        """Record metrics of the weights that a result judges."""
+        warning = self.recorder.log(at.step, at.epoch + 1, metrics) if self.recorder else None
         if warning:
             warn(warning)
 

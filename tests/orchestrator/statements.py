@@ -38,6 +38,7 @@ FINISHED = Finished(
     run_dir="/runs/r",
     metric_name="top1",
     epoch=1,
+    step=18,
     rows=(PointResult("8bit", 91.0, 0.1),),
     delta_b=None,
     delta_b_note="No Delta_B",

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from orchestrator.events import Failed, Log, Restarted, Stopped, parse
-from orchestrator.run_facts import Events, RunFacts, facts_in, facts_of, finished_in
+from orchestrator.run_facts import Events, RunFacts, facts_in, facts_of, finished_in, write_end
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.strict_json import dumps
+from orchestrator.track.result import PointResult, Result
 from orchestrator.typed_json import plain
 from tests.orchestrator.statements import EVALUATED, FINISHED, PROGRESS, STARTED
 
@@ -101,12 +101,15 @@ def test_a_folder_that_takes_nothing_more_is_said_once_and_the_log_has_the_rest(
     assert said == ["Progress", "Log", "Progress", "Failed"]
 
 
-def test_the_end_that_the_workers_wrote_is_read_with_its_folder(folder: RunFolder) -> None:
-    values = plain(FINISHED)
-    del values["run_dir"]
-    folder.result.write(dumps(values))
-    assert finished_in(folder).rows == FINISHED.rows
-    assert finished_in(folder).run_dir == str(folder)
+def test_the_end_that_the_workers_wrote_is_read_as_the_event_that_says_it(
+    folder: RunFolder,
+) -> None:
+    rows = (PointResult("8bit", 91.0, 0.1), PointResult("7bit", 80.0, 0.2, zero_shot=True))
+    result = Result("top1", 1, 18, rows, note="No Delta_B.")
+    write_end(folder, result)
+    end = finished_in(folder)
+    assert (end.metric_name, end.epoch, end.step, end.rows) == ("top1", 1, 18, rows)
+    assert (end.table, end.run_dir) == (result.markdown(), str(folder))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])

@@ -33,7 +33,7 @@ def test_a_point_without_a_result_cannot_be_compared() -> None:
 def test_a_table_says_what_it_was_compared_with() -> None:
     reference = ReferenceResults("published: somewhere", "top1", {"8bit": 80.0, "w1a4": 50.0})
     rows = [PointResult("8bit", 88.0, 0.5), PointResult("w1a4", 45.0, 0.9)]
-    result = Result("top1", 4, tuple(rows)).beside(reference)
+    result = Result("top1", 4, 45, tuple(rows)).beside(reference)
     assert result.delta_b == pytest.approx(100 * (88 / 80 + 45 / 50) / 2)
     assert "Delta_B against published: somewhere." in result.markdown()
     assert "| 8bit | 88.00 | 0.5000 | 80.0 | 110.0 |" in result.markdown()
@@ -44,13 +44,13 @@ def test_a_table_says_what_it_was_compared_with() -> None:
 def test_a_point_that_was_not_trained_takes_no_part_in_delta_b() -> None:
     reference = ReferenceResults("published: somewhere", "top1", {"8bit": 80.0})
     rows = [PointResult("8bit", 88.0, 0.5), PointResult("7bit", 40.0, 0.9, zero_shot=True)]
-    result = Result("top1", 4, tuple(rows)).beside(reference)
+    result = Result("top1", 4, 45, tuple(rows)).beside(reference)
     assert result.delta_b == pytest.approx(110.0)
     assert result.rows[1] == rows[1]
 
 
 def test_without_a_reference_there_is_no_delta_b_and_the_table_says_so() -> None:
-    result = Result("top1", 0, (PointResult("8bit", 88.0, 0.5),)).beside(None)
+    result = Result("top1", 0, 9, (PointResult("8bit", 88.0, 0.5),)).beside(None)
     assert result.delta_b is None
     assert NO_REFERENCE in result.markdown()
     assert result.rows[0].reference is None
@@ -59,6 +59,7 @@ def test_without_a_reference_there_is_no_delta_b_and_the_table_says_so() -> None
 def test_a_reference_of_another_metric_or_of_zero_gives_no_delta_b() -> None:
     rows = [PointResult("8bit", 1.0, 1.0)]
     other = ReferenceResults("published: somewhere", "map", {"8bit": 80.0})
-    assert "is map, this run is judged by top1" in Result("top1", 0, tuple(rows)).beside(other).note
+    result = Result("top1", 0, 9, tuple(rows))
+    assert "is map, this run is judged by top1" in result.beside(other).note
     zero = ReferenceResults("own", "top1", {"8bit": 0.0})
-    assert "no result above zero at 8bit." in Result("top1", 0, tuple(rows)).beside(zero).note
+    assert "no result above zero at 8bit." in result.beside(zero).note

@@ -12,7 +12,7 @@ def test_a_metric_recorded_once_is_not_recorded_again(tmp_path: Path) -> None:
     again = Journal(RunFolder(tmp_path))
     again.append(0, {"top1/8bit": 51.0, "top1/2bit": 40.0})
     lines, _ = again.unsent()
-    assert [line["metrics"] for line in lines] == [{"top1/8bit": 50.0}, {"top1/2bit": 40.0}]
+    assert [line.metrics for line in lines] == [{"top1/8bit": 50.0}, {"top1/2bit": 40.0}]
 
 
 def test_what_is_marked_as_sent_is_not_returned_again(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_what_is_marked_as_sent_is_not_returned_again(tmp_path: Path) -> None:
     assert len(lines) == 1
     journal.mark_sent(mark)
     journal.append(1, {"a": 2.0})
-    assert [line["step"] for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [1]
+    assert [line.step for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [1]
 
 
 def test_a_line_torn_by_a_kill_is_dropped_and_written_anew(tmp_path: Path) -> None:
@@ -39,15 +39,17 @@ def test_a_line_torn_by_a_kill_is_dropped_and_written_anew(tmp_path: Path) -> No
 def test_a_mark_that_cannot_be_true_lets_all_be_sent_again(tmp_path: Path, mark: str) -> None:
     Journal(RunFolder(tmp_path)).append(0, {"a": 1.0})
     (tmp_path / "metrics.sent").write_text(mark)
-    assert [line["step"] for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [0]
+    assert [line.step for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [0]
 
 
 def test_what_a_crash_left_between_the_lines_is_passed_over(tmp_path: Path) -> None:
     Journal(RunFolder(tmp_path)).append(0, {"a": 1.0})
     with (tmp_path / "metrics.jsonl").open("ab") as file:
-        file.write(b'\0\0\0\n{"step": 4}\n[]\n\xff\n')
+        file.write(
+            b'\0\0\0\n{"step": 4}\n[]\n\xff\n{"step": 4, "time_ms": 5, "metrics": {"a": "b"}}\n'
+        )
     journal = Journal(RunFolder(tmp_path))
     journal.append(1, {"a": 2.0})
     lines, mark = Journal(RunFolder(tmp_path)).unsent()
-    assert [line["step"] for line in lines] == [0, 1]
+    assert [line.step for line in lines] == [0, 1]
     assert mark == (tmp_path / "metrics.jsonl").stat().st_size

@@ -28,7 +28,7 @@ def runs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
         for epoch in (1, 2, 3):
             values = {f"top1/{bits}bit": 50.0 + bits + 5 * epoch + number for bits in BITS}
             losses = {f"train_loss/{bits}bit": 2.0 / epoch for bits in BITS}
-            Recorder(run, folder).log(epoch, values | {"delta_b": 99.0} | losses)
+            Recorder(run, folder).log(40 * epoch, epoch, values | {"delta_b": 99.0} | losses)
         recorder.set_description(run, f"[in one chart]({charts_of([run], NAMES)})")
         recorder.describe(run, {"lr": f"0.{number + 1}", "method": "coquant"}, {})
         recorder.close_run(run, folder, "FINISHED", "| a table |")
@@ -53,14 +53,14 @@ def test_the_page_of_a_run_shows_its_name_status_results_and_description(
     assert "top1/8bit 73" in page.words
 
 
-def test_one_chart_shows_all_bit_widths_of_a_run_over_the_epochs(
+def test_one_chart_shows_all_bit_widths_of_a_run_over_its_optimizer_steps(
     runs: list[TrackedRun], tmp_path: Path
 ) -> None:
     page = open_page(runs[0].charts(NAMES), tmp_path)
     assert sound(page.words), page.words
     assert page.lines_drawn() == len(BITS)
     assert all(f"a1b2 digits ({name})" in page.words for name in NAMES)
-    assert "73 (step=3) 63 (step=1)" in page.words
+    assert "73 (step=120) 63 (step=40)" in page.words
 
 
 def test_one_chart_shows_all_bit_widths_of_two_runs(runs: list[TrackedRun], tmp_path: Path) -> None:

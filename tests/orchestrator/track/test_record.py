@@ -1,6 +1,5 @@
 """The record of a run in a real database, made and mended from the run's folder."""
 
-import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,13 @@ import yaml
 from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.strict_json import dumps
 from orchestrator.track import record
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun
+from orchestrator.typed_json import plain
 from tests.mlflow_server import MlflowServer
+from tests.orchestrator.statements import FINISHED
 
 RUN = "tiny-20260102-030405-a1b2"
 
@@ -44,7 +46,8 @@ def rows(tmp_path: Path, question: str) -> list[tuple[object, ...]]:
 def recorded(tmp_path: Path, tracked: TrackedRun) -> list[tuple[object, ...]]:
     return rows(
         tmp_path,
-        f"select key, step, value from metrics where run_uuid = '{tracked.run_id}' order by step",
+        f"select key, step, value from metrics where run_uuid = '{tracked.run_id}' "
+        "and key != 'epoch' order by step",
     )
 
 
@@ -77,14 +80,14 @@ def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
 ) -> None:
     told: list[str] = []
     first = record.open_record(folder, told.append)
-    assert Recorder(first, folder).log(1, {"top1/8bit": 50.0}) is None
+    assert Recorder(first, folder).log(1, 1, {"top1/8bit": 50.0}) is None
     lose(tmp_path, uri, first)
     assert told == []
     if at == "resume":
         now = record.open_record(folder, told.append)
-        assert Recorder(now, folder).log(2, {"top1/8bit": 60.0}) is None
+        assert Recorder(now, folder).log(2, 2, {"top1/8bit": 60.0}) is None
     else:
-        assert "1 metrics wait" in str(Recorder(first, folder).log(2, {"top1/8bit": 60.0}))
+        assert "2 metrics wait" in str(Recorder(first, folder).log(2, 2, {"top1/8bit": 60.0}))
         now = record.close_record(folder, first, "FINISHED", told.append, "| a table |")
         assert rows(tmp_path, f"select status from runs where run_uuid = '{now.run_id}'") == [
             ("FINISHED",)
@@ -158,9 +161,9 @@ def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
 ) -> None:
     tracked = record.open_record(folder, pytest.fail)
     aside = (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
-    assert "metrics wait" in str(Recorder(tracked, folder).log(1, {"top1/8bit": 50.0}))
+    assert "metrics wait" in str(Recorder(tracked, folder).log(1, 1, {"top1/8bit": 50.0}))
     aside.rename(tmp_path / "mlflow.db")
-    folder.result.write(json.dumps({"table": "| 8 | 50 |"}))
+    folder.result.write(dumps(plain(FINISHED)))
     assert record.sync(folder, "FINISHED", pytest.fail) == tracked
     assert recorded(tmp_path, tracked) == [("top1/8bit", 1, 50.0)]
     status = f"select status from runs where run_uuid = '{tracked.run_id}'"

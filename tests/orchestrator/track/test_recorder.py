@@ -39,7 +39,8 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
     recorder.describe(run, {"lr": "0.1"}, {"job.yaml": "name: digits"})
     for epoch in (1, 2):
         metrics = {f"top1/{bits}bit": 10.0 * bits + epoch for bits in (8, 2)}
-        assert Recorder(run, RunFolder(tmp_path)).log(epoch, metrics | {"delta_b": 99.5}) is None
+        metrics["delta_b"] = 99.5
+        assert Recorder(run, RunFolder(tmp_path)).log(30 * epoch, epoch, metrics) is None
     recorder.close_run(run, RunFolder(tmp_path), "FINISHED", "| a table |")
     ended = time.time() * 1000
 
@@ -50,9 +51,10 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
     assert seen["info"]["status"] == "FINISHED"
     times = [int(seen["info"][key]) for key in ("start_time", "end_time")]
     assert [int(began), *times, int(ended)] == sorted([int(began), *times, int(ended)])
-    assert mlflow_server.series(run.run_id, "top1/8bit") == [(1, 81.0), (2, 82.0)]
-    assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 21.0), (2, 22.0)]
-    assert mlflow_server.series(run.run_id, "delta_b") == [(1, 99.5), (2, 99.5)]
+    assert mlflow_server.series(run.run_id, "top1/8bit") == [(30, 81.0), (60, 82.0)]
+    assert mlflow_server.series(run.run_id, "top1/2bit") == [(30, 21.0), (60, 22.0)]
+    assert mlflow_server.series(run.run_id, "delta_b") == [(30, 99.5), (60, 99.5)]
+    assert mlflow_server.series(run.run_id, "epoch") == [(30, 1.0), (60, 2.0)]
     assert mlflow_server.artifacts(run.run_id) == {"job.yaml", "results.md"}
     tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
     assert tags["orch.run"] == "digits-20260102-030405-a1b2"
@@ -64,11 +66,11 @@ def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
     folder = RunFolder(tmp_path / "run")
     folder.make()
     run = recorder.open_run(uri, "tests", "one", folder)
-    assert Recorder(run, folder).log(0, {"top1/8bit": 50.0}) is None
+    assert Recorder(run, folder).log(0, 1, {"top1/8bit": 50.0}) is None
     folder.metrics_sent.path.unlink()
     resumed = Recorder(run, folder)
-    assert resumed.log(0, {"top1/8bit": 50.0}) is None
-    assert resumed.log(1, {"top1/8bit": 60.0}) is None
+    assert resumed.log(0, 1, {"top1/8bit": 50.0}) is None
+    assert resumed.log(1, 1, {"top1/8bit": 60.0}) is None
     assert history(uri, run, "top1/8bit") == [(0, 50.0), (1, 60.0)]
 
 
@@ -89,7 +91,7 @@ def test_a_run_that_moves_to_another_server_takes_its_metrics_along(
     folder = RunFolder(tmp_path / "run")
     folder.make()
     first = recorder.open_run(uri, "tests", "three", folder)
-    Recorder(first, folder).log(0, {"top1/8bit": 50.0})
+    Recorder(first, folder).log(0, 1, {"top1/8bit": 50.0})
     elsewhere = new_database(tmp_path)
     moved = recorder.open_run(elsewhere, "tests", "three", folder)
     assert moved.run_id != first.run_id
@@ -103,7 +105,7 @@ def individual(uri: str, path: Path, point: str, value: float, **params: str) ->
     folder = RunFolder(path)
     folder.make()
     run = recorder.open_run(uri, "tests", folder.name, folder)
-    Recorder(run, folder).log(0, {f"top1/{point}": value})
+    Recorder(run, folder).log(0, 1, {f"top1/{point}": value})
     recorder.describe(run, {"method": "individual", "points": point} | params, {})
     recorder.close_run(run, folder, "FINISHED")
     return run.run_id
@@ -163,9 +165,9 @@ def test_a_server_that_is_away_is_unreachable_and_keeps_the_metrics_waiting(
     ):
         recorder.check_reachable(nowhere, "orch")
     away = Recorder(TrackedRun(nowhere, "1", "0" * 32), RunFolder(tmp_path))
-    warning = away.log(0, {"a": 1.0, "b": 2.0})
+    warning = away.log(0, 1, {"a": 1.0, "b": 2.0})
     assert warning is not None
-    assert "2 metrics wait" in warning
+    assert "3 metrics wait" in warning
 
 
 def test_links_lead_to_the_page_of_the_run() -> None:

@@ -154,7 +154,7 @@ def test_a_database_that_is_removed_while_it_is_open_is_noticed(
     uri = new_database(tmp_path)
     run = recorder.open_run(uri, "removed", "digits-1", RunFolder(tmp_path))
     (tmp_path / "mlflow.db").unlink()
-    assert "1 metrics wait" in str(Recorder(run, RunFolder(tmp_path)).log(1, {"top1/8bit": 1.0}))
+    assert "2 metrics wait" in str(Recorder(run, RunFolder(tmp_path)).log(9, 1, {"top1/8bit": 1.0}))
     with pytest.raises(RecordGone, match="the file does not exist"):
         recorder.close_run(run, RunFolder(tmp_path), "FAILED")
     new_database(tmp_path)

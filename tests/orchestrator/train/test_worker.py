@@ -62,6 +62,27 @@ def test_a_run_ends_with_a_result_at_every_bit_width(
     assert sum(shares) == pytest.approx(1.0)
 
 
+def test_metrics_stand_at_the_optimizer_steps_of_the_weights_they_judge(
+    tiny_job: Callable[..., Job], tmp_path: Path, folder_context: Any
+) -> None:
+    recorded: list[tuple[int, int, dict[str, float]]] = []
+
+    class Recorder:
+        def log(self, step: int, epoch: int, metrics: dict[str, float]) -> None:
+            recorded.append((step, epoch, metrics))
+
+    job = tiny_job("checkpoint.select=best", "evaluate.points=[7]", "training.epochs=3")
+    worker = Worker(job, Run(RunFolder(tmp_path)), folder_context(tmp_path))
+    worker.recorder = Recorder()  # type: ignore[assignment]
+    worker.run()
+    *epochs, zero_shot = recorded
+    assert [(step, epoch) for step, epoch, _ in epochs] == [(3, 1), (6, 2), (9, 3)]
+    assert all("top1/8bit" in metrics for _, _, metrics in epochs)
+    chosen = json.loads((tmp_path / "result.json").read_text())
+    assert zero_shot[:2] == (chosen["step"], chosen["epoch"] + 1)
+    assert "top1/7bit" in zero_shot[2]
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [Sgd.Settings(lr=0.05, nesterov=True), Adam.Settings(lr=0.01), AdamW.Settings(lr=0.01)],
