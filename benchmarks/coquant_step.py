@@ -19,7 +19,7 @@ import torch
 
 from models import build_network
 from models.layers.conv import QuantizedConv2d
-from models.methods.base import Method, Step
+from models.methods.base import Batch, Method, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.methods.individual import Individual, IndividualSettings
 from models.networks.base import AnyBitNetwork
@@ -119,7 +119,7 @@ def train_step(
     step = Step(
         seed=0, index=0, epoch=0, epochs=10, progress=0.0, sum_over_ranks=lambda tensor: tensor
     )
-    for _, loss, _ in method.losses(net, inputs, labels, step):
+    for _, loss, _ in method.losses(net, [Batch(inputs, labels)], step):
         torch.autograd.backward(loss)
         if not share:
             for layer in net.modules():

@@ -1,4 +1,4 @@
-"""What a training method offers: the losses of one batch, one operating point after another."""
+"""What a training method offers: the losses of one optimizer step, point by point."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -6,14 +6,41 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
 
+Mistake = tuple[str, str]
+"""The key of a job, with dots, and what is wrong with its value."""
+
+
+class MethodSettings(
+    BaseModel, frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+):
+    """What the settings of every method have.
+
+    quantized: the method trains the operating points that a job lists; one that does not trains
+    the float network.
+    """
+
+    name: str
+    quantized: ClassVar[bool] = True
+
+
+class Batch(NamedTuple):
+    """What one rank passes through the network at once.
+
+    inputs: (batch, channels, height, width), or clips with segments after the batch.
+    labels: class indices (batch,).
+    """
+
+    inputs: Tensor
+    labels: Tensor
+
 
 class Pass(NamedTuple):
-    """The loss of one pass at one operating point, ready for backward.
+    """The loss of one batch at one operating point, ready for backward.
 
     point: its name. loss: 0-dim, mean over the local batch.
     teacher: the name of the operating point that taught this one, if any did.
@@ -28,7 +55,7 @@ class Pass(NamedTuple):
 class Step:
     """Where the run stands, as far as a method may know.
 
-    index: optimizer step, counted over the whole run; micro-steps of one step share it.
+    index: optimizer step, counted over the whole run.
     epoch, epochs: current epoch from 0, and their number.
     progress: fraction of the run that is done, in [0, 1), position in the epoch included.
     sum_over_ranks: sums a tensor over all ranks; every rank must call it equally often.
@@ -42,15 +69,19 @@ class Step:
     sum_over_ranks: Callable[[Tensor], Tensor]
 
 
-class Method(ABC):
-    """A way to train one network at its operating points. Stateless apart from its settings.
+class Method(nn.Module, ABC):
+    """A way to train one network at its operating points.
 
-    points: from high to low.
+    It may have parameters of its own and a frozen teacher: both are part of checkpoints.
+    points: from high to low. Raises ValueError with all that is wrong with settings and points.
     """
 
-    Settings: ClassVar[type[BaseModel]]
+    Settings: ClassVar[type[MethodSettings]]
 
-    def __init__(self, points: Sequence[OperatingPoint]) -> None:
+    def __init__(self, settings: MethodSettings, points: Sequence[OperatingPoint]) -> None:
+        super().__init__()
+        if found := self.mistakes(settings, points):
+            raise ValueError("; ".join(f"{key}: {problem}" for key, problem in found))
         self.points = tuple(points)
 
     @property
@@ -58,15 +89,37 @@ class Method(ABC):
         """Bit-width of the stored weight codes (b1)."""
         return self.points[0].precision.weights
 
+    @classmethod
+    def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
+        """Return what is wrong with a job's settings and points: most methods train several."""
+        if len(points) > 1:
+            return []
+        problem = (
+            f"the method '{settings.name}' trains two or more bit-widths, got {listed(points)}; "
+            "for one alone there is the method 'individual'."
+        )
+        return [("quantizer.bit_widths", problem)]
+
+    @classmethod
+    def without_effect(cls, settings: MethodSettings) -> list[Mistake]:
+        """Return the settings that others switch off, each with the reason."""
+        return []
+
+    def start_phase(self, network: AnyBitNetwork) -> None:
+        """Prepare for a phase of the training, before its first step."""
+
     @abstractmethod
     def losses(
-        self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
+        self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step
     ) -> Iterator[Pass]:
-        """Yield the loss of each operating point, high to low.
+        """Yield the losses of an optimizer step: point by point, and of each point every batch.
 
         The caller goes backward on each before it asks for the next; the gradients add up to
-        those of the sum over operating points. Between two losses the method keeps no activations.
-
-        inputs: (batch, channels, height, width), or clips with segments after the batch.
-        labels: class indices (batch,).
+        those of the sum over points and batches. Between two losses the method keeps no
+        activations. Any of the points may be left out.
         """
+
+
+def listed(points: Sequence[OperatingPoint]) -> str:
+    """Return the names of operating points as a list in a job file."""
+    return f"[{', '.join(point.name for point in points)}]"

@@ -7,14 +7,15 @@ y_b is the output of a forward pass in which some blocks run as the teacher t's.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.methods.base import Method, Pass, Step
+from models.bitwidth import Assignment
+from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step
 from models.methods.swap import (
     SwapUnit,
     draw_masks,
@@ -32,12 +33,12 @@ from models.methods.teacher import (
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
 
+Outputs = dict[OperatingPoint, list[Tensor]]
+"""The logits of each point that has run in a step, batch by batch."""
 DrawMasks = Callable[[Step, OperatingPoint, Sequence[float]], Sequence[bool]]
 
 
-class CoQuantSettings(
-    BaseModel, frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
-):
+class CoQuantSettings(MethodSettings, frozen=True):
     """The knobs of CoQuant; its paper's letters in the descriptions."""
 
     name: Literal["coquant"] = "coquant"
@@ -81,47 +82,57 @@ class CoQuant(Method):
         *,
         draw_masks: DrawMasks = draw_masks,
     ) -> None:
-        super().__init__(points)
+        super().__init__(settings, points)
         self.settings = settings
         self._draw_masks = draw_masks
 
-    def losses(
-        self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
-    ) -> Iterator[Pass]:
-        """Yield the loss of each operating point, high to low."""
-        outputs: dict[OperatingPoint, Tensor] = {}
-        entropy: dict[OperatingPoint, float] = {}
-        for point in self.points:
-            # The loss is built in a call so that no local of this frame outlives the yield.
-            yield self._loss(network, inputs, labels, step, point, outputs, entropy)
+    @classmethod
+    def without_effect(cls, settings: MethodSettings) -> list[Mistake]:
+        """Return the weight of the distance where teachers are not chosen by it."""
+        mode = getattr(settings, "teacher_mode", "dynamic")
+        if mode == "dynamic":
+            return []
+        return [("method.lambda", f"method.teacher_mode is '{mode}'")]
 
-    def _loss(
-        self,
-        network: AnyBitNetwork,
-        inputs: Tensor,
-        labels: Tensor,
-        step: Step,
-        point: OperatingPoint,
-        outputs: dict[OperatingPoint, Tensor],
-        entropy: dict[OperatingPoint, float],
+    def losses(
+        self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step
+    ) -> Iterator[Pass]:
+        """Yield the losses of each operating point, high to low."""
+        highest, *students = self.points
+        outputs: Outputs = {highest: []}
+        entropy: dict[OperatingPoint, float] = {}
+        # Each loss is built in a call so that no local of this frame outlives the yield.
+        for batch in batches:
+            yield self._alone(network, batch, highest, outputs)
+        for student in students:
+            teacher = self._teacher(network, step, student, outputs, entropy)
+            swapped = self._swapped(network, step, student, teacher)
+            outputs[student] = []
+            for batch in batches:
+                yield self._taught(network, batch, swapped, outputs)
+
+    def _alone(
+        self, network: AnyBitNetwork, batch: Batch, point: OperatingPoint, outputs: Outputs
     ) -> Pass:
-        if not outputs:
-            logits = network(inputs, point)
-            outputs[point] = logits.detach()
-            return Pass(point.name, F.cross_entropy(logits, labels))
-        teacher = self._teacher(network, step, point, outputs, entropy)
-        target = self._teacher_logits(network, inputs, teacher, outputs)
-        logits = self._student_logits(network, inputs, step, point, teacher)
-        outputs[point] = logits.detach()
-        loss = F.cross_entropy(logits, labels) + distillation_loss(logits, target)
-        return Pass(point.name, loss, teacher.name)
+        logits = network(batch.inputs, point)
+        outputs[point].append(logits.detach())
+        return Pass(point.name, F.cross_entropy(logits, batch.labels))
+
+    def _taught(
+        self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped", outputs: Outputs
+    ) -> Pass:
+        target = self._teacher_logits(network, batch, swapped, outputs)
+        logits = self._student_logits(network, batch, swapped)
+        outputs[swapped.student].append(logits.detach())
+        loss = F.cross_entropy(logits, batch.labels) + distillation_loss(logits, target)
+        return Pass(swapped.student.name, loss, swapped.teacher.name)
 
     def _teacher(
         self,
         network: AnyBitNetwork,
         step: Step,
         student: OperatingPoint,
-        outputs: dict[OperatingPoint, Tensor],
+        outputs: Outputs,
         entropy: dict[OperatingPoint, float],
     ) -> OperatingPoint:
         """Choose among the points that have run, the same one on every rank."""
@@ -141,41 +152,45 @@ class CoQuant(Method):
         return choose_teacher(teacher_scores(entropy, distance, self.settings.distance_weight))
 
     def _teacher_logits(
-        self,
-        network: AnyBitNetwork,
-        inputs: Tensor,
-        teacher: OperatingPoint,
-        outputs: dict[OperatingPoint, Tensor],
+        self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped", outputs: Outputs
     ) -> Tensor:
         """Return what the student learns from; the highest point's own pass was pure."""
+        teacher = swapped.teacher
         if self.settings.teacher_logits == "reuse" or teacher == self.points[0]:
-            return outputs[teacher]
+            return outputs[teacher][len(outputs[swapped.student])]
         with torch.no_grad(), network.frozen_statistics():
-            logits: Tensor = network(inputs, teacher)
+            logits: Tensor = network(batch.inputs, teacher)
         return logits
 
-    def _student_logits(
-        self,
-        network: AnyBitNetwork,
-        inputs: Tensor,
-        step: Step,
-        student: OperatingPoint,
-        teacher: OperatingPoint,
-    ) -> Tensor:
-        """Run the student with some of its blocks swapped for the teacher's."""
+    def _swapped(
+        self, network: AnyBitNetwork, step: Step, student: OperatingPoint, teacher: OperatingPoint
+    ) -> "_Swapped":
+        """Swap some of the student's blocks for the teacher's."""
         unit = self.settings.swap_unit
         num_units = network.num_blocks if unit == "block" else network.num_layers
         p1 = ramp(self.settings.swap_probability, step, self.settings.p1_update)
         own = self._draw_masks(step, student, own_probabilities(p1, num_units))
         assignment = swapped_assignment(student, teacher, own, network.layers_per_block, unit)
+        return _Swapped(student, teacher, assignment)
+
+    def _student_logits(self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped") -> Tensor:
+        """Run the student with some of its blocks swapped for the teacher's."""
         frozen = (
             nullcontext()
             if self.settings.swap_updates_bn_stats
-            else network.frozen_statistics(teacher.precision.weights)
+            else network.frozen_statistics(swapped.teacher.precision.weights)
         )
         with frozen:
-            logits: Tensor = network(inputs, assignment)
+            logits: Tensor = network(batch.inputs, swapped.assignment)
         return logits
+
+
+class _Swapped(NamedTuple):
+    """How a student runs in one step."""
+
+    student: OperatingPoint
+    teacher: OperatingPoint
+    assignment: Assignment
 
 
 def _distance(network: AnyBitNetwork, teacher: OperatingPoint, student: OperatingPoint) -> float:

@@ -3,19 +3,18 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel
-from torch import Tensor
 from torch.nn import functional as F
 
-from models.methods.base import Method, Pass, Step
+from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step, listed
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint
 
 
-class FloatSettings(BaseModel, frozen=True, extra="forbid"):
+class FloatSettings(MethodSettings, frozen=True):
     """No quantizer, one operating point, cross-entropy only."""
 
     name: Literal["float"] = "float"
+    quantized: ClassVar[bool] = False
 
 
 class Float(Method):
@@ -23,14 +22,17 @@ class Float(Method):
 
     Settings: ClassVar[type[FloatSettings]] = FloatSettings
 
-    def __init__(self, settings: FloatSettings, points: Sequence[OperatingPoint]) -> None:
-        super().__init__(points)
-        if self.points != (OperatingPoint.at(FLOAT),):
-            raise ValueError(f"float has no bit-widths, not {[p.name for p in points]}")
+    @classmethod
+    def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
+        """Return a mistake unless the only point is the float network."""
+        if tuple(points) == (OperatingPoint.at(FLOAT),):
+            return []
+        return [("quantizer.bit_widths", f"float has no bit-widths, got {listed(points)}.")]
 
     def losses(
-        self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
+        self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step
     ) -> Iterator[Pass]:
-        """Yield the one loss."""
+        """Yield the loss of each batch."""
         (point,) = self.points
-        yield Pass(point.name, F.cross_entropy(network(inputs, point), labels))
+        for inputs, labels in batches:
+            yield Pass(point.name, F.cross_entropy(network(inputs, point), labels))

@@ -3,16 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, Field
-from torch import Tensor
+from pydantic import Field
 from torch.nn import functional as F
 
-from models.methods.base import Method, Pass, Step
+from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step, listed
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
 
 
-class IndividualSettings(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
+class IndividualSettings(MethodSettings, frozen=True):
     """One bit-width, cross-entropy only."""
 
     name: Literal["individual"] = "individual"
@@ -22,15 +21,24 @@ class IndividualSettings(BaseModel, frozen=True, extra="forbid", populate_by_nam
 
 
 class Individual(Method):
-    """Cross-entropy of the only operating point. Raises ValueError if there are several."""
+    """Cross-entropy of the only operating point."""
 
     Settings: ClassVar[type[IndividualSettings]] = IndividualSettings
 
     def __init__(self, settings: IndividualSettings, points: Sequence[OperatingPoint]) -> None:
-        super().__init__(points)
-        if len(self.points) != 1:
-            raise ValueError(f"individual trains one bit-width, not {[p.name for p in points]}")
+        super().__init__(settings, points)
         self.settings = settings
+
+    @classmethod
+    def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
+        """Return a mistake unless there is one point."""
+        if len(points) == 1:
+            return []
+        problem = (
+            f"the method 'individual' trains one bit-width, got {listed(points)}; "
+            "for example [4], in one job for each bit-width."
+        )
+        return [("quantizer.bit_widths", problem)]
 
     @property
     def code_bits(self) -> int:
@@ -39,8 +47,9 @@ class Individual(Method):
         return super().code_bits if b1 == "same" else b1
 
     def losses(
-        self, network: AnyBitNetwork, inputs: Tensor, labels: Tensor, step: Step
+        self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step
     ) -> Iterator[Pass]:
-        """Yield the one loss."""
+        """Yield the loss of each batch."""
         (point,) = self.points
-        yield Pass(point.name, F.cross_entropy(network(inputs, point), labels))
+        for inputs, labels in batches:
+            yield Pass(point.name, F.cross_entropy(network(inputs, point), labels))

@@ -34,8 +34,7 @@ def draw_masks(
 ) -> tuple[bool, ...]:
     """Draw for each unit whether the student's own runs.
 
-    Keyed by seed, step and student, so the same on all ranks, in all micro-steps of one optimizer
-    step, and after a resume.
+    Keyed by seed, step and student, so the same on all ranks and after a resume.
     """
     generator = keyed_generator(step, student, stream=0)
     draws = torch.rand(len(probabilities), generator=generator, dtype=torch.float64)

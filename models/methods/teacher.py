@@ -1,6 +1,6 @@
 """Choose the teacher of an operating point and learn from it (CoQuant Eq. 6, 7, 10, 11)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -11,14 +11,14 @@ Point = TypeVar("Point")
 """By what the caller tells operating points apart."""
 
 
-def mean_entropy(logits: Tensor, sum_over_ranks: Callable[[Tensor], Tensor]) -> float:
+def mean_entropy(logits: Sequence[Tensor], sum_over_ranks: Callable[[Tensor], Tensor]) -> float:
     """Return the entropy of softmax(logits), in nats, averaged over the global batch (Eq. 6).
 
-    logits: (local batch, classes).
+    logits: (batch, classes) of each of this rank's batches.
     """
-    log_probabilities = F.log_softmax(logits.detach().double(), dim=1)
+    log_probabilities = F.log_softmax(torch.cat(list(logits)).detach().double(), dim=1)
     total = -(log_probabilities.exp() * log_probabilities).sum()
-    count = torch.full_like(total, len(logits))
+    count = torch.full_like(total, len(log_probabilities))
     total, count = sum_over_ranks(torch.stack([total, count])).unbind()
     return (total / count).item()
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from models.methods.base import Method
 from models.table import resolve
 from orchestrator.errors import UsageError
 from orchestrator.job import evaluate
@@ -29,7 +30,7 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
 
 def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return one line for each pair of settings that cannot go together in one phase."""
-    return _lines(_method(job), merged, shown)
+    return _lines(_method(job).mistakes(job.method, job.points), merged, shown)
 
 
 def _lines(found: Iterable[tuple[str, str]], merged: Merged, shown: str) -> list[str]:
@@ -88,16 +89,14 @@ def _odd(given: Any, taken: Any) -> str:
 
 def _without_effect(job: Job, merged: Merged) -> list[str]:
     """Return a warning for each setting that is given and that another one switches off."""
-    off = []
-    if getattr(job.method, "teacher_mode", "dynamic") != "dynamic":
-        off.append(("method", "lambda", f"method.teacher_mode is '{job.method.teacher_mode}'"))
+    off = _method(job).without_effect(job.method)
     if job.quantizer.weight_quant != "coquant_trunc":
         reason = f"quantizer.weight_quant is '{job.quantizer.weight_quant}'"
-        off += [("quantizer", key, reason) for key in ("align_domain", "align_scale_in_backward")]
+        off += [(f"quantizer.{key}", reason) for key in ("align_domain", "align_scale_in_backward")]
     return [
-        f"{section}.{key}: no effect, {reason}."
-        for section, key, reason in off
-        if (section, key) in merged.sources
+        f"{key}: no effect, {reason}."
+        for key, reason in off
+        if tuple(key.split(".")) in merged.sources
     ]
 
 
@@ -115,26 +114,9 @@ def _small_passes(job: Job) -> list[str]:
     ]
 
 
-def _method(job: Job) -> list[tuple[str, str]]:
-    trained = len(job.bit_widths)
-    if job.method.name == "individual" and trained != 1:
-        widths = list(job.bit_widths)
-        return [
-            (
-                "quantizer.bit_widths",
-                f"the method 'individual' trains one bit-width, got {widths}; "
-                "for example [4], in one job for each bit-width.",
-            )
-        ]
-    if job.method.name not in ("individual", "float") and trained < 2:
-        return [
-            (
-                "quantizer.bit_widths",
-                f"the method '{job.method.name}' trains two or more bit-widths, got "
-                f"{list(job.bit_widths)}; for one alone there is the method 'individual'.",
-            )
-        ]
-    return []
+def _method(job: Job) -> type[Method]:
+    method: type[Method] = resolve(FAMILIES["method"], job.method.name)
+    return method
 
 
 def _segments(job: Job) -> list[tuple[str, str]]:

@@ -54,8 +54,8 @@ class Training(BaseModel, frozen=True, extra="forbid"):
 class Cluster(BaseModel, frozen=True, extra="forbid"):
     """What the job asks of a cluster.
 
-    The samples of a step do not depend on it. How many of them pass at once does, and with it the
-    statistics of batch norm and, under accumulation, the teachers that are chosen.
+    The samples of a step and the teachers that are chosen do not depend on it. How many samples
+    pass at once does, and with it the statistics of batch norm.
     """
 
     num_workers: int = Field(1, ge=1, le=10_000)
@@ -185,11 +185,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def bit_widths(self) -> tuple[int, ...]:
-        """The trained bit-widths B, high to low; FLOAT alone for the method 'float'."""
+        """The trained bit-widths B, high to low; FLOAT alone where nothing is quantized."""
         if self.phases:
             widths = {bits for job in self.phase_jobs() for bits in job.bit_widths}
             return tuple(sorted(widths, reverse=True))
-        return (FLOAT,) if self.method.name == "float" else self.quantizer.bit_widths
+        return self.quantizer.bit_widths if self.method.quantized else (FLOAT,)
 
     @property
     def points(self) -> tuple[OperatingPoint, ...]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models.methods.base import Method, Step
+from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
+from orchestrator.data import loader
 from orchestrator.data.image_transforms import normalize
-from orchestrator.data.loader import Batch
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.optimizers import set_rates
@@ -23,7 +23,6 @@ class Loop:
     """What stays the same from step to step.
 
     schedule: the factor of all learning rates at a position. mean, std: of the data set's channels.
-    accumulation: passes of one optimizer step.
     """
 
     network: AnyBitNetwork
@@ -33,7 +32,6 @@ class Loop:
     ranks: Ranks
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    accumulation: int
     seed: int
     epochs: int
     steps_per_epoch: int
@@ -41,7 +39,7 @@ class Loop:
 
 def train_epoch(
     loop: Loop,
-    steps: Iterable[Iterable[Batch]],
+    steps: Iterable[Iterable[loader.Batch]],
     tally: Tally,
     *,
     epoch: int,
@@ -54,21 +52,17 @@ def train_epoch(
     steps: for each optimizer step from `first_step` on, its batches, one after another.
     after_step: called with the number of steps of this epoch that are done.
     """
-    network, optimizer, ranks = loop.network, loop.optimizer, loop.ranks
+    network, optimizer = loop.network, loop.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    dtype = parameters[0].dtype
     network.train()
-    for index, batches in enumerate(steps, start=first_step):
-        step = _position(loop, epoch, index)
+    for index, loaded in enumerate(steps, start=first_step):
+        batches = _batches(loop, loaded, tally)
         optimizer.zero_grad(set_to_none=True)
-        for batch in batches:
-            inputs = normalize(batch.inputs.to(ranks.device), loop.mean, loop.std, dtype)
-            labels = batch.labels.to(ranks.device)
-            for point, loss, teacher in loop.method.losses(network, inputs, labels, step):
-                torch.autograd.backward(loss / loop.accumulation)
-                tally.add(point, loss, teacher)
-            tally.samples += len(labels) * ranks.world
-            tally.broken |= dict(batch.broken)
+        for point, loss, teacher in loop.method.losses(
+            network, batches, _position(loop, epoch, index)
+        ):
+            torch.autograd.backward(loss / len(batches))
+            tally.add(point, loss, teacher)
         stop = _average(loop, parameters, tally, stop=wants_stop())
         here = Position(0, epoch, index, loop.epochs, loop.steps_per_epoch)
         set_rates(optimizer, loop.schedule(here))
@@ -77,6 +71,18 @@ def train_epoch(
         if stop:
             return True
     return False
+
+
+def _batches(loop: Loop, loaded: Iterable[loader.Batch], tally: Tally) -> list[Batch]:
+    """Return all of this rank's batches of a step, on its device."""
+    device, dtype = loop.ranks.device, next(loop.network.parameters()).dtype
+    batches = []
+    for batch in loaded:
+        inputs = normalize(batch.inputs.to(device), loop.mean, loop.std, dtype)
+        batches.append(Batch(inputs, batch.labels.to(device)))
+        tally.samples += len(batch.labels) * loop.ranks.world
+        tally.broken |= dict(batch.broken)
+    return batches
 
 
 def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: bool) -> bool:

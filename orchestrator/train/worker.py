@@ -102,7 +102,6 @@ class Worker:
             ranks=self.ranks,
             mean=self.parts.train_set.mean,
             std=self.parts.train_set.std,
-            accumulation=plan.accumulation,
             seed=job.seed,
             epochs=job.training.epochs,
             steps_per_epoch=self.steps,

@@ -12,7 +12,7 @@ from models import NETWORKS
 from models.layers.conv import QuantizedConv2d
 from models.layers.norm import SwitchableBatchNorm2d
 from models.methods import METHODS
-from models.methods.base import Step
+from models.methods.base import Batch, Step
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
@@ -34,19 +34,19 @@ def images(batch: int = 4) -> Tensor:
 def train(
     network: AnyBitNetwork, method_name: str, make_step: MakeStep, steps: int = 1
 ) -> dict[str, Tensor]:
-    """Train a few steps on one batch and return the weights."""
+    """Train a few steps of two batches and return the weights."""
     method_class = resolve(METHODS, method_name)
     points = [OperatingPoint.at(bits) for bits in network.bit_widths]
     method = method_class(method_class.Settings(), points)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    inputs, labels = images(8), torch.arange(8) % 3
+    batches = [Batch(images(8), torch.arange(8) % 3) for _ in range(2)]
     for index in range(steps):
         seen = []
-        for point, loss, _ in method.losses(network, inputs, labels, make_step(index=index)):
+        for point, loss, _ in method.losses(network, batches, make_step(index=index)):
             assert loss.isfinite()
             loss.backward()
             seen.append(point)
-        assert seen == [point.name for point in points]
+        assert seen == [point.name for point in points for _ in batches]
         optimizer.step()
         optimizer.zero_grad()
     return {name: value.clone() for name, value in network.state_dict().items()}

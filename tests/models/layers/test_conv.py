@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.layers.conv import QuantizedConv2d
-from models.methods.base import Step
+from models.methods.base import Batch, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
@@ -123,24 +123,24 @@ def test_a_weight_that_is_no_number_shows_when_codes_are_convolved() -> None:
     assert layer(torch.ones(1, 3, 4, 4), 4, ONE).isnan().all()
 
 
-def train_step(network: AnyBitNetwork, step: Step, micro_steps: int) -> Counter[str]:
+def train_step(network: AnyBitNetwork, step: Step, passes: int) -> Counter[str]:
     method = CoQuant(CoQuantSettings(), [OperatingPoint.at(bits) for bits in BITS])
+    labels = torch.tensor([0, 1, 2, 0])
+    batches = [Batch(torch.randn(4, 3, 8, 8), labels) for _ in range(passes)]
     with Calls() as calls:
-        for _ in range(micro_steps):
-            inputs, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
-            for loss in method.losses(network, inputs, labels, step):
-                loss.loss.backward()
+        for loss in method.losses(network, batches, step):
+            loss.loss.backward()
     return calls.count
 
 
-def test_bit_widths_and_micro_steps_share_tanh_maximum_codes_and_histogram(
+def test_bit_widths_and_passes_share_tanh_maximum_codes_and_histogram(
     tiny: Callable[..., AnyBitNetwork], make_step: Callable[..., Step]
 ) -> None:
     network = tiny()
     layers = sum(isinstance(m, QuantizedConv2d) for m in network.modules())
-    counted = train_step(network, make_step(), micro_steps=3)
+    counted = train_step(network, make_step(), passes=3)
     assert counted["tanh"] == counted["amax"] == counted["bincount"] == layers
-    again = train_step(network, make_step(), micro_steps=1)
+    again = train_step(network, make_step(), passes=1)
     assert (again["tanh"], again["bincount"]) == (0, 0)
 
 
@@ -150,12 +150,12 @@ def test_a_step_of_the_optimizer_makes_them_anew(
     network = tiny()
     layers = sum(isinstance(m, QuantizedConv2d) for m in network.modules())
     before = network.weight_distance(8, 2)
-    train_step(network, make_step(), micro_steps=1)
+    train_step(network, make_step(), passes=1)
     torch.optim.SGD(network.parameters(), lr=0.1).step()
     assert network.weight_distance(8, 2) != before
-    assert train_step(network, make_step(), micro_steps=2)["tanh"] == 0
+    assert train_step(network, make_step(), passes=2)["tanh"] == 0
     torch.optim.SGD(network.parameters(), lr=0.1).step()
-    assert train_step(network, make_step(), micro_steps=2)["tanh"] == layers
+    assert train_step(network, make_step(), passes=2)["tanh"] == layers
 
 
 def test_load_state_dict_makes_them_anew() -> None:

@@ -14,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from models import NETWORKS
-from models.methods.base import Step
+from models.methods.base import Batch, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
@@ -26,8 +26,8 @@ POINTS = tuple(map(OperatingPoint.at, BITS))
 RESNETS = [name for name in NETWORKS if name.startswith("resnet")]
 
 
-def batch() -> tuple[Tensor, Tensor]:
-    return torch.randn(6, 3, 16, 16), torch.tensor([0, 1, 2, 0, 1, 2])
+def batch() -> Batch:
+    return Batch(torch.randn(6, 3, 16, 16), torch.tensor([0, 1, 2, 0, 1, 2]))
 
 
 class Watched:
@@ -37,13 +37,13 @@ class Watched:
         self, network: AnyBitNetwork, step: Step, only: int | None = None, **settings: Any
     ) -> None:
         self.passes: list[Tensor] = []
-        self.inputs, self.labels = batch()
+        self.inputs, self.labels = given = batch()
         handle = network.register_forward_hook(
             lambda module, args, output: self.passes.append(output.detach())
         )
         method = CoQuant(CoQuantSettings(**settings), POINTS)
         self.losses: dict[int, tuple[Tensor, int | None]] = {}
-        for one in method.losses(network, self.inputs, self.labels, step):
+        for one in method.losses(network, [given], step):
             bits, teacher = width(one.point), one.teacher and width(one.teacher)
             if only in (None, bits):
                 one.loss.backward()
@@ -177,7 +177,7 @@ def test_fixed_teachers(
     assert Watched(tiny(), make_step(), teacher_mode=mode).teachers == teachers
 
 
-def test_random_teachers_are_any_higher_bit_width_and_the_same_in_every_micro_step(
+def test_random_teachers_are_any_higher_bit_width_and_the_same_for_the_same_step(
     tiny: Tiny, make_step: MakeStep
 ) -> None:
     network, seen = tiny(), Counter[int | None]()
@@ -246,7 +246,7 @@ def test_no_activation_outlives_its_bit_width(tiny: Tiny, make_step: MakeStep) -
     gc.disable()  # what only a garbage collection would free counts as kept
     try:
         with tensors.counted():
-            losses = method.losses(network, *batch(), make_step())
+            losses = method.losses(network, [batch()], make_step())
             for _ in BITS:
                 loss = next(losses)
                 assert len(tensors.alive) > 50
@@ -262,7 +262,7 @@ def test_while_one_bit_width_runs_only_its_activations_are_held(
     network, method, tensors = tiny(), CoQuant(CoQuantSettings(), POINTS), SavedTensors()
     counts = []
     with tensors.counted():
-        for loss in method.losses(network, *batch(), make_step()):
+        for loss in method.losses(network, [batch()], make_step()):
             counts.append(len(tensors.alive))
             loss.loss.backward()
     assert max(counts) < 1.2 * counts[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models import build_network
-from models.methods.base import Pass, Step
+from models.methods.base import Batch, Pass, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.methods.teacher import choose_teacher, mean_entropy, teacher_scores
 from models.networks.base import AnyBitNetwork
@@ -112,8 +112,8 @@ class Recorded:
             lambda module, args, output: outputs.append(output.detach())
         )
         self.losses: dict[int, Pass] = {}
-        inputs, labels = float64(case["input"]), torch.tensor(case["labels"])
-        for loss in method.losses(self.network, inputs, labels, step):
+        batch = Batch(float64(case["input"]), torch.tensor(case["labels"]))
+        for loss in method.losses(self.network, [batch], step):
             loss.loss.backward()
             self.losses[int(loss.point.removesuffix("bit"))] = loss
         handle.remove()
@@ -154,7 +154,7 @@ def test_entropies_distances_and_scores_are_the_golden_ones(
                 continue
             teachers = [int(teacher) for teacher in expected["score"]]
             entropy = {
-                b: mean_entropy(recorded.logits[b], make_step().sum_over_ranks) for b in teachers
+                b: mean_entropy([recorded.logits[b]], make_step().sum_over_ranks) for b in teachers
             }
             distance = {b: recorded.distance[b, int(student)] for b in teachers}
             scores = teacher_scores(entropy, distance, case["lambda"])

@@ -32,7 +32,7 @@ def test_entropies_scores_and_choices_are_the_golden_ones(golden: Golden) -> Non
     data = golden("teacher_swap")
     for case in data["cases"]:
         entropy = {
-            int(b): mean_entropy(float64(y), alone) for b, y in case["teacher_logits"].items()
+            int(b): mean_entropy([float64(y)], alone) for b, y in case["teacher_logits"].items()
         }
         student = case["w_hat_layers"][str(case["student_bit"])]
         distance = {
@@ -74,7 +74,7 @@ def test_entropy_is_that_of_the_global_batch() -> None:
         return sums[0]
 
     for part in parts:
-        over_all_ranks = mean_entropy(part, add)
+        over_all_ranks = mean_entropy(part.split(2), add)
     expected = Categorical(logits=torch.cat(parts).double()).entropy().mean().item()
     assert over_all_ranks == pytest.approx(expected)
 
@@ -97,4 +97,4 @@ def test_without_distance_the_surest_teaches_and_with_much_of_it_the_nearest() -
 
 
 def test_a_certain_prediction_has_no_entropy() -> None:
-    assert mean_entropy(torch.tensor([[1000.0, 0.0, -1000.0]]), alone) == 0.0
+    assert mean_entropy([torch.tensor([[1000.0, 0.0, -1000.0]])], alone) == 0.0

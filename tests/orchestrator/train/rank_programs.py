@@ -58,7 +58,6 @@ def train_some_steps(
         ranks=ranks,
         mean=parts.train_set.mean,
         std=parts.train_set.std,
-        accumulation=plan.accumulation,
         seed=job.seed,
         epochs=job.training.epochs,
         steps_per_epoch=steps_per_epoch(len(parts.train_set), plan.global_batch),

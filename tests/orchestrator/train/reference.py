@@ -19,7 +19,6 @@ EPS, NORM_MOMENTUM = 1e-5, 0.1
 BLOCKS = (("layer1.0", 1), ("layer2.0", 2), ("layer2.1", 1))
 """Name and stride of the residual blocks of the CIFAR ResNet with depths (1, 2)."""
 
-
 Color = tuple[float, float, float]
 
 
@@ -69,8 +68,12 @@ def recipe_of(job: Job, steps: int, mean: Color, std: Color) -> Recipe:
     )
 
 
-Pass = tuple[Tensor, Tensor]
+Given = tuple[Tensor, Tensor]
 """The inputs (uint8) and labels of one pass of one rank."""
+Batches = Sequence[Sequence[Given]]
+"""By rank and pass."""
+Logits = dict[int, list[list[Tensor]]]
+"""By bit-width, what each rank put out in each pass."""
 
 
 @dataclass
@@ -78,14 +81,14 @@ class StepRecord:
     """What one optimizer step did.
 
     gradients: the mean over ranks, None for a parameter that nobody used.
-    losses: by rank, pass and bit-width. teachers: by pass and student. swapped: blocks of any
-    student that ran as its teacher's. lonely: the teachers that each rank would have chosen alone.
+    losses: by rank, bit-width and pass. teachers: by student. swapped: blocks of any student that
+    ran as its teacher's. lonely: the teachers by what each rank put out in each pass alone.
     """
 
     gradients: dict[str, Tensor | None] = field(default_factory=dict)
-    losses: list[list[dict[int, float]]] = field(default_factory=list)
-    teachers: list[dict[int, int]] = field(default_factory=list)
-    lonely: list[dict[int, list[int]]] = field(default_factory=list)
+    losses: list[dict[int, list[float]]] = field(default_factory=list)
+    teachers: dict[int, int] = field(default_factory=dict)
+    lonely: dict[int, list[list[int]]] = field(default_factory=dict)
     swapped: int = 0
 
 
@@ -108,47 +111,44 @@ class Reference:
 
     # --- one step -----------------------------------------------------------------------------
 
-    def step(self, epoch: int, index: int, batches: Sequence[Sequence[Pass]]) -> StepRecord:
-        """Train one step of an epoch on batches[rank][pass]."""
-        record = StepRecord(losses=[[] for _ in batches])
-        for passes in zip(*batches, strict=True):
-            self._pass(epoch, index, passes, len(batches[0]), record)
-        for name in self.parameters:
-            record.gradients.setdefault(name, None)
+    def step(self, epoch: int, index: int, batches: Batches) -> StepRecord:
+        """Train one step of an epoch."""
+        record = StepRecord(losses=[{} for _ in batches])
+        logits: Logits = {}
+        for bits in self.recipe.bits:
+            self._bit_width((epoch, index), bits, batches, logits, record)
+        record.gradients = dict.fromkeys(self.parameters) | record.gradients
         self._update(epoch, record.gradients)
         return record
 
-    def _pass(
-        self, epoch: int, index: int, passes: Sequence[Pass], accumulation: int, record: StepRecord
+    def _bit_width(
+        self, at: tuple[int, int], bits: int, batches: Batches, logits: Logits, record: StepRecord
     ) -> None:
-        inputs = [self.normalized(images) for images, _ in passes]
-        logits: dict[int, list[Tensor]] = {}
-        record.teachers.append({})
-        record.lonely.append({})
-        for losses in record.losses:
-            losses.append({})
-        for bits in self.recipe.bits:
-            target, blocks = None, [bits] * len(BLOCKS)
-            if logits:
-                teacher = self._teacher(bits, logits)
-                record.teachers[-1][bits] = teacher
-                record.lonely[-1][bits] = [
-                    self._teacher(bits, {b: [y[rank]] for b, y in logits.items()})
-                    for rank in range(len(passes))
-                ]
-                own = self._masks(epoch, index, bits)
-                record.swapped += own.count(False)
-                blocks = [bits if mine else teacher for mine in own]
-                target = logits[teacher]
-            logits[bits] = []
-            for rank, (_, labels) in enumerate(passes):
-                y = self.network(inputs[rank], bits, blocks, self.statistics[rank], train=True)
+        """All passes of all ranks at a bit-width, whose teacher is chosen once."""
+        target, blocks = None, [bits] * len(BLOCKS)
+        if logits:
+            everything = {b: [y for own in ranks for y in own] for b, ranks in logits.items()}
+            teacher = record.teachers[bits] = self._teacher(bits, everything)
+            record.lonely[bits] = [
+                [self._teacher(bits, {b: [y[rank][i]] for b, y in logits.items()}) for i in passes]
+                for rank, passes in enumerate(map(range, map(len, batches)))
+            ]
+            masks = self._masks(*at, bits)
+            record.swapped += masks.count(False)
+            blocks = [bits if mine else teacher for mine in masks]
+            target = logits[teacher]
+        logits[bits] = [[] for _ in batches]
+        for rank, own in enumerate(batches):
+            record.losses[rank][bits] = []
+            for number, (images, labels) in enumerate(own):
+                x = self.normalized(images)
+                y = self.network(x, bits, blocks, self.statistics[rank], train=True)
                 loss = _cross_entropy(y, labels)
                 if target is not None:
-                    loss = loss + _divergence(target[rank], y)
-                self._add(record, loss / accumulation / len(passes))
-                record.losses[rank][-1][bits] = loss.item()
-                logits[bits].append(y.detach())
+                    loss = loss + _divergence(target[rank][number], y)
+                self._add(record, loss / len(own) / len(batches))
+                record.losses[rank][bits].append(loss.item())
+                logits[bits][rank].append(y.detach())
 
     def _add(self, record: StepRecord, loss: Tensor) -> None:
         found = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
@@ -306,7 +306,7 @@ class Reference:
             for own in self.statistics:
                 own[name] = mean.clone()
 
-    def evaluate(self, samples: Iterable[Pass], bits: int) -> tuple[float, float]:
+    def evaluate(self, samples: Iterable[Given], bits: int) -> tuple[float, float]:
         """Top-1 in per cent and mean cross-entropy over samples, one after another."""
         right, losses = [], []
         with torch.no_grad():

@@ -1,6 +1,6 @@
 """Three epochs on two ranks with two passes a step, against the same training written again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,7 +18,7 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.schedules import factor
 from orchestrator.train.tally import Tally
 from tests.orchestrator.train.reference import (
-    Pass,
+    Given,
     Reference,
     StepRecord,
     near,
@@ -44,7 +44,7 @@ JOB = (
 )
 
 
-def drawn_batches() -> dict[tuple[int, int], list[list[Pass]]]:
+def drawn_batches() -> dict[tuple[int, int], list[list[Given]]]:
     """Noise with labels, by (epoch, step): [rank][pass]."""
     generator = torch.Generator().manual_seed(1)
 
@@ -98,14 +98,13 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
         ranks=ranks,
         mean=MEAN,
         std=STD,
-        accumulation=PASSES,
         seed=job.seed,
         epochs=EPOCHS,
         steps_per_epoch=STEPS,
     )
 
 
-def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Pass]]]) -> Seen:
+def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Given]]]) -> Seen:
     """Train all epochs as one rank of the product."""
     ranks, seen = loop.ranks, Seen()
     for epoch in range(EPOCHS):
@@ -125,7 +124,7 @@ def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Pass]]]
     return seen
 
 
-def _passes(passes: Iterable[Pass]) -> Iterable[Batch]:
+def _passes(passes: Iterable[Given]) -> Iterable[Batch]:
     return (batch(*one) for one in passes)
 
 
@@ -194,37 +193,92 @@ def test_a_training_is_the_one_written_again_to_the_ninth_digit(trained: Both) -
 def test_each_pass_has_the_losses_and_teachers_of_the_one_written_again(trained: Both) -> None:
     for rank, seen in enumerate(trained.ranks):
         wanted = [
-            (f"{bits}bit", loss, _name(record.teachers[number].get(bits)))
+            (f"{bits}bit", loss, _name(record.teachers.get(bits)))
             for record in trained.records
-            for number, losses in enumerate(record.losses[rank])
-            for bits, loss in losses.items()
+            for bits, losses in record.losses[rank].items()
+            for loss in losses
         ]
         assert [(p, t) for p, _, t in seen.passes] == [(p, t) for p, _, t in wanted]
         assert [x for _, x, _ in seen.passes] == pytest.approx([x for _, x, _ in wanted], abs=1e-9)
         for epoch, means in enumerate(seen.mean_losses):
             records = trained.records[epoch * STEPS : (epoch + 1) * STEPS]
             for bits in (8, 4, 2):
-                every = [one[bits] for r in records for own in r.losses for one in own]
+                every = [one for r in records for own in r.losses for one in own[bits]]
                 assert means[f"{bits}bit"] == pytest.approx(sum(every) / len(every), abs=1e-9)
 
 
 def test_the_training_compared_with_is_a_telling_one(trained: Both) -> None:
-    """Ranks alone would disagree, teachers differ, blocks are swapped, save in the last epoch."""
+    """Passes alone would disagree, and so would the ranks; teachers differ, blocks are swapped."""
     pairs = [
-        (teacher, r.lonely[number][student])
-        for r in trained.records
-        for number, chosen in enumerate(r.teachers)
-        for student, teacher in chosen.items()
+        (teacher, record.lonely[student])
+        for record in trained.records
+        for student, teacher in record.teachers.items()
     ]
-    assert any(alone != [teacher] * WORLD for teacher, alone in pairs)
-    assert len({r.teachers[number][2] for r in trained.records for number in range(PASSES)}) > 1
+    assert any(alone != [[teacher] * PASSES] * WORLD for teacher, alone in pairs)
+    assert any(first != second for _, (first, second) in pairs)
+    assert len({record.teachers[2] for record in trained.records}) > 1
     swapped = [record.swapped for record in trained.records]
     assert min(sum(swapped[:STEPS]), sum(swapped[STEPS:-STEPS])) > 0 == sum(swapped[-STEPS:])
     unused = [sum(g is None for g in record.gradients.values()) for record in trained.records]
     assert max(unused) > 0
 
 
-def _same_gradients(found: dict[str, Tensor | None], wanted: dict[str, Tensor | None]) -> None:
+def pictures() -> Given:
+    """A global batch of 8."""
+    generator = torch.Generator().manual_seed(3)
+    images = torch.randint(256, (8, 3, 8, 8), generator=generator).byte()
+    return images, torch.randint(3, (8,), generator=generator)
+
+
+def step_in_passes(job: Job, given: Given, world: int = 1, accumulation: int = 1) -> list[Seen]:
+    """One step, shared by ranks and passes, with batch norm in evaluation mode."""
+    meeting, parts = Meeting(world), world * accumulation
+    passes = list(zip(*(tensor.chunk(parts) for tensor in given), strict=True))
+
+    def program(loop: Loop) -> Seen:
+        seen, own = Seen(), passes[loop.ranks.rank * accumulation :][:accumulation]
+        loop.network.eval()
+        loop.network.train = lambda mode=True: loop.network  # type: ignore[method-assign]
+        train_epoch(
+            loop,
+            [_passes(own)],
+            Noting(job.points, loop.ranks.device).note(seen),
+            epoch=0,
+            first_step=0,
+            wants_stop=lambda: False,
+            after_step=lambda done: _look(loop.network, seen),
+        )
+        return seen
+
+    return meeting.run([partial(program, loop_of(job, ranks)) for ranks in meeting.ranks()])
+
+
+def teachers(seen: Seen) -> dict[str, set[str | None]]:
+    found: dict[str, set[str | None]] = {}
+    for point, _, teacher in seen.passes:
+        found.setdefault(point, set()).add(teacher)
+    return found
+
+
+def test_teachers_and_gradients_do_not_depend_on_how_a_step_is_cut_into_passes(
+    tiny_job: Callable[..., Job],
+) -> None:
+    job, given = tiny_job(*JOB, "method.p1=0.5", "method.lambda=0.002"), pictures()
+    [whole] = step_in_passes(job, given)
+    assert set(map(len, teachers(whole).values())) == {1}
+    pairs = zip(*(tensor.chunk(4) for tensor in given), strict=True)
+    alone = [teachers(seen) for pair in pairs for seen in step_in_passes(job, pair)]
+    assert alone[0] != teachers(whole)  # the first pass by itself would choose others
+    for world, accumulation in ((1, 2), (1, 4), (2, 1), (2, 2), (2, 4)):
+        for seen in step_in_passes(job, given, world, accumulation):
+            assert len(seen.passes) == accumulation * len(job.points)
+            assert teachers(seen) == teachers(whole)
+            _same_gradients(seen.gradients[0], whole.gradients[0])
+
+
+def _same_gradients(
+    found: Mapping[str, Tensor | None], wanted: Mapping[str, Tensor | None]
+) -> None:
     assert found.keys() == wanted.keys()
     for name, gradient in wanted.items():
         assert (found[name] is None) == (gradient is None), name

@@ -21,7 +21,7 @@ from orchestrator.track import keys
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
-from tests.orchestrator.train.reference import Pass, Reference, StepRecord, near, recipe_of
+from tests.orchestrator.train.reference import Given, Reference, StepRecord, near, recipe_of
 from tests.orchestrator.train.thread_ranks import Meeting
 
 EPOCHS, STEPS, WORLD, MICRO = 3, 3, 2, 2
@@ -101,7 +101,7 @@ def written_again(job: Job, worker: Worker) -> Written:
     return written
 
 
-def batches(job: Job, dataset: Dataset, epoch: int, rank: int) -> list[list[Pass]]:
+def batches(job: Job, dataset: Dataset, epoch: int, rank: int) -> list[list[Given]]:
     """The passes of one rank's steps in an epoch, as the loader's own tests check them."""
     plan = plan_batch(job.training.global_batch, WORLD, MICRO)
     steps = train_batches(dataset, plan, rank=rank, seed=job.seed, epoch=epoch)
@@ -121,14 +121,14 @@ def metrics_of(
         keys.learning_rate("clip"): recipe.clip_lr * factor,
     }
     for bits in recipe.bits:
-        every = [one[bits] for r in records for own in r.losses for one in own]
+        every = [one for r in records for own in r.losses for one in own[bits]]
         metrics[keys.loss(f"{bits}bit")] = sum(every) / len(every)
         top1, loss = reference.evaluate(samples, bits)
         metrics |= {keys.metric("top1", f"{bits}bit"): top1, keys.val_loss(f"{bits}bit"): loss}
         levels = [p.item() for n, p in reference.parameters.items() if f"clip_levels.{bits}" in n]
         metrics[keys.clip_level(f"{bits}bit", "min")] = min(levels)
         metrics[keys.clip_level(f"{bits}bit", "mean")] = sum(levels) / len(levels)
-    teachers = [chosen for record in records for chosen in record.teachers]
+    teachers = [record.teachers for record in records]
     for student in recipe.bits[1:]:
         for teacher in {chosen[student] for chosen in teachers}:
             share = sum(chosen[student] == teacher for chosen in teachers) / len(teachers)
