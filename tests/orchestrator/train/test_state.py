@@ -28,7 +28,8 @@ def network() -> nn.Sequential:
 def test_a_state_comes_back_as_it_was_with_its_results(
     tmp_path: Path, make_state: MakeState
 ) -> None:
-    result = Result("top1", 2, (PointResult("8bit", 70.5, 0.5), PointResult("2bit", 61.0, 0.9)))
+    rows = (PointResult("8bit", 70.5, 0.5), PointResult("2bit", 61.0, 0.9))
+    result = Result("top1", 2, 27, rows)
     module = network()
     state = make_state(module, at=Reached(1, 3, 7), best=result, last=result)
     state.write(tmp_path / "c", module)
