@@ -7,15 +7,12 @@
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 
 import torch
+from results_file import keep
 
 from models import build_network
 from models.layers.conv import QuantizedConv2d
@@ -41,22 +38,18 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     seconds = measure(given.rounds, given.batch, torch.device(given.device))
     median = {name: statistics.median(times) for name, times in seconds.items()}
-    result = {
-        "date": date.today().isoformat(),
-        "hardware": f"{platform.processor() or platform.machine()}, {given.device}, "
-        f"{given.threads} threads",
-        "command": f"python benchmarks/coquant_step.py --rounds {given.rounds} "
-        f"--batch {given.batch} --threads {given.threads} --device {given.device}",
+    figures = {
         "network": "ResNet18 in its CIFAR form, 32x32",
         "median_seconds": median,
         "coquant / four individual": median["coquant"] / median["four individual"],
         "not shared / shared": median["coquant, not shared"] / median["coquant"],
     }
-    print(json.dumps(result, indent=2))
-    file = (
-        Path(__file__).parent / "results" / f"coquant_step_{torch.device(given.device).type}.json"
+    command = (
+        f"python benchmarks/coquant_step.py --rounds {given.rounds} --batch {given.batch} "
+        f"--threads {given.threads} --device {given.device}"
     )
-    file.write_text(json.dumps(result, indent=2) + "\n")
+    kind = torch.device(given.device).type
+    keep(f"coquant_step_{kind}", command, figures, kind)
 
 
 def measure(rounds: int, batch: int, device: torch.device) -> dict[str, list[float]]:
