@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from results_file import keep
+from results_file import conditions, keep
 
 from models import build_network
 from models.layers.conv import QuantizedConv2d
@@ -35,6 +35,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
+    kind = torch.device(given.device).type
+    about = conditions(
+        f"python benchmarks/coquant_step.py --rounds {given.rounds} --batch {given.batch} "
+        f"--threads {given.threads} --device {given.device}",
+        kind,
+    )
     torch.set_num_threads(given.threads)
     seconds = measure(given.rounds, given.batch, torch.device(given.device))
     median = {name: statistics.median(times) for name, times in seconds.items()}
@@ -44,12 +50,7 @@ def main() -> None:
         "coquant / four individual": median["coquant"] / median["four individual"],
         "not shared / shared": median["coquant, not shared"] / median["coquant"],
     }
-    command = (
-        f"python benchmarks/coquant_step.py --rounds {given.rounds} --batch {given.batch} "
-        f"--threads {given.threads} --device {given.device}"
-    )
-    kind = torch.device(given.device).type
-    keep(f"coquant_step_{kind}", command, figures, kind)
+    keep(f"coquant_step_{kind}", {**about, **figures})
 
 
 def measure(rounds: int, batch: int, device: torch.device) -> dict[str, list[float]]:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from results_file import REPOSITORY, keep
+from results_file import REPOSITORY, conditions, keep
 
 SIGNS = {"checks": "Submitted ", "driver": " workers, each of which loads", "workers": "epoch 1/"}
 """The first line of the output with these words ends the stage."""
@@ -31,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What the quickstart reaches, and when.")
     parser.add_argument("--runs", type=int, default=3)
     runs = parser.parse_args().runs
+    about = conditions(f"python benchmarks/quickstart.py --runs {runs}")
     seconds, points = zip(*(quickstart() for _ in range(runs)), strict=True)
     if any(other != points[0] for other in points):
         sys.exit(f"The runs ended with different results: {points}")
@@ -42,7 +43,7 @@ def main() -> None:
         for stage in seconds[0]
     }
     figures = {"runs": runs, "points": points[0], "seconds": spread}
-    keep("quickstart", f"python benchmarks/quickstart.py --runs {runs}", figures)
+    keep("quickstart", {**about, **figures})
 
 
 def quickstart() -> tuple[dict[str, float], dict[str, dict[str, float]]]:

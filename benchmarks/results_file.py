@@ -13,23 +13,25 @@ REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 
 
-def keep(name: str, command: str, figures: Mapping[str, object], device: str = "cpu") -> Path:
-    """Write `benchmarks/results/NAME.json`: the figures, and when, where and how they came about.
+def conditions(command: str, device: str = "cpu") -> dict[str, object]:
+    """Return when, where and how something is about to be measured.
 
-    command: what measures them again, from the root of the repository.
+    command: what measures it again, from the root of the repository.
     """
-    facts = {
+    return {
         "date": date.today().isoformat(),
         "hardware": hardware(device),
         "load": round(os.getloadavg()[0], 1),
         "command": command,
         "commit": commit(),
     }
-    file = RESULTS / f"{name}.json"
-    text = json.dumps({**facts, **figures}, indent=2)
+
+
+def keep(name: str, measured: Mapping[str, object]) -> None:
+    """Print the conditions and the figures, and write `benchmarks/results/NAME.json`."""
+    text = json.dumps(measured, indent=2)
     print(text)
-    file.write_text(text + "\n")
-    return file
+    (RESULTS / f"{name}.json").write_text(text + "\n")
 
 
 def hardware(device: str) -> str:

@@ -1,0 +1,96 @@
+"""Every measured figure in the documents is in a file that a named command makes again.
+
+A paragraph or a table with measured figures follows a comment that names the file and, in the order
+of the text, the keys of all its numbers:
+
+    <!-- figures: benchmarks/results/NAME.json date seconds.whole.max -->
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "infra/README.md", "jobs/quickstart/README.md")
+
+COMMENT = re.compile(r"<!-- figures: (\S+)\s([^>]+?)-->\n((?:.+\n)+)")
+NUMBER = re.compile(r"\d{4}-\d\d-\d\d|(?<![\w.-])\d+(?:\.\d+)?(?![\w.]*\w)")
+CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+COUNT = r"(?:\d[\d.,]*|one|two|three|four|five|ten)"
+MEASURED = re.compile(
+    rf"\b{COUNT} ?(?:ms|s|seconds?|minutes?|hours?|%|times (?:faster|slower))(?!\w)[^.]*"
+    r"|^\|.*\| *\d+\.\d+ *\|.*",
+    re.MULTILINE,
+)
+
+
+def result(file: str) -> dict[str, Any]:
+    return dict(json.loads((REPOSITORY / file).read_text()))
+
+
+def printed(value: Any, like: str) -> str:
+    """A value of a result file with as many decimals as the text has."""
+    return f"{value:.{len(like.partition('.')[2])}f}" if isinstance(value, int | float) else value
+
+
+def wrong_figures(text: str) -> list[str]:
+    """The figures after comments that are not those of the file, and keys without a figure."""
+    wrong = []
+    for file, keys, block in COMMENT.findall(CODE.sub("", text)):
+        figures, names = NUMBER.findall(block), keys.split()
+        if len(figures) != len(names):
+            wrong.append(f"{len(figures)} figures, {len(names)} keys: {block}")
+        for figure, name in zip(figures, names, strict=False):
+            value: Any = result(file)
+            for key in name.split("."):
+                value = value[key]
+            if printed(value, figure) != figure:
+                wrong.append(f"{name}: {figure} in the text, {value} in {file}")
+    return wrong
+
+
+def unnamed_figures(text: str) -> list[str]:
+    """What reads like a measured figure, outside code and without a comment before it."""
+    return [found.group() for found in MEASURED.finditer(COMMENT.sub("", CODE.sub("", text)))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_figure_is_that_of_its_result_file(document: str) -> None:
+    assert wrong_figures((REPOSITORY / document).read_text()) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_measured_figure_is_without_its_result_file(document: str) -> None:
+    assert unnamed_figures((REPOSITORY / document).read_text()) == []
+
+
+@pytest.mark.parametrize("file", sorted((REPOSITORY / "benchmarks/results").glob("*.json")))
+def test_a_result_says_when_where_and_how_it_was_measured(file: Path) -> None:
+    facts = result(str(file.relative_to(REPOSITORY)))
+    python, script, *_ = facts["command"].split()
+    assert (python, (REPOSITORY / script).exists()) == ("python", True)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])
+    assert re.fullmatch(r"[0-9a-f]{12}( with changes)?", facts["commit"])
+    assert "cores" in facts["hardware"]
+    assert "/" not in facts["hardware"]
+
+
+def test_a_figure_that_differs_or_is_missing_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    file.write_text('{"date": "2026-01-02", "rows": {"8bit": {"top1": 93.666, "loss": 0.1837}}}')
+    comment = f"<!-- figures: {file} rows.8bit.top1 rows.8bit.loss date -->\n"
+    assert wrong_figures(comment + "| 8bit | 93.67 | 0.18 | (2026-01-02)\n\n7 more") == []
+    assert len(wrong_figures(comment + "| 8bit | 93.66 | 0.1837 | (2026-01-02)\n")) == 1
+    assert len(wrong_figures(comment + "| 8bit | 93.67 | 0.18 | today\n")) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It takes 20 to 33 s here.", "in one to three minutes", "a 5 % gain", "| 8bit | 93.67 | - |"],
+)
+def test_a_figure_without_a_comment_is_found(text: str) -> None:
+    assert unnamed_figures(f"Before.\n\n{text}\n") != []
+    assert unnamed_figures(f"```console\n{text}\n```\n\nPython 3.11, 8 bits, v1.3.\n") == []
