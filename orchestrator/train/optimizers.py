@@ -1,11 +1,10 @@
 """A job's optimizer: the parameters in groups, one for each role, with their rates and decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
 
-from models.roles import ROLES, roles
+from models.roles import ROLES, NamedParameter
 from orchestrator.job.optimizer import Optimizer
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -16,13 +15,12 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def build_optimizer(
-    network: nn.Module, settings: Optimizer, *, points: int
+    named: Sequence[NamedParameter], settings: Optimizer, *, points: int
 ) -> torch.optim.Optimizer:
     """Return an optimizer with a group for each role, whose `base_lr` is the peak of its rate.
 
     points: the number of operating points that are trained (|B|).
     """
-    named = roles(network)
     groups = [
         {
             "name": role,

@@ -6,6 +6,7 @@ import torch
 
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
+from models.roles import roles
 from orchestrator.data import Dataset
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import (
@@ -44,5 +45,5 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     warning = start(network, job)
     network.to(device)
     network.convolve_codes_in(CODE_DTYPES[job.training.precision])
-    optimizer = build_optimizer(network, job.optimizer, points=len(job.points))
+    optimizer = build_optimizer(roles(network, method), job.optimizer, points=len(job.points))
     return Parts(train_set, val_set, network, method, optimizer, warning)

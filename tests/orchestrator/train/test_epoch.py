@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.networks.base import AnyBitNetwork
+from models.roles import roles
 from orchestrator.data.loader import Batch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network_and_method
@@ -93,7 +94,7 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
     return Loop(
         network=network,
         method=method,
-        optimizer=build_optimizer(network, job.optimizer, points=len(job.points)),
+        optimizer=build_optimizer(roles(network, method), job.optimizer, points=len(job.points)),
         schedule=partial(factor, job.optimizer),
         ranks=ranks,
         mean=MEAN,

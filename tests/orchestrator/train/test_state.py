@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from models.roles import roles
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.optimizer import Adam, AdamW, Sgd
 from orchestrator.store.run_folder import Reached
@@ -93,7 +94,7 @@ def test_a_state_that_holds_anything_else_is_not_read(
 
 def test_a_statistic_that_is_not_finite_is_named() -> None:
     module = network()
-    optimizer = build_optimizer(module, Sgd.Settings(lr=0.1), points=1)
+    optimizer = build_optimizer(roles(module), Sgd.Settings(lr=0.1), points=1)
     assert not_finite(module, optimizer) is None
     module[1].running_var[2] = float("inf")
     assert not_finite(module, optimizer) == "1.running_var"
@@ -111,7 +112,7 @@ def test_whatever_an_optimizer_remembers_that_is_not_finite_is_named(
     kind: type[Sgd], memories: list[str]
 ) -> None:
     module = network()
-    optimizer = build_optimizer(module, kind.Settings(lr=0.1), points=1)
+    optimizer = build_optimizer(roles(module), kind.Settings(lr=0.1), points=1)
     module(torch.randn(2, 3, 5, 5)).square().sum().backward()
     optimizer.step()
     assert not_finite(module, optimizer) is None
