@@ -1,4 +1,4 @@
-"""The events of a run as sentences: for the job's log, and for whoever follows it elsewhere."""
+"""The events of a run as sentences: for the job's log, and for those who follow it elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ def describe(event: Event) -> list[str]:
 
 
 def progress_line(at: Progress) -> str:
-    """Return where a run stands, in one line."""
+    """Return the progress of a run, in one line."""
     parts = [
         f"epoch {at.epoch + 1}/{at.epochs}",
         f"step {at.step}/{at.steps}",
@@ -60,12 +60,12 @@ def by_point(values: Mapping[str, float | None], digits: int = 1) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time since 1970 as date and time here."""
+    """Return a time since 1970 as local date and time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time span as people say it: "45s", "3m20s", "2h05m", "3d04h"."""
+    """Return a time span in short form: "45s", "3m20s", "2h05m", "3d04h"."""
     if seconds is None or seconds != seconds or seconds < 0:
         return "-"
     whole = round(min(seconds, 1e9))

@@ -1,4 +1,4 @@
-"""Follow a job to its end: show it, remember how it ended, and tidy up the local head."""
+"""Follow a job to its end: display it, record how it ended, and stop an idle local head."""
 
 import time
 
@@ -15,11 +15,11 @@ from orchestrator.runs.view import RunView
 from orchestrator.state import State, exit_code
 
 LOG_LINES = 30
-"""How much of the log is shown of a job that failed without saying why."""
+"""How many lines of the log are printed when a job failed without a reason."""
 
 
 def follow(record: Record) -> RunView:
-    """Show a job on standard error until it ends. An interruption leaves the job running."""
+    """Display a job on standard error until it ends. An interruption leaves the job running."""
     client = view.client_of(record)
     if client is None:
         return view.look(record)
@@ -77,7 +77,7 @@ def tidy(record: Record) -> None:
 def _state(
     look: tail.Look[Event], delay: Delay, facts: RunFacts, silent: float
 ) -> tuple[State, str]:
-    """Return a job's state and what is wrong: with the cluster, or with the job."""
+    """Return a job's state and the present trouble of the cluster or of the job, if any."""
     state = look.info.state if look.info else State.LOST
     if look.trouble or state is not State.RUNNING:
         return state, look.trouble

@@ -1,4 +1,4 @@
-"""orch compare: the results of several runs side by side, and the pages that show them together."""
+"""orch compare: the results of several runs side by side, and MLflow's pages that compare them."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -24,7 +24,7 @@ Results = Mapping[str, float | None]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def compare(job_names: tuple[str, ...], as_json: bool) -> None:
-    """Show the latest results of several JOBs side by side, and where MLflow compares them.
+    """Print the latest results of several JOBs side by side, and where MLflow compares them.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
     """
     records = list({record.run: record for record in map(registry.find, job_names)}.values())
     if len(records) < 2:
-        raise UsageError(f"{records[0].run} alone is nothing to compare; name two runs or more.")
+        raise UsageError(f"{records[0].run} cannot be compared with itself; name two runs or more.")
     views = [view.look(record) for record in records]
     pages = dict(_pages(views))
     if as_json:
@@ -89,7 +89,7 @@ def _number(value: float | None) -> str:
 
 
 def _pages(views: list[RunView]) -> Iterator[tuple[str, str]]:
-    """Yield what MLflow shows of runs that are recorded in one place: (what, command or link)."""
+    """Yield MLflow's pages for runs recorded in one place: (what, command or link)."""
     recorded = [seen for seen in views if seen.facts.started]
     runs = [_tracked(seen.facts.started) for seen in recorded if seen.facts.started]
     if len(runs) < 2 or len({run.uri for run in runs}) > 1:

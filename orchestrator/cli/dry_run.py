@@ -1,4 +1,4 @@
-"""orch submit --dry-run: the arithmetic, and every check that submitting makes."""
+"""orch submit --dry-run: the arithmetic, and every check that submitting would make."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from orchestrator.plan.batch import BatchPlan
 
 SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
-"""Numbers of workers for which a dry run shows the arithmetic."""
+"""Numbers of workers for which a dry run prints the arithmetic."""
 
 
 def show(jobs: list["Job"], where: tuple[str, str] | None, several: bool, as_json: bool) -> int:
-    """Print what submitting would do, and what would be refused; return the exit code."""
+    """Print what submitting would do or refuse; return the exit code."""
     told = [_facts(job, where) for job in jobs]
     if as_json:
         documents = [facts | {"problem": str(error or "") or None} for facts, error in told]

@@ -1,4 +1,4 @@
-"""orch logs, orch wait: stay with a job until it ends."""
+"""orch logs, orch wait: follow a job until it ends."""
 
 import time
 from collections.abc import Callable
@@ -109,7 +109,7 @@ def _print_event(event: Event) -> None:
 
 
 def _whole_log(record: Record, client: ClusterClient | None) -> str:
-    """Return the log from the cluster, or as it was kept when the local head was stopped."""
+    """Return the log from the cluster, or the copy made when the local head was stopped."""
     text = client.logs(record.last.submission_id) if client else ""
     kept = local.kept_log(record.last.submission_id)
     if text or not kept.exists():
@@ -118,7 +118,7 @@ def _whole_log(record: Record, client: ClusterClient | None) -> str:
 
 
 def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:
-    """Return all that a job has said, from the cluster or as it was kept."""
+    """Return all events of a job, from the cluster or from the copy."""
     submission_id = record.last.submission_id
     if client and (info := client.job(submission_id)):
         return tail.JobEvents(client, submission_id).read(info)
@@ -131,7 +131,7 @@ def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:
 
 
 def wait_until_ended(record: Record, timeout: float | None) -> RunView:
-    """Look at a run until it has ended or the time is over; a silent cluster has some patience."""
+    """Poll a run until it has ended or the time is up; a silent cluster is given some time."""
     end = time.monotonic() + timeout if timeout is not None else float("inf")
     silent_since: float | None = None
     while True:
@@ -144,5 +144,5 @@ def wait_until_ended(record: Record, timeout: float | None) -> RunView:
         elif silent_since is None:
             silent_since = now
         elif now - silent_since > tail.PATIENCE_SECONDS:
-            raise Unreachable(f"The cluster at {record.address} does not answer any more.")
+            raise Unreachable(f"The cluster at {record.address} no longer answers.")
         time.sleep(min(POLL_SECONDS, max(0.0, end - now)))

@@ -1,4 +1,4 @@
-"""Where to look at a run: dashboard, MLflow, folder; and its final table."""
+"""Where to see a run: dashboard, MLflow, folder; and its final table."""
 
 from orchestrator.cluster import local
 from orchestrator.cluster.client import JobInfo
@@ -14,7 +14,7 @@ SIGKILL_OF_A_SHELL = 137
 
 
 def links(view: RunView) -> list[tuple[str, str]]:
-    """Return (what, where) of everything that shows a run."""
+    """Return (what, where) for each place that shows a run."""
     found = [("run folder", view.record.run_dir), *_not_recorded(view)]
     if view.facts.started:
         record = view.facts.started.mlflow
@@ -26,13 +26,13 @@ def links(view: RunView) -> list[tuple[str, str]]:
 
 
 def _not_recorded(view: RunView) -> list[tuple[str, str]]:
-    """Return what MLflow does not know yet of a run that has ended."""
+    """Return what MLflow lacks of a run that has ended."""
     if not is_final(view.state):
         return []
     folder = view.record.folder
     lacking = [f"{count} metrics wait to be sent"] if (count := waiting(folder)) else []
     if remembered_status(folder) == "RUNNING":
-        lacking.append("it does not know of the end")
+        lacking.append("it does not know that the run has ended")
     if not lacking:
         return []
     return [("MLflow lacks", f"{' and '.join(lacking)}; `orch sync {view.record.run}` does it")]
@@ -44,7 +44,7 @@ def waiting(folder: RunFolder) -> int:
 
 
 def _token(view: RunView) -> list[tuple[str, str]]:
-    """Return where the token is that the pages of a local head ask for, never the token."""
+    """Return the file with the token that a local head's pages ask for, never the token itself."""
     file = local.token_file() if view.record.local else None
     return [("  its token", f"in {file}")] if file else []
 
@@ -55,7 +55,7 @@ def job_page(address: str, view: RunView) -> str:
 
 
 def link_lines(view: RunView) -> list[str]:
-    """Return the links, one a line, aligned."""
+    """Return the links, one per line, aligned."""
     return [f"{what + ':':<15}{where}" for what, where in links(view)]
 
 
@@ -73,7 +73,7 @@ def conclusion(view: RunView) -> list[str]:
 
 
 def was_killed(ended: RunView | JobInfo | None) -> bool:
-    """Tell whether a job's driver was ended by a signal: from outside, or for want of memory."""
+    """Return whether a job's driver was killed by a signal: from outside, or for lack of memory."""
     code = ended.exit_code if ended else None
     return code is not None and (code < 0 or code == SIGKILL_OF_A_SHELL)
 
@@ -82,7 +82,7 @@ def _why_failed(view: RunView) -> str:
     if view.facts.failed:
         return view.facts.failed.message
     if was_killed(view):
-        return "the job's driver was killed, by someone or because memory ran out."
+        return "the job's driver was killed, from outside or because memory ran out."
     return view.message.partition("\n")[0]
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 PLAIN_SECONDS = 5.0
-"""Progress in plain lines comes at most this often."""
+"""Progress in plain lines is printed at most this often."""
 
 
 class Screen(Protocol):
-    """What following a job shows itself on."""
+    """Where a followed job is displayed."""
 
     def __enter__(self) -> Self: ...
 
@@ -41,18 +41,18 @@ class Screen(Protocol):
     ) -> None: ...
 
     def event(self, event: Event) -> None:
-        """Show what the job said."""
+        """Display an event of the job."""
 
     def state(self, state: State, trouble: str) -> None:
-        """Show what the cluster says of the job, or why it says nothing."""
+        """Display the job's state on the cluster, or why the cluster does not answer."""
 
 
 _SPAN = re.compile(r"\b(?:\d+[dhms])+\b")
-"""A span of time; a sentence with another one says nothing new."""
+"""A time span; a sentence that differs only in it is not printed again."""
 
 
 class PlainScreen:
-    """Lines: the states, each evaluation, and where the run stands every few seconds."""
+    """Lines: the states, each evaluation, and the progress every few seconds."""
 
     def __init__(self) -> None:
         self._told = 0.0
@@ -67,10 +67,10 @@ class PlainScreen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing to take down."""
+        """Nothing to close."""
 
     def event(self, event: Event) -> None:
-        """Print an event; the final ones are printed by who follows."""
+        """Print an event; the final ones are printed by the caller."""
         if isinstance(event, Finished | Failed | Stopped):
             return
         now = time.monotonic()
@@ -112,11 +112,11 @@ class LiveScreen:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the bars down, so that the answer stands alone."""
+        """Remove the bars, so that the answer stands alone."""
         self._live.stop()
 
     def event(self, event: Event) -> None:
-        """Keep what the bars show; print what should stay."""
+        """Update what the bars display; print what should stay."""
         if isinstance(event, Progress):
             self._progress = event
         elif isinstance(event, Evaluated):
@@ -126,7 +126,7 @@ class LiveScreen:
                 self._live.console.print(line, markup=False, soft_wrap=True)
 
     def state(self, state: State, trouble: str) -> None:
-        """Draw everything anew."""
+        """Redraw everything."""
         waiting = {State.PENDING: "Waiting to start ...", State.RUNNING: "Starting workers ..."}
         self._late = bool(trouble)
         self._status = trouble or ("" if self._progress else waiting.get(state, str(state)))

@@ -1,4 +1,4 @@
-"""orch list, orch status: what runs do."""
+"""orch list, orch status: the states of runs."""
 
 import sys
 import time
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 2.0
 COLUMNS = ("RUN", "STATE", "PROGRESS", "RESULT", "SUBMITTED", "WHERE")
 EXPENDABLE = ("WHERE", "SUBMITTED")
-"""What a narrow list leaves out, in this order."""
+"""Columns that a narrow list leaves out, in this order."""
 
 _job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.command("list")
-@click.option("-w", "--watch", is_flag=True, help="Show the list anew every two seconds.")
-@click.option("--address", metavar="URL", help="Also show what others sent to this cluster.")
+@click.option("-w", "--watch", is_flag=True, help="Refresh the list every two seconds.")
+@click.option(
+    "--address", metavar="URL", help="Also list the jobs that others sent to this cluster."
+)
 @click.option(
     "-n",
     "--number",
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="How many runs to show.",
+    help="How many runs to list.",
 )
 @_json
 def list_runs(watch: bool, address: str | None, number: int, as_json: bool) -> None:
@@ -55,7 +57,7 @@ def list_runs(watch: bool, address: str | None, number: int, as_json: bool) -> N
     """
     url = addresses.dashboard_url(address) if address else None
     if watch and as_json:
-        raise UsageError("--watch shows a list for people; leave out --watch or --json.")
+        raise UsageError("--watch is for people, --json for programs; leave out one of them.")
     if watch:
         _watch(url, number)
     views = _views(url, number)
@@ -71,7 +73,7 @@ def list_runs(watch: bool, address: str | None, number: int, as_json: bool) -> N
 @_job
 @_json
 def status(job_name: str, as_json: bool) -> None:
-    """Tell how a JOB is doing: state, progress, results, links.
+    """Print the state, progress, results and links of a JOB.
 
     \b
     Examples:
@@ -95,11 +97,11 @@ def status(job_name: str, as_json: bool) -> None:
 
 def _views(url: str | None, number: int) -> list[RunView]:
     views = view.look_all(registry.load_all()[:number])
-    return views + (view.strangers(url) if url else [])
+    return views + (view.unknown_jobs(url) if url else [])
 
 
 def _watch(url: str | None, number: int) -> None:
-    """Show the list for ever: in place on a terminal, elsewhere one below the other."""
+    """Refresh the list forever: in place on a terminal, elsewhere one below the other."""
     from rich.live import Live
 
     from orchestrator.cli.output import console, moves
@@ -137,9 +139,9 @@ def _print_list(views: list[RunView]) -> None:
 
 
 def fitting(views: list[RunView], width: int) -> "Table":
-    """Return the list as a table no wider than `width`, as far as the states bear it.
+    """Return the list as a table no wider than `width`, if possible.
 
-    Columns go first, then steps; then results end earlier, and at last names lose their middle.
+    First columns are left out, then steps; then results are cut, and finally the middle of names.
     """
     from orchestrator.cli.output import table
 
@@ -159,13 +161,13 @@ def fitting(views: list[RunView], width: int) -> "Table":
 
 
 def _rows(views: list[RunView], columns: list[str], *, brief: bool = False) -> list[dict[str, str]]:
-    """Return the heads and the rows of the list, by column."""
+    """Return the headers and the rows of the list, by column."""
     rows = [dict(zip(COLUMNS, _row(seen, brief), strict=True)) for seen in views]
     return [{name: row[name] for name in columns} for row in [{n: n for n in COLUMNS}, *rows]]
 
 
 def _excess(rows: list[dict[str, str]], width: int) -> int:
-    """Return by how many characters the rows are too wide together."""
+    """Return by how many characters the table is too wide."""
     from orchestrator.cli.output import GAP
 
     widest = [max(len(row[name]) for row in rows) for name in rows[0]]
@@ -198,7 +200,7 @@ def _result(seen: RunView) -> str:
 
 
 def _position(at: Progress, facts: RunFacts) -> str:
-    """Return where a running job stood when it last said so, and how long ago that was."""
+    """Return the last progress of a running job, and how long ago that was."""
     silent = silence(facts)
     if is_late(facts, silent):
         at = replace(at, eta_seconds=None)
@@ -206,7 +208,7 @@ def _position(at: Progress, facts: RunFacts) -> str:
 
 
 def _standing(seen: RunView) -> Iterator[str]:
-    """Yield where a run stands: its end, or its progress and its last evaluation."""
+    """Yield the state of a run: its end, or its progress and its last evaluation."""
     if seen.state is State.SUCCEEDED:
         yield from conclusion(seen)
         return

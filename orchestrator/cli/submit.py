@@ -1,4 +1,4 @@
-"""orch submit, orch resume: bring a job file, or a run that ended, to a cluster."""
+"""orch submit, orch resume: send a job file, or a run that ended, to a cluster."""
 
 import shlex
 import time
@@ -57,7 +57,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
     help="Train an individual network at each bit-width instead: NAME_8bit, NAME_6bit, ...",
 )
 @_follow
-@click.option("--dry-run", is_flag=True, help="Show what would happen; start nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would happen; start nothing.")
 @_json
 def submit(
     files: tuple[str, ...],
@@ -69,9 +69,9 @@ def submit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train what a job FILE says; several wait for one another where there is not room for all.
+    """Train as a job FILE says; several jobs wait for one another where there is no room for all.
 
-    With no cluster configured this starts a local one, which ends with its last followed job.
+    Without a configured cluster this starts a local one, which ends with its last followed job.
 
     \b
     Examples:
@@ -119,8 +119,8 @@ def resume(
 ) -> None:
     """Continue a run that has ended, from its last checkpoint.
 
-    What the run learns cannot be changed; where and how it runs can (cluster.*, tracking.*,
-    checkpoint.*).
+    Settings that change what is learned must stay; where and how it runs may change (cluster.*,
+    tracking.*, checkpoint.*).
 
     \b
     Examples:
@@ -139,7 +139,7 @@ def resume(
         return
     if now.state is State.SUCCEEDED:
         raise UsageError(
-            f"{record.run} has finished, there is nothing to go on with; "
+            f"{record.run} has finished, there is nothing left to do;  "
             f"`orch status {record.run}` shows its results."
         )
     job = _changed(record, overrides)
@@ -184,7 +184,7 @@ def _load_all(
 
 
 def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> list[Result]:
-    """Return what an act returns for each job; of those that fail, tell all."""
+    """Return the results of an action for each job; raise all errors together."""
     results: list[Result] = []
     errors: dict[str, OrchError] = {}
     for _, job in jobs:
@@ -212,14 +212,14 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     if found := differences(record.job, job.as_dict()):
         listed = "\n".join(f"  {line}" for line in found)
         raise CheckpointMismatch(
-            f"{record.run} cannot go on with other settings:\n{listed}\n"
-            "Take these back, or submit a new run."
+            f"{record.run} cannot continue with other settings:\n{listed}\n"
+            "Undo these changes, or submit a new run."
         )
     return job
 
 
 def _where_again(record: Record, address: str | None) -> str | None:
-    """A run goes on where it was, unless another cluster is named."""
+    """A run continues on its old cluster, unless another one is named."""
     if address:
         return address
     return None if record.local else record.address
@@ -232,7 +232,7 @@ def _say_submitted(record: Record) -> None:
 def _go_on(
     records: list[Record], follow: bool | None, as_json: bool, several: bool = False
 ) -> None:
-    """Follow the jobs that were submitted, one after another, or say how to."""
+    """Follow the submitted jobs, one after another, or print how to."""
     if follow if follow is not None else is_terminal() and not as_json:
         _follow_all(records, as_json, several)
         return
@@ -242,13 +242,13 @@ def _go_on(
     for record in records:
         answer(record.run)
     one = records[0].run
-    say(f"`orch logs -f {one}` follows it, `orch status {one}` tells how it goes.")
+    say(f"`orch logs -f {one}` follows it, `orch status {one}` prints its state.")
     if records[0].local:
         say("The local Ray cluster stays until `orch down`, or until `orch wait` sees the end.")
 
 
 def _follow_all(records: list[Record], as_json: bool, several: bool) -> None:
-    """Follow jobs to their ends; exit as the first that failed did."""
+    """Follow jobs to their ends; exit with the code of the first that failed."""
     views: list[RunView] = []
     codes: list[int] = []
     for record in records:
@@ -267,7 +267,7 @@ def _answer_views(views: list[RunView], several: bool) -> None:
 
 
 def _say_how_to_compare(files: Sequence[str], records: Sequence[Record], bits: int) -> None:
-    """Say how Delta_B against these individual runs is had."""
+    """Print how to get Delta_B against these individual runs."""
     name = records[0].name.removesuffix(f"_{bits}bit")
     for file in files if len(files) == 1 else ():
         say(

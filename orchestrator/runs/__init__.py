@@ -1,1 +1,1 @@
-"""Which runs there are, and what a client does with them: submit, look, refer to, resume."""
+"""Runs, and what a client does with them: submit, list, refer to, resume."""

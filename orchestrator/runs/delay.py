@@ -1,4 +1,4 @@
-"""Why a run does not advance: what it said last, and what its cluster says when it is silent."""
+"""Why a run does not advance: from its last events, and from its cluster when it is silent."""
 
 import time
 
@@ -11,21 +11,21 @@ from orchestrator.state import State
 from orchestrator.wording import duration
 
 START_SECONDS = 5.0
-"""How long a start may take before the cluster is asked whether there is room for the workers."""
+"""How long starting may take before the cluster is asked whether there is room for the workers."""
 GRACE_SECONDS = 15.0
-"""How much later than it is due a sign of life may come."""
+"""How late a sign of life may be."""
 ASK_SECONDS = 3.0
 """The cluster is asked at most this often."""
 
 
 def silence(facts: RunFacts) -> float | None:
-    """Return for how many seconds a run has said nothing, by the clocks of both machines."""
+    """Return how many seconds a run has been silent, by the clocks of both machines."""
     last = facts.last_time
     return None if last is None else max(0.0, time.time() - last)
 
 
 def is_late(facts: RunFacts, silent: float | None) -> bool:
-    """Tell whether a run should have said something by now, or is being started again."""
+    """Return whether a run is overdue, or is being restarted."""
     if _is_restarting(facts):
         return True
     due = facts.progress.next_within if facts.progress else 0.0
@@ -33,7 +33,7 @@ def is_late(facts: RunFacts, silent: float | None) -> bool:
 
 
 class Delay:
-    """Tells why one run does not advance."""
+    """Finds out why one run does not advance."""
 
     def __init__(self, record: Record, client: ClusterClient) -> None:
         self._record = record
@@ -42,7 +42,7 @@ class Delay:
         self._answer = ""
 
     def sentence(self, facts: RunFacts, silent: float | None) -> str:
-        """Return why the run does not advance; nothing while it does, or while it starts well."""
+        """Return why the run does not advance; nothing while it does, or starts normally."""
         at = facts.progress
         late = is_late(facts, silent)
         if not late and (at or silent is None or silent < START_SECONDS):
@@ -50,12 +50,12 @@ class Delay:
         if room := self._no_room():
             return room
         if facts.restarted and _is_restarting(facts):
-            return f"{facts.restarted.reason} The workers are being started again ..."
+            return f"{facts.restarted.reason} The workers are being restarted ..."
         if not at or not late:
             return ""
         what = "No progress"
         if at.step == at.steps:
-            what = f"No sign from the end of epoch {at.epoch + 1} and its evaluation"
+            what = f"No event since the end of epoch {at.epoch + 1} and its evaluation"
         return (
             f"{what} for {duration(silent)}; a worker that does not answer is given up after "
             f"{duration(FROZEN_SECONDS)}."
@@ -81,14 +81,14 @@ class Delay:
         each = 1 + asked["loader_workers"]
         others = " and ".join(run_of(job.submission_id) for job in jobs if job not in own)
         return (
-            f"Waits for room for {asked['num_workers']} workers with {each} CPU{'s' * (each > 1)} "
-            f"each; the cluster has {self._client.capacity().sentence()}"
+            f"Waiting for room for {asked['num_workers']} workers with {each} "
+            f"CPU{'s' * (each > 1)} each; the cluster has {self._client.capacity().sentence()}"
             + (f", used by {others}." if others else ".")
         )
 
 
 def _is_restarting(facts: RunFacts) -> bool:
-    """Tell whether workers were lost and no new ones have said anything yet."""
+    """Return whether workers were lost and no new ones have reported yet."""
     if facts.restarted is None:
         return False
     since = [event.time or 0.0 for event in (facts.progress, facts.evaluated) if event]

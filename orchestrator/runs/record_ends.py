@@ -1,4 +1,4 @@
-"""Let MLflow know that a run has ended whose driver was killed before it could say so."""
+"""Record in MLflow the end of a run whose driver was killed before it could."""
 
 from orchestrator.errors import OrchError
 from orchestrator.run_facts import RunFacts
@@ -11,17 +11,17 @@ STATUSES = {
     State.FAILED: "FAILED",
     State.LOST: "FAILED",
 }
-"""How MLflow calls the final states."""
+"""MLflow's names of the final states."""
 
 _silent: set[str] = set()
-"""Servers that did not answer: each is asked once by a command, which has other things to do."""
+"""Servers that did not answer: a command asks each of them only once."""
 
 
 def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool) -> None:
-    """Set the record of a run right, if it still says RUNNING; never fails, and is quick.
+    """Correct the record of a run if it still says RUNNING; never fails, and is quick.
 
-    MLflow is not even imported where the run's folder knows that all is said. first_time: the end
-    was not seen before; a run whose folder is on another machine is looked after only then.
+    MLflow is not even imported when the run's folder says that the record is complete. first_time:
+    the end was not seen before; a run whose folder is on another machine is corrected only then.
     """
     if state is State.SUCCEEDED or not is_final(state):
         return

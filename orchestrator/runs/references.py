@@ -1,4 +1,4 @@
-"""The runs that a job names, as its reference or its start, found by orch's own names."""
+"""The runs that a job names as its reference or its start."""
 
 import re
 from pathlib import Path
@@ -17,15 +17,15 @@ _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def resolved(job: "Job") -> "Job":
-    """Return the job with run ids and folders in the place of the names of runs.
+    """Return the job with run ids and folders in place of the names of runs.
 
-    Raises UsageError with all that is wrong with the names in `reference.runs`.
+    Raises UsageError with all problems of the names in `reference.runs`.
     """
     return _with_reference(_with_start(job))
 
 
 def _with_start(job: "Job") -> "Job":
-    """Return the job with a run's folder where `start.weights` is no file but the run's name."""
+    """Return the job with a run's folder where `start.weights` is not a file but a run's name."""
     weights = job.start.weights
     if weights is None or weights.exists():
         return job
@@ -37,7 +37,7 @@ def _with_start(job: "Job") -> "Job":
 
 
 def _with_reference(job: "Job") -> "Job":
-    """Return the job with MLflow's run ids in the place of the names in `reference.runs`.
+    """Return the job with MLflow's run ids in place of the names in `reference.runs`.
 
     A name is what every command takes: a run's id, a job's name, a unique beginning, or `last`.
     Those of points that the job does not train are left out. Raises UsageError with all that
@@ -60,7 +60,7 @@ def _with_reference(job: "Job") -> "Job":
 
 
 def _mlflow_id(job: "Job", point: str, name: str) -> str:
-    """Return MLflow's id of the run that a name means. Raises UsageError for an unfit one."""
+    """Return MLflow's id of the run with a name. Raises UsageError for an unsuitable one."""
     record = registry.find(name)
     if unlike := _unlike(job, point, record):
         raise UsageError(f"{record.run} {unlike}.")
@@ -71,12 +71,14 @@ def _mlflow_id(job: "Job", point: str, name: str) -> str:
             f"`orch wait {record.run}` waits for it."
         )
     if now.facts.started is None:
-        raise UsageError(f"it is not known where {record.run} is recorded; give MLflow's run id.")
+        raise UsageError(
+            f"orch does not know where {record.run} is recorded; give MLflow's run id."
+        )
     return now.facts.started.mlflow.run_id
 
 
 def _unlike(job: "Job", point: str, record: Record) -> str:
-    """Return in which way a run is no individual run at an operating point of the same task."""
+    """Return why a run is not an individual run at an operating point for the same task."""
     method, data = record.job["method"]["name"], record.job["data"]
     metric, own_metric = data.get("metric"), getattr(job.data, "metric", None)
     if method != "individual":
@@ -85,7 +87,7 @@ def _unlike(job: "Job", point: str, record: Record) -> str:
     if trained != [point]:
         return f"was trained at {', '.join(trained)}, not at {point}"
     if data["name"] != job.data.name:
-        return f"was trained on '{data['name']}', this job is on '{job.data.name}'"
+        return f"was trained on '{data['name']}', this job is trained on '{job.data.name}'"
     if metric != own_metric:
         return f"is judged by {metric}, this job by {own_metric}"
     return ""

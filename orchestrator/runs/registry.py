@@ -1,4 +1,4 @@
-"""The runs that were submitted from here: one JSON file each, found again by name."""
+"""The runs that were submitted from here: a JSON file for each, found by name."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +28,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One submission of a run. outcome: how it ended, once that was seen."""
+    """One submission of a run. outcome: how it ended, once that is known."""
 
     submission_id: str
     submitted_at: float
@@ -50,7 +50,7 @@ class Record:
 
     @property
     def folder(self) -> RunFolder:
-        """What the run keeps, which may lie on another machine."""
+        """The run's folder, which may be on another machine."""
         return RunFolder(Path(self.run_dir))
 
     @property
@@ -77,7 +77,7 @@ def run_of(submission: str) -> str:
 
 
 def save(record: Record) -> None:
-    """Write a record, whole or not at all."""
+    """Write a record, completely or not at all."""
     home.save(home.folder("runs") / f"{record.run}.json", dumps(plain(record), indent=1))
 
 
@@ -87,7 +87,7 @@ def forget(record: Record) -> None:
 
 
 def note_outcome(record: Record, outcome: Outcome) -> Record:
-    """Remember how the latest attempt ended, and return the new record.
+    """Record how the latest attempt ended, and return the new record.
 
     A record that has a later attempt by now stays as it is.
     """
@@ -109,7 +109,7 @@ def load_all() -> list[Record]:
 
 def find(name: str) -> Record:
     """Return the run meant by `name`: its id, a job's name (its latest run), a unique beginning
-    of either, or `last`. Raises UnknownJob, naming what comes near.
+    of either, or `last`. Raises UnknownJob, naming similar ones.
     """
     records = load_all()
     if name == "last" and records:
@@ -149,9 +149,9 @@ def _path(run: str) -> Path:
 
 
 def _record(values: Any) -> Record:
-    """Return the record that a file's JSON tells. Raises ValueError when it tells none."""
+    """Return the record in a file's JSON. Raises ValueError when there is none."""
     if not isinstance(values, dict) or not isinstance(values.get("attempts"), list):
-        raise ValueError("it tells of no run")
+        raise ValueError("it describes no run")
     attempts = tuple(_attempt(each) for each in values["attempts"])
     if not attempts:
         raise ValueError("its run was never submitted")
@@ -159,7 +159,7 @@ def _record(values: Any) -> Record:
 
 
 def _attempt(values: object) -> Attempt:
-    """Return an attempt; an outcome in words of another version is left out, and asked for anew."""
+    """Return an attempt; an outcome from another version is left out, and is asked for again."""
     if not isinstance(values, Mapping):
         raise ValueError("an attempt of its run is no JSON object")
     return made_of(Attempt, {**values, "outcome": _outcome(values.get("outcome"))})

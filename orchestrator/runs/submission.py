@@ -1,4 +1,4 @@
-"""Bring a job to a cluster: everything is checked, then shipped, then written down."""
+"""Send a job to a cluster: everything is checked, then shipped, then recorded."""
 
 import secrets
 import time
@@ -27,7 +27,7 @@ FIRST_NODE_SECONDS = 20.0
 
 CHECKED = ["room for the workers", "the environment"]
 CHECKED_HERE = [*CHECKED, "data", "weights", "output folder", "reference", "tracking server"]
-"""What `check` looks at; what lies on other machines can only be seen there."""
+"""What `check` checks; files on other machines can only be seen there."""
 
 
 def new_record(job: "Job", job_file: str) -> Record:
@@ -49,7 +49,7 @@ def new_record(job: "Job", job_file: str) -> Record:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job that was checked will go. url: None for the local head, which need not run yet.
+    """Where a checked job will go. url: None for the local head, which need not run yet.
 
     here: the cluster's head is this machine.
     """
@@ -61,7 +61,7 @@ class Place:
 def check(job: "Job", address: str | None, say: Say) -> Place:
     """Return where a job will go: the cluster at `address`, else the local head. Starts nothing.
 
-    Raises UsageError with all that is wrong, or Unreachable when only an answer is missing.
+    Raises UsageError with all problems, or Unreachable when only an answer is missing.
     """
     asked = demand(job)
     if address is None:
@@ -91,8 +91,8 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
 def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     """Submit the latest attempt of a run to the place that `check` returned for its job.
 
-    Returns the record as it was written down. Raises UsageError or Unreachable; then nothing was
-    submitted, nothing is written down, and no head that this call started stays.
+    Returns the record as it was written. Raises UsageError or Unreachable; then nothing was
+    submitted, nothing was recorded, and a head that this call started was stopped.
     """
     if place.url is None:
         return _submit_locally(record, job, say)
@@ -102,7 +102,7 @@ def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
 
 
 def _together(*checks: Callable[[], object]) -> None:
-    """Make all checks. Raises the error of the only one that fails, or one that says all."""
+    """Make all checks. Raises the only error, or one error with all messages."""
     errors: list[OrchError] = []
     for one in checks:
         try:
@@ -117,7 +117,7 @@ def _together(*checks: Callable[[], object]) -> None:
 
 
 def _offered(client: ClusterClient) -> Capacity:
-    """Return what a cluster offers; one whose head has just started lists no node at first."""
+    """Return what a cluster offers; a head that has just started lists no node at first."""
     end = time.monotonic() + FIRST_NODE_SECONDS
     offered = client.capacity()
     while not offered.nodes and time.monotonic() < end:
@@ -151,22 +151,22 @@ def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
 
 
 def _shown_elsewhere(say: Say) -> dict[str, str]:
-    """Return what of this shell a job elsewhere is given; the secrets stay here, and that is said.
+    """Return the environment of a job on another cluster; secrets stay here, with a warning.
 
-    A cluster elsewhere may have other owners, and shows what it is given.
+    Another cluster may have other owners, and displays the environment of its jobs.
     """
     found = environment.for_other_cluster()
     if found.secret:
         names = ", ".join(sorted(found.secret))
         say(
-            f"warning: {names} stay here, for a cluster shows what it is given. If the job needs "
-            "them, set them where the cluster's nodes are started."
+            f"warning: {names} stay here, since a cluster displays its jobs' environment. If the "
+            "job needs them, set them where the cluster's nodes are started."
         )
     return found.public
 
 
 def _handed_over(head: Head, record: Record) -> dict[str, str]:
-    """Return what of this shell a job on the local head is given, secrets by a file of its own."""
+    """Return the environment of a job on the local head, with its secrets in a file."""
     folder = Path(head.folder) / "secrets"
     handover.sweep(folder, [job.submission_id for job in local.active_jobs(head)])
     found = environment.for_local_head()
@@ -175,12 +175,12 @@ def _handed_over(head: Head, record: Record) -> dict[str, str]:
     try:
         file = handover.leave(folder, record.last.submission_id, found.secret)
     except OSError as error:
-        raise UsageError(f"No secrets can be left for the job in {folder} ({error}).") from error
+        raise UsageError(f"The job's secrets cannot be written to {folder} ({error}).") from error
     return found.public | {handover.VARIABLE: str(file)}
 
 
 def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str, str]) -> Record:
-    """Ship and start the latest attempt. The record is on disk before the job can be running."""
+    """Ship and start the latest attempt. The record is on disk before the job can run."""
     attempt = record.last
     package = runtime.pack(
         {
@@ -215,7 +215,7 @@ def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str,
 
 
 def _take_back(record: Record) -> None:
-    """Let the records be as they were before the latest attempt."""
+    """Restore the records as they were before the latest attempt."""
     if len(record.attempts) == 1:
         registry.forget(record)
     else:
@@ -235,4 +235,7 @@ def _head_ip(offered: Capacity) -> str | None:
 def _compare_versions(client: ClusterClient, say: Say) -> None:
     here, there = metadata.version("ray"), client.version()["ray_version"]
     if here != there:
-        say(f"warning: the cluster runs Ray {there}, here is {here}; the two must be the same.")
+        say(
+            f"warning: the cluster runs Ray {there}, this machine has {here}; "
+            "the two must be the same."
+        )

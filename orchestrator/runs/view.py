@@ -1,4 +1,4 @@
-"""What is known of runs: their records, joined with what clusters and the runs' folders say."""
+"""What is known of runs: their records, joined with their clusters' and folders' answers."""
 
 import contextlib
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ FROM_FOLDER = f"{SILENT}; this is what the run's folder says"
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as it stands. note: where the state is from."""
+    """The present state of a run. note: where the state is from."""
 
     record: Record
     state: State
@@ -68,7 +68,7 @@ def look(record: Record) -> RunView:
 
 
 def look_all(records: Iterable[Record]) -> list[RunView]:
-    """Return the runs as they stand, asking all clusters at the same time."""
+    """Return the present states of runs, asking all clusters at the same time."""
     records = list(records)
     open_runs = [record for record in records if not record.last.outcome]
     clients = {_place(record): client_of(record, LIST_SECONDS) for record in _one_each(open_runs)}
@@ -87,7 +87,7 @@ def look_all(records: Iterable[Record]) -> list[RunView]:
     return views
 
 
-def strangers(url: str) -> list[RunView]:
+def unknown_jobs(url: str) -> list[RunView]:
     """Return orch's jobs on a cluster that were not submitted from here. Raises Unreachable."""
     own = {record.run for record in registry.load_all()}
     views: dict[str, RunView] = {}
@@ -99,7 +99,7 @@ def strangers(url: str) -> list[RunView]:
 
 
 def _lacks_the_end(facts: RunFacts, info: JobInfo) -> bool:
-    """Tell whether the run's folder does not know what the log may: its disk was full, perhaps."""
+    """Return whether the log may know more than the run's folder: its disk may have been full."""
     known = facts.state is not None and is_final(facts.state)
     return facts == RunFacts() or (is_final(info.state) and not known)
 
@@ -113,7 +113,7 @@ def facts_of(record: Record) -> RunFacts:
 
 
 def settle(view: RunView) -> RunView:
-    """Write down how a run ended, once it has; so nobody need be asked for it again."""
+    """Record how a run ended, once it has, so that no cluster has to be asked again."""
     _tell_the_record(view)
     if is_final(view.state) and view.state is not State.LOST and not view.record.last.outcome:
         outcome = Outcome(view.state, view.exit_code, view.message, view.facts, view.ended)

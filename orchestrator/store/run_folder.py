@@ -1,7 +1,7 @@
 """The folder of a run: the only place that knows its files by name.
 
     job.yaml                     the settings, as the run began with them
-    progress.json                the last facts that the run has stated of itself
+    progress.json                the last facts that the run has reported
     metrics.jsonl, metrics.sent  the metrics, and how much of them MLflow has
     mlflow_run.json              where MLflow keeps the record
     stop                         asks the workers to save and end
@@ -10,8 +10,7 @@
     damaged_checkpoint_...       one that was found damaged, set aside
     result.json, results.md      the final results, as JSON and as a table
 
-The folder itself is the list of checkpoints: no other could name what is gone, or be lost while
-the checkpoints are whole.
+The folder itself is the list of checkpoints, so the list cannot disagree with the checkpoints.
 """
 
 import json
@@ -40,20 +39,20 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True)
 class WholeFile:
-    """A file that is read whole, and replaced whole or not at all."""
+    """A file that is read and replaced as a whole, or not at all."""
 
     path: Path
 
     def exists(self) -> bool:
-        """Tell whether the file is there."""
+        """Return whether the file exists."""
         return self.path.exists()
 
     def read(self) -> str:
-        """Return the text. Raises OSError, and ValueError for what is no text."""
+        """Return the text. Raises OSError, and ValueError when it is not text."""
         return self.path.read_text(encoding="utf-8")
 
     def read_json(self) -> Any:
-        """Return what the JSON says. Raises OSError, and ValueError for what is no JSON."""
+        """Return the JSON value. Raises OSError, and ValueError when it is not JSON."""
         try:
             return json.loads(self.read())
         except RecursionError as error:
@@ -73,7 +72,7 @@ class WholeFile:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """What a run keeps, by name."""
+    """The files of a run, by name."""
 
     path: Path
 
@@ -86,11 +85,11 @@ class RunFolder:
         return self.path.name
 
     def is_there(self) -> bool:
-        """Tell whether the folder can be seen from here."""
+        """Return whether the folder can be seen from here."""
         return self.path.is_dir()
 
     def make(self) -> None:
-        """Make the folder where it is not there."""
+        """Create the folder if it does not exist."""
         self.path.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -100,7 +99,7 @@ class RunFolder:
 
     @property
     def facts(self) -> WholeFile:
-        """The last facts that the run has stated of itself, as JSON."""
+        """The last facts that the run has reported, as JSON."""
         return WholeFile(self.path / "progress.json")
 
     @property
@@ -133,15 +132,15 @@ class RunFolder:
         self._stop.touch()
 
     def stop_is_asked(self) -> bool:
-        """Tell whether the workers are to save and end."""
+        """Return whether the workers are asked to save and end."""
         return self._stop.exists()
 
     def withdraw_stop(self) -> None:
-        """Ask no more."""
+        """Withdraw the request."""
         self._stop.unlink(missing_ok=True)
 
     def last_sign_of_life(self) -> float:
-        """Return when the run last wrote something of how it goes; now, if it never did."""
+        """Return when the run last wrote its progress; now, if it never did."""
         signs = (self.facts, WholeFile(self.metrics), self.job)
         return max((at for sign in signs if (at := sign.written())), default=time.time())
 
@@ -151,21 +150,21 @@ class RunFolder:
         return [folder for at, folder in sorted((at, folder) for at, folder in found if at)]
 
     def newest(self) -> Reached | None:
-        """Return how far the newest checkpoint is; None when there is none."""
+        """Return the position of the newest checkpoint; None when there is none."""
         found = self.checkpoints()
         return reached(found[-1]) if found else None
 
     def best(self) -> list[Path]:
-        """Return the copies of best epochs: one, two after a kill in between."""
+        """Return the copies of best epochs: one, or two if a kill came in between."""
         return sorted(self.path.glob("best-epoch-*"))
 
     def unusable(self) -> list[str]:
-        """Return the names of whatever else was a checkpoint once."""
+        """Return the names of everything else that was once a checkpoint."""
         usable = {folder.name for folder in self.checkpoints()}
         return sorted({folder.name for folder in self.path.glob("*checkpoint_*")} - usable)
 
     def scratch(self, at: Reached) -> Path:
-        """Return where a checkpoint is written before it is committed; whatever was there goes."""
+        """Return where a checkpoint is written before it is committed, emptied."""
         folder = self.path / f".checkpoint-{'-'.join(map(str, at))}"
         shutil.rmtree(folder, ignore_errors=True)
         return folder
@@ -184,7 +183,7 @@ class RunFolder:
             shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
 
     def keep_as_best(self, folder: Path, epoch: int) -> None:
-        """Copy a checkpoint as that of the best epoch (from 1) in place of the one kept before."""
+        """Copy a checkpoint as that of the best epoch (from 1), replacing the one before."""
         target = self.path / f"best-epoch-{epoch:04d}"
         scratch = target.with_name(f".{target.name}")
         shutil.rmtree(scratch, ignore_errors=True)

@@ -31,7 +31,7 @@ def test_a_killed_driver_is_said_in_one_line_with_the_way_on(code: int) -> None:
     ended = seen(State.FAILED, exit_code=code, message="Job entrypoint command failed\n::orch {}")
     assert was_killed(ended)
     assert conclusion(ended) == [
-        "FAILED: the job's driver was killed, by someone or because memory ran out.",
+        "FAILED: the job's driver was killed, from outside or because memory ran out.",
         "`orch resume tiny-1` goes on from its last checkpoint, if it has one.",
     ]
 

@@ -86,7 +86,7 @@ def test_a_run_that_does_not_advance_shows_why_and_no_stale_eta(
         screen.event(PROGRESS)
         screen.event(restarted)
         text.truncate(0)
-        screen.state(State.RUNNING, "The workers are being started again ...")
+        screen.state(State.RUNNING, "The workers are being restarted ...")
         late = text.getvalue()
         screen.state(State.RUNNING, "")
     assert "started again" in late

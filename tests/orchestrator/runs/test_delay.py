@@ -71,7 +71,7 @@ def test_lost_workers_are_told_at_once_until_the_new_ones_advance(
     cluster: FakeCluster, say: Say
 ) -> None:
     place(cluster, "CREATED")
-    told = "The process of rank 1 died. The workers are being started again ..."
+    told = "The process of rank 1 died. The workers are being restarted ..."
     assert say(RunFacts(progress=AT, restarted=LOST), 0.0) == told
     assert is_late(RunFacts(progress=AT, restarted=LOST), 0.0)
     later = replace(AT, time=110.0)
@@ -86,7 +86,7 @@ def test_a_run_without_room_says_what_it_waits_for_and_who_has_it(
     cluster.add("done-3", statuses=["SUCCEEDED"])
     assert say(JUST_STARTED, 3.0) == ""
     assert say(JUST_STARTED, 6.0) == (
-        "Waits for room for 2 workers with 2 CPUs each; the cluster has 1 node, 4 CPUs, 0 GPUs, "
+        "Waiting for room for 2 workers with 2 CPUs each; the cluster has 1 node, 4 CPUs, 0 GPUs, "
         "used by wide-2."
     )
 
@@ -97,7 +97,7 @@ def test_after_a_lost_node_the_run_says_that_it_waits_for_room(
     place(cluster, "RESCHEDULING")
     cluster.nodes = [NODE | {"resources_total": {"CPU": 2.0}}]
     assert say(RunFacts(progress=AT, restarted=LOST), 1.0) == (
-        "Waits for room for 2 workers with 2 CPUs each; the cluster has 1 node, 2 CPUs, 0 GPUs."
+        "Waiting for room for 2 workers with 2 CPUs each; the cluster has 1 node, 2 CPUs, 0 GPUs."
     )
 
 

@@ -107,7 +107,7 @@ def test_jobs_of_others_are_told_from_what_they_carry(
     cluster.add(own.run, metadata={"orch": "0", "run": own.run})
     cluster.add("theirs-1.a2", metadata={"orch": "0", "run": "theirs-1", "name": "theirs"})
     cluster.add("not-orch", metadata={})
-    found = view.strangers(cluster.url)
+    found = view.unknown_jobs(cluster.url)
     assert [(seen.record.run, seen.record.name) for seen in found] == [("theirs-1", "theirs")]
 
 
