@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from models.layers.layout import Layout
     from models.networks.base import AnyBitNetwork
     from models.networks.settings import NetworkSettings
+    from models.precision import Precision
     from models.quantizers.settings import QuantizerSettings
 
 NETWORKS = {
@@ -26,33 +28,42 @@ def build_network(
     settings: NetworkSettings,
     quantizer: QuantizerSettings,
     *,
-    bit_widths: Sequence[int],
+    precisions: Sequence[Precision],
     num_classes: int,
-    clip_init: float,
+    layout: Layout | None = None,
     code_bits: int | None = None,
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> AnyBitNetwork:
     """Build the network that `settings.name` names, with freshly drawn weights.
 
-    bit_widths: what it can run at, high to low.
-    clip_init: the initial clip level of every layer and bit-width (the papers' alpha_init).
-    code_bits: bit-width of the stored weight codes (b1), by default the highest of bit_widths.
+    precisions: what it can run at, high to low. layout: what these share; by default each has
+        batch norm and clip levels of its own.
+    code_bits: bit-width of the stored weight codes (b1), by default the highest of the weights.
+    mean, std: of the channels, for pixels in [0, 1].
 
     With `settings.num_segments` the result takes clips (batch, segments, channels, height, width),
     else images (batch, channels, height, width).
 
-    Raises ValueError for bit-widths that cannot be built.
+    Raises ValueError for precisions that cannot be built.
     """
     from models.layers.factory import LayerFactory
+    from models.layers.layout import Layout
+    from models.layers.normalize import Normalize
     from models.networks.tsn import TemporalSegmentNetwork
+    from models.precision import FLOAT
     from models.table import resolve
 
+    highest = max((p.weights for p in precisions if p.weights != FLOAT), default=1)
     layers = LayerFactory(
         settings=quantizer,
-        bit_widths=tuple(bit_widths),
-        code_bits=max(bit_widths) if code_bits is None else code_bits,
-        clip_init=clip_init,
+        precisions=tuple(precisions),
+        layout=layout or Layout(),
+        code_bits=code_bits or highest,
     )
-    network: AnyBitNetwork = resolve(NETWORKS, settings.name)(settings, layers, num_classes)
+    kind = resolve(NETWORKS, settings.name)
+    network: AnyBitNetwork = kind(settings, layers, Normalize(mean, std), num_classes)
+    network.start_quantizers()
     if settings.num_segments is None:
         return network
     return TemporalSegmentNetwork(network, settings.num_segments)

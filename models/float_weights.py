@@ -13,6 +13,8 @@ from models.roles import roles
 
 HEAD = "fc."
 COUNTER = ".num_batches_tracked"
+SCALE = "normalize."
+"""What a float model of ours knows of its inputs; the network has that from its data set."""
 INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What wrappers put into the middle of names."""
 
@@ -30,9 +32,10 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
     """
     targets = _targets(network.backbone)
     state_dict = unwrap(state_dict)
-    if any("clip_levels" in name for name in state_dict):
+    if any(".clip_levels." in f".{name}" for name in state_dict):
         raise ValueError("these are the weights of a quantized network, not of a float model")
     source, skipped = _without_prefix(state_dict, targets)
+    source = {name: value for name, value in source.items() if not name.startswith(SCALE)}
     skipped += _left_out_head(source, targets)
     mistakes = _mistakes(source, targets, skipped)
     if mistakes:
@@ -48,11 +51,11 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
 
 def _targets(network: AnyBitNetwork) -> dict[str, list[Tensor]]:
     """Return, for each name in a float model, the tensors it is copied to."""
-    quantizers = {one.name for one in roles(network) if one.role in ("clip", "step")}
+    own = {one.name for one in roles(network) if one.role in ("clip", "step")}
     switched = {name for name, m in network.named_modules() if isinstance(m, SwitchableBatchNorm2d)}
     targets: dict[str, list[Tensor]] = {}
     for name, tensor in network.state_dict().items():
-        if name in quantizers:
+        if name in own or name.startswith(SCALE):
             continue
         owner, _, last = name.rpartition(".")
         parent = owner.rpartition(".")[0]

@@ -6,7 +6,7 @@ A name such as "8bit" or "w1a4" is the key of losses, results, metrics and table
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -31,6 +31,11 @@ class Precision(NamedTuple):
         if self.weights == self.activations:
             return f"{self.weights}bit"
         return f"w{self.weights}a{self.activations}"
+
+    @property
+    def key(self) -> str:
+        """The name of what belongs to it in a state dict: the label, which for float is taken."""
+        return f"{FLOAT}bit" if self == (FLOAT, FLOAT) else self.label
 
     @classmethod
     def parse(cls, text: str | int) -> Precision:
@@ -113,3 +118,24 @@ class OperatingPoint:
         if not isinstance(precision, Precision):
             precision = Precision.parse(precision)
         return cls(precision.label, precision)
+
+
+def precisions_of(points: Iterable[OperatingPoint]) -> tuple[Precision, ...]:
+    """Return every precision that points use, each once, in their order."""
+    used = (p for point in points for p in (point.precision, *(own for _, own in point.layers)))
+    return tuple(dict.fromkeys(used))
+
+
+def cost(precision: Precision) -> int:
+    """Return the bits of a weight times those of an activation, by which precisions are ordered."""
+    return precision.weights * precision.activations
+
+
+def check_high_to_low(precisions: Sequence[Precision]) -> None:
+    """Raise ValueError unless precisions stand from high to low, each once."""
+    labels = [precision.label for precision in precisions]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ValueError(f"bit-widths stand each once, {', '.join(twice)} more often")
+    costs = [cost(precision) for precision in precisions]
+    if costs != sorted(costs, reverse=True):
+        raise ValueError(f"bit-widths stand from high to low, not {labels}")

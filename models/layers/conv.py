@@ -1,22 +1,15 @@
-"""Convolution whose weights are quantized at the bit-width of the call."""
+"""Convolution whose weights are quantized at the precision of the call."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.quantizers import WEIGHT_QUANTIZERS
-from models.quantizers.base import QuantizedWeight
-from models.quantizers.settings import QuantizerSettings
-from models.table import resolve
+from models.precision import FLOAT, LayerPrecision
+from models.quantizers.base import Levels, WeightQuantizer
 
 
 class QuantizedConv2d(nn.Conv2d):
     """nn.Conv2d without bias over square kernels, padded to keep the size at stride 1.
-
-    What the bit-widths share of the weight is computed once for each version of it, however many
-    bit-widths and micro-steps use it: a step of the optimizer and load_state_dict write the weight
-    in place, which its version counter tells. Three ways of writing hide from it: through
-    `weight.data`, by a collective (broadcast), and by an optimizer with fused=True.
 
     code_dtype: the type in which codes are multiplied and added, None for the values themselves.
     """
@@ -27,8 +20,7 @@ class QuantizedConv2d(nn.Conv2d):
         out_channels: int,
         kernel_size: int,
         *,
-        quantizer: QuantizerSettings,
-        code_bits: int,
+        quantizer: WeightQuantizer,
         stride: int = 1,
         groups: int = 1,
     ) -> None:
@@ -42,38 +34,49 @@ class QuantizedConv2d(nn.Conv2d):
             bias=False,
         )
         self.code_dtype: torch.dtype | None = None
-        self._quantizer = quantizer
-        self._code_bits = code_bits
-        self._shared: QuantizedWeight | None = None
-        self._shared_key: tuple[object, ...] = ()
+        self.quantizer = quantizer
 
-    def quantized_weight(self) -> QuantizedWeight:
-        """Return what all bit-widths share of the present weight."""
-        weight = self.weight
-        key = (id(weight), weight._version, weight.data_ptr(), weight.dtype)
-        if self._shared is not None and key == self._shared_key:
-            return self._shared
-        quantizer: type[QuantizedWeight] = resolve(WEIGHT_QUANTIZERS, self._quantizer.weight_quant)
-        # Evaluation may come first under inference mode; training must be able to use the result.
-        with torch.inference_mode(mode=False), torch.no_grad():
-            shared = quantizer(weight, self._quantizer, self._code_bits)
-        self._shared, self._shared_key = shared, key
-        return shared
+    def start_quantizer(self) -> None:
+        """Give the quantizer's parameters their first values, from the present weight."""
+        self.quantizer.start(self.weight)
+
+    def weight_at(self, bits: int) -> Tensor:
+        """Return the weight at `bits`, differentiable."""
+        if bits == FLOAT:
+            return self.weight
+        weight: Tensor = self.quantizer(self.weight, bits)
+        return weight
+
+    def levels(self, bits: int) -> Levels:
+        """Return the weight at `bits` as integers."""
+        return self.quantizer.levels(self.weight, bits)
 
     def weight_distance(self, teacher: int, student: int) -> Tensor:
         """Return mean|W_teacher - W_student|, 0-dim, float64, without gradient."""
-        return self.quantized_weight().distance(teacher, student)
+        if FLOAT in (teacher, student):
+            gap = self.weight_at(teacher).detach().double() - self.weight_at(student).double()
+            return gap.detach().abs().mean()
+        return self.quantizer.distance(self.weight, teacher, student)
 
-    def forward(self, inputs: Tensor, bits: int, step: Tensor) -> Tensor:  # type: ignore[override]
-        """Convolve quantized (batch, channels, height, width) with the weight at `bits`.
+    def forward(  # type: ignore[override]
+        self, inputs: Tensor, at: LayerPrecision, step: Tensor | None
+    ) -> Tensor:
+        """Convolve quantized (batch, channels, height, width) with the weight of the precision.
 
-        step: of which the inputs are whole multiples.
+        step: of which the inputs are whole multiples, None for float activations.
         """
-        weight = self.quantized_weight().fake_quantize(self.weight, bits)
-        if self.code_dtype is not None:
-            return self._convolve_codes(inputs, weight, bits, step, self.code_dtype)
-        output: Tensor = self._conv_forward(inputs, weight, None)
-        return output
+        weight = self.weight_at(at.own.weights)
+        if self.code_dtype is None:
+            output: Tensor = self._conv_forward(inputs, weight, None)
+            return output
+        if step is None or at.own.weights == FLOAT:
+            return self._convolve_values(inputs, weight, self.code_dtype)
+        return self._convolve_codes(inputs, weight, at.own.weights, step, self.code_dtype)
+
+    def _convolve_values(self, inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Convolve what is not quantized, rounded to `dtype` as in mixed precision."""
+        output: Tensor = self._conv_forward(inputs.to(dtype), weight.to(dtype), None)
+        return output.to(inputs.dtype)
 
     def _convolve_codes(
         self, inputs: Tensor, weight: Tensor, bits: int, step: Tensor, dtype: torch.dtype
@@ -89,11 +92,13 @@ class QuantizedConv2d(nn.Conv2d):
         codes = _whole(inputs / step)
         centered = _whole((weight - offset) / gain)
         products = self._conv_forward(codes.to(dtype), centered.to(dtype), None)
-        total: Tensor = gain * products.to(inputs.dtype) + offset * self._window_sums(codes)
+        sums = _by_filter(offset) * self._window_sums(codes)
+        total: Tensor = _by_filter(gain) * products.to(inputs.dtype) + sums
         return step * total
 
     def _centered(self, bits: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        gain, offset = self.quantized_weight().affine(bits)
+        levels = self.levels(bits)
+        gain, offset = levels.gain, levels.offset
         return (gain / 2).to(dtype), (offset + gain * (2**bits - 1) / 2).to(dtype)
 
     def _window_sums(self, codes: Tensor) -> Tensor:
@@ -104,14 +109,9 @@ class QuantizedConv2d(nn.Conv2d):
         return sums.repeat_interleave(self.out_channels // self.groups, dim=1)
 
 
-class FloatConv2d(QuantizedConv2d):
-    """The same convolution in a float network: the weight as it is, in mixed precision rounded."""
-
-    def forward(self, inputs: Tensor, bits: int, step: Tensor) -> Tensor:  # type: ignore[override]
-        """Convolve (batch, channels, height, width)."""
-        dtype = self.code_dtype or inputs.dtype
-        output: Tensor = self._conv_forward(inputs.to(dtype), self.weight.to(dtype), None)
-        return output.to(inputs.dtype)
+def _by_filter(value: Tensor) -> Tensor:
+    """Lay one value, or one for each filter, along the channels of an output."""
+    return value.reshape(-1, 1, 1)
 
 
 def _whole(values: Tensor) -> Tensor:

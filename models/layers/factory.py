@@ -1,39 +1,55 @@
-"""Make the layers of one network, all with the same quantizers and bit-widths."""
+"""Make the layers of one network, all with the same quantizers, precisions and layout."""
 
 from dataclasses import dataclass
 
 from torch import nn
 
-from models.bitwidth import FLOAT, check_bit_widths
-from models.layers.conv import FloatConv2d, QuantizedConv2d
-from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d
-from models.quantizers import ACTIVATION_QUANTIZERS
-from models.quantizers.base import ActivationQuantizer, Unquantized
+from models.layers.conv import QuantizedConv2d
+from models.layers.layout import Layout
+from models.layers.norm import (
+    SharedBatchNorm2d,
+    SwitchableBatchNorm2d,
+    TransitionalBatchNorm2d,
+)
+from models.precision import FLOAT, Precision
+from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
+from models.quantizers.base import ActivationQuantizer, WeightQuantizer
+from models.quantizers.pact import SHARED
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
+
+NORMS = {
+    "shared": lambda channels, _: SharedBatchNorm2d(channels),
+    "switchable": SwitchableBatchNorm2d,
+    "transitional": TransitionalBatchNorm2d,
+}
 
 
 @dataclass(frozen=True)
 class LayerFactory:
     """What every layer of a network has in common.
 
-    code_bits: bit-width of the stored weight codes (b1), at least the highest of bit_widths.
-    clip_init: initial clip level of every layer and bit-width.
+    code_bits: bit-width of the stored weight codes (b1), at least the highest of the weights.
 
-    Raises ValueError for bit-widths out of order or above code_bits, or a clip level not above 0.
+    Raises ValueError for no precision at all, or one above code_bits.
     """
 
     settings: QuantizerSettings
-    bit_widths: tuple[int, ...]
+    precisions: tuple[Precision, ...]
+    layout: Layout
     code_bits: int
-    clip_init: float
 
     def __post_init__(self) -> None:
-        check_bit_widths((self.code_bits,))
-        if check_bit_widths(self.bit_widths)[0] > self.code_bits:
-            raise ValueError(f"{self.bit_widths[0]} bits do not fit {self.code_bits}-bit codes")
-        if self.clip_init <= 0:
-            raise ValueError(f"the initial clip level is above 0, not {self.clip_init}")
+        if not self.precisions:
+            raise ValueError("a network needs at least one precision")
+        highest = max((*self._weight_bits, 1))
+        if not highest <= self.code_bits <= 8:
+            raise ValueError(f"{highest}-bit weights do not fit {self.code_bits}-bit codes")
+
+    @property
+    def _weight_bits(self) -> tuple[int, ...]:
+        """The bit-widths of quantized weights, each once."""
+        return tuple(dict.fromkeys(p.weights for p in self.precisions if p.weights != FLOAT))
 
     def conv(
         self,
@@ -43,40 +59,30 @@ class LayerFactory:
         stride: int = 1,
         groups: int = 1,
     ) -> QuantizedConv2d:
-        """A convolution with quantized weights, or with plain ones in a float network."""
-        kind = FloatConv2d if self.is_float else QuantizedConv2d
-        return kind(
+        """A convolution with quantized weights."""
+        chosen: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, self.settings.weights.name)
+        return QuantizedConv2d(
             in_channels,
             out_channels,
             kernel_size,
-            quantizer=self.settings,
-            code_bits=self.code_bits,
+            quantizer=chosen(self.settings.weights, self._weight_bits, self.code_bits),
             stride=stride,
             groups=groups,
         )
 
-    @property
-    def is_float(self) -> bool:
-        """Whether nothing is quantized."""
-        return self.bit_widths == (FLOAT,)
+    def norm(self, channels: int) -> nn.Module:
+        """Batch norm after a quantized convolution, as the layout says."""
+        norm: nn.Module = NORMS[self.layout.norm](channels, self.precisions)
+        return norm
 
-    def norm(self, channels: int) -> SwitchableBatchNorm2d | SharedBatchNorm2d:
-        """Batch norm after a quantized convolution: a set for each bit-width, one in float."""
-        if self.is_float:
-            return SharedBatchNorm2d(channels)
-        return SwitchableBatchNorm2d(channels, self.bit_widths)
-
-    def stem_norm(self, channels: int) -> nn.Module:
-        """Batch norm after the first convolution, whose input is the same at all bit-widths."""
-        if self.settings.stem_bn_shared:
-            return SharedBatchNorm2d(channels)
-        return self.norm(channels)
+    def stem_norm(self, channels: int, *, shared: bool) -> nn.Module:
+        """Batch norm after the first convolution, whose input is the same at all precisions."""
+        return SharedBatchNorm2d(channels) if shared else self.norm(channels)
 
     def activation(self, *, signed: bool = False) -> ActivationQuantizer:
         """A quantizer of activations; signed if its input is not the output of a ReLU."""
-        if self.is_float:
-            return Unquantized(self.settings, (), self.clip_init, signed=signed)
-        quantizer: ActivationQuantizer = resolve(ACTIVATION_QUANTIZERS, self.settings.act_quant)(
-            self.settings, self.bit_widths, self.clip_init, signed=signed
-        )
+        chosen = resolve(ACTIVATION_QUANTIZERS, self.settings.activations.name)
+        quantized = [p.label for p in self.precisions if p.activations != FLOAT]
+        names = [SHARED] if quantized and self.layout.clip == "shared" else quantized
+        quantizer: ActivationQuantizer = chosen(self.settings.activations, names, signed=signed)
         return quantizer

@@ -1,36 +1,92 @@
-"""Batch norm with one set of parameters and running statistics for each bit-width."""
+"""Batch norm: one set of parameters and running statistics, one for each precision, or for each
+transition from one precision to another."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from itertools import product
 
 from torch import Tensor, nn
 
+from models.precision import LayerPrecision, Precision
+
 
 class SwitchableBatchNorm2d(nn.ModuleDict):
-    """One nn.BatchNorm2d per bit-width, of which each call uses one (AdaBits, section 3).
+    """One nn.BatchNorm2d for each precision, of which each call uses one (AdaBits, section 3).
 
-    The sets are named by their bit-width: `bn1.8.weight`, `bn1.6.weight`, ...
+    The sets are named by their precision: `bn1.8bit.weight`, `bn1.w1a4.weight`, ...
     """
 
-    def __init__(self, channels: int, bit_widths: Sequence[int]) -> None:
-        super().__init__({str(bits): nn.BatchNorm2d(channels) for bits in bit_widths})
+    def __init__(self, channels: int, precisions: Sequence[Precision]) -> None:
+        super().__init__({own.key: nn.BatchNorm2d(channels) for own in precisions})
 
-    def set(self, bits: int) -> nn.BatchNorm2d:
-        """Return the set of one bit-width."""
-        norm = self[str(bits)]
-        assert isinstance(norm, nn.BatchNorm2d)
-        return norm
+    def sets_of(self, precisions: Iterable[Precision]) -> list[nn.BatchNorm2d]:
+        """Return the sets that layers of these precisions use."""
+        keys = {own.key for own in precisions}
+        sets = (norm for name, norm in self.items() if self.own_key(name) in keys)
+        return [norm for norm in sets if isinstance(norm, nn.BatchNorm2d)]
 
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:
-        """Normalize (batch, channels, height, width) with the set of `bits`."""
-        output: Tensor = self[str(bits)](inputs)
+    def own_key(self, name: str) -> str:
+        """Return the key of the layer's own precision from the name of a set."""
+        return name
+
+    def add(self, precision: Precision, source: Precision) -> None:
+        """Add a set for a precision: a copy of another one's."""
+        self[precision.key] = deepcopy(self[source.key])
+
+    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
+        """Normalize (batch, channels, height, width) with the set of the layer's precision."""
+        output: Tensor = self[at.own.key](inputs)
+        return output
+
+
+class TransitionalBatchNorm2d(SwitchableBatchNorm2d):
+    """One set for each pair of precisions: the preceding layer's, and the layer's own.
+
+    Bit-Mixer, section 3.2. The sets are named `bn1.4bit_to_2bit.weight`, ...
+    """
+
+    def __init__(self, channels: int, precisions: Sequence[Precision]) -> None:
+        nn.ModuleDict.__init__(
+            self,
+            {
+                self.set_name(LayerPrecision(own, previous)): nn.BatchNorm2d(channels)
+                for previous in precisions
+                for own in precisions
+            },
+        )
+
+    @staticmethod
+    def set_name(at: LayerPrecision) -> str:
+        """Return the name of the set that a layer uses."""
+        return f"{at.previous.key}_to_{at.own.key}"
+
+    def own_key(self, name: str) -> str:
+        """Return the key of the layer's own precision from the name of a set."""
+        return name.rpartition("_to_")[2]
+
+    def add(self, precision: Precision, source: Precision) -> None:
+        """Add a set for every transition from and to a precision: copies of another one's."""
+        for name, norm in list(self.items()):
+            ends = name.split("_to_")
+            for changed in product(*({end, self._renamed(end, precision, source)} for end in ends)):
+                if "_to_".join(changed) not in self:
+                    self["_to_".join(changed)] = deepcopy(norm)
+
+    @staticmethod
+    def _renamed(key: str, precision: Precision, source: Precision) -> str:
+        return precision.key if key == source.key else key
+
+    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
+        """Normalize (batch, channels, height, width) with the set of the transition."""
+        output: Tensor = self[self.set_name(at)](inputs)
         return output
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """One set for all bit-widths; takes a bit-width like a switchable one and ignores it."""
+    """One set for all precisions; takes a precision like a switchable one and ignores it."""
 
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:  # type: ignore[override]
+    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:  # type: ignore[override]
         """Normalize (batch, channels, height, width)."""
         return super().forward(inputs)
 

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from models.layers.factory import LayerFactory
+from models.precision import LayerPrecision
 
 
 class Shortcut(nn.ModuleList):
@@ -15,10 +16,10 @@ class Shortcut(nn.ModuleList):
             [layers.conv(in_channels, out_channels, 1, stride), layers.norm(out_channels)]
         )
 
-    def forward(self, inputs: Tensor, bits: int, step: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor, at: LayerPrecision, step: Tensor | None) -> Tensor:
         """Map quantized inputs (batch, in_channels, ...) to (batch, out_channels, ...).
 
-        step: of which the inputs are whole multiples.
+        step: of which the inputs are whole multiples, None for float activations.
         """
-        output: Tensor = self[1](self[0](inputs, bits, step), bits)
+        output: Tensor = self[1](self[0](inputs, at, step), at)
         return output

@@ -8,8 +8,9 @@ from typing import ClassVar, NamedTuple
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from models.layers.layout import Layout
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint
+from models.precision import FLOAT, MAX_BITS, OperatingPoint, precisions_of
 
 Mistake = tuple[str, str]
 """The key of a job, with dots, and what is wrong with its value."""
@@ -85,9 +86,15 @@ class Method(nn.Module, ABC):
         self.points = tuple(points)
 
     @property
+    def layout(self) -> Layout:
+        """What the operating points of the network share."""
+        return Layout()
+
+    @property
     def code_bits(self) -> int:
         """Bit-width of the stored weight codes (b1)."""
-        return self.points[0].precision.weights
+        bits = (own.weights for own in precisions_of(self.points) if own.weights != FLOAT)
+        return max(bits, default=MAX_BITS)
 
     @classmethod
     def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:

@@ -14,7 +14,6 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.bitwidth import Assignment
 from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step
 from models.methods.swap import (
     SwapUnit,
@@ -22,6 +21,7 @@ from models.methods.swap import (
     keyed_generator,
     own_probabilities,
     ramp,
+    swap_units,
     swapped_assignment,
 )
 from models.methods.teacher import (
@@ -31,7 +31,7 @@ from models.methods.teacher import (
     teacher_scores,
 )
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint
+from models.precision import Assignment, OperatingPoint
 
 Outputs = dict[OperatingPoint, list[Tensor]]
 """The logits of each point that has run in a step, batch by batch."""
@@ -148,7 +148,7 @@ class CoQuant(Method):
         for point in candidates:
             if point not in entropy:
                 entropy[point] = mean_entropy(outputs[point], step.sum_over_ranks)
-        distance = {point: _distance(network, point, student) for point in candidates}
+        distance = {point: network.weight_distance(point, student).item() for point in candidates}
         return choose_teacher(teacher_scores(entropy, distance, self.settings.distance_weight))
 
     def _teacher_logits(
@@ -166,11 +166,12 @@ class CoQuant(Method):
         self, network: AnyBitNetwork, step: Step, student: OperatingPoint, teacher: OperatingPoint
     ) -> "_Swapped":
         """Swap some of the student's blocks for the teacher's."""
-        unit = self.settings.swap_unit
-        num_units = network.num_blocks if unit == "block" else network.num_layers
+        units = swap_units(network.quantized_layers, self.settings.swap_unit)
+        num_units = len({unit for unit in units if unit is not None})
         p1 = ramp(self.settings.swap_probability, step, self.settings.p1_update)
         own = self._draw_masks(step, student, own_probabilities(p1, num_units))
-        assignment = swapped_assignment(student, teacher, own, network.layers_per_block, unit)
+        low, high = network.assignment(student), network.assignment(teacher)
+        assignment = swapped_assignment(low, high, units, own)
         return _Swapped(student, teacher, assignment)
 
     def _student_logits(self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped") -> Tensor:
@@ -178,7 +179,7 @@ class CoQuant(Method):
         frozen = (
             nullcontext()
             if self.settings.swap_updates_bn_stats
-            else network.frozen_statistics(swapped.teacher.precision.weights)
+            else network.frozen_statistics(swapped.teacher)
         )
         with frozen:
             logits: Tensor = network(batch.inputs, swapped.assignment)
@@ -191,7 +192,3 @@ class _Swapped(NamedTuple):
     student: OperatingPoint
     teacher: OperatingPoint
     assignment: Assignment
-
-
-def _distance(network: AnyBitNetwork, teacher: OperatingPoint, student: OperatingPoint) -> float:
-    return network.weight_distance(teacher.precision.weights, student.precision.weights).item()

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from torch.nn import functional as F
 
+from models.layers.layout import Layout
 from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step, listed
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint
@@ -28,6 +29,11 @@ class Float(Method):
         if tuple(points) == (OperatingPoint.at(FLOAT),):
             return []
         return [("quantizer.bit_widths", f"float has no bit-widths, got {listed(points)}.")]
+
+    @property
+    def layout(self) -> Layout:
+        """One set of batch norm, named as in a float network."""
+        return Layout(norm="shared")
 
     def losses(
         self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step

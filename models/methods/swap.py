@@ -6,9 +6,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from models.bitwidth import Assignment
 from models.methods.base import Step
-from models.precision import OperatingPoint
+from models.precision import Assignment, LayerInfo, OperatingPoint
 
 SwapUnit = Literal["block", "layer"]
 
@@ -55,19 +54,35 @@ def _number(point: OperatingPoint) -> int:
     return int.from_bytes(point.name.encode())
 
 
-def swapped_assignment(
-    student: OperatingPoint,
-    teacher: OperatingPoint,
-    own: Sequence[bool],
-    layers_per_block: Sequence[int],
-    unit: SwapUnit,
-) -> Assignment:
-    """Return the student's precision where `own` is true and the teacher's elsewhere.
+def swap_units(layers: Sequence[LayerInfo], unit: SwapUnit) -> tuple[int | None, ...]:
+    """Return for each layer the number of the unit with which it is swapped, None for never.
 
-    own: one for each block, or for each layer inside the blocks.
+    A shortcut is swapped with its block, or with the first layer of it, whose input it shares.
     """
-    bits = student.precision.weights
-    chosen = [bits if is_own else teacher.precision.weights for is_own in own]
-    if unit == "layer":
-        return Assignment(bits, tuple(chosen))
-    return Assignment.per_block(bits, chosen, layers_per_block)
+    if unit == "block":
+        return tuple(info.block for info in layers)
+    main = [i for i, info in enumerate(layers) if info.block is not None and not _is_shortcut(info)]
+    first = {layers[index].block: unit for unit, index in reversed(list(enumerate(main)))}
+    number = {index: unit for unit, index in enumerate(main)}
+    return tuple(
+        first[info.block] if _is_shortcut(info) else number.get(index)
+        for index, info in enumerate(layers)
+    )
+
+
+def _is_shortcut(info: LayerInfo) -> bool:
+    return info.kind == "shortcut"
+
+
+def swapped_assignment(
+    student: Assignment, teacher: Assignment, units: Sequence[int | None], own: Sequence[bool]
+) -> Assignment:
+    """Return the student's precision where `own` is true of a layer's unit, else the teacher's.
+
+    units: of each layer; outside all of them the precision is the student's.
+    """
+    layers = (
+        mine if unit is None or own[unit] else theirs
+        for mine, theirs, unit in zip(student.layers, teacher.layers, units, strict=True)
+    )
+    return Assignment(student.outside, tuple(layers))

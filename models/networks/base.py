@@ -1,61 +1,115 @@
-"""What every network that runs at any of its bit-widths offers to methods and to the trainer."""
+"""What every network that runs at several precisions offers to methods and to the trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
-from typing import ClassVar
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from models.bitwidth import FLOAT, Assignment
 from models.layers.conv import QuantizedConv2d
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
-from models.precision import OperatingPoint, Precision
-from models.quantizers.base import ActivationQuantizer, ClipLevels
+from models.precision import (
+    Assignment,
+    LayerInfo,
+    LayerPrecision,
+    OperatingPoint,
+    Precision,
+    cost,
+)
+from models.quantizers.lsq import LearnedSteps
+from models.quantizers.pact import ClipLevels
+
+Point = OperatingPoint | int | str
+"""An operating point, or what writes one of a single precision: 4, "4bit", "w1a4"."""
+
+
+class Block(Protocol):
+    """A swappable block: its quantized layers on the main path, in order, and its shortcut's."""
+
+    main: ClassVar[tuple[str, ...]]
+
+    @property
+    def shortcut_layer(self) -> str | None:
+        """The name of the shortcut's convolution, if it has one."""
 
 
 class AnyBitNetwork(nn.Module, ABC):
-    """A network with one set of weights, and batch norm and clip levels for each bit-width.
-
-    bit_widths: what it can run at, high to low.
-    layers_per_block: quantized layers on the main path of each swappable block.
-    """
+    """A network with one set of weights, and batch norm and clip levels as its layout says."""
 
     Settings: ClassVar[type[NetworkSettings]]
 
-    def __init__(self, bit_widths: tuple[int, ...], layers_per_block: tuple[int, ...]) -> None:
+    def __init__(self, precisions: tuple[Precision, ...]) -> None:
         super().__init__()
-        self.bit_widths = bit_widths
-        self.layers_per_block = layers_per_block
-
-    @property
-    def num_blocks(self) -> int:
-        """Number of blocks that can be swapped (L)."""
-        return len(self.layers_per_block)
-
-    @property
-    def num_layers(self) -> int:
-        """Number of layers in those blocks that can be given a bit-width of their own."""
-        return sum(self.layers_per_block)
+        self._precisions = precisions
+        self._layers: tuple[LayerInfo, ...] = ()
 
     @property
     def backbone(self) -> "AnyBitNetwork":
         """The network whose module names are torchvision's."""
         return self
 
-    def forward(self, inputs: Tensor, bits: int | Assignment | OperatingPoint) -> Tensor:
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """What it has batch norm and clip levels for, high to low."""
+        return self.backbone._precisions
+
+    @property
+    def quantized_layers(self) -> tuple[LayerInfo, ...]:
+        """Every layer that can be given a precision, named as in the backbone's state dict.
+
+        A shortcut's convolution follows the layers on the main path of its block.
+        """
+        return self.backbone._layers
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks that can be swapped (L)."""
+        return len({info.block for info in self.quantized_layers if info.block is not None})
+
+    def forward(self, inputs: Tensor, at: Point | Assignment) -> Tensor:
         """Return logits (batch, classes) in the type of the parameters.
 
-        Raises ValueError for a bit-width that the network has no batch norm for.
+        inputs: uint8 pixels, which the first layer normalizes; floats go in as they are.
+        Raises ValueError for a precision that the network has no batch norm for.
         """
-        return self.logits(inputs, self._assignment(bits))
+        assignment = at if isinstance(at, Assignment) else self.assignment(at)
+        if len(assignment.layers) != len(self.quantized_layers):
+            count = len(self.quantized_layers)
+            raise ValueError(f"{len(assignment.layers)} precisions for {count} layers")
+        return self.logits(inputs, assignment)
 
     @abstractmethod
     def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
         """Compute the logits (batch, classes); called by forward."""
+
+    def assignment(self, point: Point) -> Assignment:
+        """Return the precision of each layer at an operating point.
+
+        Raises ValueError for a layer that the network does not have, and for a precision that it
+        has no batch norm for.
+        """
+        if not isinstance(point, OperatingPoint):
+            point = OperatingPoint.at(point)
+        own = dict(point.layers)
+        names = [info.name for info in self.quantized_layers]
+        if unknown := own.keys() - set(names):
+            raise ValueError(f"no layer is called {min(unknown)!r}; there are {', '.join(names)}")
+        layers = tuple(own.get(name, point.precision) for name in names)
+        if missing := {point.precision, *layers} - set(self.precisions):
+            wanted, known = (", ".join(p.label for p in ps) for ps in (missing, self.precisions))
+            raise ValueError(f"no batch norm for {wanted}, only for {known}")
+        return Assignment(point.precision, layers)
+
+    def layer_precisions(self, assignment: Assignment) -> list[LayerPrecision]:
+        """Return what each layer is run at: its own precision, and that of the one before it."""
+        own = assignment.layers
+        return [
+            LayerPrecision(at, at if info.fed_by is None else own[info.fed_by])
+            for at, info in zip(own, self.quantized_layers, strict=True)
+        ]
 
     def convolve_codes_in(self, dtype: torch.dtype | None) -> None:
         """Let quantized convolutions multiply and add whole numbers of this type, such as bfloat16.
@@ -63,63 +117,101 @@ class AnyBitNetwork(nn.Module, ABC):
         Batch norm, quantizers, the first convolution and the linear layer compute in the type of
         the parameters, and so do all convolutions with None.
         """
-        for module in self.modules():
-            if isinstance(module, QuantizedConv2d):
-                module.code_dtype = dtype
+        for module in self.convolutions():
+            module.code_dtype = dtype
 
-    def weight_distance(self, teacher: int, student: int) -> Tensor:
+    def start_quantizers(self) -> None:
+        """Give learned steps their first values, from the present weights."""
+        for module in self.convolutions():
+            module.start_quantizer()
+
+    def convolutions(self) -> Iterator[QuantizedConv2d]:
+        """Yield the quantized convolutions."""
+        return (m for m in self.modules() if isinstance(m, QuantizedConv2d))
+
+    def weight_distance(self, teacher: Point, student: Point) -> Tensor:
         """Return sum over quantized layers of mean|W_teacher - W_student| (CoQuant Eq. 7).
 
         0-dim, float64, without gradient; computed once per version of the weights.
         """
-        layers = [m for m in self.modules() if isinstance(m, QuantizedConv2d)]
-        return torch.stack([layer.weight_distance(teacher, student) for layer in layers]).sum()
+        pairs = zip(self.assignment(teacher).layers, self.assignment(student).layers, strict=True)
+        named = dict(self.backbone.named_modules())
+        distances = []
+        for info, (high, low) in zip(self.quantized_layers, pairs, strict=True):
+            layer = named[info.name]
+            assert isinstance(layer, QuantizedConv2d)
+            distances.append(layer.weight_distance(high.weights, low.weights))
+        return torch.stack(distances).sum()
 
-    def clip_levels(self) -> dict[int, list[nn.Parameter]]:
-        """The clip levels of each bit-width in the order of the layers; in float there are none."""
-        quantizers = [m for m in self.modules() if isinstance(m, ActivationQuantizer)]
-        widths = [bits for bits in self.bit_widths if bits != FLOAT]
-        return {bits: [q.clip_level(bits) for q in quantizers] for bits in widths}
+    def clip_levels(self) -> dict[str, list[nn.Parameter]]:
+        """The clip levels of each precision, by its label, in the order of the layers.
+
+        Shared ones are called "shared"; a float network has none.
+        """
+        found: dict[str, list[nn.Parameter]] = {}
+        for levels in (m for m in self.modules() if isinstance(m, ClipLevels)):
+            for name, level in levels.items():
+                found.setdefault(name, []).append(level)
+        return found
 
     def add(self, precision: Precision, source: Precision) -> None:
         """Let the network run at a precision that it was not built for.
 
-        Batch norm and clip levels are copies of those of `source`, to be calibrated or trained;
-        weights need nothing, and what precisions share stays shared. Raises ValueError for a
-        precision that the network has already, and for a source that it has not.
+        Batch norm, clip levels and learned steps start as those of `source`, to be calibrated or
+        trained; what precisions share stays shared. Raises ValueError for a precision that the
+        network has already, and for a source that it has not.
         """
-        new, old = precision.weights, source.weights
-        if new in self.bit_widths or old not in self.bit_widths:
-            raise ValueError(f"{new} bits cannot be copied from {old}: there are {self.bit_widths}")
-        widths = tuple(sorted((*self.bit_widths, new), reverse=True))
+        if precision in self.precisions or source not in self.precisions:
+            known = ", ".join(own.label for own in self.precisions)
+            wanted = f"{precision.label} cannot be copied from {source.label}"
+            raise ValueError(f"{wanted}: the network has {known}")
         for module in self.modules():
-            if isinstance(module, SwitchableBatchNorm2d | ClipLevels):
-                module[str(new)] = deepcopy(module[str(old)])
-            elif isinstance(module, AnyBitNetwork):
-                module.bit_widths = widths
+            if isinstance(module, SwitchableBatchNorm2d | ClipLevels | LearnedSteps):
+                module.add(precision, source)
+        both = (*self.precisions, precision)
+        self.backbone._precisions = tuple(sorted(both, key=cost, reverse=True))
 
     @contextmanager
-    def frozen_statistics(self, bits: int | None = None) -> Iterator[None]:
+    def frozen_statistics(self, point: Point | None = None) -> Iterator[None]:
         """Within, forward passes leave running statistics alone, though they train as usual.
 
-        bits: only the batch-norm sets of this bit-width; None freezes all, shared ones included.
+        point: only the switched sets that it uses; None freezes all, shared ones included.
         """
-        with keep_statistics(self._norms(bits)):
+        with keep_statistics(self._norms(point)):
             yield
 
-    def _norms(self, bits: int | None) -> list[nn.BatchNorm2d]:
-        if bits is None:
+    def _norms(self, point: Point | None) -> list[nn.BatchNorm2d]:
+        if point is None:
             return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
-        return [m.set(bits) for m in self.modules() if isinstance(m, SwitchableBatchNorm2d)]
+        assignment = self.assignment(point)
+        used = {assignment.outside, *assignment.layers}
+        switched = (m for m in self.modules() if isinstance(m, SwitchableBatchNorm2d))
+        return [norm for module in switched for norm in module.sets_of(used)]
 
-    def _assignment(self, bits: int | Assignment | OperatingPoint) -> Assignment:
-        if isinstance(bits, OperatingPoint):
-            bits = bits.precision.weights
-        if isinstance(bits, int):
-            bits = Assignment.uniform(bits, self.num_layers)
-        if len(bits.layers) != self.num_layers:
-            raise ValueError(f"{len(bits.layers)} bit-widths for {self.num_layers} layers")
-        unknown = {bits.bits, *bits.layers} - set(self.bit_widths)
-        if unknown:
-            raise ValueError(f"no batch norm for {sorted(unknown)} bits, only {self.bit_widths}")
-        return bits
+
+def list_layers(
+    blocks: Iterable[tuple[str, nn.Module]], outside: Sequence[str] = ()
+) -> tuple[LayerInfo, ...]:
+    """Return the layers of blocks, by their prefix, and of convolutions that follow them all.
+
+    The first layer of a block, and its shortcut, are fed by the last one of the block before.
+    """
+    layers: list[LayerInfo] = []
+    fed_by: int | None = None
+    for number, (prefix, block) in enumerate(blocks):
+        entry = fed_by
+        for name in block.main:  # type: ignore[union-attr]
+            layers.append(LayerInfo(f"{prefix}.{name}", number, fed_by, _convolves(block, name)))
+            fed_by = len(layers) - 1
+        if block.shortcut_layer is not None:
+            layers.append(LayerInfo(f"{prefix}.{block.shortcut_layer}", number, entry, "shortcut"))
+    for name in outside:
+        layers.append(LayerInfo(name, None, fed_by, "conv"))
+        fed_by = len(layers) - 1
+    return tuple(layers)
+
+
+def _convolves(block: nn.Module, name: str) -> Literal["conv", "depthwise"]:
+    layer = block.get_submodule(name)
+    assert isinstance(layer, nn.Conv2d)
+    return "depthwise" if layer.groups == layer.in_channels > 1 else "conv"

@@ -6,17 +6,19 @@ The first convolution and the linear layer are not quantized; the identity path 
 block's output is signed and has no activation.
 """
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from models.bitwidth import Assignment
 from models.layers.factory import LayerFactory
 from models.layers.initialize import InitWeights, initialize
+from models.layers.normalize import Normalize
 from models.layers.shortcut import Shortcut
-from models.networks.base import AnyBitNetwork
+from models.networks.base import AnyBitNetwork, list_layers
 from models.networks.settings import MOST_CHANNELS, NetworkSettings
+from models.precision import Assignment, LayerPrecision
 
 
 class MobileNetV2CifarSettings(NetworkSettings):
@@ -58,11 +60,11 @@ class MobileNetV2CifarSettings(NetworkSettings):
 class InvertedResidual(nn.Module):
     """Expand (1x1), convolve each channel (3x3), project (1x1, no activation).
 
-    The shortcut convolution runs at the bit-width of the first layer, with which it shares its
-    quantized input. signed: the input is another block's projection, not the output of a ReLU.
+    The shortcut's convolution shares the quantizer of the block's input. signed: the input is
+    another block's projection, not the output of a ReLU.
     """
 
-    num_layers = 3
+    main = ("conv1", "conv2", "conv3")
 
     def __init__(
         self,
@@ -93,12 +95,17 @@ class InvertedResidual(nn.Module):
             else None
         )
 
-    def forward(self, inputs: Tensor, bits: tuple[int, ...]) -> Tensor:
-        """bits: one for each of the three layers."""
-        first, second, third = bits
+    @property
+    def shortcut_layer(self) -> str | None:
+        """The name of the shortcut's convolution, if it has one."""
+        return None if self.shortcut is None else "shortcut.0"
+
+    def forward(self, inputs: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
+        """at: one for each of the three layers, and one for the shortcut's, if it has one."""
+        first, second, third = at[:3]
         quantized = self.act1(inputs, first)
-        step = self.act1.step(first)
-        output = self.relu(self.bn1(self.conv1(quantized, first, step), first))
+        output = self.conv1(quantized, first, self.act1.step(first))
+        output = self.relu(self.bn1(output, first))
         output = self.conv2(self.act2(output, second), second, self.act2.step(second))
         output = self.relu(self.bn2(output, second))
         output = self.conv3(self.act3(output, third), third, self.act3.step(third))
@@ -107,12 +114,15 @@ class InvertedResidual(nn.Module):
             return projected
         if self.shortcut is None:
             return projected + inputs
-        block: Tensor = projected + self.shortcut(quantized, first, step)
+        own = at[-1]
+        if own.own != first.own:
+            quantized = self.act1(inputs, own)
+        block: Tensor = projected + self.shortcut(quantized, own, self.act1.step(own))
         return block
 
 
 class MobileNetV2Cifar(AnyBitNetwork):
-    """Stem, stages of inverted residuals, 1x1 convolution, global average pool, linear layer.
+    """Normalization, stem, stages of inverted residuals, 1x1 convolution, pool, linear layer.
 
     The last 1x1 convolution is quantized but stands outside the blocks: it is never swapped.
     """
@@ -120,13 +130,17 @@ class MobileNetV2Cifar(AnyBitNetwork):
     Settings = MobileNetV2CifarSettings
 
     def __init__(
-        self, settings: MobileNetV2CifarSettings, layers: LayerFactory, num_classes: int
+        self,
+        settings: MobileNetV2CifarSettings,
+        layers: LayerFactory,
+        normalize: Normalize,
+        num_classes: int,
     ) -> None:
-        num_blocks = sum(settings.depths)
-        super().__init__(layers.bit_widths, (InvertedResidual.num_layers,) * num_blocks)
+        super().__init__(layers.precisions)
+        self.normalize = normalize
         self.relu = nn.ReLU(inplace=True)
         self.conv1 = nn.Conv2d(3, settings.stem_width, 3, padding=1, bias=False)
-        self.bn1 = layers.stem_norm(settings.stem_width)
+        self.bn1 = layers.stem_norm(settings.stem_width, shared=settings.stem_bn_shared)
         self.layers = nn.ModuleList(_blocks(settings, layers))
         self.act2 = layers.activation(signed=True)
         self.conv2 = layers.conv(settings.widths[-1], settings.head_width, 1)
@@ -134,19 +148,23 @@ class MobileNetV2Cifar(AnyBitNetwork):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
         self.fc = nn.Linear(settings.head_width, num_classes)
+        blocks = [(f"layers.{name}", block) for name, block in self.layers.named_children()]
+        self._layers = list_layers(blocks, outside=["conv2"])
         initialize(self, settings.init_weights)
 
     def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
         """Run images (batch, 3, height, width) to logits (batch, classes)."""
-        bits = assignment.bits
-        features = self.relu(self.bn1(self.conv1(inputs), bits))
-        start = 0
-        for block in self.layers:
-            end = start + InvertedResidual.num_layers
-            features = block(features, assignment.layers[start:end])
-            start = end
-        features = self.conv2(self.act2(features, bits), bits, self.act2.step(bits))
-        features = self.relu(self.bn2(features, bits))
+        outside = LayerPrecision(assignment.outside, assignment.outside)
+        images = self.normalize(inputs, self.conv1.weight.dtype)
+        features = self.relu(self.bn1(self.conv1(images), outside))
+        *inside, last = self.layer_precisions(assignment)
+        at = iter(inside)
+        for block in self.layers.children():
+            assert isinstance(block, InvertedResidual)
+            count = len(block.main) + (block.shortcut_layer is not None)
+            features = block(features, [next(at) for _ in range(count)])
+        features = self.conv2(self.act2(features, last), last, self.act2.step(last))
+        features = self.relu(self.bn2(features, last))
         logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
         return logits
 

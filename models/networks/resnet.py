@@ -4,20 +4,30 @@ He et al., Deep Residual Learning for Image Recognition; bottlenecks stride in t
 convolution. The first convolution and the linear layer are not quantized.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from models.bitwidth import Assignment
 from models.layers.factory import LayerFactory
 from models.layers.initialize import initialize
+from models.layers.normalize import Normalize
 from models.layers.shortcut import Shortcut
-from models.networks.base import AnyBitNetwork
+from models.networks.base import AnyBitNetwork, list_layers
 from models.networks.settings import NetworkSettings
+from models.precision import Assignment, LayerPrecision
 
 
-class ResNet18Settings(NetworkSettings):
+class ResNetSettings(NetworkSettings):
+    """What all residual networks can be told."""
+
+    quantize_identity: bool = Field(
+        True, description="a block's identity path carries the quantized input"
+    )
+
+
+class ResNet18Settings(ResNetSettings):
     """ResNet-18 for large images."""
 
     name: Literal["resnet18"] = "resnet18"
@@ -25,7 +35,7 @@ class ResNet18Settings(NetworkSettings):
     depths: tuple[int, ...] = Field((2, 2, 2, 2), description="blocks of each stage")
 
 
-class ResNet50Settings(NetworkSettings):
+class ResNet50Settings(ResNetSettings):
     """ResNet-50 for large images."""
 
     name: Literal["resnet50"] = "resnet50"
@@ -36,19 +46,22 @@ class ResNet50Settings(NetworkSettings):
 
 
 class ResidualBlock(nn.Module):
-    """A residual block whose input quantizer feeds first layer, shortcut and identity alike.
-
-    The shortcut runs at the bit-width of the first layer, with which it shares its input.
-    """
+    """A residual block whose input quantizer feeds first layer, shortcut and identity alike."""
 
     expansion: ClassVar[int]
-    num_layers: ClassVar[int]
+    main: ClassVar[tuple[str, ...]]
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, layers: LayerFactory
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        layers: LayerFactory,
+        *,
+        quantize_identity: bool,
     ) -> None:
         super().__init__()
-        self.quantize_identity = layers.settings.quantize_identity
+        self.quantize_identity = quantize_identity
         self.relu = nn.ReLU(inplace=True)
         self.act1 = layers.activation()
         self.downsample = (
@@ -57,37 +70,56 @@ class ResidualBlock(nn.Module):
             else None
         )
 
-    def shortcut(self, inputs: Tensor, quantized: Tensor, bits: int) -> Tensor:
-        """Return what is added to the residual: (batch, out_channels, height, width)."""
-        if self.downsample is not None:
-            output: Tensor = self.downsample(quantized, bits, self.act1.step(bits))
-            return output
-        return quantized if self.quantize_identity else inputs
+    @property
+    def shortcut_layer(self) -> str | None:
+        """The name of the shortcut's convolution, if it has one."""
+        return None if self.downsample is None else "downsample.0"
+
+    def shortcut(self, inputs: Tensor, quantized: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
+        """Return what is added to the residual: (batch, out_channels, height, width).
+
+        quantized: the inputs at the precision of the block's first layer.
+        """
+        if self.downsample is None:
+            return quantized if self.quantize_identity else inputs
+        first, own = at[0], at[-1]
+        if own.own != first.own:
+            quantized = self.act1(inputs, own)
+        output: Tensor = self.downsample(quantized, own, self.act1.step(own))
+        return output
 
 
 class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions."""
 
     expansion = 1
-    num_layers = 2
+    main = ("conv1", "conv2")
 
-    def __init__(self, in_channels: int, width: int, stride: int, layers: LayerFactory) -> None:
-        super().__init__(in_channels, width, stride, layers)
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        layers: LayerFactory,
+        *,
+        quantize_identity: bool,
+    ) -> None:
+        super().__init__(in_channels, width, stride, layers, quantize_identity=quantize_identity)
         self.conv1 = layers.conv(in_channels, width, 3, stride)
         self.bn1 = layers.norm(width)
         self.act2 = layers.activation()
         self.conv2 = layers.conv(width, width, 3)
         self.bn2 = layers.norm(width)
 
-    def forward(self, inputs: Tensor, bits: tuple[int, ...]) -> Tensor:
-        """bits: one for each of the two layers."""
-        first, second = bits
+    def forward(self, inputs: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
+        """at: one for each of the two layers, and one for the shortcut's, if it has one."""
+        first, second = at[:2]
         quantized = self.act1(inputs, first)
         output = self.conv1(quantized, first, self.act1.step(first))
         output = self.relu(self.bn1(output, first))
         output = self.conv2(self.act2(output, second), second, self.act2.step(second))
         output = self.bn2(output, second)
-        block: Tensor = self.relu(output + self.shortcut(inputs, quantized, first))
+        block: Tensor = self.relu(output + self.shortcut(inputs, quantized, at))
         return block
 
 
@@ -95,11 +127,21 @@ class Bottleneck(ResidualBlock):
     """A 1x1, a strided 3x3 and a widening 1x1 convolution."""
 
     expansion = 4
-    num_layers = 3
+    main = ("conv1", "conv2", "conv3")
 
-    def __init__(self, in_channels: int, width: int, stride: int, layers: LayerFactory) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        layers: LayerFactory,
+        *,
+        quantize_identity: bool,
+    ) -> None:
         out_channels = width * self.expansion
-        super().__init__(in_channels, out_channels, stride, layers)
+        super().__init__(
+            in_channels, out_channels, stride, layers, quantize_identity=quantize_identity
+        )
         self.conv1 = layers.conv(in_channels, width, 1)
         self.bn1 = layers.norm(width)
         self.act2 = layers.activation()
@@ -109,9 +151,9 @@ class Bottleneck(ResidualBlock):
         self.conv3 = layers.conv(width, out_channels, 1)
         self.bn3 = layers.norm(out_channels)
 
-    def forward(self, inputs: Tensor, bits: tuple[int, ...]) -> Tensor:
-        """bits: one for each of the three layers."""
-        first, second, third = bits
+    def forward(self, inputs: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
+        """at: one for each of the three layers, and one for the shortcut's, if it has one."""
+        first, second, third = at[:3]
         quantized = self.act1(inputs, first)
         output = self.conv1(quantized, first, self.act1.step(first))
         output = self.relu(self.bn1(output, first))
@@ -119,35 +161,40 @@ class Bottleneck(ResidualBlock):
         output = self.relu(self.bn2(output, second))
         output = self.conv3(self.act3(output, third), third, self.act3.step(third))
         output = self.bn3(output, third)
-        block: Tensor = self.relu(output + self.shortcut(inputs, quantized, first))
+        block: Tensor = self.relu(output + self.shortcut(inputs, quantized, at))
         return block
 
 
 class ResNet(AnyBitNetwork):
-    """Stem, stages of residual blocks, global average pool, linear layer."""
+    """Normalization, stem, stages of residual blocks, global average pool, linear layer."""
 
     block: ClassVar[type[BasicBlock | Bottleneck]]
 
-    def __init__(self, settings: NetworkSettings, layers: LayerFactory, num_classes: int) -> None:
-        num_blocks = sum(settings.depths)
-        super().__init__(layers.bit_widths, (self.block.num_layers,) * num_blocks)
+    def __init__(
+        self,
+        settings: ResNetSettings,
+        layers: LayerFactory,
+        normalize: Normalize,
+        num_classes: int,
+    ) -> None:
+        super().__init__(layers.precisions)
         stem_width = settings.widths[0]
+        self.normalize = normalize
         self.conv1 = self.stem_conv(stem_width)
-        self.bn1 = layers.stem_norm(stem_width)
+        self.bn1 = layers.stem_norm(stem_width, shared=settings.stem_bn_shared)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = self.stem_pool()
         self.stages: list[str] = []
         channels = stem_width
         for index, (width, depth) in enumerate(zip(settings.widths, settings.depths, strict=True)):
-            name = f"layer{index + 1}"
-            self.add_module(
-                name, self._stage(channels, width, depth, 1 if index == 0 else 2, layers)
-            )
+            name, stride = f"layer{index + 1}", 1 if index == 0 else 2
+            self.add_module(name, self._stage(channels, width, depth, stride, settings, layers))
             self.stages.append(name)
             channels = width * self.block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
         self.fc = nn.Linear(channels, num_classes)
+        self._layers = list_layers(self._blocks())
         initialize(self, settings.init_weights)
 
     def stem_conv(self, width: int) -> nn.Conv2d:
@@ -159,22 +206,34 @@ class ResNet(AnyBitNetwork):
         return nn.MaxPool2d(3, stride=2, padding=1)
 
     def _stage(
-        self, in_channels: int, width: int, depth: int, stride: int, layers: LayerFactory
+        self,
+        in_channels: int,
+        width: int,
+        depth: int,
+        stride: int,
+        settings: ResNetSettings,
+        layers: LayerFactory,
     ) -> nn.Sequential:
-        blocks = [self.block(in_channels, width, stride, layers)]
+        identity = {"quantize_identity": settings.quantize_identity}
+        blocks = [self.block(in_channels, width, stride, layers, **identity)]
         out_channels = width * self.block.expansion
-        blocks += [self.block(out_channels, width, 1, layers) for _ in range(depth - 1)]
+        blocks += [self.block(out_channels, width, 1, layers, **identity) for _ in range(depth - 1)]
         return nn.Sequential(*blocks)
+
+    def _blocks(self) -> Iterator[tuple[str, nn.Module]]:
+        for stage in self.stages:
+            for name, block in self.get_submodule(stage).named_children():
+                yield f"{stage}.{name}", block
 
     def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
         """Run images (batch, 3, height, width) to logits (batch, classes)."""
-        features = self.maxpool(self.relu(self.bn1(self.conv1(inputs), assignment.bits)))
-        start = 0
-        for stage in self.stages:
-            for block in self.get_submodule(stage).children():
-                end = start + self.block.num_layers
-                features = block(features, assignment.layers[start:end])
-                start = end
+        outside = LayerPrecision(assignment.outside, assignment.outside)
+        images = self.normalize(inputs, self.conv1.weight.dtype)
+        features = self.maxpool(self.relu(self.bn1(self.conv1(images), outside)))
+        at = iter(self.layer_precisions(assignment))
+        for _, block in self._blocks():
+            count = len(self.block.main) + (block.shortcut_layer is not None)
+            features = block(features, [next(at) for _ in range(count)])
         logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
         return logits
 

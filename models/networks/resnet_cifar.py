@@ -6,11 +6,10 @@ from pydantic import Field
 from torch import nn
 
 from models.layers.initialize import InitWeights
-from models.networks.resnet import BasicBlock, ResNet
-from models.networks.settings import NetworkSettings
+from models.networks.resnet import BasicBlock, ResNet, ResNetSettings
 
 
-class ResNet18CifarSettings(NetworkSettings):
+class ResNet18CifarSettings(ResNetSettings):
     """ResNet-18 for small images."""
 
     name: Literal["resnet18_cifar"] = "resnet18_cifar"

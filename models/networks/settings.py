@@ -20,6 +20,9 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
         None, ge=1, description="frames per video (TSN); none for images"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="before the linear layer")
+    stem_bn_shared: bool = Field(
+        True, description="one set of stem batch norm for all bit-widths, or one for each"
+    )
     init_weights: InitWeights = Field(
         "kaiming_fan_out",
         description="how weights are drawn: torch's own default, or as torchvision does",

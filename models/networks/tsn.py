@@ -5,15 +5,15 @@ Wang et al., Temporal Segment Networks; the consensus is the mean of the frames'
 
 from torch import Tensor
 
-from models.bitwidth import Assignment
 from models.networks.base import AnyBitNetwork
+from models.precision import Assignment
 
 
 class TemporalSegmentNetwork(AnyBitNetwork):
     """Takes clips (batch, segments, channels, height, width)."""
 
     def __init__(self, frames: AnyBitNetwork, num_segments: int) -> None:
-        super().__init__(frames.bit_widths, frames.layers_per_block)
+        super().__init__(frames.precisions)
         self.frames = frames
         self.num_segments = num_segments
 

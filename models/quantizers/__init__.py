@@ -3,6 +3,7 @@
 WEIGHT_QUANTIZERS = {
     "coquant_trunc": "models.quantizers.truncated:TruncatedWeight",
     "dorefa": "models.quantizers.dorefa:DoReFaWeight",
+    "lsq_floor": "models.quantizers.lsq:LsqFloorWeight",
 }
 
 ACTIVATION_QUANTIZERS = {

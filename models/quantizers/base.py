@@ -2,102 +2,136 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
-from models.quantizers.settings import QuantizerSettings
+from models.precision import FLOAT, LayerPrecision
 
 
-class QuantizedWeight(ABC):
-    """One layer's weight tensor as its quantizer sees it.
+@dataclass(frozen=True)
+class Levels:
+    """A quantized weight as integers: value = gain * code + offset.
 
-    The constructor computes, once and without gradient, what all bit-widths share; the object is
-    valid as long as the weight does not change. It is an entry of WEIGHT_QUANTIZERS and is called
-    with (weight, settings, code_bits), code_bits (b1) being the bit-width of the stored codes.
+    codes: uint8 in [0, 2^bits - 1], in the weight's shape. gain, offset: float64, 0-dim for the
+    whole tensor or (filters, 1, 1, 1) for one of each filter.
     """
 
-    def __init__(self, weight: Tensor, settings: QuantizerSettings, code_bits: int) -> None:
+    codes: Tensor
+    gain: Tensor
+    offset: Tensor
+
+    def values(self, dtype: torch.dtype) -> Tensor:
+        """Return the quantized weight."""
+        return self.codes.to(dtype).mul_(self.gain.to(dtype)).add_(self.offset.to(dtype))
+
+
+class WeightQuantizer(nn.Module, ABC):
+    """Quantizes the weight of one layer at any of its bit-widths; may own parameters.
+
+    An entry of WEIGHT_QUANTIZERS; called with (settings, bit_widths, code_bits), code_bits (b1)
+    being the bit-width of the stored codes.
+
+    What the bit-widths share of a weight is computed once for each version of it, however many
+    bit-widths and passes use it: a step of the optimizer and load_state_dict write the weight in
+    place, which its version counter tells. Three ways of writing hide from it: through
+    `weight.data`, by a collective (broadcast), and by an optimizer with fused=True.
+
+    nested: the codes of a lower bit-width are those of the stored one with bits dropped.
+    """
+
+    Settings: ClassVar[type[BaseModel]]
+    nested: ClassVar[bool] = False
+
+    def __init__(self, settings: Any, bit_widths: Sequence[int], code_bits: int) -> None:
+        super().__init__()
         self.settings = settings
         self.code_bits = code_bits
+        self._shared: Any = None
+        self._key: tuple[object, ...] = ()
+        self._distances: dict[tuple[int, int], Tensor] = {}
 
     @abstractmethod
-    def codes(self, bits: int) -> Tensor:
-        """Return the integer codes at `bits`, uint8 in [0, 2^bits - 1], in the weight's shape."""
+    def share(self, weight: Tensor) -> Any:
+        """Compute, without gradient, what all bit-widths need of a weight."""
 
     @abstractmethod
-    def affine(self, bits: int) -> tuple[Tensor, Tensor]:
-        """Return gain and offset, 0-dim, float64, with which W_b = gain * codes + offset."""
+    def levels(self, weight: Tensor, bits: int) -> Levels:
+        """Return the weight at `bits` as integers, without gradient."""
 
     @abstractmethod
-    def fake_quantize(self, weight: Tensor, bits: int) -> Tensor:
-        """Return the quantized values at `bits`, differentiable with respect to weight.
+    def forward(self, weight: Tensor, bits: int) -> Tensor:
+        """Return the values of `levels`, differentiable with respect to weight and parameters."""
 
-        weight: the tensor this object was made of.
-        """
+    def start(self, weight: Tensor) -> None:
+        """Give the parameters their first values, from the weight at the start of a training."""
 
-    @abstractmethod
-    def distance(self, teacher: int, student: int) -> Tensor:
+    def distance(self, weight: Tensor, teacher: int, student: int) -> Tensor:
         """Return mean|W_teacher - W_student|, 0-dim, float64, without gradient."""
+        self.shared(weight)
+        pair = (teacher, student)
+        if pair not in self._distances:
+            with torch.no_grad():
+                self._distances[pair] = self.gap(weight, teacher, student)
+        return self._distances[pair]
 
+    def gap(self, weight: Tensor, teacher: int, student: int) -> Tensor:
+        """Compute what `distance` returns."""
+        dtype = arithmetic_dtype(weight)
+        values = (self.levels(weight, bits).values(dtype).double() for bits in (teacher, student))
+        return (next(values) - next(values)).abs().mean()
 
-class ClipLevels(nn.ParameterDict):
-    """One clip level (0-dim, the papers' alpha) for each bit-width, named by it."""
-
-    role: ClassVar[Literal["clip"]] = "clip"
-
-    def __init__(self, bit_widths: Sequence[int], initial: float) -> None:
-        super().__init__({str(bits): nn.Parameter(torch.tensor(initial)) for bits in bit_widths})
+    def shared(self, weight: Tensor) -> Any:
+        """Return what `share` computed of the present weight, at the present parameters."""
+        own = (parameter._version for parameter in self.parameters())
+        key = (id(weight), weight._version, weight.data_ptr(), weight.dtype, *own)
+        if key != self._key:
+            # Evaluation may come first under inference mode; training must be able to use it.
+            with torch.inference_mode(mode=False), torch.no_grad():
+                self._shared = self.share(weight)
+            self._key, self._distances = key, {}
+        return self._shared
 
 
 class ActivationQuantizer(nn.Module, ABC):
-    """Quantizes activations at any of its bit-widths, with a learned clip level for each.
+    """Quantizes the input of a layer at the precision of the call; may own parameters.
 
-    An entry of ACTIVATION_QUANTIZERS; called with (settings, bit_widths, clip_init, signed),
-    signed telling that the input is not the output of a ReLU.
+    An entry of ACTIVATION_QUANTIZERS; called with (settings, names, signed): the names by which
+    its parameters are switched, labels of precisions or "shared" alone; signed says that the
+    input is not the output of a ReLU.
     """
 
-    def __init__(
-        self,
-        settings: QuantizerSettings,
-        bit_widths: Sequence[int],
-        clip_init: float,
-        *,
-        signed: bool,
-    ) -> None:
+    Settings: ClassVar[type[BaseModel]]
+
+    def __init__(self, settings: Any, names: Sequence[str], *, signed: bool) -> None:
         super().__init__()
         self.settings = settings
         self.signed = signed
-        self.clip_levels = ClipLevels(bit_widths, clip_init)
 
-    def clip_level(self, bits: int) -> nn.Parameter:
-        """Return the clip level of one bit-width."""
-        level: nn.Parameter = self.clip_levels[str(bits)]
-        return level
+    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
+        """Return inputs on the levels of the precision, in float32 (float64 for float64 inputs).
+
+        At float activations the inputs are returned as they are.
+        """
+        return inputs if at.own.activations == FLOAT else self.quantize(inputs, at)
 
     @abstractmethod
-    def step(self, bits: int) -> Tensor:
+    def quantize(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
+        """Compute what `forward` returns."""
+
+    def step(self, at: LayerPrecision) -> Tensor | None:
         """Return the number, 0-dim and without gradient, of which all levels are whole multiples.
 
-        The multiples are at most 255, so that they are exact in bfloat16.
+        None at float activations. The multiples are at most 255, so they are exact in bfloat16.
         """
+        return None if at.own.activations == FLOAT else self.level_step(at)
 
     @abstractmethod
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:
-        """Return inputs on the levels of `bits`, in float32 (float64 for float64 inputs)."""
-
-
-class Unquantized(ActivationQuantizer):
-    """The activations of a float network, as they are."""
-
-    def step(self, bits: int) -> Tensor:
-        """Return 1: nothing depends on it."""
-        return torch.ones(())
-
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:
-        """Return the inputs."""
-        return inputs
+    def level_step(self, at: LayerPrecision) -> Tensor:
+        """Compute what `step` returns."""
 
 
 def arithmetic_dtype(tensor: Tensor) -> torch.dtype:

@@ -4,32 +4,81 @@ unsigned   y = alpha round(n clip(A, 0, alpha) / alpha) / n                     
 signed     u = (clip(A, -alpha, alpha) / alpha + 1) / 2,   y = alpha (2 round(n u) / n - 1)
 """
 
-from typing import Any
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
 
+from models.precision import LayerPrecision, Precision
 from models.quantizers.base import ActivationQuantizer, arithmetic_dtype
+
+SHARED = "shared"
+"""The name of the one clip level of all precisions."""
+
+
+class PactSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """PACT: activations clipped at a learned level, the papers' alpha."""
+
+    name: Literal["pact"] = "pact"
+    clip_init: float = Field(8.0, gt=0, description="first clip level of every layer (alpha init)")
+    gradient: Literal["pact", "calibrated"] = Field(
+        "pact", description="gradient of the clip level: original PACT, or calibrated (SAT)"
+    )
+    floor: float = Field(
+        1e-3, gt=0, description="smallest clip level used; its gradient passes unchanged (alpha)"
+    )
+    signed_inputs: Literal["symmetric", "relu"] = Field(
+        "symmetric", description="inputs that are no ReLU outputs: clip to [-alpha, alpha], or at 0"
+    )
+
+
+class ClipLevels(nn.ParameterDict):
+    """Clip levels (0-dim, the papers' alpha) by the label of a precision, or one for all."""
+
+    role: ClassVar[Literal["clip"]] = "clip"
+
+    def __init__(self, names: Sequence[str], initial: float) -> None:
+        super().__init__({name: nn.Parameter(torch.tensor(initial)) for name in names})
+
+    def add(self, precision: Precision, source: Precision) -> None:
+        """Add a clip level for a precision, a copy of another one's; a shared one stays alone."""
+        if source.label in self:
+            self[precision.label] = deepcopy(self[source.label])
+
+    def at(self, at: LayerPrecision) -> nn.Parameter:
+        """Return the clip level of a layer's precision."""
+        level: nn.Parameter = self[SHARED if SHARED in self else at.own.label]
+        return level
 
 
 class Pact(ActivationQuantizer):
-    """PACT with a clip level for each bit-width."""
+    """PACT with a clip level for each precision, or one for all."""
 
-    def step(self, bits: int) -> Tensor:
+    Settings = PactSettings
+    settings: PactSettings
+
+    def __init__(self, settings: PactSettings, names: Sequence[str], *, signed: bool) -> None:
+        super().__init__(settings, names, signed=signed)
+        self.clip_levels = ClipLevels(names, settings.clip_init)
+
+    def level_step(self, at: LayerPrecision) -> Tensor:
         """Return alpha / n: levels are its multiples 0 ... n, or -n, -n + 2 ... n if signed."""
-        alpha = self.clip_level(bits).detach().clamp(min=self.settings.alpha_floor)
-        step: Tensor = alpha / (2**bits - 1)
+        alpha = self.clip_levels.at(at).detach().clamp(min=self.settings.floor)
+        step: Tensor = alpha / (2**at.own.activations - 1)
         return step
 
-    def forward(self, inputs: Tensor, bits: int) -> Tensor:
+    def quantize(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
         """Return inputs on the 2^bits levels of [0, alpha], or of [-alpha, alpha] if signed."""
         output: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]
             inputs,
-            self.clip_level(bits),
-            2**bits - 1,
-            self.signed and self.settings.signed_act == "symmetric",
-            self.settings.pact_grad == "calibrated",
-            self.settings.alpha_floor,
+            self.clip_levels.at(at),
+            2**at.own.activations - 1,
+            self.signed and self.settings.signed_inputs == "symmetric",
+            self.settings.gradient == "calibrated",
+            self.settings.floor,
         )
         return output
 

@@ -1,70 +1,79 @@
-"""The quantizer section of a job: which quantizers, and the choices the papers leave open."""
+"""The quantizer section of a job: at which precisions, and by which quantizers."""
 
-from typing import Literal
+import re
+from typing import Any, Self
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from models.bitwidth import FLOAT, check_bit_widths
-from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
+from models.precision import FLOAT, OperatingPoint, Precision, check_high_to_low
+from models.quantizers.pact import PactSettings
+from models.quantizers.truncated import TruncatedSettings
+
+DEFAULT = "default"
+"""The key of an assignment that stands for all layers it does not name."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
 class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
-    """Quantizers of weights and activations, and where they stand in a network."""
+    """Precisions and quantizers; `weights` and `activations` are the settings of the named ones."""
 
-    bit_widths: tuple[int, ...] = Field(
-        (8, 6, 4, 2), description="bit-widths of weights and activations, high to low (B)"
+    bit_widths: tuple[int | str, ...] = Field(
+        (8, 6, 4, 2),
+        description="bit-widths of weights and activations, high to low (B); w1a4: 1 and 4",
     )
-    weight_quant: str = Field(
-        "coquant_trunc",
-        description=f"weight quantizer: {', '.join(WEIGHT_QUANTIZERS)} (CoQuant Eq. 1-5)",
+    assignment: dict[str, dict[str, int | str]] = Field(
+        {},
+        description="further operating points: name -> {layer: bit-width}, and a `default` for "
+        "the layers that are not named",
     )
-    weight_norm_max_grad: bool = Field(
-        True, description="gradient flows through max|tanh W|, as in DoReFa's and AdaBits' code"
-    )
-    align_domain: Literal["unit", "none"] = Field(
-        "unit", description="mean alignment of truncated weights in [0,1] (CoQuant Eq. 5), or none"
-    )
-    align_scale_in_backward: bool = Field(
-        False, description="multiply the alignment factor s_b into the weight gradient"
-    )
-    act_quant: str = Field(
-        "pact", description=f"activation quantizer: {', '.join(ACTIVATION_QUANTIZERS)}"
-    )
-    pact_grad: Literal["pact", "calibrated"] = Field(
-        "pact", description="gradient of the clip level: original PACT, or calibrated (SAT)"
-    )
-    alpha_floor: float = Field(
-        1e-3, gt=0, description="smallest clip level used; its gradient passes unchanged (alpha)"
-    )
-    signed_act: Literal["symmetric", "relu"] = Field(
-        "symmetric", description="inputs that are no ReLU outputs: clip to [-alpha, alpha], or at 0"
-    )
-    quantize_identity: bool = Field(
-        True, description="a ResNet block's identity path carries the quantized input"
-    )
-    stem_bn_shared: bool = Field(
-        True, description="one set of stem batch norm for all bit-widths, or one for each"
-    )
+    weights: Any = TruncatedSettings()
+    activations: Any = PactSettings()
+
+    @property
+    def points(self) -> tuple[OperatingPoint, ...]:
+        """The operating points: one for each bit-width, then those of the assignments."""
+        uniform = [OperatingPoint.at(bits) for bits in self.bit_widths]
+        return (*uniform, *(_point(name, layers) for name, layers in self.assignment.items()))
 
     @field_validator("bit_widths")
     @classmethod
-    def _descending(cls, bit_widths: tuple[int, ...]) -> tuple[int, ...]:
-        if FLOAT in bit_widths:
+    def _descending(cls, bit_widths: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        precisions = [Precision.parse(bits) for bits in bit_widths]
+        if (FLOAT, FLOAT) in precisions:
             raise ValueError("a float network is trained by the method 'float', without bit-widths")
-        return check_bit_widths(bit_widths)
+        check_high_to_low(precisions)
+        return tuple(p.weights if p.weights == p.activations else p.label for p in precisions)
 
-    @field_validator("weight_quant")
+    @field_validator("assignment")
     @classmethod
-    def _known_weight_quantizer(cls, name: str) -> str:
-        return _known(name, WEIGHT_QUANTIZERS)
+    def _complete(
+        cls, assignment: dict[str, dict[str, int | str]]
+    ) -> dict[str, dict[str, int | str]]:
+        for name, layers in assignment.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"names are letters, digits, - and _ (at most 40), not {name!r}")
+            if DEFAULT not in layers:
+                raise ValueError(f"'{name}' has no `default`, the bit-width of all other layers")
+            for layer, bits in layers.items():
+                try:
+                    Precision.parse(bits)
+                except ValueError as error:
+                    raise ValueError(f"'{name}', {layer}: {error}") from None
+        return assignment
 
-    @field_validator("act_quant")
-    @classmethod
-    def _known_activation_quantizer(cls, name: str) -> str:
-        return _known(name, ACTIVATION_QUANTIZERS)
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        names = [point.name for point in self.points]
+        if not names:
+            raise ValueError("bit_widths: at least one bit-width, or an assignment, is needed")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"assignment: {', '.join(twice)} is a bit-width; use another name")
+        return self
 
 
-def _known(name: str, table: dict[str, str]) -> str:
-    if name not in table:
-        raise ValueError(f"no quantizer is called {name!r}; known are {', '.join(table)}")
-    return name
+def _point(name: str, layers: dict[str, int | str]) -> OperatingPoint:
+    given = {layer: Precision.parse(bits) for layer, bits in layers.items()}
+    default = given.pop(DEFAULT)
+    return OperatingPoint(name, default, tuple(given.items()))

@@ -8,74 +8,105 @@ s_b = mean(H/K) / mean(z_b) aligns the mean of z_b with that of the b1-bit tenso
 [0,1], before the map to [-1,1]; as printed (after it) it would divide by a mean near zero.
 """
 
+from typing import Literal
+
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
-from models.quantizers.base import QuantizedWeight
-from models.quantizers.settings import QuantizerSettings
+from models.quantizers.base import Levels, WeightQuantizer
 from models.quantizers.tanh_norm import NormalizedWeight
 
 
-class TruncatedWeight(QuantizedWeight):
+class TruncatedSettings(BaseModel, frozen=True, extra="forbid"):
+    """CoQuant's weight quantizer and the choices that its paper leaves open."""
+
+    name: Literal["coquant_trunc"] = "coquant_trunc"
+    norm_max_grad: bool = Field(
+        True, description="gradient flows through max|tanh W|, as in DoReFa's and AdaBits' code"
+    )
+    align_domain: Literal["unit", "none"] = Field(
+        "unit", description="mean alignment of truncated weights in [0,1] (CoQuant Eq. 5), or none"
+    )
+    align_scale_in_backward: bool = Field(
+        False, description="multiply the alignment factor s_b into the weight gradient"
+    )
+
+
+class StoredCodes:
     """The codes H of a weight, and their histogram, from which all else follows exactly."""
 
-    def __init__(self, weight: Tensor, settings: QuantizerSettings, code_bits: int) -> None:
-        super().__init__(weight, settings, code_bits)
-        self._normalized = NormalizedWeight(weight)
+    def __init__(self, weight: Tensor, code_bits: int, *, aligned: bool) -> None:
+        self.code_bits = code_bits
+        self.normalized = NormalizedWeight(weight)
         top = 2**code_bits - 1
-        self._codes = self._normalized.unit().mul_(top).round_().to(torch.uint8)
-        self._histogram = torch.bincount(self._codes.flatten(), minlength=top + 1)
+        self.codes = self.normalized.unit().mul_(top).round_().to(torch.uint8)
+        self.histogram = torch.bincount(self.codes.flatten(), minlength=top + 1)
         kept = self._kept_codes()
-        self._align_scales = self._aligned(kept)
+        self.align_scales = self._align_scales(kept, aligned)
         # A weight that is not a number must not hide behind an integer code.
-        finite = 1 + 0 * self._normalized.maximum.double()
-        self._gains = 2 * self._align_scales / top * finite
-        self._levels = self._gains[:, None] * kept - 1
-        self._distances: dict[tuple[int, int], Tensor] = {}
+        finite = 1 + 0 * self.normalized.maximum.double()
+        self.gains = 2 * self.align_scales / top * finite
+        self.levels = self.gains[:, None] * kept - 1
 
-    def align_scale(self, bits: int) -> Tensor:
-        """Return s_b, 0-dim, float64."""
-        return self._align_scales[bits - 1]
-
-    def codes(self, bits: int) -> Tensor:
-        """Return k_b."""
-        return self._codes >> (self.code_bits - bits)
-
-    def affine(self, bits: int) -> tuple[Tensor, Tensor]:
-        """Return 2 s_b d / K and -1: W_b = 2 s_b z_b - 1."""
-        gain = self._gains[bits - 1] * 2 ** (self.code_bits - bits)
-        return gain, torch.full_like(gain, -1.0)
-
-    def fake_quantize(self, weight: Tensor, bits: int) -> Tensor:
-        """Return W_b; the gradient passes round, floor and s_b unchanged: dL/dx = 2 dL/dW_b."""
-        dtype = self._normalized.tanh.dtype
-        gain, offset = self.affine(bits)
-        values = self.codes(bits).to(dtype).mul_(gain.to(dtype)).add_(offset.to(dtype))
-        slope = torch.full_like(gain, 2.0)
-        if self.settings.align_scale_in_backward:
-            slope *= self.align_scale(bits)
-        return self._normalized.straight_through(
-            weight, values, slope.to(dtype), max_grad=self.settings.weight_norm_max_grad
-        )
-
-    def distance(self, teacher: int, student: int) -> Tensor:
-        """Return mean|W_teacher - W_student|, from the histogram."""
-        pair = (teacher, student)
-        if pair not in self._distances:
-            gaps = (self._levels[teacher - 1] - self._levels[student - 1]).abs()
-            self._distances[pair] = (gaps * self._histogram).sum() / self._codes.numel()
-        return self._distances[pair]
+    def at(self, bits: int) -> Levels:
+        """Return k_b with 2 s_b d / K and -1: W_b = 2 s_b z_b - 1."""
+        dropped = self.code_bits - bits
+        gain = self.gains[bits - 1] * 2**dropped
+        return Levels(self.codes >> dropped, gain, torch.full_like(gain, -1.0))
 
     def _kept_codes(self) -> Tensor:
         """Return k_b d for every b from 1 to b1 (rows) and every code (columns)."""
-        device = self._codes.device
+        device = self.codes.device
         codes = torch.arange(2**self.code_bits, device=device)
         dropped = self.code_bits - torch.arange(1, self.code_bits + 1, device=device)[:, None]
         return (codes >> dropped) << dropped
 
-    def _aligned(self, kept: Tensor) -> Tensor:
+    def _align_scales(self, kept: Tensor, aligned: bool) -> Tensor:
         """Return s_b for every b from 1 to b1; 1 where nothing is left to align."""
-        totals = (kept * self._histogram).sum(dim=1).double()
-        if self.settings.align_domain == "none":
+        totals = (kept * self.histogram).sum(dim=1).double()
+        if not aligned:
             return torch.ones_like(totals)
         return torch.where(totals > 0, totals[-1] / totals, 1.0)
+
+
+class TruncatedWeight(WeightQuantizer):
+    """Stores codes of b1 bits; every lower bit-width is a shift of them, and one scale."""
+
+    Settings = TruncatedSettings
+    nested = True
+    settings: TruncatedSettings
+
+    def share(self, weight: Tensor) -> StoredCodes:
+        """Return the stored codes."""
+        aligned = self.settings.align_domain == "unit"
+        return StoredCodes(weight, self.code_bits, aligned=aligned)
+
+    def align_scale(self, weight: Tensor, bits: int) -> Tensor:
+        """Return s_b, 0-dim, float64."""
+        scale: Tensor = self.shared(weight).align_scales[bits - 1]
+        return scale
+
+    def levels(self, weight: Tensor, bits: int) -> Levels:
+        """Return k_b, its gain 2 s_b d / K and its offset -1."""
+        levels: Levels = self.shared(weight).at(bits)
+        return levels
+
+    def forward(self, weight: Tensor, bits: int) -> Tensor:
+        """Return W_b; the gradient passes round, floor and s_b unchanged: dL/dx = 2 dL/dW_b."""
+        stored: StoredCodes = self.shared(weight)
+        levels = stored.at(bits)
+        dtype = stored.normalized.tanh.dtype
+        slope = torch.full_like(levels.gain, 2.0)
+        if self.settings.align_scale_in_backward:
+            slope *= stored.align_scales[bits - 1]
+        return stored.normalized.straight_through(
+            weight, levels.values(dtype), slope.to(dtype), max_grad=self.settings.norm_max_grad
+        )
+
+    def gap(self, weight: Tensor, teacher: int, student: int) -> Tensor:
+        """Compute mean|W_teacher - W_student| from the histogram."""
+        stored: StoredCodes = self.shared(weight)
+        gaps = (stored.levels[teacher - 1] - stored.levels[student - 1]).abs()
+        mean: Tensor = (gaps * stored.histogram).sum() / stored.codes.numel()
+        return mean

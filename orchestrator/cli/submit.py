@@ -100,7 +100,7 @@ def submit(
         if not as_json or follow:
             _say_submitted(records[-1])
     if each_bit_width and not as_json:
-        _say_how_to_compare(files, records, jobs[0][1].bit_widths[0])
+        _say_how_to_compare(files, records, jobs[0][1].points[0].name)
     _go_on(records, follow, as_json, several)
 
 
@@ -266,9 +266,9 @@ def _answer_views(views: list[RunView], several: bool) -> None:
     answer_json({"runs": told} if several else told[0])
 
 
-def _say_how_to_compare(files: Sequence[str], records: Sequence[Record], bits: int) -> None:
+def _say_how_to_compare(files: Sequence[str], records: Sequence[Record], point: str) -> None:
     """Print how to get Delta_B against these individual runs."""
-    name = records[0].name.removesuffix(f"_{bits}bit")
+    name = records[0].name.removesuffix(f"_{point}")
     for file in files if len(files) == 1 else ():
         say(
             "When all have finished, this compares one network at all bit-widths with them: "

@@ -4,14 +4,16 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from models.methods import METHODS
 from models.methods.base import Method
 from models.table import resolve
+from orchestrator.data import DATASETS
 from orchestrator.errors import UsageError
 from orchestrator.job import evaluate
 from orchestrator.job.explain import shown_value
 from orchestrator.job.merge import Merged
 from orchestrator.job.optimizer import optimizer_warnings
-from orchestrator.job.schema import FAMILIES, Job
+from orchestrator.job.schema import Job
 from orchestrator.job.source import Keys
 from orchestrator.job.words import suggestion
 from orchestrator.plan.batch import divisors, plan_batch
@@ -90,9 +92,6 @@ def _odd(given: Any, taken: Any) -> str:
 def _without_effect(job: Job, merged: Merged) -> list[str]:
     """Return a warning for each setting that is given and that another one switches off."""
     off = _method(job).without_effect(job.method)
-    if job.quantizer.weight_quant != "coquant_trunc":
-        reason = f"quantizer.weight_quant is '{job.quantizer.weight_quant}'"
-        off += [(f"quantizer.{key}", reason) for key in ("align_domain", "align_scale_in_backward")]
     return [
         f"{key}: no effect, {reason}."
         for key, reason in off
@@ -115,12 +114,12 @@ def _small_passes(job: Job) -> list[str]:
 
 
 def _method(job: Job) -> type[Method]:
-    method: type[Method] = resolve(FAMILIES["method"], job.method.name)
+    method: type[Method] = resolve(METHODS, job.method.name)
     return method
 
 
 def _segments(job: Job) -> list[tuple[str, str]]:
-    kind = resolve(FAMILIES["data"], job.data.name).kind
+    kind = resolve(DATASETS, job.data.name).kind
     if kind == "video" and job.model.num_segments is None:
         return [("model.num_segments", f"is required for videos ('{job.data.name}'), usually 8.")]
     if kind == "image" and job.model.num_segments is not None:

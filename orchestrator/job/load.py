@@ -1,17 +1,19 @@
 """File + extends + --set -> Job, with the origin of each value, or all mistakes at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from models.bitwidth import check_bit_widths
+from models.precision import Precision, check_high_to_low
 from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
 from orchestrator.job.check import job_mistakes, job_warnings, not_as_given, phase_mistakes
 from orchestrator.job.explain import explain
+from orchestrator.job.families import FAMILIES, names_in, value_at
 from orchestrator.job.merge import Merged, file_chain, override
 from orchestrator.job.phases import (
     PHASES,
@@ -20,7 +22,7 @@ from orchestrator.job.phases import (
     train_one_thing_in_all_phases,
 )
 from orchestrator.job.resolve import resolve_paths
-from orchestrator.job.schema import FAMILIES, Job, job_class, validated
+from orchestrator.job.schema import Job, job_class, validated
 from orchestrator.job.source import Keys, Source, Values
 from orchestrator.job.uri import masked
 from orchestrator.job.words import suggestion
@@ -44,7 +46,7 @@ def load_job(
     overrides: Sequence[str] = (),
     *,
     name: str | None = None,
-    individual_at: int | None = None,
+    individual_at: Precision | None = None,
 ) -> LoadedJob:
     """Load a job file with its `extends`, then each KEY=VALUE of `overrides` in turn.
 
@@ -66,14 +68,17 @@ def load_each_bit_width(
     Raises JobFileError as `load_job` does, each mistake once.
     """
     try:
-        widths = check_bit_widths(_bit_widths(_merged(path, overrides, name)[0]))
-    except (ValueError, TypeError):
+        precisions = list(map(Precision.parse, _bit_widths(_merged(path, overrides, name)[0])))
+        check_high_to_low(precisions)
+    except ValueError:
+        precisions = []
+    if not precisions:
         return [load_job(path, overrides, name=name)]
     jobs: list[LoadedJob] = []
     mistakes: list[str] = []
-    for bits in widths:
+    for precision in precisions:
         try:
-            jobs.append(load_job(path, overrides, name=name, individual_at=bits))
+            jobs.append(load_job(path, overrides, name=name, individual_at=precision))
         except JobFileError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -82,7 +87,7 @@ def load_each_bit_width(
 
 
 def _load(
-    path: str | Path, overrides: Sequence[str], name: str | None, individual_at: int | None
+    path: str | Path, overrides: Sequence[str], name: str | None, individual_at: Precision | None
 ) -> LoadedJob:
     merged, mistakes = _merged(path, overrides, name)
     if individual_at is not None:
@@ -146,7 +151,7 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     """Build the job of some values. in_itself: it is trained as it is, in no phases."""
     mistakes: list[str] = []
     names = _component_names(merged, mistakes, shown)
-    kind = job_class(**names)
+    kind = job_class(names)
     if len(names) < len(FAMILIES):
         return _Checked(merged, None, mistakes + _other_mistakes(merged, kind, names, shown))
     warnings = _drop_inherited_strangers(merged, kind)
@@ -180,38 +185,36 @@ def _warnings(parts: Sequence[_Checked]) -> list[str]:
     ]
 
 
-def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[str, str]:
-    """Return the name of each section's component, but for those with a mistake, which is noted."""
-    names: dict[str, str] = {}
-    for section, table in FAMILIES.items():
-        values = merged.values.get(section)
-        keys = (section, "name") if isinstance(values, dict) else (section,)
-        where = merged.where(keys) or shown
-        if not isinstance(values, dict) or "name" not in values:
-            mistakes.append(
-                f"{where}  {section}.name: is required; one of: {', '.join(sorted(table))}."
-            )
-        elif not _is_known(name := values["name"], table):
-            mistakes.append(
-                f"{where}  {section}.name: no {section} is called {name!r}."
-                + suggestion(str(name), table)
-            )
+def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[Keys, str]:
+    """Return the name of each component, but for those with a mistake, which is noted."""
+    names: dict[Keys, str] = {}
+    for keys, name in names_in(merged.values):
+        what, table, _ = FAMILIES[keys]
+        given = value_at(merged.values, keys)
+        is_section = given is None or isinstance(given, dict)
+        where = merged.where((*keys, "name") if isinstance(given, dict) else keys) or shown
+        place = f"{where}  {'.'.join(keys)}.name"
+        if not is_section or name is None:
+            mistakes.append(f"{place}: is required; one of: {', '.join(sorted(table))}.")
+        elif not isinstance(name, str) or name not in table:
+            hint = suggestion(str(name), table)
+            mistakes.append(f"{place}: no {what} is called {name!r}.{hint}")
         else:
-            names[section] = values["name"]
+            names[keys] = name
     return names
 
 
-def _is_known(name: Any, table: Mapping[str, str]) -> bool:
-    return isinstance(name, str) and name in table
-
-
 def _other_mistakes(
-    merged: Merged, kind: type[Job], names: Mapping[str, str], shown: str
+    merged: Merged, kind: type[Job], names: Mapping[Keys, str], shown: str
 ) -> list[str]:
-    """Return the mistakes that can be told while a component's name is wrong."""
-    unknown: Values = dict.fromkeys(FAMILIES.keys() - names.keys())
+    """Return the mistakes that can be named while a component's name is wrong."""
+    values = deepcopy(merged.values)
+    for keys in FAMILIES.keys() - names.keys():
+        above = value_at(values, keys[:-1])
+        if isinstance(above, dict):
+            above[keys[-1]] = None
     try:
-        validated(kind, merged.values | unknown)
+        validated(kind, values)
     except ValidationError as error:
         return explain(error, merged, kind, shown)
     return []
@@ -224,17 +227,17 @@ def _keep_the_stronger_reference(merged: Merged) -> None:
         merged.drop(min(given, key=merged.rank))
 
 
-def _individual(merged: Merged, bits: int) -> Source:
+def _individual(merged: Merged, precision: Precision) -> Source:
     """Return what makes a job the individual run at one bit-width.
 
     Its own runs it cannot refer to, and it is evaluated at no other bit-width.
     """
     values: Values = {
         "method": {"name": "individual"},
-        "quantizer": {"bit_widths": [bits]},
+        "quantizer": {"bit_widths": [precision.label]},
     }
     if isinstance(name := merged.values.get("name"), str):
-        values["name"] = individual_name(name, bits)
+        values["name"] = individual_name(name, precision.label)
     if "runs" in (merged.values.get("reference") or {}):
         values["reference"] = None
     if "evaluate" in merged.values:
@@ -246,7 +249,8 @@ def _name_individual_runs(merged: Merged) -> None:
     """Let `reference.runs: NAME` mean the individual runs of that name, one for each bit-width."""
     reference = merged.values.get("reference")
     if isinstance(reference, dict) and isinstance(name := reference.get("runs"), str):
-        reference["runs"] = {str(b): individual_name(name, b) for b in _bit_widths(merged)}
+        labels = map(_label, _bit_widths(merged))
+        reference["runs"] = {label: individual_name(name, label) for label in labels}
 
 
 def _bit_widths(merged: Merged) -> list[Any]:
@@ -268,9 +272,17 @@ def _listed(values: Values, default: Sequence[Any]) -> list[Any]:
     return list(widths) if isinstance(widths, list | tuple) else []
 
 
-def individual_name(name: str, bits: int) -> str:
+def _label(bits: Any) -> str:
+    """Return the label of a bit-width, or the text of what is none."""
+    try:
+        return Precision.parse(bits).label
+    except ValueError:
+        return str(bits)
+
+
+def individual_name(name: str, point: str) -> str:
     """Return how the individual run at a bit-width is called: `quickstart_8bit`."""
-    return f"{name}_{bits}bit"
+    return f"{name}_{point}"
 
 
 def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
@@ -281,21 +293,28 @@ def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
     is a mistake.
     """
     warnings: list[str] = []
-    for section in FAMILIES:
-        values = merged.values[section]
-        known = _keys_of(kind.model_fields[section].annotation)
-        named_by = merged.source_of((section, "name"))
+    for above in FAMILIES:
+        named_by = merged.sources.get((*above, "name"))
+        if named_by is None:
+            continue
+        values = value_at(merged.values, above)
+        known = _keys_of(_settings_at(kind, above))
         for key in [key for key in values if key not in known]:
-            source = merged.source_of((section, key))
+            source = merged.source_of((*above, key))
             if source is not named_by and not (source and source.name == "--set"):
-                where = merged.where((section, key))
-                merged.drop((section, key))
-                if not named_by or named_by.name != EACH:
-                    warnings.append(
-                        f"{where}  {section}.{key}: left out, "
-                        f"'{values['name']}' has no such setting."
-                    )
+                where = merged.where((*above, key))
+                merged.drop((*above, key))
+                if named_by.name != EACH:
+                    place = ".".join((*above, key))
+                    unlike = f"'{values['name']}' has no such setting"
+                    warnings.append(f"{where}  {place}: left out, {unlike}.")
     return warnings
+
+
+def _settings_at(kind: Any, keys: Keys) -> Any:
+    for key in keys:
+        kind = kind.model_fields[key].annotation
+    return kind
 
 
 def _keys_of(settings: Any) -> set[str]:

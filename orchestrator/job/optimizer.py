@@ -25,7 +25,6 @@ class Role(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """The learned bound of activations (alpha), one per quantizer and bit-width."""
 
-    init: float = Field(8.0, gt=0, description="alpha init")
     lr: float = Field(0.1, ge=0, description="alpha lr")
     weight_decay: float = Field(1e-4, ge=0, description="alpha wd")
 

@@ -9,23 +9,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
-from models import NETWORKS
-from models.bitwidth import FLOAT
-from models.methods import METHODS
-from models.precision import OperatingPoint, Precision
+from models.precision import FLOAT, OperatingPoint, Precision, cost
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
-from orchestrator.data import DATASETS
 from orchestrator.job.evaluate import Evaluate
+from orchestrator.job.families import FAMILIES, names_in
 from orchestrator.job.optimizer import Sgd
 from orchestrator.job.phases import ALLOWED, in_phase, unchangeable
-from orchestrator.job.source import Values
+from orchestrator.job.source import Keys, Values
 from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
-
-FAMILIES = {"model": NETWORKS, "method": METHODS, "data": DATASETS}
-"""Sections whose keys depend on the component that their `name` chooses."""
-
 
 _MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
 """What names runs where a job's name may stand too: `last`, a run's id, MLflow's id of a run."""
@@ -184,39 +177,53 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         return sum(job.training.epochs for job in self.phase_jobs())
 
     @property
-    def bit_widths(self) -> tuple[int, ...]:
-        """The trained bit-widths B, high to low; FLOAT alone where nothing is quantized."""
-        if self.phases:
-            widths = {bits for job in self.phase_jobs() for bits in job.bit_widths}
-            return tuple(sorted(widths, reverse=True))
-        return self.quantizer.bit_widths if self.method.quantized else (FLOAT,)
-
-    @property
     def points(self) -> tuple[OperatingPoint, ...]:
         """The operating points that are trained, in whichever phase, high to low."""
-        return tuple(OperatingPoint.at(bits) for bits in self.bit_widths)
+        if self.phases:
+            found = {point.name: point for job in self.phase_jobs() for point in job.points}
+            return tuple(sorted(found.values(), key=_height, reverse=True))
+        return self.quantizer.points if self.method.quantized else (OperatingPoint.at(FLOAT),)
 
     def as_dict(self) -> Values:
         """Return the job as plain values, with the keys of a job file."""
         return self.model_dump(mode="json", by_alias=True)
 
 
-@cache
-def job_class(**names: str) -> type[Job]:
-    """Return the class of the jobs that use the named components (section -> name).
+def _height(point: OperatingPoint) -> int:
+    return cost(point.precision)
 
-    A section that is not named stays as it is in `Job`.
+
+def job_class(names: Mapping[Keys, str]) -> type[Job]:
+    """Return the class of the jobs that use the named components (place in the job -> name).
+
+    A part that is not named stays as it is in `Job`.
     """
+    return _job_class(tuple(names.items()))
+
+
+@cache
+def _job_class(names: tuple[tuple[Keys, str], ...]) -> type[Job]:
+    kinds = {keys: resolve(FAMILIES[keys].table, name).Settings for keys, name in names}
+    job: type[Job] = _narrowed(Job, kinds)
+    return job
+
+
+def _narrowed(base: Any, kinds: Mapping[Keys, Any]) -> Any:
+    """Return a model whose parts at the given places are of the given kinds."""
+    parts = {keys[0]: kind for keys, kind in kinds.items() if len(keys) == 1}
+    for key in dict.fromkeys(keys[0] for keys in kinds if len(keys) > 1):
+        below = {keys[1:]: kind for keys, kind in kinds.items() if keys[0] == key and keys[1:]}
+        parts[key] = _narrowed(base.model_fields[key].annotation, below)
     fields: Values = {
-        section: (resolve(FAMILIES[section], name).Settings, ...) for section, name in names.items()
+        key: (kind, ... if base.model_fields[key].is_required() else kind())
+        for key, kind in parts.items()
     }
-    return create_model("Job", __base__=Job, **fields)
+    return create_model(base.__name__, __base__=base, **fields)
 
 
 def job_from_dict(values: Values) -> Job:
     """Rebuild a job from `Job.as_dict`. Raises pydantic's ValidationError on anything else."""
-    names = {section: values[section]["name"] for section in FAMILIES}
-    return validated(job_class(**names), values)
+    return validated(job_class(dict(names_in(values))), values)
 
 
 def validated(kind: type[Job], values: Mapping[str, Any]) -> Job:

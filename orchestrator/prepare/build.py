@@ -6,8 +6,9 @@ from models import build_network
 from models.methods import METHODS
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
+from models.precision import precisions_of
 from models.table import resolve
-from orchestrator.data import Dataset, open_dataset
+from orchestrator.data import Dataset, dataset_class, open_dataset
 from orchestrator.errors import DataError
 from orchestrator.job.schema import Job
 
@@ -25,13 +26,16 @@ def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork,
     """Build the network with freshly drawn weights, and the method that trains it."""
     torch.manual_seed(job.seed)
     method: Method = resolve(METHODS, job.method.name)(job.method, job.points)
+    data = dataset_class(job.data.name)
     network = build_network(
         job.model,
         job.quantizer,
-        bit_widths=job.bit_widths,
+        precisions=precisions_of(job.points),
         num_classes=num_classes,
-        clip_init=job.optimizer.clip.init,
+        layout=method.layout,
         code_bits=method.code_bits,
+        mean=data.mean,
+        std=data.std,
     )
     return network, method
 

@@ -81,7 +81,7 @@ def _try_pass(job: Job, train_set: Dataset) -> None:
     network, _ = build_network_and_method(job, train_set.num_classes)
     try:
         with torch.no_grad():
-            network(torch.zeros(1, *train_set.sample_shape), min(network.bit_widths))
+            network(torch.zeros(1, *train_set.sample_shape), job.points[-1])
     except ValueError as error:
         if "Expected more than 1 value per channel" not in str(error):
             raise

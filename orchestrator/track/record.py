@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import metadata
 
 import yaml
+from pydantic import BaseModel
 
 from orchestrator import __version__
 from orchestrator.errors import OrchError, RecordGone, UsageError
@@ -133,20 +134,27 @@ def _headline(job: Job) -> dict[str, str]:
         "model": job.model.name,
         "data": job.data.name,
         "method": job.method.name,
+        "weights": job.quantizer.weights.name,
+        "activations": job.quantizer.activations.name,
         "points": " ".join(point.name for point in job.points),
         "epochs": job.training.epochs,
         "global_batch": job.training.global_batch,
         "lr": job.optimizer.lr,
-        "clip_init": job.optimizer.clip.init,
         "clip_lr": job.optimizer.clip.lr,
         "init": job.model.init_weights if job.start.source == "scratch" else job.start.source,
         "precision": job.training.precision,
         "deterministic": job.training.deterministic,
         "seed": job.seed,
     }
-    settings = job.method.model_dump(mode="json", by_alias=True)
-    chosen |= {f"method.{key}": value for key, value in settings.items() if key != "name"}
+    chosen |= _settings("method", job.method)
+    chosen |= _settings("weights", job.quantizer.weights)
+    chosen |= _settings("activations", job.quantizer.activations)
     return {key: str(value) for key, value in chosen.items()}
+
+
+def _settings(section: str, component: BaseModel) -> dict[str, object]:
+    values = component.model_dump(mode="json", by_alias=True)
+    return {f"{section}.{key}": value for key, value in values.items() if key != "name"}
 
 
 def _environment(job: Job) -> str:

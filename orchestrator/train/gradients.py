@@ -71,7 +71,8 @@ def average_norm_statistics(network: nn.Module, ranks: Ranks) -> None:
     Each rank keeps the statistics of its own batches while it trains; before an evaluation they
     become one. Counts of batches are equal on all ranks and stay.
     """
-    buffers = [b for b in network.buffers() if b.is_floating_point()]
+    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    buffers = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
     if ranks.world == 1 or not buffers:
         return
     mean = ranks.sum(torch.cat([b.flatten() for b in buffers])) / ranks.world

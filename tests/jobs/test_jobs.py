@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.bitwidth import FLOAT
+from models.precision import OperatingPoint
 from orchestrator.job.load import load_job
 from orchestrator.plan.batch import plan_batch
 from orchestrator.track.delta_b import published_reference
@@ -31,7 +31,7 @@ def test_a_job_has_the_published_hyper_parameters(name: str) -> None:
     found = (
         job.method.swap_probability,
         job.method.distance_weight,
-        clip.init,
+        job.quantizer.activations.clip_init,
         clip.lr,
         clip.weight_decay,
         job.training.global_batch,
@@ -42,7 +42,7 @@ def test_a_job_has_the_published_hyper_parameters(name: str) -> None:
         job.start.source,
     )
     assert found == PUBLISHED[name]
-    assert job.bit_widths == (8, 6, 4, 2)
+    assert [point.name for point in job.points] == ["8bit", "6bit", "4bit", "2bit"]
     assert job.optimizer.momentum == 0.9
     assert job.optimizer.gamma == 0.1
     assert job.optimizer.schedule == ("multistep" if PUBLISHED[name][7] else "cosine")
@@ -79,7 +79,10 @@ def test_a_float_job_trains_the_network_that_a_job_of_the_paper_starts_from(name
     job, quantized = loaded.job, load_job(JOBS / f"{name}.yaml").job
     data, published, start = FLOAT_JOBS[name]
     assert loaded.warnings == []
-    assert (job.name, job.method.name, job.bit_widths) == (f"{name}_float", "float", (FLOAT,))
+    assert (job.name, job.method.name, job.points) == (
+        *(f"{name}_float", "float"),
+        (OperatingPoint.at("float"),),
+    )
     assert (job.data.name, job.start.source) == (data, start)
     same = ("name", "widths", "depths", "num_segments")
     for key in same:

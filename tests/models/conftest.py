@@ -13,10 +13,14 @@ import torch
 from torch import Tensor
 
 from models import NETWORKS, build_network
+from models.layers.layout import Layout
 from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
+from models.quantizers import WEIGHT_QUANTIZERS
+from models.quantizers.pact import PactSettings
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
+from tests.models.precisions import precisions
 
 hypothesis.settings.register_profile("tensors", deadline=None, database=None)
 hypothesis.settings.load_profile("tensors")
@@ -54,25 +58,30 @@ def golden() -> Callable[[str], dict[str, Any]]:
 
 @pytest.fixture
 def tiny() -> Callable[..., AnyBitNetwork]:
-    """Build a network of a few channels: tiny("resnet18_cifar", quantizer={...}, ...)."""
+    """Build a network of a few channels: tiny("resnet18_cifar", weights="dorefa", ...)."""
 
     def build(
         name: str = "resnet18_cifar",
         *,
-        quantizer: dict[str, Any] | None = None,
-        bit_widths: tuple[int, ...] = (8, 6, 4, 2),
+        bit_widths: tuple[int | str, ...] = (8, 6, 4, 2),
+        weights: str = "coquant_trunc",
+        clip_init: float = 2.0,
+        layout: Layout | None = None,
         code_bits: int | None = None,
         num_classes: int = 3,
-        clip_init: float = 2.0,
         **settings: Any,
     ) -> AnyBitNetwork:
         chosen = resolve(NETWORKS, name).Settings(**TINY[name] | settings)
+        quantizer = QuantizerSettings(
+            weights=resolve(WEIGHT_QUANTIZERS, weights).Settings(),
+            activations=PactSettings(clip_init=clip_init),
+        )
         return build_network(
             chosen,
-            QuantizerSettings(**quantizer or {}),
-            bit_widths=bit_widths,
+            quantizer,
+            precisions=precisions(*bit_widths),
             num_classes=num_classes,
-            clip_init=clip_init,
+            layout=layout,
             code_bits=code_bits,
         )
 

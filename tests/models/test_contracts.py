@@ -10,16 +10,17 @@ from torch.nn import functional as F
 
 from models import NETWORKS
 from models.layers.conv import QuantizedConv2d
+from models.layers.layout import Layout
 from models.layers.norm import SwitchableBatchNorm2d
 from models.methods import METHODS
 from models.methods.base import Batch, Step
 from models.networks.base import AnyBitNetwork
-from models.precision import FLOAT, OperatingPoint
+from models.precision import FLOAT, Assignment, OperatingPoint
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.base import ActivationQuantizer
-from models.quantizers.settings import QuantizerSettings
 from models.roles import roles
 from models.table import resolve
+from tests.models.precisions import Bound, at, precisions
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
@@ -36,7 +37,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Train a few steps of two batches and return the weights."""
     method_class = resolve(METHODS, method_name)
-    points = [OperatingPoint.at(bits) for bits in network.bit_widths]
+    points = [OperatingPoint.at(precision) for precision in network.precisions]
     method = method_class(method_class.Settings(), points)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
     batches = [Batch(images(8), torch.arange(8) % 3) for _ in range(2)]
@@ -58,18 +59,37 @@ def test_a_weight_quantizer_keeps_levels_and_order_and_passes_a_gradient(
     name: str, bits: int
 ) -> None:
     weight = torch.randn(20, 30).requires_grad_()
-    quantized = resolve(WEIGHT_QUANTIZERS, name)(weight, QuantizerSettings(), 8)
-    values = quantized.fake_quantize(weight, bits)
+    bound = Bound(resolve(WEIGHT_QUANTIZERS, name), weight)
+    values, levels = bound.values(bits), bound.levels(bits)
     assert len(values.unique()) <= 2**bits
     assert (values.flatten()[weight.flatten().argsort()].diff() >= 0).all()
-    assert len(quantized.codes(bits).unique()) == len(values.unique())
-    gain, offset = quantized.affine(bits)
-    by_codes = gain * quantized.codes(bits) + offset
+    assert levels.codes.dtype == torch.uint8
+    assert levels.codes.max() <= 2**bits - 1
+    assert len(levels.codes.unique()) == len(values.unique())
+    by_codes = levels.gain * levels.codes + levels.offset
     torch.testing.assert_close(values.double(), by_codes, rtol=0, atol=1e-6)
-    assert quantized.distance(bits, bits) == 0
+    assert bound.distance(bits, bits) == 0
     values.square().sum().backward()
     assert weight.grad is not None
     assert weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize(("high", "low"), [(8, 4), (4, 1)])
+def test_the_distance_of_two_bit_widths_is_that_of_their_values(
+    name: str, high: int, low: int
+) -> None:
+    bound = Bound(resolve(WEIGHT_QUANTIZERS, name), torch.randn(20, 30, dtype=torch.float64))
+    expected = (bound.values(high) - bound.values(low)).abs().mean()
+    torch.testing.assert_close(bound.distance(high, low), expected.detach())
+
+
+@pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
+def test_nested_codes_are_the_stored_ones_with_bits_dropped(name: str) -> None:
+    kind = resolve(WEIGHT_QUANTIZERS, name)
+    bound = Bound(kind, torch.randn(50, 50))
+    shifted = (torch.equal(bound.codes(b), bound.codes(8) >> (8 - b)) for b in range(1, 8))
+    assert all(shifted) == kind.nested
 
 
 @pytest.mark.parametrize("name", ACTIVATION_QUANTIZERS)
@@ -78,32 +98,61 @@ def test_a_weight_quantizer_keeps_levels_and_order_and_passes_a_gradient(
 def test_an_activation_quantizer_keeps_levels_and_order_and_passes_gradients(
     name: str, signed: bool, bits: int
 ) -> None:
-    quantizer = resolve(ACTIVATION_QUANTIZERS, name)(
-        QuantizerSettings(), (bits,), 1.0, signed=signed
-    )
-    inputs = torch.linspace(-2, 2, 4001).requires_grad_()
-    values = quantizer(inputs, bits)
+    kind = resolve(ACTIVATION_QUANTIZERS, name)
+    quantizer = kind(kind.Settings(), [f"{bits}bit"], signed=signed)
+    inputs = torch.linspace(-16, 16, 4001).requires_grad_()
+    values = quantizer(inputs, at(bits))
     assert len(values.unique()) == 2**bits
     assert (values.diff() >= 0).all()
-    assert values.detach().abs().max() == quantizer.clip_level(bits).detach()
+    multiples = values.detach() / quantizer.step(at(bits))
+    torch.testing.assert_close(multiples, multiples.round(), rtol=0, atol=1e-3)
     values.square().sum().backward()
     assert inputs.grad is not None
     assert inputs.grad.abs().sum() > 0
-    assert quantizer.clip_level(bits).grad != 0 or signed
+    assert all(parameter.grad != 0 for parameter in quantizer.parameters()) or signed
+
+
+@pytest.mark.parametrize("name", ACTIVATION_QUANTIZERS)
+def test_float_activations_pass_an_activation_quantizer_by(name: str) -> None:
+    kind = resolve(ACTIVATION_QUANTIZERS, name)
+    quantizer = kind(kind.Settings(), [], signed=False)
+    inputs = torch.randn(4, 5)
+    assert quantizer(inputs, at("w4a32")) is inputs
+    assert quantizer.step(at("w4a32")) is None
 
 
 @networks
-@pytest.mark.parametrize("weight_quant", WEIGHT_QUANTIZERS)
-@pytest.mark.parametrize("act_quant", ACTIVATION_QUANTIZERS)
-def test_a_network_runs_at_every_bit_width(
-    tiny: Tiny, name: str, weight_quant: str, act_quant: str
-) -> None:
-    quantizer = {"weight_quant": weight_quant, "act_quant": act_quant}
-    network = tiny(name, quantizer=quantizer, bit_widths=(8, 7, 6, 5, 4, 3, 2, 1))
-    for bits in network.bit_widths:
+@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+def test_a_network_runs_at_every_bit_width(tiny: Tiny, name: str, weights: str) -> None:
+    network = tiny(name, weights=weights, bit_widths=(8, 7, 6, 5, 4, 3, 2, 1))
+    for bits in range(1, 9):
         logits = network(images(), bits)
         assert logits.shape == (4, 3)
         assert logits.isfinite().all()
+
+
+LAYOUTS = [
+    Layout(norm, clip)
+    for norm in ("shared", "switchable", "transitional")
+    for clip in ("shared", "switchable")
+]
+
+
+@networks
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+def test_a_network_of_every_layout_runs_mixed_and_takes_another_precision(
+    tiny: Tiny, name: str, layout: Layout
+) -> None:
+    network = tiny(name, layout=layout, bit_widths=(8, "w1a4", 2))
+    network.add(*precisions(3, 2))
+    infos = network.quantized_layers
+    mixed = tuple(network.precisions[index % 4] for index in range(len(infos)))
+    assert network(images(), Assignment(mixed[0], mixed)).isfinite().all()
+    sets = sum(n.endswith("running_mean") and ".bn" in f".{n}" for n in network.state_dict())
+    counts = {"shared": 1, "switchable": 4, "transitional": 16}
+    quantized = sum(info.kind != "shortcut" for info in infos)
+    assert sets == quantized * counts[layout.norm] + 1  # the stem's
+    assert len(network.clip_levels()) == (1 if layout.clip == "shared" else 4)
 
 
 @networks
@@ -138,12 +187,12 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(
 def test_training_one_bit_width_leaves_every_other_set_of_batch_norm_alone(
     tiny: Tiny, name: str
 ) -> None:
-    network = tiny(name, quantizer={"stem_bn_shared": False})
+    network = tiny(name, stem_bn_shared=False)
     network.train()
     network(images(), 4)
     for prefix, norm in network.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
-            assert norm.num_batches_tracked == (1 if prefix.endswith(".4") else 0), prefix
+            assert norm.num_batches_tracked == (1 if prefix.endswith(".4bit") else 0), prefix
 
 
 @networks
@@ -231,11 +280,11 @@ def test_convolving_codes_gives_logits_and_gradients_up_to_the_rounding_of_the_s
 
 @networks
 def test_a_bit_width_without_batch_norm_is_refused(tiny: Tiny, name: str) -> None:
-    with pytest.raises(ValueError, match="no batch norm for \\[3\\] bits"):
+    with pytest.raises(ValueError, match="no batch norm for 3bit"):
         tiny(name)(images(), 3)
 
 
 @networks
 def test_bit_widths_above_the_codes_are_refused(tiny: Tiny, name: str) -> None:
-    with pytest.raises(ValueError, match="8 bits do not fit 4-bit codes"):
+    with pytest.raises(ValueError, match="8-bit weights do not fit 4-bit codes"):
         tiny(name, code_bits=4)

@@ -17,9 +17,9 @@ def float_model(tiny: Tiny) -> dict[str, Tensor]:
     """The state dict of a float ResNet: one set of batch norm, no clip levels."""
     single = tiny("resnet18", bit_widths=(8,)).state_dict()
     return {
-        name.replace(".8.", "."): torch.randn(value.shape).to(value.dtype)
+        name.replace(".8bit.", "."): torch.randn(value.shape).to(value.dtype)
         for name, value in single.items()
-        if "clip_levels" not in name
+        if "clip_levels" not in name and "normalize" not in name
     }
 
 
@@ -30,20 +30,20 @@ def test_batch_norm_goes_into_every_bit_width_and_clip_levels_stay(
     assert load_float_weights(network, float_model) == []
     state = network.state_dict()
     for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-        for bits in network.bit_widths:
+        for precision in network.precisions:
             expected = float_model[f"layer2.0.downsample.1.{part}"]
-            assert torch.equal(state[f"layer2.0.downsample.1.{bits}.{part}"], expected)
+            assert torch.equal(state[f"layer2.0.downsample.1.{precision.label}.{part}"], expected)
     assert torch.equal(state["layer1.0.conv2.weight"], float_model["layer1.0.conv2.weight"])
-    assert {level.item() for level in network.clip_levels()[2]} == {5.0}
+    assert {level.item() for level in network.clip_levels()["2bit"]} == {5.0}
 
 
 @pytest.mark.parametrize("stem_bn_shared", [True, False])
 def test_the_stem_is_loaded_shared_or_switched(
     tiny: Tiny, float_model: dict[str, Tensor], stem_bn_shared: bool
 ) -> None:
-    network = tiny("resnet18", quantizer={"stem_bn_shared": stem_bn_shared})
+    network = tiny("resnet18", stem_bn_shared=stem_bn_shared)
     load_float_weights(network, float_model)
-    name = "bn1.running_mean" if stem_bn_shared else "bn1.4.running_mean"
+    name = "bn1.running_mean" if stem_bn_shared else "bn1.4bit.running_mean"
     assert torch.equal(network.state_dict()[name], float_model["bn1.running_mean"])
 
 

@@ -26,7 +26,8 @@ name: tiny
 model: {name: resnet18_cifar, widths: [4, 8], depths: [1, 1]}
 data: {name: imagenet, root: pictures, crop: 16, resize: 16}
 method: {name: coquant, p1: 0.5, lambda: 0.01}
-optimizer: {lr: 0.05, clip: {init: 2, lr: 0.01}}
+quantizer: {activations: {clip_init: 2}}
+optimizer: {lr: 0.05, clip: {lr: 0.01}}
 training: {epochs: 2, global_batch: 8}
 cluster: {max_batch_per_worker: 4}
 """

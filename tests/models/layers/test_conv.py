@@ -14,9 +14,11 @@ from models.methods.base import Batch, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
-from models.quantizers.pact import Pact
-from models.quantizers.settings import QuantizerSettings
-from models.quantizers.truncated import TruncatedWeight
+from models.quantizers import WEIGHT_QUANTIZERS
+from models.quantizers.base import WeightQuantizer
+from models.quantizers.pact import Pact, PactSettings
+from models.table import resolve
+from tests.models.precisions import Bound, at
 
 BITS = (8, 6, 4, 2)
 ONE = torch.tensor(1.0)
@@ -34,16 +36,21 @@ class Calls(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
+def quantizer(name: str = "coquant_trunc") -> WeightQuantizer:
+    kind: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, name)
+    return kind(kind.Settings(), BITS, 8)
+
+
 def conv(**arguments: Any) -> QuantizedConv2d:
-    return QuantizedConv2d(3, 6, 3, quantizer=QuantizerSettings(), code_bits=8, **arguments)
+    return QuantizedConv2d(3, 6, 3, quantizer=quantizer(), **arguments)
 
 
 def test_a_convolution_uses_the_weight_at_the_bit_width_of_the_call() -> None:
     layer = conv(stride=2, groups=3)
     inputs = torch.randn(2, 3, 8, 8)
-    weight = TruncatedWeight(layer.weight, QuantizerSettings(), 8).fake_quantize(layer.weight, 2)
+    weight = Bound(type(layer.quantizer), layer.weight).values(2)
     expected = F.conv2d(inputs, weight, stride=2, padding=1, groups=3)
-    assert torch.equal(layer(inputs, 2, ONE), expected)
+    assert torch.equal(layer(inputs, at(2), ONE), expected)
 
 
 SHAPES = [
@@ -58,13 +65,14 @@ SHAPES = [
 def quantized_layers(
     shape: dict[str, int], weight_quant: str, *, signed: bool
 ) -> tuple[Pact, QuantizedConv2d]:
-    settings = QuantizerSettings(weight_quant=weight_quant)
-    layer = QuantizedConv2d(6, 12, quantizer=settings, code_bits=8, **shape)
-    return Pact(settings, BITS, 1.3, signed=signed), layer
+    layer = QuantizedConv2d(6, 12, quantizer=quantizer(weight_quant), **shape)
+    layer.start_quantizer()
+    names = [f"{bits}bit" for bits in BITS]
+    return Pact(PactSettings(clip_init=1.3), names, signed=signed), layer
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("weight_quant", ["coquant_trunc", "dorefa"])
+@pytest.mark.parametrize("weight_quant", WEIGHT_QUANTIZERS)
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", BITS)
 def test_codes_convolved_and_scaled_afterwards_are_the_convolution_of_values(
@@ -75,9 +83,9 @@ def test_codes_convolved_and_scaled_afterwards_are_the_convolution_of_values(
     results = []
     for dtype in (None, torch.float64, torch.bfloat16):
         layer.code_dtype = dtype
-        output = layer(act(inputs, bits), bits, act.step(bits))
+        output = layer(act(inputs, at(bits)), at(bits), act.step(at(bits)))
         upstream = torch.linspace(-1, 1, output.numel(), dtype=torch.float64).view_as(output)
-        wanted = (inputs, layer.weight, act.clip_level(bits))
+        wanted = (inputs, layer.weight, act.clip_levels.at(at(bits)))
         results.append((output, *torch.autograd.grad(output, wanted, upstream)))
     for by_values, by_codes in zip(*results[:2], strict=True):
         torch.testing.assert_close(by_codes, by_values, rtol=1e-10, atol=1e-10)
@@ -100,7 +108,7 @@ def test_bfloat16_convolutions_get_whole_numbers_without_a_rounding(
     original = layer._conv_forward
     monkeypatch.setattr(layer, "_conv_forward", lambda *args: given.append(args) or original(*args))
     inputs = torch.linspace(-1.5, 1.5, 6 * 40 * 40).view(1, 6, 40, 40)
-    output = layer(act(inputs, bits), bits, act.step(bits))
+    output = layer(act(inputs, at(bits)), at(bits), act.step(at(bits)))
     codes, weights, _ = given[0]
     top = 2**bits - 1
     low = torch.where(torch.tensor(signed), -1.3, 0.0)
@@ -111,7 +119,7 @@ def test_bfloat16_convolutions_get_whole_numbers_without_a_rounding(
     expected = 2 * levels - top if signed else levels
     assert torch.equal(codes.double()[~near_tie], expected[~near_tie])
     assert len(codes.unique()) == 2**bits
-    assert torch.equal(weights.int(), 2 * layer.quantized_weight().codes(bits).int() - top)
+    assert torch.equal(weights.int(), 2 * layer.levels(bits).codes.int() - top)
     assert output.dtype == torch.float32
 
 
@@ -120,7 +128,7 @@ def test_a_weight_that_is_no_number_shows_when_codes_are_convolved() -> None:
     layer.code_dtype = torch.bfloat16
     with torch.no_grad():
         layer.weight[0, 0, 0, 0] = torch.nan
-    assert layer(torch.ones(1, 3, 4, 4), 4, ONE).isnan().all()
+    assert layer(torch.ones(1, 3, 4, 4), at(4), ONE).isnan().all()
 
 
 def train_step(network: AnyBitNetwork, step: Step, passes: int) -> Counter[str]:
@@ -161,25 +169,25 @@ def test_a_step_of_the_optimizer_makes_them_anew(
 def test_load_state_dict_makes_them_anew() -> None:
     layer, other = conv(), conv()
     inputs = torch.randn(1, 3, 4, 4)
-    assert not torch.equal(layer(inputs, 2, ONE), other(inputs, 2, ONE))
+    assert not torch.equal(layer(inputs, at(2), ONE), other(inputs, at(2), ONE))
     layer.load_state_dict(other.state_dict())
-    assert torch.equal(layer(inputs, 2, ONE), other(inputs, 2, ONE))
+    assert torch.equal(layer(inputs, at(2), ONE), other(inputs, at(2), ONE))
     assert layer.weight_distance(8, 2) == other.weight_distance(8, 2)
 
 
 def test_another_type_makes_them_anew() -> None:
     layer = conv()
     layer.weight_distance(8, 2)
-    assert layer.double()(torch.randn(1, 3, 4, 4).double(), 4, ONE).dtype == torch.float64
+    assert layer.double()(torch.randn(1, 3, 4, 4).double(), at(4), ONE).dtype == torch.float64
 
 
 def test_training_can_follow_an_evaluation_in_inference_mode() -> None:
     layer = conv()
     inputs = torch.randn(1, 3, 4, 4)
     with torch.inference_mode():
-        evaluated = layer(inputs, 4, ONE)
+        evaluated = layer(inputs, at(4), ONE)
         layer.weight_distance(8, 4)
-    trained = layer(inputs, 4, ONE)
+    trained = layer(inputs, at(4), ONE)
     trained.sum().backward()
     assert torch.equal(evaluated, trained)
     assert layer.weight.grad is not None
@@ -188,6 +196,5 @@ def test_training_can_follow_an_evaluation_in_inference_mode() -> None:
 @pytest.mark.parametrize("bits", BITS)
 def test_codes_in_use_are_the_stored_ones_with_bits_dropped(bits: int) -> None:
     layer = conv()
-    layer(torch.randn(1, 3, 4, 4), bits, ONE)
-    weight = layer.quantized_weight()
-    assert torch.equal(weight.codes(bits), weight.codes(8) >> (8 - bits))
+    layer(torch.randn(1, 3, 4, 4), at(bits), ONE)
+    assert torch.equal(layer.levels(bits).codes, layer.levels(8).codes >> (8 - bits))

@@ -1,33 +1,59 @@
 import pytest
 
 from models.layers.factory import LayerFactory
-from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d
+from models.layers.layout import Layout
+from models.layers.norm import (
+    SharedBatchNorm2d,
+    SwitchableBatchNorm2d,
+    TransitionalBatchNorm2d,
+)
+from models.quantizers.pact import Pact, PactSettings
 from models.quantizers.settings import QuantizerSettings
+from tests.models.precisions import precisions
 
 
-def factory(code_bits: int = 8, clip_init: float = 8.0, **settings: bool) -> LayerFactory:
-    return LayerFactory(QuantizerSettings(**settings), (4, 2), code_bits, clip_init)
+def factory(*texts: int | str, code_bits: int = 8, **layout: str) -> LayerFactory:
+    settings = QuantizerSettings(activations=PactSettings(clip_init=5.0))
+    shown = precisions(*(texts or (4, 2)))
+    return LayerFactory(settings, shown, Layout(**layout), code_bits)  # type: ignore[arg-type]
+
+
+def levels(layers: LayerFactory) -> dict[str, float]:
+    quantizer = layers.activation(signed=True)
+    assert isinstance(quantizer, Pact)
+    assert quantizer.signed
+    return {name: level.item() for name, level in quantizer.clip_levels.items()}
 
 
 def test_every_clip_level_starts_at_the_given_value() -> None:
-    quantizer = factory(clip_init=5.0).activation(signed=True)
-    assert [quantizer.clip_level(bits).item() for bits in (4, 2)] == [5.0, 5.0]
-    assert quantizer.signed
+    assert levels(factory("w8a4", "w1a4", "w2a32")) == {"w8a4": 5.0, "w1a4": 5.0}
 
 
-def test_the_stem_shares_its_batch_norm_or_switches_it() -> None:
-    assert isinstance(factory().stem_norm(3), SharedBatchNorm2d)
-    assert isinstance(factory(stem_bn_shared=False).stem_norm(3), SwitchableBatchNorm2d)
+def test_clip_levels_may_be_shared_and_a_float_network_has_none() -> None:
+    assert levels(factory(8, 4, clip="shared")) == {"shared": 5.0}
+    assert levels(factory("float", clip="shared")) == {}
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("norm", "kind", "sets"),
     [
-        ({"code_bits": 9}, "1 to 8"),
-        ({"code_bits": 3}, "4 bits do not fit 3-bit codes"),
-        ({"clip_init": 0.0}, "above 0"),
+        ("shared", SharedBatchNorm2d, 1),
+        ("switchable", SwitchableBatchNorm2d, 2),
+        ("transitional", TransitionalBatchNorm2d, 4),
     ],
 )
-def test_what_cannot_be_built_is_refused(wrong: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        factory(**wrong)  # type: ignore[arg-type]
+def test_batch_norm_is_as_the_layout_says(norm: str, kind: type, sets: int) -> None:
+    made = factory(norm=norm).norm(3)
+    assert isinstance(made, kind)
+    assert sum(name.endswith("running_mean") for name in made.state_dict()) == sets
+
+
+def test_the_stem_shares_its_batch_norm_or_switches_it() -> None:
+    assert isinstance(factory().stem_norm(3, shared=True), SharedBatchNorm2d)
+    assert isinstance(factory().stem_norm(3, shared=False), SwitchableBatchNorm2d)
+
+
+@pytest.mark.parametrize(("code_bits", "bits"), [(9, 4), (3, 4)])
+def test_weights_that_the_codes_cannot_hold_are_refused(code_bits: int, bits: int) -> None:
+    with pytest.raises(ValueError, match=f"{bits}-bit weights do not fit {code_bits}-bit codes"):
+        factory(code_bits=code_bits)

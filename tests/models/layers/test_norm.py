@@ -4,22 +4,28 @@ import pytest
 import torch
 from torch import nn
 
-from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d, keep_statistics
+from models.layers.norm import (
+    SharedBatchNorm2d,
+    SwitchableBatchNorm2d,
+    TransitionalBatchNorm2d,
+    keep_statistics,
+)
+from tests.models.precisions import at, precisions
 
 
 def test_each_bit_width_normalizes_as_a_batch_norm_of_its_own() -> None:
-    switchable, plain = SwitchableBatchNorm2d(3, (8, 2)), nn.BatchNorm2d(3)
+    switchable, plain = SwitchableBatchNorm2d(3, precisions(8, 2)), nn.BatchNorm2d(3)
     batches = torch.randn(2, 4, 3, 5, 5) * 3
     for batch in batches:
-        assert torch.equal(switchable(batch, 8), plain(batch))
-        switchable(batch + 1, 2)
-    assert torch.equal(switchable.set(8).running_mean, plain.running_mean)
-    assert torch.equal(switchable.eval()(batches[0], 8), plain.eval()(batches[0]))
+        assert torch.equal(switchable(batch, at(8)), plain(batch))
+        switchable(batch + 1, at(2))
+    assert torch.equal(switchable["8bit"].running_mean, plain.running_mean)
+    assert torch.equal(switchable.eval()(batches[0], at(8)), plain.eval()(batches[0]))
 
 
 def test_a_shared_set_is_the_same_for_all_bit_widths() -> None:
     norm, inputs = SharedBatchNorm2d(3), torch.randn(4, 3, 5, 5)
-    assert torch.equal(norm(inputs, 8), norm(inputs, 2))
+    assert torch.equal(norm(inputs, at(8)), norm(inputs, at(2)))
     assert norm.num_batches_tracked == 2
 
 
@@ -48,3 +54,16 @@ def test_statistics_are_written_again_after_an_error() -> None:
         norm(torch.zeros(3))
     norm(torch.randn(4, 3, 5, 5))
     assert norm.num_batches_tracked == 1
+
+
+def test_a_transitional_set_is_that_of_the_layer_before_and_its_own() -> None:
+    transitional, plain = TransitionalBatchNorm2d(3, precisions(4, 2)), nn.BatchNorm2d(3)
+    batch = torch.randn(4, 3, 5, 5) + 3
+    assert torch.equal(transitional(batch, at(2, previous=4)), plain(batch))
+    moved = {name for name, norm in transitional.items() if norm.num_batches_tracked == 1}
+    assert moved == {"4bit_to_2bit"}
+    assert set(transitional) == {"4bit_to_4bit", "4bit_to_2bit", "2bit_to_4bit", "2bit_to_2bit"}
+    assert transitional.sets_of(precisions(2)) == [
+        transitional["4bit_to_2bit"],
+        transitional["2bit_to_2bit"],
+    ]

@@ -78,7 +78,7 @@ def test_with_p1_zero_mobilenets_last_convolution_is_still_the_students(
     network = tiny("mobilenet_v2_cifar")
     watched = Watched(network, make_step(), p1=0.0)
     assert not torch.equal(watched.passes[0], watched.passes[1])
-    tracked = {bits: network.bn2.set(bits).num_batches_tracked.item() for bits in BITS}
+    tracked = {bits: network.bn2[f"{bits}bit"].num_batches_tracked.item() for bits in BITS}
     assert tracked == dict.fromkeys(BITS, 1)
 
 
@@ -110,7 +110,7 @@ def test_a_students_loss_gives_no_gradient_to_what_only_its_teacher_uses(
     last_epoch = make_step(epoch=9, epochs=10, progress=0.9)
     Watched(network, last_epoch, only=2, teacher_mode="highest")
     for name, parameter in network.named_parameters():
-        of_another = any(f".{bits}" in name for bits in (8, 6, 4))
+        of_another = any(f".{bits}bit" in name for bits in (8, 6, 4))
         assert (parameter.grad is None) == of_another, name
 
 
@@ -120,9 +120,9 @@ def test_a_swapped_in_block_trains_the_teachers_batch_norm_and_clip_levels(
     network = tiny(clip_init=0.5)
     Watched(network, make_step(), only=2, teacher_mode="highest", p1=0.0)
     gradients = {n: p.grad is not None for n, p in network.named_parameters()}
-    assert gradients["layer2.1.bn1.8.weight"]
-    assert gradients["layer2.1.act1.clip_levels.8"]
-    assert not gradients["layer2.1.bn1.2.weight"]
+    assert gradients["layer2.1.bn1.8bit.weight"]
+    assert gradients["layer2.1.act1.clip_levels.8bit"]
+    assert not gradients["layer2.1.bn1.2bit.weight"]
 
 
 @pytest.mark.parametrize(("updates", "expected"), [(True, 4), (False, 1)])
@@ -133,8 +133,8 @@ def test_swapped_in_blocks_update_the_teachers_statistics_or_not(
     settings = {"p1": 0.0, "teacher_mode": "highest", "swap_updates_bn_stats": updates}
     Watched(network, make_step(), **settings)
     norms = {n: m for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
-    assert norms["layer1.0.bn1.8"].num_batches_tracked == expected
-    assert norms["layer1.0.bn1.2"].num_batches_tracked == 0
+    assert norms["layer1.0.bn1.8bit"].num_batches_tracked == expected
+    assert norms["layer1.0.bn1.2bit"].num_batches_tracked == 0
     assert norms["bn1"].num_batches_tracked == 4
 
 

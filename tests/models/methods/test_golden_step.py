@@ -1,5 +1,6 @@
 """One whole CoQuant step of the golden vectors, through the classes that the jobs use."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.networks.base import AnyBitNetwork
 from models.networks.resnet_cifar import ResNet18CifarSettings
 from models.precision import OperatingPoint
 from models.quantizers.settings import QuantizerSettings
+from tests.models.precisions import precisions
 
 pytestmark = pytest.mark.golden
 Golden = Callable[[str], dict[str, Any]]
@@ -53,7 +55,8 @@ def our_names(parameters: dict[str, Any]) -> dict[str, str]:
 def renamed(golden_name: str, names: dict[str, str]) -> str:
     for theirs, ours in names.items():
         if golden_name == theirs or golden_name.startswith(f"{theirs}."):
-            return ours + golden_name[len(theirs) :]
+            name = ours + golden_name[len(theirs) :]
+            return re.sub(r"(bn\d|downsample\.1|clip_levels)\.(\d)\b", r"\1.\2bit", name)
     raise AssertionError(golden_name)
 
 
@@ -68,9 +71,8 @@ def build(case: dict[str, Any], bit_widths: Sequence[int]) -> AnyBitNetwork:
     network = build_network(
         settings,
         QuantizerSettings(bit_widths=tuple(bit_widths)),
-        bit_widths=bit_widths,
+        precisions=precisions(*bit_widths),
         num_classes=len(parameters["fc.bias"]),
-        clip_init=1.0,
     ).double()
     names = our_names(parameters)
     ours = {renamed(name, names): float64(value) for name, value in parameters.items()}

@@ -8,6 +8,7 @@ from models.methods.base import Batch, Step
 from models.methods.individual import Individual, IndividualSettings
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
+from tests.models.precisions import at as layer_at
 
 
 def at(*bit_widths: int) -> list[OperatingPoint]:
@@ -35,8 +36,8 @@ def test_a_network_of_one_bit_width_truncates_eight_bit_codes(
     of_all = tiny()
     network.load_state_dict(of_all.state_dict(), strict=False)
     layers = [n.get_submodule("layer2.0.conv1") for n in (network, of_all)]
-    inputs, step = torch.randn(2, 4, 8, 8), torch.tensor(1.0)
-    assert torch.equal(layers[0](inputs, 2, step), layers[1](inputs, 2, step))
+    inputs, low, step = torch.randn(2, 4, 8, 8), layer_at(2), torch.tensor(1.0)
+    assert torch.equal(layers[0](inputs, low, step), layers[1](inputs, low, step))
 
 
 def test_codes_have_eight_bits_or_those_of_the_bit_width() -> None:

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from models.bitwidth import Assignment
 from models.methods.base import Step
-from models.methods.swap import draw_masks, own_probabilities, ramp, swapped_assignment
-from models.precision import OperatingPoint
+from models.methods.swap import (
+    SwapUnit,
+    draw_masks,
+    own_probabilities,
+    ramp,
+    swap_units,
+    swapped_assignment,
+)
+from models.precision import Assignment, LayerInfo, OperatingPoint, Precision
 
 MakeStep = Callable[..., Step]
 at = OperatingPoint.at
@@ -70,11 +76,30 @@ def test_draws_come_as_often_as_their_probability(make_step: MakeStep) -> None:
     assert (shares[0], shares[-1]) == (0.0, 1.0)
 
 
-def test_a_block_is_swapped_whole() -> None:
-    assignment = swapped_assignment(at(2), at(8), [True, False], [2, 3], "block")
-    assert assignment == Assignment(2, (2, 2, 8, 8, 8))
+LAYERS = [
+    LayerInfo("stem.conv1", 0, None, "conv"),
+    LayerInfo("stem.conv2", 0, 0, "conv"),
+    LayerInfo("next.conv1", 1, 1, "conv"),
+    LayerInfo("next.conv2", 1, 2, "depthwise"),
+    LayerInfo("next.shortcut", 1, 1, "shortcut"),
+    LayerInfo("last", None, 3, "conv"),
+]
 
 
-def test_a_layer_is_swapped_by_itself() -> None:
-    assignment = swapped_assignment(at(2), at(8), [True, False, True], [2, 1], "layer")
-    assert assignment == Assignment(2, (2, 8, 2))
+def swapped(own: list[bool], unit: SwapUnit) -> str:
+    """The layers' bit-widths, with a teacher of 8 and a student of 2 bits."""
+    low, high = Precision(2, 2), Precision(8, 8)
+    student, teacher = (Assignment(p, (p,) * len(LAYERS)) for p in (low, high))
+    found = swapped_assignment(student, teacher, swap_units(LAYERS, unit), own)
+    assert found.outside == low
+    return " ".join(str(precision.weights) for precision in found.layers)
+
+
+def test_a_block_is_swapped_whole_with_its_shortcut() -> None:
+    assert swapped([True, False], "block") == "2 2 8 8 8 2"
+    assert swapped([False, True], "block") == "8 8 2 2 2 2"
+
+
+def test_a_layer_is_swapped_by_itself_and_a_shortcut_with_the_first_of_its_block() -> None:
+    assert swapped([True, False, True, False], "layer") == "2 8 2 8 2 2"
+    assert swapped([False, True, False, True], "layer") == "8 2 8 2 8 2"

@@ -8,80 +8,157 @@ import torch
 from torch import nn
 
 from models import NETWORKS
-from models.bitwidth import Assignment
 from models.layers.conv import QuantizedConv2d
-from models.networks.base import AnyBitNetwork
-from models.precision import Precision
+from models.networks.base import AnyBitNetwork, list_layers
+from models.precision import Assignment, LayerPrecision, OperatingPoint, Precision
+from models.quantizers import WEIGHT_QUANTIZERS
 from models.roles import roles
+from tests.models.precisions import precisions
 
 Tiny = Callable[..., AnyBitNetwork]
+Golden = Callable[[str], dict[str, Any]]
 
 
-def bits_in_use(network: AnyBitNetwork, assignment: int | Assignment) -> dict[str, int]:
-    """Run once and return the bit-width at which each module with a bit-width ran."""
-    used: dict[str, int] = {}
+def in_use(network: AnyBitNetwork, at: int | Assignment) -> dict[str, LayerPrecision]:
+    """Run once and return at which precision each module that has one ran first."""
+    used: dict[str, LayerPrecision] = {}
 
     def note(name: str) -> Callable[[nn.Module, Any], None]:
-        return lambda module, args: used.update({name: args[1]}) if len(args) > 1 else None
+        def hook(module: nn.Module, args: Any) -> None:
+            if len(args) > 1:
+                used.setdefault(name, args[1])
+
+        return hook
 
     handles = [m.register_forward_pre_hook(note(n)) for n, m in network.named_modules()]
-    network(torch.randn(2, 3, 16, 16), assignment)
+    network(torch.randn(2, 3, 16, 16), at)
     for handle in handles:
         handle.remove()
-    return {name: bits for name, bits in used.items() if isinstance(bits, int)}
+    return {name: own for name, own in used.items() if isinstance(own, LayerPrecision)}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_each_layer_of_a_resnet_runs_at_its_own_bit_width_and_the_stem_at_the_networks(
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_layer_runs_at_its_own_precision_and_knows_that_of_the_one_before(
     tiny: Tiny, name: str
 ) -> None:
-    network = tiny(name, quantizer={"stem_bn_shared": False})
-    layers = tuple((8, 6, 4)[index % 3] for index in range(network.num_layers))
-    used = bits_in_use(network, Assignment(2, layers))
-    per_block = network.layers_per_block[0]
-    for index, block in enumerate(("layer1.0", "layer2.0", "layer2.1")):
-        own = layers[index * per_block : (index + 1) * per_block]
-        for number, bits in enumerate(own, start=1):
-            parts = [f"{block}.{part}{number}" for part in ("act", "conv", "bn")]
-            assert [used[part] for part in parts] == [bits] * 3
-        if f"{block}.downsample.0" in used:
-            assert used[f"{block}.downsample.0"] == used[f"{block}.downsample.1"] == own[0]
-    assert used["bn1"] == 2
-    assert "layer2.0.downsample.0" in used
+    network = tiny(name, stem_bn_shared=False)
+    infos = network.quantized_layers
+    own = tuple(precisions(8, 6, 4)[index % 3] for index in range(len(infos)))
+    (outside,) = precisions(2)
+    used = in_use(network, Assignment(outside, own))
+    quantized = {n for n, m in network.named_modules() if isinstance(m, QuantizedConv2d)}
+    assert {info.name for info in infos} == quantized
+    for info, precision in zip(infos, own, strict=True):
+        before = precision if info.fed_by is None else own[info.fed_by]
+        assert used[info.name] == (precision, before), info.name
+        norm = info.name.replace("conv", "bn").replace("downsample.0", "downsample.1")
+        assert used[norm.replace("shortcut.0", "shortcut.1")] == (precision, before)
+        if info.kind != "shortcut":
+            assert used[info.name.replace("conv", "act")] == (precision, before)
+    assert used["bn1"] == (outside, outside)
 
 
-def test_mobilenets_last_convolution_runs_at_the_networks_bit_width(tiny: Tiny) -> None:
-    network = tiny("mobilenet_v2_cifar", quantizer={"stem_bn_shared": False})
-    used = bits_in_use(network, Assignment(2, (8,) * network.num_layers))
-    outside = {name for name, bits in used.items() if bits == 2}
-    assert outside == {"bn1", "act2", "conv2", "bn2"}
-    inside = [bits for name, bits in used.items() if name.startswith("layers.")]
-    assert set(inside) == {8}
-    assert any("shortcut" in name for name in used)
+def test_layers_are_fed_as_the_main_path_runs(tiny: Tiny) -> None:
+    """By hand: two blocks of two layers with a shortcut between them."""
+    fed = {info.name: info.fed_by for info in tiny(depths=(1, 1)).quantized_layers}
+    assert fed == {
+        "layer1.0.conv1": None,
+        "layer1.0.conv2": 0,
+        "layer2.0.conv1": 1,
+        "layer2.0.conv2": 2,
+        "layer2.0.downsample.0": 1,
+    }
+    mobilenet = {i.name: i for i in tiny("mobilenet_v2_cifar").quantized_layers}
+    assert mobilenet["layers.1.conv2"].kind == "depthwise"
+    assert mobilenet["layers.1.conv1"].kind == "conv"
+    assert mobilenet["layers.4.shortcut.0"].kind == "shortcut"
+    assert mobilenet["conv2"].block is None
 
 
-def test_one_number_is_the_whole_network_at_one_bit_width(tiny: Tiny) -> None:
+@pytest.mark.golden
+def test_transitions_are_the_golden_ones(golden: Golden) -> None:
+    (case,) = (c for c in golden("bitmixer_misc")["cases"] if c["kind"] == "transitional_bn_index")
+    names = {"c1": "conv1", "c2": "conv2", "ds": "downsample.0"}
+    infos = list_layers(
+        (block, _Stub(shortcut=f"{block}.ds" in [layer["layer"] for layer in case["layers"]]))
+        for block in ("b1", "b2", "b3")
+    )
+    golden_layers = {}
+    for layer in case["layers"]:
+        block, part = layer["layer"].split(".")
+        golden_layers[f"{block}.{names[part]}"] = layer
+    assert {info.name for info in infos} == golden_layers.keys()
+    for info in infos:
+        own = golden_layers[info.name]["bit"]
+        before = own if info.fed_by is None else golden_layers[infos[info.fed_by].name]["bit"]
+        assert [before, own] == golden_layers[info.name]["index"]
+
+
+class _Stub(nn.Module):
+    """A block of two layers."""
+
+    main = ("conv1", "conv2")
+
+    def __init__(self, *, shortcut: bool) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
+        self.shortcut_layer = "downsample.0" if shortcut else None
+
+
+def test_a_point_may_give_layers_a_precision_by_name(tiny: Tiny) -> None:
+    network = tiny()
+    low, high = precisions(2, 8)
+    point = OperatingPoint("mixed", low, (("layer2.0.conv2", high),))
+    used = in_use(network, network.assignment(point))
+    assert used["layer2.0.conv2"] == (high, low)
+    assert used["layer2.1.conv1"] == (low, high)
+    assert used["layer2.0.conv1"] == (low, low)
+
+
+def test_what_the_network_does_not_have_is_refused_by_name(tiny: Tiny) -> None:
+    network = tiny()
+    (low,) = precisions(2)
+    with pytest.raises(ValueError, match=r"no layer is called 'layer9'; there are layer1.0.conv1"):
+        network.assignment(OperatingPoint("mixed", low, (("layer9", low),)))
+    with pytest.raises(ValueError, match="no batch norm for w1a4, only for 8bit, 6bit, 4bit, 2bit"):
+        network.assignment("w1a4")
+
+
+def test_one_number_is_the_whole_network_at_one_precision(tiny: Tiny) -> None:
     network = tiny()
     inputs = torch.randn(2, 3, 8, 8)
-    uniform = Assignment.uniform(4, network.num_layers)
-    assert torch.equal(network(inputs, 4), network(inputs, uniform))
+    assert torch.equal(network(inputs, 4), network(inputs, OperatingPoint.at("4bit")))
 
 
 def test_an_assignment_of_another_length_is_refused(tiny: Tiny) -> None:
-    with pytest.raises(ValueError, match="1 bit-widths for 6 layers"):
-        tiny()(torch.randn(1, 3, 8, 8), Assignment(2, (2,)))
+    (low,) = precisions(2)
+    with pytest.raises(ValueError, match="1 precisions for 7 layers"):
+        tiny()(torch.randn(1, 3, 8, 8), Assignment(low, (low,)))
 
 
-@pytest.mark.parametrize("weight_quant", ["coquant_trunc", "dorefa"])
-def test_distance_is_summed_over_layers_shortcuts_included(tiny: Tiny, weight_quant: str) -> None:
-    network = tiny(quantizer={"weight_quant": weight_quant})
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+def test_one_bit_weights_run_beside_eight_bit_ones_and_float(
+    tiny: Tiny, name: str, weights: str
+) -> None:
+    network = tiny(name, bit_widths=("float", "w8a4", "w1a4"), weights=weights)
+    inputs = torch.randn(4, 3, 16, 16)
+    logits = [network(inputs, point) for point in ("float", "w8a4", "w1a4")]
+    assert all(one.isfinite().all() for one in logits)
+    assert not torch.equal(logits[1], logits[2])
+    counts = {len(layer.weight_at(1).unique()) for layer in network.convolutions()}
+    assert counts == {2}
+    assert network.weight_distance("w8a4", "w1a4") > 0
+    assert network.weight_distance("float", "w8a4") > 0
+
+
+@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+def test_distance_is_summed_over_layers_shortcuts_included(tiny: Tiny, weights: str) -> None:
+    network = tiny(weights=weights)
     expected = 0.0
     for module in network.modules():
         if isinstance(module, QuantizedConv2d):
-            at = {
-                b: module.quantized_weight().fake_quantize(module.weight, b).double()
-                for b in (8, 2)
-            }
+            at = {b: module.weight_at(b).double() for b in (8, 2)}
             expected += (at[8] - at[2]).abs().mean().item()
     distance = network.weight_distance(8, 2)
     assert distance.item() == pytest.approx(expected, rel=1e-6)
@@ -89,11 +166,11 @@ def test_distance_is_summed_over_layers_shortcuts_included(tiny: Tiny, weight_qu
 
 
 def test_there_is_one_clip_level_per_quantizer_and_bit_width(tiny: Tiny) -> None:
-    counts = {name: len(tiny(name).clip_levels()[2]) for name in ("resnet18", "resnet50")}
+    counts = {name: len(tiny(name).clip_levels()["2bit"]) for name in ("resnet18", "resnet50")}
     assert counts == {"resnet18": 3 * 2, "resnet50": 3 * 3}
     mobilenet = tiny("mobilenet_v2_cifar", clip_init=7.0)
     assert {b: len(c) for b, c in mobilenet.clip_levels().items()} == dict.fromkeys(
-        (8, 6, 4, 2), 5 * 3 + 1
+        ("8bit", "6bit", "4bit", "2bit"), 5 * 3 + 1
     )
     assert all(level.item() == 7.0 for c in mobilenet.clip_levels().values() for level in c)
 
@@ -105,8 +182,8 @@ def test_frozen_statistics_of_one_bit_width_leave_the_others_running(tiny: Tiny)
         network(inputs, 8)
         network(inputs, 4)
     updates = {n: b.item() for n, b in network.named_buffers() if n.endswith("batches_tracked")}
-    assert {v for n, v in updates.items() if ".8." in n} == {0}
-    assert {v for n, v in updates.items() if ".4." in n} == {1}
+    assert {v for n, v in updates.items() if ".8bit." in n} == {0}
+    assert {v for n, v in updates.items() if ".4bit." in n} == {1}
     assert updates["bn1.num_batches_tracked"] == 2
 
 
@@ -140,7 +217,7 @@ def test_in_bfloat16_the_codes_are_those_of_the_float32_weights(tiny: Tiny, name
     network.convolve_codes_in(torch.bfloat16)
     network(torch.randn(2, 3, 16, 16), 8)
     for layer in (m for m in network.modules() if isinstance(m, QuantizedConv2d)):
-        different = layer.quantized_weight().codes(8).double() != codes_by_hand(layer.weight)
+        different = layer.levels(8).codes.double() != codes_by_hand(layer.weight)
         assert different.double().mean() < 0.01  # float32 against float64: a tie at most
 
 
@@ -159,12 +236,15 @@ def trained_a_little(network: AnyBitNetwork) -> AnyBitNetwork:
 def test_a_bit_width_added_has_copies_of_its_sources_batch_norm_and_clip_levels(
     tiny: Tiny, name: str, stem_bn_shared: bool, num_segments: int | None
 ) -> None:
-    same = {"quantizer": {"stem_bn_shared": stem_bn_shared}, "num_segments": num_segments}
+    same = {"stem_bn_shared": stem_bn_shared, "num_segments": num_segments}
     network = trained_a_little(tiny(name, **same))
     network.add(Precision(7, 7), Precision(8, 8))
     built_with_it = tiny(name, bit_widths=(8, 7, 6, 4, 2), **same).eval()
     source = network.state_dict()
-    by_name = {n: source[n.replace(".7.", ".8.")] for n in built_with_it.state_dict()}
+    by_name = {
+        n: source[n.replace(".7bit.", ".8bit.").replace("levels.7bit", "levels.8bit")]
+        for n in built_with_it.state_dict()
+    }
     built_with_it.load_state_dict(by_name)
     inputs = torch.randn(2, *((2,) if num_segments else ()), 3, 16, 16)
     for bits in (8, 7, 2):
@@ -175,11 +255,11 @@ def test_a_bit_width_added_has_copies_of_its_sources_batch_norm_and_clip_levels(
 def test_a_bit_width_added_is_no_second_name_of_its_source(tiny: Tiny) -> None:
     network = trained_a_little(tiny())
     network.add(Precision(3, 3), Precision(4, 4))
-    assert network.bit_widths == (8, 6, 4, 3, 2)
+    assert network.precisions == precisions(8, 6, 4, 3, 2)
     before = network(torch.ones(2, 3, 8, 8), 4)
     with torch.no_grad():
         for name, parameter, role in roles(network):
-            if role in ("norm", "clip") and ".3" in name:
+            if role in ("norm", "clip") and ".3bit" in name:
                 parameter += 1
     assert torch.equal(network(torch.ones(2, 3, 8, 8), 4), before)
 
@@ -192,14 +272,13 @@ def test_weights_at_a_bit_width_added_are_the_stored_codes_shifted(tiny: Tiny, b
         shifted = codes_by_hand(layer.weight).long() >> (8 - bits)
         scale = codes_by_hand(layer.weight).mean() / (shifted << (8 - bits)).double().mean()
         expected = 2 * scale * (shifted << (8 - bits)) / 255 - 1
-        quantized = layer.quantized_weight()
-        assert torch.equal(quantized.codes(bits).long(), shifted)
-        torch.testing.assert_close(quantized.fake_quantize(layer.weight, bits), expected)
+        assert torch.equal(layer.levels(bits).codes.long(), shifted)
+        torch.testing.assert_close(layer.weight_at(bits), expected)
 
 
 @pytest.mark.parametrize(("bits", "source"), [(4, 8), (3, 5)])
 def test_a_bit_width_that_is_there_and_a_source_that_is_not_are_refused(
     tiny: Tiny, bits: int, source: int
 ) -> None:
-    with pytest.raises(ValueError, match=f"{bits} bits cannot be copied from {source}"):
+    with pytest.raises(ValueError, match=f"{bits}bit cannot be copied from {source}bit"):
         tiny().add(Precision(bits, bits), Precision(source, source))

@@ -11,6 +11,7 @@ from models.networks.base import AnyBitNetwork
 from models.networks.mobilenet import MobileNetV2CifarSettings
 from models.quantizers.settings import QuantizerSettings
 from models.roles import roles
+from tests.models.precisions import at, precisions
 
 Tiny = Callable[..., AnyBitNetwork]
 
@@ -21,9 +22,8 @@ def full_size() -> AnyBitNetwork:
         return build_network(
             MobileNetV2CifarSettings(),
             QuantizerSettings(),
-            bit_widths=(8,),
+            precisions=precisions(8),
             num_classes=10,
-            clip_init=8.0,
         )
 
 
@@ -63,20 +63,23 @@ def test_only_outputs_of_linear_bottlenecks_are_quantized_with_sign(
 
 def test_the_identity_path_is_not_quantized(tiny: Tiny) -> None:
     block = tiny("mobilenet_v2_cifar").get_submodule("layers.2")
-    nn.init.zeros_(block.bn3.set(2).weight)
+    nn.init.zeros_(block.bn3["2bit"].weight)
     inputs = torch.randn(2, 4, 8, 8)
-    assert torch.equal(block(inputs, (2, 2, 2)), inputs)
+    assert torch.equal(block(inputs, [at(2)] * 3), inputs)
 
 
 def test_a_block_follows_its_definition(tiny: Tiny) -> None:
     block = tiny("mobilenet_v2_cifar").get_submodule("layers.4")
     inputs = torch.randn(2, 6, 8, 8)
-    x = block.act1(inputs, 8)
-    inner = torch.relu(block.bn1.set(8)(block.conv1(x, 8, block.act1.step(8))))
-    inner = torch.relu(block.bn2.set(4)(block.conv2(block.act2(inner, 4), 4, block.act2.step(4))))
-    projected = block.bn3.set(2)(block.conv3(block.act3(inner, 2), 2, block.act3.step(2)))
-    shortcut = block.shortcut[1].set(8)(block.shortcut[0](x, 8, block.act1.step(8)))
-    assert torch.equal(block(inputs, (8, 4, 2)), projected + shortcut)
+    one, two, three, own = at(8), at(4), at(2), at(6)
+    x = block.act1(inputs, one)
+    inner = torch.relu(block.bn1["8bit"](block.conv1(x, one, block.act1.step(one))))
+    inner = block.conv2(block.act2(inner, two), two, block.act2.step(two))
+    inner = block.act3(torch.relu(block.bn2["4bit"](inner)), three)
+    projected = block.bn3["2bit"](block.conv3(inner, three, block.act3.step(three)))
+    shortcut = block.shortcut[0](block.act1(inputs, own), own, block.act1.step(own))
+    expected = projected + block.shortcut[1]["6bit"](shortcut)
+    assert torch.equal(block(inputs, [one, two, three, own]), expected)
     assert block.conv2.groups == 12
 
 

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from models import NETWORKS, build_network
-from models.bitwidth import Assignment
 from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
+from models.precision import Assignment
 from models.quantizers.settings import QuantizerSettings
 from models.roles import roles
 from models.table import resolve
+from tests.models.precisions import at, precisions
 
 Tiny = Callable[..., AnyBitNetwork]
 
@@ -23,9 +24,8 @@ def full_size(name: str) -> AnyBitNetwork:
         return build_network(
             resolve(NETWORKS, name).Settings(),
             QuantizerSettings(),
-            bit_widths=(8,),
+            precisions=precisions(8),
             num_classes=1000,
-            clip_init=8.0,
         )
 
 
@@ -86,7 +86,8 @@ def test_a_torchvision_state_dict_loads_by_name(
 @pytest.mark.parametrize(("name", "blocks", "layers"), [("resnet18", 8, 16), ("resnet50", 16, 48)])
 def test_swap_blocks_and_layers_are_the_papers(name: str, blocks: int, layers: int) -> None:
     network = full_size(name)
-    assert (network.num_blocks, network.num_layers) == (blocks, layers)
+    count = sum(info.kind == "conv" for info in network.quantized_layers)
+    assert (network.num_blocks, count) == (blocks, layers)
 
 
 def test_a_bottleneck_strides_in_its_3x3_convolution() -> None:
@@ -107,22 +108,26 @@ def test_large_images_shrink_by_32(tiny: Tiny) -> None:
 def test_the_identity_path_carries_the_quantized_or_the_float_input(
     tiny: Tiny, quantize_identity: bool
 ) -> None:
-    block = tiny(quantizer={"quantize_identity": quantize_identity}).get_submodule("layer2.1")
-    nn.init.zeros_(block.bn2.set(2).weight)  # the residual is zero: the identity remains
+    block = tiny(quantize_identity=quantize_identity).get_submodule("layer2.1")
+    nn.init.zeros_(block.bn2["2bit"].weight)  # the residual is zero: the identity remains
     inputs = torch.rand(2, 8, 4, 4)
-    expected = block.act1(inputs, 2) if quantize_identity else inputs
-    assert torch.equal(block(inputs, (2, 2)), expected)
+    expected = block.act1(inputs, at(2)) if quantize_identity else inputs
+    assert torch.equal(block(inputs, [at(2), at(2)]), expected)
     assert len(expected.unique()) <= 4 or not quantize_identity
 
 
 def test_a_block_follows_its_definition(tiny: Tiny) -> None:
     block = tiny().get_submodule("layer2.0")
     inputs = torch.rand(2, 4, 8, 8)
-    x = block.act1(inputs, 4)
-    inner = torch.relu(block.bn1.set(4)(block.conv1(x, 4, block.act1.step(4))))
-    residual = block.bn2.set(2)(block.conv2(block.act2(inner, 2), 2, block.act2.step(2)))
-    shortcut = block.downsample[1].set(4)(block.downsample[0](x, 4, block.act1.step(4)))
-    assert torch.equal(block(inputs, (4, 2)), torch.relu(residual + shortcut))
+    first, second, shortcut = at(4), at(2), at(8)
+    x = block.act1(inputs, first)
+    inner = torch.relu(block.bn1["4bit"](block.conv1(x, first, block.act1.step(first))))
+    inner = block.act2(inner, second)
+    residual = block.bn2["2bit"](block.conv2(inner, second, block.act2.step(second)))
+    own = block.act1(inputs, shortcut)
+    added = block.downsample[0](own, shortcut, block.act1.step(shortcut))
+    added = block.downsample[1]["8bit"](added)
+    assert torch.equal(block(inputs, [first, second, shortcut]), torch.relu(residual + added))
 
 
 def test_dropout_stands_before_the_linear_layer(tiny: Tiny) -> None:
@@ -135,14 +140,14 @@ def test_dropout_stands_before_the_linear_layer(tiny: Tiny) -> None:
     assert network.eval()(torch.randn(1, 3, 16, 16), 8).isfinite().all()
 
 
-def test_a_swapped_block_runs_with_the_teachers_weights_batch_norm_and_clip_levels(
+def test_a_block_at_another_precision_runs_with_its_weights_batch_norm_and_clip_levels(
     tiny: Tiny,
 ) -> None:
     network = tiny()
-    for bits, levels in network.clip_levels().items():
+    for name, levels in network.clip_levels().items():
         for level in levels:
-            nn.init.constant_(level, 0.2 * bits)
+            nn.init.constant_(level, 0.2 * int(name.removesuffix("bit")))
     inputs = torch.randn(4, 3, 8, 8)
-    swapped = network(inputs, Assignment.per_block(2, [8, 8, 8], network.layers_per_block))
-    assert torch.equal(swapped, network(inputs, 8))
-    assert not torch.equal(swapped, network(inputs, 2))
+    low, high = network.assignment(2), network.assignment(8)
+    assert torch.equal(network(inputs, Assignment(low.outside, high.layers)), network(inputs, 8))
+    assert not torch.equal(network(inputs, 8), network(inputs, 2))

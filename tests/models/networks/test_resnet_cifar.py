@@ -9,6 +9,7 @@ from models.networks.base import AnyBitNetwork
 from models.networks.resnet_cifar import ResNet18CifarSettings
 from models.quantizers.settings import QuantizerSettings
 from models.roles import roles
+from tests.models.precisions import precisions
 
 
 def test_resnet18_for_cifar_has_its_known_number_of_parameters() -> None:
@@ -16,9 +17,8 @@ def test_resnet18_for_cifar_has_its_known_number_of_parameters() -> None:
         network = build_network(
             ResNet18CifarSettings(),
             QuantizerSettings(),
-            bit_widths=(8,),
+            precisions=precisions(8),
             num_classes=10,
-            clip_init=8.0,
         )
     assert sum(p.numel() for _, p, role in roles(network) if role != "clip") == 11_173_962
     assert network.num_blocks == 8

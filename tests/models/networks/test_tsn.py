@@ -34,8 +34,8 @@ def test_a_clip_is_the_mean_of_its_frames_logits(tiny: Tiny) -> None:
 
 def test_a_clip_network_has_the_blocks_and_bit_widths_of_its_image_network(tiny: Tiny) -> None:
     network = tiny("resnet50", num_segments=2)
-    assert network.bit_widths == network.backbone.bit_widths
-    assert network.layers_per_block == network.backbone.layers_per_block
+    assert network.precisions == network.backbone.precisions
+    assert network.quantized_layers == network.backbone.quantized_layers
     assert network.weight_distance(8, 2) == network.backbone.weight_distance(8, 2)
 
 

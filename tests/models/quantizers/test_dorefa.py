@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from models.quantizers.dorefa import DoReFaWeight
-from models.quantizers.settings import QuantizerSettings
 from models.quantizers.truncated import TruncatedWeight
+from tests.models.precisions import Bound
 
 Golden = Callable[[str], dict[str, Any]]
 weights = hnp.arrays(
@@ -20,8 +20,8 @@ weights = hnp.arrays(
 )
 
 
-def rounded(weight: Any, **settings: Any) -> DoReFaWeight:
-    return DoReFaWeight(torch.as_tensor(weight), QuantizerSettings(**settings), 8)
+def rounded(weight: Any) -> Bound:
+    return Bound(DoReFaWeight, weight)
 
 
 def by_the_equation(weight: np.ndarray, bits: int) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_codes_values_and_gradients_are_the_golden_ones(golden: Golden) -> None:
         for name, expected in case["per_bit"].items():
             weight = torch.tensor(case["w"], dtype=torch.float64, requires_grad=True)
             quantized = rounded(weight)
-            values = quantized.fake_quantize(weight, int(name))
+            values = quantized.values(int(name))
             values.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
             assert quantized.codes(int(name)).tolist() == expected["code"]
             for actual, key in ((values.detach(), "w_hat"), (weight.grad, "grad_w")):
@@ -58,7 +58,7 @@ def test_rounded_codes_are_the_golden_ones(golden: Golden) -> None:
 
 @given(weight=weights, bits=st.integers(1, 8))
 def test_values_follow_the_equation_and_are_monotone(weight: np.ndarray, bits: int) -> None:
-    values = rounded(weight).fake_quantize(torch.as_tensor(weight), bits).numpy()
+    values = rounded(weight).values(bits).numpy()
     np.testing.assert_allclose(values, by_the_equation(weight, bits), atol=1e-12)
     assert (np.diff(values.flatten()[weight.flatten().argsort()]) >= 0).all()
 
@@ -72,12 +72,10 @@ def test_distance_is_that_of_the_values(weight: np.ndarray, teacher: int, studen
 
 def test_a_zero_weight_rounds_up_since_zero_is_no_level() -> None:
     weight = torch.tensor([0.0, 1.0])
-    assert rounded(weight).fake_quantize(weight, 2)[0] == pytest.approx(1 / 3)
+    assert rounded(weight).values(2)[0] == pytest.approx(1 / 3)
 
 
 def test_at_the_highest_bit_width_truncation_and_rounding_agree() -> None:
     weight = torch.randn(100, dtype=torch.float64)
-    truncated = TruncatedWeight(weight, QuantizerSettings(), 8)
-    torch.testing.assert_close(
-        rounded(weight).fake_quantize(weight, 8), truncated.fake_quantize(weight, 8)
-    )
+    truncated = Bound(TruncatedWeight, weight)
+    torch.testing.assert_close(rounded(weight).values(8), truncated.values(8))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.quantizers.pact import Pact
-from models.quantizers.settings import QuantizerSettings
+from models.quantizers.pact import Pact, PactSettings
+from tests.models.precisions import at
 
 finite = st.floats(-20, 20, width=32)
 
@@ -19,11 +19,11 @@ finite = st.floats(-20, 20, width=32)
 def quantize(
     x: Tensor, alpha: float, bits: int, *, signed: bool = False, **settings: Any
 ) -> tuple[Tensor, Pact]:
-    layer = Pact(QuantizerSettings(**settings), (8, 7, 6, 5, 4, 3, 2, 1), 1.0, signed=signed)
-    layer = layer.to(x.dtype)
+    names = [f"{b}bit" for b in range(1, 9)]
+    layer = Pact(PactSettings(**settings), names, signed=signed).to(x.dtype)
     with torch.no_grad():
-        layer.clip_level(bits).fill_(alpha)
-    return layer(x, bits), layer
+        layer.clip_levels.at(at(bits)).fill_(alpha)
+    return layer(x, at(bits)), layer
 
 
 @pytest.mark.golden
@@ -34,14 +34,14 @@ def test_unsigned_levels_and_gradients_are_the_golden_ones(
     data = golden("pact")
     for case in data["cases"]:
         x = torch.tensor(case["x"], dtype=torch.float64, requires_grad=True)
-        y, layer = quantize(x, case["alpha"], case["b"], pact_grad=gradient)
+        y, layer = quantize(x, case["alpha"], case["b"], gradient=gradient)
         y.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
         codes = (y.detach() / case["alpha"] * (2 ** case["b"] - 1)).round().int()
         assert codes.tolist() == case["code"]
         assert y.tolist() == pytest.approx(case["y"], abs=data["abs"])
         assert x.grad is not None
         assert x.grad.tolist() == pytest.approx(case[gradient]["grad_x"], abs=data["abs"])
-        grad_alpha = layer.clip_level(case["b"]).grad
+        grad_alpha = layer.clip_levels.at(at(case["b"])).grad
         assert grad_alpha is not None
         assert grad_alpha.item() == pytest.approx(case[gradient]["grad_alpha"], abs=data["abs"])
 
@@ -55,12 +55,12 @@ def test_signed_levels_and_gradients_are_the_golden_ones(
     for case in data["cases"]:
         signed, bits, alpha = case["signed"], case["b"], case["alpha"]
         x = torch.tensor(signed["x"], dtype=torch.float64, requires_grad=True)
-        y, layer = quantize(x, alpha, bits, signed=True, pact_grad=gradient)
+        y, layer = quantize(x, alpha, bits, signed=True, gradient=gradient)
         y.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
         codes = ((y.detach() / alpha + 1) / 2 * (2**bits - 1)).round().int()
         assert codes.tolist() == signed["code"]
         assert y.tolist() == pytest.approx(signed["y"], abs=data["abs"])
-        grad_alpha = layer.clip_level(bits).grad
+        grad_alpha = layer.clip_levels.at(at(bits)).grad
         assert grad_alpha is not None
         assert grad_alpha.item() == pytest.approx(signed[f"{gradient}_grad_alpha"], abs=data["abs"])
         if gradient == "pact":
@@ -99,7 +99,7 @@ def test_zero_is_no_level_of_signed_activations() -> None:
 
 def test_signed_inputs_can_be_clipped_at_zero_instead() -> None:
     x = torch.linspace(-3, 3, 31)
-    clipped, _ = quantize(x, 2.0, 4, signed=True, signed_act="relu")
+    clipped, _ = quantize(x, 2.0, 4, signed=True, signed_inputs="relu")
     unsigned, _ = quantize(x, 2.0, 4)
     assert torch.equal(clipped, unsigned)
 
@@ -109,40 +109,40 @@ def test_an_activation_at_the_clip_level_passes_gradient_to_both() -> None:
     y, layer = quantize(x, 2.0, 4)
     y.sum().backward()
     assert x.grad is not None
-    assert (x.grad.item(), layer.clip_level(4).grad) == (1.0, torch.tensor(1.0))
+    assert (x.grad.item(), layer.clip_levels.at(at(4)).grad) == (1.0, torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("level", [-1.0, 0.0, 1e-4])
 def test_a_clip_level_below_the_floor_acts_as_the_floor_and_can_recover(level: float) -> None:
     x = torch.tensor([0.5], requires_grad=True)
-    y, layer = quantize(x, level, 8, alpha_floor=1e-2)
+    y, layer = quantize(x, level, 8, floor=1e-2)
     y.sum().backward()
     assert y.item() == pytest.approx(1e-2)
-    assert layer.clip_level(8).grad == 1.0
+    assert layer.clip_levels.at(at(8)).grad == 1.0
 
 
 def test_only_the_clip_level_of_the_bit_width_gets_a_gradient() -> None:
     y, layer = quantize(torch.randn(8), 0.5, 4)
     y.sum().backward()
-    given_a_gradient = [b for b in range(1, 9) if layer.clip_level(b).grad is not None]
+    given_a_gradient = [b for b in range(1, 9) if layer.clip_levels.at(at(b)).grad is not None]
     assert given_a_gradient == [4]
 
 
 def test_autocast_does_not_flip_codes() -> None:
     x = torch.rand(1000)
-    layer = Pact(QuantizerSettings(), (8,), 0.9, signed=False)
+    layer = Pact(PactSettings(clip_init=0.9), ["8bit"], signed=False)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y = layer(x, 8)
+        y = layer(x, at(8))
     assert y.dtype == torch.float32
-    assert torch.equal(y, layer(x, 8))
+    assert torch.equal(y, layer(x, at(8)))
 
 
 def test_bfloat16_activations_get_float32_levels_and_a_bfloat16_gradient() -> None:
     x = torch.rand(100).bfloat16().requires_grad_()
-    layer = Pact(QuantizerSettings(), (8,), 0.9, signed=False)
-    y = layer(x, 8)
+    layer = Pact(PactSettings(clip_init=0.9), ["8bit"], signed=False)
+    y = layer(x, at(8))
     y.sum().backward()
-    assert torch.equal(y, layer(x.float(), 8))
+    assert torch.equal(y, layer(x.float(), at(8)))
     assert x.grad is not None
     assert x.grad.dtype == torch.bfloat16
-    assert layer.clip_level(8).grad is not None
+    assert layer.clip_levels.at(at(8)).grad is not None

@@ -1,40 +1,64 @@
-"""The defaults, and what is refused."""
+"""Defaults; points; refusals."""
 
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from models.precision import OperatingPoint, Precision
 from models.quantizers.settings import QuantizerSettings
 
 
-def test_defaults_are_the_choice_registers() -> None:
+def test_defaults_are_those_of_coquant() -> None:
     assert QuantizerSettings().model_dump() == {
         "bit_widths": (8, 6, 4, 2),
-        "weight_quant": "coquant_trunc",
-        "weight_norm_max_grad": True,
-        "align_domain": "unit",
-        "align_scale_in_backward": False,
-        "act_quant": "pact",
-        "pact_grad": "pact",
-        "alpha_floor": 1e-3,
-        "signed_act": "symmetric",
-        "quantize_identity": True,
-        "stem_bn_shared": True,
+        "assignment": {},
+        "weights": {
+            "name": "coquant_trunc",
+            "norm_max_grad": True,
+            "align_domain": "unit",
+            "align_scale_in_backward": False,
+        },
+        "activations": {
+            "name": "pact",
+            "clip_init": 8.0,
+            "gradient": "pact",
+            "floor": 1e-3,
+            "signed_inputs": "symmetric",
+        },
     }
+
+
+def test_points_are_the_bit_widths_and_then_the_assignments() -> None:
+    settings = QuantizerSettings(
+        bit_widths=(8, "w1a4"), assignment={"mixed": {"default": 4, "layer1.0.conv1": "w8a4"}}
+    )
+    low, mixed = Precision(1, 4), (("layer1.0.conv1", Precision(8, 4)),)
+    assert settings.points == (
+        OperatingPoint("8bit", Precision(8, 8)),
+        OperatingPoint("w1a4", low),
+        OperatingPoint("mixed", Precision(4, 4), mixed),
+    )
+
+
+def test_bit_widths_are_kept_as_they_are_usually_written() -> None:
+    assert QuantizerSettings(bit_widths=("8bit", "w4a4", "w1a4")).bit_widths == (8, 4, "w1a4")
 
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
         ("bit_widths", (2, 8), "from high to low"),
-        ("bit_widths", (8, 8), "each once"),
+        ("bit_widths", (8, 8), "8bit more often"),
         ("bit_widths", (9, 2), "1 to 8"),
         ("bit_widths", (), "at least one"),
-        ("weight_quant", "dorefaa", "known are coquant_trunc, dorefa"),
-        ("act_quant", "lsq", "known are pact"),
-        ("alpha_floor", 0, "greater than 0"),
+        ("bit_widths", ("w4", 2), "written 4, w1a4"),
+        ("bit_widths", (32,), "trained by the method 'float'"),
         ("bitwidths", (8,), "not permitted"),
+        ("assignment", {"mixed": {"layer1": 4}}, "'mixed' has no `default`"),
+        ("assignment", {"mixed": {"default": 4, "fc": "x"}}, "'mixed', fc: a precision is written"),
+        ("assignment", {"8bit": {"default": 8}}, "8bit is a bit-width; use another name"),
+        ("assignment", {"a/b": {"default": 8}}, "names are letters"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_was_expected(

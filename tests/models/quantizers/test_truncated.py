@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
-from models.quantizers.settings import QuantizerSettings
 from models.quantizers.truncated import TruncatedWeight
+from tests.models.precisions import Bound
 
 Golden = Callable[[str], dict[str, Any]]
 weights = hnp.arrays(
@@ -20,8 +20,13 @@ weights = hnp.arrays(
 )
 
 
-def truncated(weight: Any, code_bits: int = 8, **settings: Any) -> TruncatedWeight:
-    return TruncatedWeight(torch.as_tensor(weight), QuantizerSettings(**settings), code_bits)
+def truncated(weight: Any, code_bits: int = 8, **settings: Any) -> Bound:
+    return Bound(TruncatedWeight, weight, code_bits, **settings)
+
+
+def align_scale(bound: Bound, bits: int) -> float:
+    assert isinstance(bound.quantizer, TruncatedWeight)
+    return bound.quantizer.align_scale(bound.weight, bits).item()
 
 
 def by_the_equations(weight: np.ndarray, code_bits: int, bits: int) -> np.ndarray:
@@ -44,11 +49,11 @@ def test_codes_values_and_gradients_are_the_golden_ones(golden: Golden) -> None:
             bits = int(name)
             weight = torch.tensor(case["w"], dtype=torch.float64, requires_grad=True)
             quantized = truncated(weight, case["b1"])
-            values = quantized.fake_quantize(weight, bits)
+            values = quantized.values(bits)
             values.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
             assert quantized.codes(case["b1"]).tolist() == case["H"]
             assert quantized.codes(bits).tolist() == expected["code"]
-            assert quantized.align_scale(bits).item() == pytest.approx(
+            assert align_scale(quantized, bits) == pytest.approx(
                 expected["align_scale"], abs=data["abs"]
             )
             near(values, expected["w_hat"], data["abs"])
@@ -63,7 +68,8 @@ def test_gain_and_offset_of_the_codes_are_the_golden_ones_and_give_the_golden_va
     for case in data["cases"]:
         quantized = truncated(torch.tensor(case["w"], dtype=torch.float64), case["b1"])
         for name, expected in case["per_bit"].items():
-            gain, offset = quantized.affine(int(name))
+            levels = quantized.levels(int(name))
+            gain, offset = levels.gain, levels.offset
             near(gain, expected["dequant_gain"], data["abs"])
             near(offset, expected["dequant_offset"], data["abs"])
             values = gain * quantized.codes(int(name)) + offset
@@ -98,7 +104,7 @@ def test_the_alignment_factor_can_enter_the_golden_gradient(golden: Golden) -> N
         for bits, expected in case["per_bit"].items():
             weight = torch.tensor(case["w"], dtype=torch.float64, requires_grad=True)
             quantized = truncated(weight, case["b1"], align_scale_in_backward=True)
-            values = quantized.fake_quantize(weight, int(bits))
+            values = quantized.values(int(bits))
             values.backward(torch.tensor(case["upstream_grad"], dtype=torch.float64))
             near(weight.grad, expected["grad_w_if_scale_in_backward"], data["abs"])
 
@@ -124,7 +130,7 @@ def near(actual: torch.Tensor | None, expected: Any, tolerance: float) -> None:
 @given(weight=weights, code_bits=st.integers(1, 8), data=st.data())
 def test_values_follow_the_equations(weight: np.ndarray, code_bits: int, data: Any) -> None:
     bits = data.draw(st.integers(1, code_bits))
-    values = truncated(weight, code_bits).fake_quantize(torch.as_tensor(weight), bits)
+    values = truncated(weight, code_bits).values(bits)
     np.testing.assert_allclose(
         values.numpy(), by_the_equations(weight, code_bits, bits), atol=1e-12
     )
@@ -153,39 +159,39 @@ def test_distance_from_the_histogram_is_the_distance_of_the_values(
 
 def test_two_bit_weights_have_four_levels() -> None:
     weight = torch.randn(64, 64)
-    assert len(truncated(weight).fake_quantize(weight, 2).unique()) == 4
+    assert len(truncated(weight).values(2).unique()) == 4
 
 
 def test_gaussian_weights_keep_their_mean_and_need_the_known_factor_at_two_bits() -> None:
     weight = torch.randn(256, 256, dtype=torch.float64)
     quantized = truncated(weight)
-    assert 1.30 < quantized.align_scale(2) < 1.36
-    mean = quantized.fake_quantize(weight, 8).mean().item()
+    assert 1.30 < align_scale(quantized, 2) < 1.36
+    mean = quantized.values(8).mean().item()
     for bits in (6, 4, 2):
-        assert quantized.fake_quantize(weight, bits).mean().item() == pytest.approx(mean, abs=1e-7)
+        assert quantized.values(bits).mean().item() == pytest.approx(mean, abs=1e-7)
 
 
 def test_alignment_can_be_left_out() -> None:
     weight = torch.randn(64, dtype=torch.float64)
     quantized = truncated(weight, align_domain="none")
     expected = 2 * (quantized.codes(8) >> 6).double() * 64 / 255 - 1
-    torch.testing.assert_close(quantized.fake_quantize(weight, 2), expected)
+    torch.testing.assert_close(quantized.values(2), expected)
 
 
 def test_an_all_zero_weight_gets_no_gradient() -> None:
     weight = torch.zeros(3, 3, requires_grad=True)
-    truncated(weight).fake_quantize(weight, 4).sum().backward()
+    truncated(weight).values(4).sum().backward()
     assert torch.equal(weight.grad, torch.zeros(3, 3))
 
 
 @pytest.mark.parametrize("bits", [8, 2])
 def test_a_weight_that_is_not_a_number_shows_in_every_value(bits: int) -> None:
     weight = torch.tensor([1.0, float("nan"), 0.5])
-    assert truncated(weight).fake_quantize(weight, bits).isnan().all()
+    assert truncated(weight).values(bits).isnan().all()
 
 
 def test_autocast_does_not_flip_codes() -> None:
     weight = torch.randn(1000)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = truncated(weight).fake_quantize(weight, 4)
-    assert torch.equal(inside, truncated(weight).fake_quantize(weight, 4))
+        inside = truncated(weight).values(4)
+    assert torch.equal(inside, truncated(weight).values(4))

@@ -62,7 +62,7 @@ def test_five_different_mistakes_are_all_named_with_line_and_key(tmp_path: Path)
 def test_a_stronger_source_wins_and_is_named_as_the_origin(tmp_path: Path) -> None:
     write(tmp_path, GOOD + "seed: 1\n", "base/shared.yaml")
     file = write(tmp_path, "extends: base/shared.yaml\nname: other\ntraining: {epochs: 5}\n")
-    loaded = load_job(file, ["training.epochs=7", "optimizer.clip.init=4"])
+    loaded = load_job(file, ["training.epochs=7", "quantizer.activations.clip_init=4"])
     assert loaded.job.training.epochs == 7
     assert loaded.job.training.global_batch == 128
     assert loaded.origins["training.epochs"] == "--set"
@@ -276,7 +276,6 @@ def test_settings_without_effect_are_warned_about(tmp_path: Path) -> None:
     ("overrides", "words"),
     [
         (["method.teacher_mode=highest"], "method.lambda: no effect"),
-        (["quantizer={weight_quant: dorefa, align_domain: none}"], "quantizer.align_domain: no"),
         (
             ["training.global_batch=74", "cluster={num_workers: 2, max_batch_per_worker: 36}"],
             "37 passes of 1,",

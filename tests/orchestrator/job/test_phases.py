@@ -40,8 +40,16 @@ def mistakes_of(folder: Path, text: str, *overrides: str) -> list[str]:
 def test_a_descending_schedule_is_two_phases_of_a_few_lines(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, DESCENDING)).job
     first, second = job.phase_jobs()
-    assert (first.bit_widths, first.training.epochs, first.optimizer.lr) == ((8,), 3, 0.05)
-    assert (second.bit_widths, second.training.epochs, second.optimizer.lr) == ((4,), 2, 1e-3)
+    assert (first.quantizer.bit_widths, first.training.epochs, first.optimizer.lr) == (
+        (8,),
+        3,
+        0.05,
+    )
+    assert (second.quantizer.bit_widths, second.training.epochs, second.optimizer.lr) == (
+        (4,),
+        2,
+        1e-3,
+    )
     assert second.optimizer.clip.lr == 0.2
     assert second.data == job.data
     assert first.phases == second.phases == ()
@@ -153,7 +161,7 @@ def test_phases_on_the_command_line_replace_those_of_the_file(tmp_path: Path) ->
     overrides = ["phases=[{training: {epochs: 9}}]", "quantizer.bit_widths=[2]"]
     loaded = load_job(write(tmp_path, DESCENDING), overrides)
     [only] = loaded.job.phase_jobs()
-    assert (only.training.epochs, only.bit_widths) == (9, (2,))
+    assert (only.training.epochs, only.quantizer.bit_widths) == (9, (2,))
     assert loaded.origins["phases.1.training.epochs"] == "--set"
 
 
@@ -161,7 +169,9 @@ def test_individual_runs_have_the_epochs_and_the_rates_of_all_phases(tmp_path: P
     jobs: list[Job] = [one.job for one in load_each_bit_width(write(tmp_path, DESCENDING))]
     assert [job.name for job in jobs] == ["descending_8bit", "descending_4bit"]
     for job, bits in zip(jobs, (8, 4), strict=True):
-        assert [(p.bit_widths, p.training.epochs, p.optimizer.lr) for p in job.phase_jobs()] == [
+        assert [
+            (p.quantizer.bit_widths, p.training.epochs, p.optimizer.lr) for p in job.phase_jobs()
+        ] == [
             ((bits,), 3, 0.05),
             ((bits,), 2, 1e-3),
         ]

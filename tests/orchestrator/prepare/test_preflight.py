@@ -48,9 +48,9 @@ def test_weights_of_another_network_are_refused_with_the_differences(
     wide = tiny_job("model.widths=[6, 8]")
     network, _ = build_network_and_method(wide, 3)
     float_model = {
-        name.replace(".8.", "."): value
+        name.replace(".8bit.", "."): value
         for name, value in network.state_dict().items()
-        if ".clip_levels." not in name and not any(f".{bits}." in name for bits in (6, 4, 2))
+        if ".clip_levels." not in name and not any(f".{bits}bit." in name for bits in (6, 4, 2))
     }
     torch.save(float_model, tmp_path / "wide.pt")
     preflight.check(

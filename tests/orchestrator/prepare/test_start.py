@@ -11,7 +11,6 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from models.bitwidth import FLOAT
 from models.layers.conv import QuantizedConv2d
 from models.quantizers.pact import Pact
 from orchestrator.errors import CheckpointMismatch
@@ -72,15 +71,15 @@ def test_a_float_run_starts_a_network_at_every_bit_width_and_computes_the_same_u
     for module in network.modules():
         if isinstance(module, QuantizedConv2d):
             plain = partial(module._conv_forward, weight=module.weight, bias=None)
-            monkeypatch.setattr(module, "forward", lambda x, bits, step, plain=plain: plain(x))
+            monkeypatch.setattr(module, "forward", lambda x, at, step, plain=plain: plain(x))
         if isinstance(module, Pact):
-            monkeypatch.setattr(module, "forward", lambda x, bits: x)
+            monkeypatch.setattr(module, "forward", lambda x, at: x)
     inputs = torch.randn(4, 3, 16, 16)
     with torch.no_grad():
-        expected = trained.eval()(inputs, FLOAT)
-        for bits in network.bit_widths:
+        expected = trained.eval()(inputs, "float")
+        for bits in (8, 6, 4, 2):
             torch.testing.assert_close(network.eval()(inputs, bits), expected)
-    assert {level.item() for level in network.clip_levels()[4]} == {2.0}
+    assert {level.item() for level in network.clip_levels()["4bit"]} == {2.0}
 
 
 def test_a_run_is_its_last_checkpoint_or_its_best_as_its_results_are(
@@ -145,7 +144,9 @@ def test_a_run_starts_from_another_ones_weights_and_fresh_where_it_was_not_train
     assert all(torch.equal(found[name], given[name]) for name in shared)
     assert all(torch.equal(found[name], drawn[name]) for name in found.keys() - shared)
     assert warning is not None
-    assert "was not trained at 2: batch norm, clip levels and steps of these start fresh" in warning
+    assert (
+        "was not trained at 2bit: batch norm, clip levels and steps of these start fresh" in warning
+    )
     again = tiny_job(
         "quantizer.bit_widths=[8, 4]", "start.from=checkpoint", f"start.weights={folder}"
     )

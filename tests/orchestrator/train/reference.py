@@ -48,7 +48,7 @@ class Recipe:
 def recipe_of(job: Job, steps: int, mean: Color, std: Color) -> Recipe:
     """What the job says, for the reference."""
     return Recipe(
-        bits=job.bit_widths,
+        bits=tuple(point.precision.weights for point in job.points),
         seed=job.seed,
         epochs=job.training.epochs,
         steps_per_epoch=steps,
@@ -101,7 +101,9 @@ class Reference:
         self.parameters = {
             name: value.detach().double().clone().requires_grad_()
             for name, value in state.items()
-            if not name.endswith((*running, ".num_batches_tracked"))
+            if not name.endswith(
+                (*running, ".num_batches_tracked", "normalize.mean", "normalize.std")
+            )
         }
         self.statistics = [
             {name: v.double().clone() for name, v in state.items() if name.endswith(running)}
@@ -258,7 +260,7 @@ class Reference:
         def conv(inputs: Tensor, layer: str, norm: str, step: int, padding: int) -> Tensor:
             weight = self.weight(self.parameters[f"{name}.{layer}.weight"], bits)
             y = F.conv2d(inputs, weight, stride=step, padding=padding)
-            return self._norm(y, f"{name}.{norm}.{bits}", statistics, train=train)
+            return self._norm(y, f"{name}.{norm}.{bits}bit", statistics, train=train)
 
         shortcut = x = self._clipped(x, f"{name}.act1", bits)
         if f"{name}.downsample.0.weight" in self.parameters:
@@ -279,7 +281,7 @@ class Reference:
 
     def _clipped(self, x: Tensor, name: str, bits: int) -> Tensor:
         """PACT: the gradient reaches x inside [0, alpha], and alpha from alpha on."""
-        alpha, top = self.parameters[f"{name}.clip_levels.{bits}"], 2**bits - 1
+        alpha, top = self.parameters[f"{name}.clip_levels.{bits}bit"], 2**bits - 1
         clipped = torch.minimum(x.clamp(min=0), alpha)
         inside, above = (x >= 0) & (x <= alpha), x >= alpha
         return _replaced(inside * x + above * alpha, alpha * (top * clipped / alpha).round() / top)

@@ -46,13 +46,14 @@ def test_an_error_of_ours_keeps_its_message_and_exit_code(error: OrchError) -> N
 
 def test_an_error_of_the_code_is_told_with_its_place_its_rank_and_its_first_line() -> None:
     from models.layers.norm import SwitchableBatchNorm2d
+    from tests.models.precisions import at, precisions
 
-    norm = SwitchableBatchNorm2d(4, (8, 2))
-    message = told(raised(lambda: norm(torch.zeros(2, 3, 5, 5), 8)))
+    norm = SwitchableBatchNorm2d(4, precisions(8, 2))
+    message = told(raised(lambda: norm(torch.zeros(2, 3, 5, 5), at(8))))
     assert message.startswith("RuntimeError in models/layers/norm.py:")
     assert "(rank 1): running_mean should contain 3 elements not 4" in message
     assert "not tried again" in message
-    assert "KeyError in models/layers/norm.py:" in told(raised(lambda: norm(torch.zeros(1), 3)))
+    assert "KeyError in models/layers/norm.py:" in told(raised(lambda: norm(torch.zeros(1), at(3))))
 
 
 def test_a_pass_of_one_sample_of_one_pixel_is_told_with_the_settings_that_mend_it(

@@ -1,5 +1,6 @@
 """What a job says reaches the network, the method and the data that train."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,11 @@ def test_individual_weights_are_the_codes_of_b1_truncated(
     tanh = layer.weight.detach().double().tanh()
     stored = ((2**code_bits - 1) * (tanh / (2 * tanh.abs().max()) + 0.5)).round()
     expected = (stored / 2 ** (code_bits - 4)).floor()
-    assert torch.equal(layer.quantized_weight().codes(4).double(), expected)
+    assert torch.equal(layer.levels(4).codes.double(), expected)
 
 
 def test_every_clip_level_starts_where_the_job_says(tiny_job: TinyJob) -> None:
-    network = network_of(tiny_job("optimizer.clip.init=3.5"))
+    network = network_of(tiny_job("quantizer.activations.clip_init=3.5"))
     levels = [one.parameter for one in roles(network) if one.role == "clip"]
     assert {level.item() for level in levels} == {3.5}
     assert len(levels) == 4 * 4
@@ -52,12 +53,10 @@ def test_every_clip_level_starts_where_the_job_says(tiny_job: TinyJob) -> None:
 
 def test_quantizer_and_model_settings_reach_the_network(tiny_job: TinyJob) -> None:
     network = network_of(
-        tiny_job(
-            "quantizer.bit_widths=[6, 3]", "quantizer.stem_bn_shared=false", "model.dropout=0.25"
-        )
+        tiny_job("quantizer.bit_widths=[6, 3]", "model.stem_bn_shared=false", "model.dropout=0.25")
     )
-    assert network.bit_widths == (6, 3)
-    assert {"bn1.6.weight", "bn1.3.weight"} <= network.state_dict().keys()
+    assert [own.label for own in network.precisions] == ["6bit", "3bit"]
+    assert {"bn1.6bit.weight", "bn1.3bit.weight"} <= network.state_dict().keys()
     dropouts = [module.p for module in network.modules() if isinstance(module, nn.Dropout)]
     assert dropouts == [0.25]
 
@@ -66,9 +65,9 @@ def float_model(network: AnyBitNetwork) -> dict[str, Any]:
     """A float model of the same layout with other values: one batch norm, no clip levels."""
     torch.manual_seed(99)
     return {
-        name.replace(".8.", "."): torch.rand(value.shape).to(value.dtype) + 1
+        name.replace(".8bit.", "."): torch.rand(value.shape).to(value.dtype) + 1
         for name, value in network.state_dict().items()
-        if ".clip_levels." not in name and not any(f".{bits}." in name for bits in (6, 4, 2))
+        if not re.search(r"clip_levels|normalize|\.[642]bit\.", name)
     }
 
 
@@ -81,11 +80,9 @@ def test_a_float_start_has_the_float_models_weights_in_every_bit_widths_set(
     state = build_parts(job, CPU).network.state_dict()
     seen = set()
     for name, value in state.items():
-        if ".clip_levels." in name:
+        if ".clip_levels." in name or name.startswith("normalize."):
             continue
-        float_name = name
-        for bits in (8, 6, 4, 2):
-            float_name = float_name.replace(f".{bits}.", ".")
+        float_name = re.sub(r"\.[8642]bit\.", ".", name)
         seen.add(float_name)
         assert torch.equal(value, given[float_name]), name
     assert seen == given.keys()

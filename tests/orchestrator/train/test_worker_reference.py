@@ -37,7 +37,7 @@ JOB = (
     "model.depths=[1, 2]",
     "data.crop=8",
     "data.resize=8",
-    "optimizer.clip.init=1",
+    "quantizer.activations.clip_init=1",
     "optimizer.momentum=0.8",
     "method.lambda=0.02",
     f"training.epochs={EPOCHS}",
@@ -125,7 +125,9 @@ def metrics_of(
         metrics[keys.loss(f"{bits}bit")] = sum(every) / len(every)
         top1, loss = reference.evaluate(samples, bits)
         metrics |= {keys.metric("top1", f"{bits}bit"): top1, keys.val_loss(f"{bits}bit"): loss}
-        levels = [p.item() for n, p in reference.parameters.items() if f"clip_levels.{bits}" in n]
+        levels = [
+            p.item() for n, p in reference.parameters.items() if f"clip_levels.{bits}bit" in n
+        ]
         metrics[keys.clip_level(f"{bits}bit", "min")] = min(levels)
         metrics[keys.clip_level(f"{bits}bit", "mean")] = sum(levels) / len(levels)
     teachers = [record.teachers for record in records]

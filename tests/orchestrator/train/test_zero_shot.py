@@ -52,8 +52,8 @@ def parts(job: Job) -> Parts:
     with torch.no_grad():
         for parameter in parts.network.parameters():
             parameter *= 1 + torch.rand(parameter.shape, generator=generator)
-        for bits in job.bit_widths:
-            parts.network(torch.rand(8, 3, 16, 16, generator=generator), OperatingPoint.at(bits))
+        for point in job.points:
+            parts.network(torch.rand(8, 3, 16, 16, generator=generator), point)
     return parts
 
 
@@ -137,7 +137,7 @@ def test_the_trained_network_and_the_generators_stay_as_they_are(job: Job, parts
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert parts.network.training == training
     assert torch.equal(torch.get_rng_state(), random)
-    assert parts.network.bit_widths == (8, 6, 4, 2)
+    assert [own.weights for own in parts.network.precisions] == [8, 6, 4, 2]
 
 
 def test_two_ranks_see_the_same_passes_as_one_and_agree(job: Job, parts: Parts) -> None:
