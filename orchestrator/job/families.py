@@ -7,8 +7,10 @@ from models import NETWORKS
 from models.methods import METHODS
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from orchestrator.data import DATASETS
+from orchestrator.job.merge import Merged
 from orchestrator.job.optimizer import OPTIMIZERS
 from orchestrator.job.source import Keys
+from orchestrator.job.words import suggestion
 
 
 class Family(NamedTuple):
@@ -46,3 +48,22 @@ def names_in(values: Any) -> Iterator[tuple[Keys, Any]]:
         section = value_at(values, keys)
         given = section.get("name") if isinstance(section, Mapping) else section
         yield keys, family.default if given is None else given
+
+
+def component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[Keys, str]:
+    """Return the name of each component, but for those with a mistake, which is noted."""
+    names: dict[Keys, str] = {}
+    for keys, name in names_in(merged.values):
+        what, table, _ = FAMILIES[keys]
+        given = value_at(merged.values, keys)
+        is_section = given is None or isinstance(given, dict)
+        where = merged.where((*keys, "name") if isinstance(given, dict) else keys) or shown
+        place = f"{where}  {'.'.join(keys)}.name"
+        if not is_section or name is None:
+            mistakes.append(f"{place}: is required; one of: {', '.join(sorted(table))}.")
+        elif not isinstance(name, str) or name not in table:
+            hint = suggestion(str(name), table)
+            mistakes.append(f"{place}: no {what} is called {name!r}.{hint}")
+        else:
+            names[keys] = name
+    return names

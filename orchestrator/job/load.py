@@ -13,7 +13,7 @@ from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
 from orchestrator.job.check import job_mistakes, job_warnings, not_as_given, phase_mistakes
 from orchestrator.job.explain import explain
-from orchestrator.job.families import FAMILIES, names_in, value_at
+from orchestrator.job.families import FAMILIES, component_names, value_at
 from orchestrator.job.merge import Merged, file_chain, override
 from orchestrator.job.phases import (
     PHASES,
@@ -25,7 +25,6 @@ from orchestrator.job.resolve import resolve_paths
 from orchestrator.job.schema import Job, job_class, validated
 from orchestrator.job.source import Keys, Source, Values
 from orchestrator.job.uri import masked
-from orchestrator.job.words import suggestion
 
 EACH = "--each-bit-width"
 
@@ -150,7 +149,7 @@ class _Checked:
 def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     """Build the job of some values. in_itself: it is trained as it is, in no phases."""
     mistakes: list[str] = []
-    names = _component_names(merged, mistakes, shown)
+    names = component_names(merged, mistakes, shown)
     kind = job_class(names)
     if len(names) < len(FAMILIES):
         return _Checked(merged, None, mistakes + _other_mistakes(merged, kind, names, shown))
@@ -183,25 +182,6 @@ def _warnings(parts: Sequence[_Checked]) -> list[str]:
         for line in lines
         if line not in everywhere
     ]
-
-
-def _component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[Keys, str]:
-    """Return the name of each component, but for those with a mistake, which is noted."""
-    names: dict[Keys, str] = {}
-    for keys, name in names_in(merged.values):
-        what, table, _ = FAMILIES[keys]
-        given = value_at(merged.values, keys)
-        is_section = given is None or isinstance(given, dict)
-        where = merged.where((*keys, "name") if isinstance(given, dict) else keys) or shown
-        place = f"{where}  {'.'.join(keys)}.name"
-        if not is_section or name is None:
-            mistakes.append(f"{place}: is required; one of: {', '.join(sorted(table))}.")
-        elif not isinstance(name, str) or name not in table:
-            hint = suggestion(str(name), table)
-            mistakes.append(f"{place}: no {what} is called {name!r}.{hint}")
-        else:
-            names[keys] = name
-    return names
 
 
 def _other_mistakes(
