@@ -6,8 +6,8 @@ import click
 
 from models.precision import Precision
 from orchestrator.cli.completion import complete_run
-from orchestrator.cli.links import as_dict
 from orchestrator.cli.output import answer, answer_json, print_table
+from orchestrator.cli.summary import as_dict
 from orchestrator.errors import UsageError
 from orchestrator.events import Evaluated, Finished, Started
 from orchestrator.runs import registry, view

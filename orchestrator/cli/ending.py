@@ -4,10 +4,10 @@ import time
 
 import click
 
-from orchestrator.cli import attach, follow
+from orchestrator.cli import follow, wait
 from orchestrator.cli.completion import complete_run
-from orchestrator.cli.links import as_dict, conclusion
 from orchestrator.cli.output import answer, answer_json, say
+from orchestrator.cli.summary import as_dict, conclusion
 from orchestrator.cluster import local, runtime
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import Unreachable
@@ -42,7 +42,7 @@ def stop(job_name: str, as_json: bool) -> None:
         assert client is not None
         client.stop(record.last.submission_id)
         say(f"Asked {record.run} to save its state and end ...")
-        seen = follow.wait_until_ended(record, runtime.STOP_WAIT_SECONDS + STOP_GRACE_SECONDS)
+        seen = wait.wait_until_ended(record, runtime.STOP_WAIT_SECONDS + STOP_GRACE_SECONDS)
         if not is_final(seen.state):
             raise Unreachable(
                 f"{record.run} is still {seen.state}. `orch logs {record.run}` may say why."
@@ -51,7 +51,7 @@ def stop(job_name: str, as_json: bool) -> None:
         answer_json(as_dict(seen))
     else:
         answer("\n".join(conclusion(seen)) or str(seen.state))
-    attach.tidy(record)
+    follow.tidy(record)
 
 
 @click.command()
@@ -95,7 +95,7 @@ def _stop_all(client: ClusterClient, submission_ids: list[str]) -> None:
             info = client.job(submission_id)
             if info is None or is_final(info.state):
                 break
-            time.sleep(follow.POLL_SECONDS)
+            time.sleep(wait.POLL_SECONDS)
         if submission_id in known:
             seen = view.look(known[submission_id])
             say(f"{seen.state}  {seen.record.run}")

@@ -1,148 +1,84 @@
-"""orch logs, orch wait: follow a job until it ends."""
+"""Follow a job to its end: display it, record how it ended, and stop an idle local head."""
 
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
 
-import click
-
-from orchestrator.cli import attach
-from orchestrator.cli.completion import complete_run
-from orchestrator.cli.links import as_dict
-from orchestrator.cli.output import answer, answer_json, say
+from orchestrator.cli.links import link_lines
+from orchestrator.cli.live import screen
+from orchestrator.cli.output import answer, say
+from orchestrator.cli.summary import conclusion, was_killed, ways_on
 from orchestrator.cluster import local, tail
-from orchestrator.cluster.client import ClusterClient
-from orchestrator.errors import Unreachable, UsageError
-from orchestrator.events import Event, parse, read, to_json
-from orchestrator.runs import registry, view
+from orchestrator.events import Event
+from orchestrator.run_facts import RunFacts
+from orchestrator.runs import view
+from orchestrator.runs.delay import Delay
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
-from orchestrator.state import exit_code, is_final
-from orchestrator.wording import describe, duration
+from orchestrator.state import State, exit_code
 
-POLL_SECONDS = 1.0
-
-T = TypeVar("T")
-
-_job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+LOG_LINES = 30
+"""How many lines of the log are printed when a job failed without a reason."""
 
 
-@click.command()
-@_job
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
-@click.option("--events", "raw", is_flag=True, help="Print the job's events as they are, JSON.")
-def logs(job_name: str, follow: bool, raw: bool) -> None:
-    """Print the log of a JOB. With -f, the exit code says how the job ended.
-
-    \b
-    Examples:
-      orch logs last -f
-      orch logs quickstart --events
-    """
-    record = registry.find(job_name)
+def follow(record: Record) -> RunView:
+    """Display a job on standard error until it ends. An interruption leaves the job running."""
     client = view.client_of(record)
-    if follow and client is not None:
-        submission_id = record.last.submission_id
-        if raw:
-            _print_as_it_grows(record, tail.JobEvents(client, submission_id), _print_event)
-        else:
-            _print_as_it_grows(record, tail.LogLines(client, submission_id), _print_line)
-    elif raw:
-        for event in _all_events(record, client):
-            _print_event(event)
-    else:
-        for line in _whole_log(record, client).splitlines():
-            _print_line(line)
-    if follow:
-        ended = view.look(record)
-        say(f"{ended.state}  {record.run}")
-        attach.tidy(record)
-        raise click.exceptions.Exit(exit_code(ended.state, ended.exit_code))
-
-
-@click.command()
-@_job
-@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds.")
-@_json
-def wait(job_name: str, timeout: float | None, as_json: bool) -> None:
-    """Wait until a JOB has ended; the exit code says how.
-
-    \b
-    Example:
-      orch wait last && echo done
-    """
-    record = registry.find(job_name)
-    seen = wait_until_ended(record, timeout)
-    if not is_final(seen.state):
-        raise UsageError(f"{record.run} is still {seen.state} after {duration(timeout)}.")
-    if as_json:
-        answer_json(as_dict(seen))
-    code = attach.conclude(seen, quiet=as_json)
-    raise click.exceptions.Exit(code)
-
-
-def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T], None]) -> None:
-    trouble = ""
-    try:
-        for look in tail.follow(reader):
-            for told in look.new:
-                show(told)
-            if look.trouble and look.trouble != trouble:
-                say(look.trouble)
-            trouble = look.trouble
-    except KeyboardInterrupt:
-        say(f"\n{record.run} goes on; `orch logs -f {record.run}` attaches again.")
-        raise
-
-
-def _print_line(line: str) -> None:
-    """Print a line of a log; older jobs left their events in it."""
-    event = parse(line)
-    for shown in describe(event) if event else [line]:
-        answer(shown)
-
-
-def _print_event(event: Event) -> None:
-    answer(to_json(event))
-
-
-def _whole_log(record: Record, client: ClusterClient | None) -> str:
-    """Return the log from the cluster, or the copy made when the local head was stopped."""
-    text = client.logs(record.last.submission_id) if client else ""
-    kept = local.kept_log(record.last.submission_id)
-    if text or not kept.exists():
-        return text
-    return Path(kept).read_text()
-
-
-def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:
-    """Return all events of a job, from the cluster or from the copy."""
+    if client is None:
+        return view.look(record)
+    facts = RunFacts()
     submission_id = record.last.submission_id
-    if client and (info := client.job(submission_id)):
-        return tail.JobEvents(client, submission_id).read(info)
-    kept = local.kept_events(submission_id)
-    if kept.exists():
-        found = map(read, kept.read_text().splitlines())
-    else:
-        found = map(parse, _whole_log(record, client).splitlines())
-    return [event for event in found if event]
+    try:
+        with screen() as shown:
+            heard = time.monotonic()
+            delay = Delay(record, client)
+            for look in tail.follow(tail.JobEvents(client, submission_id)):
+                heard = time.monotonic() if look.new else heard
+                facts = facts.after(*look.new)
+                for event in look.new:
+                    shown.event(event)
+                shown.state(*_state(look, delay, facts, time.monotonic() - heard))
+                if look.trouble and record.local and local.running() is None:
+                    return view.look(record)
+    except KeyboardInterrupt:
+        say(f"\n{record.run} goes on without you: {ways_on(record.run)}")
+        raise
+    state = look.info.state if look.info else State.LOST
+    if state is State.FAILED and not facts.failed and not was_killed(look.info):
+        say("The end of the job's log:")
+        for line in client.logs(submission_id).splitlines()[-LOG_LINES:]:
+            say(f"  {line}")
+    info = look.info
+    ended = RunView(
+        record,
+        state,
+        facts if facts != RunFacts() else view.facts_of(record),
+        "" if info else view.GONE,
+        info.exit_code if info else None,
+        info.message if info else "",
+        info.ended if info else None,
+    )
+    return view.settle(ended)
 
 
-def wait_until_ended(record: Record, timeout: float | None) -> RunView:
-    """Poll a run until it has ended or the time is up; a silent cluster is given some time."""
-    end = time.monotonic() + timeout if timeout is not None else float("inf")
-    silent_since: float | None = None
-    while True:
-        seen = view.look(record)
-        now = time.monotonic()
-        if is_final(seen.state) or now >= end:
-            return seen
-        if view.SILENT not in seen.note:
-            silent_since = None
-        elif silent_since is None:
-            silent_since = now
-        elif now - silent_since > tail.PATIENCE_SECONDS:
-            raise Unreachable(f"The cluster at {record.address} no longer answers.")
-        time.sleep(min(POLL_SECONDS, max(0.0, end - now)))
+def conclude(ended: RunView, *, quiet: bool = False) -> int:
+    """Print how a run ended, stop an idle local head, and return the exit code."""
+    if not quiet:
+        for line in [*conclusion(ended), "", *link_lines(ended)]:
+            answer(line)
+    tidy(ended.record)
+    return exit_code(ended.state, ended.exit_code)
+
+
+def tidy(record: Record) -> None:
+    """Stop the local head if this run was its last."""
+    if record.local and local.release():
+        say("No other job is active, the local Ray cluster was stopped.")
+
+
+def _state(
+    look: tail.Look[Event], delay: Delay, facts: RunFacts, silent: float
+) -> tuple[State, str]:
+    """Return a job's state and the present trouble of the cluster or of the job, if any."""
+    state = look.info.state if look.info else State.LOST
+    if look.trouble or state is not State.RUNNING:
+        return state, look.trouble
+    return state, delay.sentence(facts, silent)

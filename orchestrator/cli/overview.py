@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from orchestrator.cli.completion import complete_run
-from orchestrator.cli.links import as_dict, conclusion, link_lines
+from orchestrator.cli.links import link_lines
 from orchestrator.cli.output import answer, answer_json, say, without_end, without_middle
+from orchestrator.cli.summary import as_dict, conclusion
 from orchestrator.cluster import address as addresses
 from orchestrator.errors import UsageError
 from orchestrator.events import Progress

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from orchestrator.cli import attach
 from orchestrator.cli import dry_run as dry_run_of
+from orchestrator.cli import follow as following
 from orchestrator.cli.completion import complete_job_file, complete_run
 from orchestrator.cli.dry_run import plan
-from orchestrator.cli.links import as_dict, job_page, waiting
+from orchestrator.cli.links import job_page
 from orchestrator.cli.output import answer, answer_json, is_terminal, say
+from orchestrator.cli.summary import as_dict, ways_on
 from orchestrator.cli.sync import send_the_rest
 from orchestrator.cluster import address as addresses
 from orchestrator.errors import CheckpointMismatch, JobFileError, OrchError, UsageError
@@ -21,6 +22,7 @@ from orchestrator.runs import references, registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
+from orchestrator.track.journal import Journal
 
 if TYPE_CHECKING:
     from orchestrator.job.load import LoadedJob
@@ -130,11 +132,8 @@ def resume(
     record = registry.find(job_name)
     now = view.look(record)
     if not is_final(now.state):
-        raise UsageError(
-            f"{record.run} is still {now.state}; `orch logs -f {record.run}` follows it, "
-            f"`orch stop {record.run}` ends it."
-        )
-    if now.state is State.SUCCEEDED and waiting(record.folder):
+        raise UsageError(f"{record.run} is still {now.state}; {ways_on(record.run)}")
+    if now.state is State.SUCCEEDED and Journal(record.folder).waiting():
         send_the_rest(now)
         return
     if now.state is State.SUCCEEDED:
@@ -254,8 +253,8 @@ def _follow_all(records: list[Record], as_json: bool, several: bool) -> None:
     for record in records:
         if several:
             say(f"{record.run}:")
-        views.append(attach.follow(record))
-        codes.append(attach.conclude(views[-1], quiet=as_json))
+        views.append(following.follow(record))
+        codes.append(following.conclude(views[-1], quiet=as_json))
     if as_json:
         _answer_views(views, several)
     raise click.exceptions.Exit(next(filter(None, codes), 0))

@@ -9,6 +9,7 @@ from orchestrator.runs import registry, view
 from orchestrator.runs.record_ends import STATUSES
 from orchestrator.runs.view import RunView
 from orchestrator.state import is_final
+from orchestrator.track.journal import Journal
 
 
 @click.command()
@@ -33,11 +34,10 @@ def send_the_rest(seen: RunView) -> None:
 
     Raises UsageError, Unreachable or Refused.
     """
-    from orchestrator.cli.links import waiting
     from orchestrator.track import record
 
     folder = seen.record.folder
-    count = waiting(folder)
+    count = Journal(folder).waiting()
     tracked = record.sync(folder, STATUSES[seen.state], say)
     answer(f"{count} metrics sent; MLflow says {STATUSES[seen.state]}: {tracked.link}")
     if tracked.command:

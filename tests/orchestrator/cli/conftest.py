@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from orchestrator.cli import follow
+from orchestrator.cli import wait
 from orchestrator.cli.main import cli
 from orchestrator.cluster import tail
 from orchestrator.events import Event
@@ -42,7 +42,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tail, "INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(wait, "POLL_SECONDS", 0.01)
     (tmp_path / "tiny.yaml").write_text(JOB)
 
 

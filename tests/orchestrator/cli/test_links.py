@@ -4,9 +4,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import links
-from orchestrator.cli.links import conclusion, was_killed
-from orchestrator.events import Failed
-from orchestrator.run_facts import RunFacts
+from orchestrator.cli.summary import as_dict
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
@@ -26,31 +24,6 @@ def seen(state: State, **fields: Any) -> RunView:
     return RunView(record, state, **fields)
 
 
-@pytest.mark.parametrize("code", [-9, -15, 137])
-def test_a_killed_driver_is_said_in_one_line_with_the_way_on(code: int) -> None:
-    ended = seen(State.FAILED, exit_code=code, message="Job entrypoint command failed\n::orch {}")
-    assert was_killed(ended)
-    assert conclusion(ended) == [
-        "FAILED: the job's driver was killed, from outside or because memory ran out.",
-        "`orch resume tiny-1` goes on from its last checkpoint, if it has one.",
-    ]
-
-
-def test_a_named_failure_is_told_and_only_a_mistake_is_not_worth_a_resume() -> None:
-    facts = RunFacts(failed=Failed(message="too many broken files", exit_code=1))
-    assert conclusion(seen(State.FAILED, facts=facts, exit_code=1))[0] == (
-        "FAILED: too many broken files"
-    )
-    assert len(conclusion(seen(State.FAILED, facts=facts, exit_code=1))) == 2
-    assert len(conclusion(seen(State.FAILED, facts=facts, exit_code=2))) == 1
-
-
-def test_a_lost_run_says_how_to_go_on() -> None:
-    [why, way_on] = conclusion(seen(State.LOST, note="the cluster no longer knows it"))
-    assert why == "LOST: the cluster no longer knows it."
-    assert "orch resume tiny-1" in way_on
-
-
 def test_beside_a_local_dashboard_stands_the_file_of_its_token_but_not_the_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -60,4 +33,4 @@ def test_beside_a_local_dashboard_stands_the_file_of_its_token_but_not_the_token
     [page, token, *_] = links.link_lines(seen(State.RUNNING))
     assert page == "Ray dashboard: http://127.0.0.1:8265/#/jobs/tiny-1"
     assert token == f"  its token:   in {file}"
-    assert "secret" not in str(links.as_dict(seen(State.RUNNING)))
+    assert "secret" not in str(as_dict(seen(State.RUNNING)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import attach
+from orchestrator.cli import follow
 from orchestrator.cluster import gpus, local
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.events import Failed
@@ -100,11 +100,11 @@ def test_an_interrupted_follower_says_how_to_come_back(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attach, "_state", interrupted)
+    monkeypatch.setattr(follow, "_state", interrupted)
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow")
     record = registry.find("last")
     assert done.exit_code == 130
-    assert f"`orch logs -f {record.run}` attaches again" in done.stderr
+    assert f"`orch logs -f {record.run}` follows it" in done.stderr
     assert "POST /api/jobs/ " not in [asked for asked in cluster.asked if "stop" in asked]
 
 
@@ -258,8 +258,8 @@ def test_a_dead_local_head_ends_the_following_at_once(
     cluster.new_job = {"statuses": ["RUNNING"]}
     orch("submit", "tiny.yaml", "--address", cluster.url, "--detach")
     record = replace(registry.find("last"), local=True, address="http://127.0.0.1:1")
-    monkeypatch.setattr(attach.view, "client_of", _first_a_client_then_none())
-    assert attach.follow(record).state is State.LOST
+    monkeypatch.setattr(follow.view, "client_of", _first_a_client_then_none())
+    assert follow.follow(record).state is State.LOST
 
 
 def _first_a_client_then_none() -> Any:

@@ -1,0 +1,103 @@
+"""orch logs, orch wait: follow a job until it ends."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from orchestrator.cli import follow as following
+from orchestrator.cli.completion import complete_run
+from orchestrator.cli.output import answer, say
+from orchestrator.cli.summary import ways_on
+from orchestrator.cluster import local, tail
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.events import Event, parse, read, to_json
+from orchestrator.runs import registry, view
+from orchestrator.runs.registry import Record
+from orchestrator.state import exit_code
+from orchestrator.wording import describe
+
+T = TypeVar("T")
+
+_job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
+
+
+@click.command()
+@_job
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("--events", "raw", is_flag=True, help="Print the job's events as they are, JSON.")
+def logs(job_name: str, follow: bool, raw: bool) -> None:
+    """Print the log of a JOB. With -f, the exit code says how the job ended.
+
+    \b
+    Examples:
+      orch logs last -f
+      orch logs quickstart --events
+    """
+    record = registry.find(job_name)
+    client = view.client_of(record)
+    if follow and client is not None:
+        submission_id = record.last.submission_id
+        if raw:
+            _print_as_it_grows(record, tail.JobEvents(client, submission_id), _print_event)
+        else:
+            _print_as_it_grows(record, tail.LogLines(client, submission_id), _print_line)
+    elif raw:
+        for event in _all_events(record, client):
+            _print_event(event)
+    else:
+        for line in _whole_log(record, client).splitlines():
+            _print_line(line)
+    if follow:
+        ended = view.look(record)
+        say(f"{ended.state}  {record.run}")
+        following.tidy(record)
+        raise click.exceptions.Exit(exit_code(ended.state, ended.exit_code))
+
+
+def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T], None]) -> None:
+    trouble = ""
+    try:
+        for look in tail.follow(reader):
+            for told in look.new:
+                show(told)
+            if look.trouble and look.trouble != trouble:
+                say(look.trouble)
+            trouble = look.trouble
+    except KeyboardInterrupt:
+        say(f"\n{record.run} goes on without you: {ways_on(record.run)}")
+        raise
+
+
+def _print_line(line: str) -> None:
+    """Print a line of a log; older jobs left their events in it."""
+    event = parse(line)
+    for shown in describe(event) if event else [line]:
+        answer(shown)
+
+
+def _print_event(event: Event) -> None:
+    answer(to_json(event))
+
+
+def _whole_log(record: Record, client: ClusterClient | None) -> str:
+    """Return the log from the cluster, or the copy made when the local head was stopped."""
+    text = client.logs(record.last.submission_id) if client else ""
+    kept = local.kept_log(record.last.submission_id)
+    if text or not kept.exists():
+        return text
+    return Path(kept).read_text()
+
+
+def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:
+    """Return all events of a job, from the cluster or from the copy."""
+    submission_id = record.last.submission_id
+    if client and (info := client.job(submission_id)):
+        return tail.JobEvents(client, submission_id).read(info)
+    kept = local.kept_events(submission_id)
+    if kept.exists():
+        found = map(read, kept.read_text().splitlines())
+    else:
+        found = map(parse, _whole_log(record, client).splitlines())
+    return [event for event in found if event]
