@@ -1,6 +1,6 @@
 """What a CoQuant step costs, as ratios of medians measured in turn in one run.
 
-    python benchmarks/coquant_step.py [--rounds 7] [--batch 32] [--threads 1] [--device cpu]
+    python -m benchmarks.coquant_step [--rounds 7] [--batch 32] [--threads 1] [--device cpu]
 
 - "coquant / four individual": one step at 8, 6, 4, 2 bits against one step of each bit-width alone.
 - "not shared / shared": the same CoQuant step when each pass derives the codes of the weights anew.
@@ -12,19 +12,15 @@ import time
 from collections.abc import Callable
 
 import torch
-from results_file import conditions, keep
 
-from models import build_network
-from models.layers.conv import QuantizedConv2d
+from benchmarks.results_file import REPOSITORY, conditions, keep
 from models.methods.base import Batch, Method, Step
-from models.methods.coquant import CoQuant, CoQuantSettings
-from models.methods.individual import Individual, IndividualSettings
 from models.networks.base import AnyBitNetwork
-from models.networks.resnet_cifar import ResNet18Cifar
-from models.precision import OperatingPoint
-from models.quantizers.settings import QuantizerSettings
+from orchestrator.job.load import load_each_bit_width, load_job
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_network_and_method
 
-BITS = (8, 6, 4, 2)
+JOB = REPOSITORY / "jobs" / "cifar10_r18.yaml"
 
 
 def main() -> None:
@@ -37,7 +33,7 @@ def main() -> None:
     given = parser.parse_args()
     kind = torch.device(given.device).type
     about = conditions(
-        f"python benchmarks/coquant_step.py --rounds {given.rounds} --batch {given.batch} "
+        f"python -m benchmarks.coquant_step --rounds {given.rounds} --batch {given.batch} "
         f"--threads {given.threads} --device {given.device}",
         kind,
     )
@@ -45,7 +41,7 @@ def main() -> None:
     seconds = measure(given.rounds, given.batch, torch.device(given.device))
     median = {name: statistics.median(times) for name, times in seconds.items()}
     figures = {
-        "network": "ResNet18 in its CIFAR form, 32x32",
+        "job": str(JOB.relative_to(REPOSITORY)),
         "median_seconds": median,
         "coquant / four individual": median["coquant"] / median["four individual"],
         "not shared / shared": median["coquant, not shared"] / median["coquant"],
@@ -53,27 +49,26 @@ def main() -> None:
     keep(f"coquant_step_{kind}", {**about, **figures})
 
 
-def measure(rounds: int, batch: int, device: torch.device) -> dict[str, list[float]]:
-    """Return the seconds of each round by what was measured, one after another in each round."""
+def measure(
+    rounds: int, batch: int, device: torch.device, *overrides: str
+) -> dict[str, list[float]]:
+    """Return the seconds of each round by what was measured, one after another in each round.
+
+    overrides: of the job, as `--set` takes them.
+    """
     inputs = torch.randn(batch, 3, 32, 32, device=device)
     labels = torch.randint(10, (batch,), device=device)
-    joint = network(BITS, device)
-    alone = {bits: network((bits,), device) for bits in BITS}
-    points = [OperatingPoint.at(bits) for bits in BITS]
-    coquant = CoQuant(CoQuantSettings(), points)
-    individual = {
-        bits: Individual(IndividualSettings(), [point])
-        for bits, point in zip(BITS, points, strict=True)
-    }
+    joint = parts(load_job(JOB, overrides).job, device)
+    alone = [parts(one.job, device) for one in load_each_bit_width(JOB, overrides)]
 
-    def four_individual() -> None:
-        for bits in BITS:
-            train_step(alone[bits], individual[bits], inputs, labels)
+    def individual() -> None:
+        for network, method in alone:
+            train_step(network, method, inputs, labels)
 
     measured: dict[str, Callable[[], None]] = {
-        "coquant": lambda: train_step(joint, coquant, inputs, labels),
-        "coquant, not shared": lambda: train_step(joint, coquant, inputs, labels, share=False),
-        "four individual": four_individual,
+        "coquant": lambda: train_step(*joint, inputs, labels),
+        "coquant, not shared": lambda: train_step(*joint, inputs, labels, share=False),
+        "four individual": individual,
     }
     # On a CPU the seconds of this process, whatever else runs on the machine.
     clock = time.process_time if device.type == "cpu" else time.perf_counter
@@ -89,21 +84,14 @@ def measure(rounds: int, batch: int, device: torch.device) -> dict[str, list[flo
     return seconds
 
 
-def network(bit_widths: tuple[int, ...], device: torch.device) -> AnyBitNetwork:
-    """Return a ResNet18 of CIFAR-10's size."""
-    built = build_network(
-        ResNet18Cifar.Settings(),
-        QuantizerSettings(bit_widths=bit_widths),
-        bit_widths=bit_widths,
-        num_classes=10,
-        clip_init=8.0,
-        code_bits=8,
-    )
-    return built.to(device).train()
+def parts(job: Job, device: torch.device) -> tuple[AnyBitNetwork, Method]:
+    """Return the network of a job, ready to train, and its method."""
+    network, method = build_network_and_method(job, 10)
+    return network.to(device).train(), method
 
 
 def train_step(
-    net: AnyBitNetwork,
+    network: AnyBitNetwork,
     method: Method,
     inputs: torch.Tensor,
     labels: torch.Tensor,
@@ -111,17 +99,22 @@ def train_step(
     share: bool = True,
 ) -> None:
     """One optimizer step; without `share` every pass quantizes the weights from the start."""
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3)
     step = Step(
         seed=0, index=0, epoch=0, epochs=10, progress=0.0, sum_over_ranks=lambda tensor: tensor
     )
-    for _, loss, _ in method.losses(net, [Batch(inputs, labels)], step):
+    for _, loss, _ in method.losses(network, [Batch(inputs, labels)], step):
         torch.autograd.backward(loss)
         if not share:
-            for layer in net.modules():
-                if isinstance(layer, QuantizedConv2d):
-                    layer._shared = None
+            write_weights(network)
     optimizer.step()
+
+
+@torch.no_grad()
+def write_weights(network: AnyBitNetwork) -> None:
+    """Write the weights as they are: what was computed of them counts as out of date."""
+    for parameter in network.parameters():
+        parameter.mul_(1)
 
 
 if __name__ == "__main__":

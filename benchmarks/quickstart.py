@@ -1,6 +1,6 @@
 """What the quickstart reaches at each bit-width, and how long it and its start take.
 
-    python benchmarks/quickstart.py [--runs 3]
+    python -m benchmarks.quickstart [--runs 3]
 
 Runs the job of `make quickstart` through `orch submit`, each time with a Ray head, a home and an
 output of its own. Seconds are given as the smallest and the largest of all runs:
@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from results_file import REPOSITORY, conditions, keep
+from benchmarks.results_file import REPOSITORY, conditions, keep
 
 SIGNS = {"checks": "Submitted ", "driver": " workers, each of which loads", "workers": "epoch 1/"}
 """The first line of the output with these words ends the stage."""
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What the quickstart reaches, and when.")
     parser.add_argument("--runs", type=int, default=3)
     runs = parser.parse_args().runs
-    about = conditions(f"python benchmarks/quickstart.py --runs {runs}")
+    about = conditions(f"python -m benchmarks.quickstart --runs {runs}")
     seconds, points = zip(*(quickstart() for _ in range(runs)), strict=True)
     if any(other != points[0] for other in points):
         sys.exit(f"The runs ended with different results: {points}")
