@@ -1,1 +1,1 @@
-"""Where a run keeps its things."""
+"""The folder of a run and the checkpoints in it."""

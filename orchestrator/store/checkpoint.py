@@ -1,8 +1,8 @@
-"""The files of a checkpoint: whole, or not there.
+"""The files of a checkpoint: complete, or absent.
 
 A checkpoint is a folder: `model.safetensors` holds the weights by name, `state.pt` the rest of what
 a run needs to go on (`TrainState`). `manifest.json`, written last, holds the size and the checksum
-of both, and its own: what is torn, lost or changed is noticed before use.
+of both, and its own: files that are cut, missing or changed are noticed before use.
 """
 
 import shutil
@@ -27,7 +27,7 @@ class FileFacts(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def of(cls, content: bytes) -> "FileFacts":
-        """Return those of a file with this content."""
+        """Return the size and checksum of a content."""
         return cls(size=len(content), sha256=sha256(content).hexdigest())
 
 
@@ -44,7 +44,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
 
 def write_checkpoint(folder: Path, contents: Iterable[tuple[str, bytes]]) -> None:
-    """Write files into a new folder, onto the disk. Raises OSError; then nothing stays."""
+    """Write files to a new folder, onto the disk. Raises OSError; then nothing stays."""
     folder.mkdir(parents=True)
     try:
         files = {}
@@ -60,13 +60,13 @@ def write_checkpoint(folder: Path, contents: Iterable[tuple[str, bytes]]) -> Non
 
 
 def damage(folder: Path) -> str | None:
-    """Return what is wrong with a checkpoint's files, or None when they are as they were written.
+    """Return what is wrong with a checkpoint's files, or None when they are intact.
 
     Raises CheckpointMismatch for those of another version.
     """
     manifest = _manifest(folder)
     if manifest is None:
-        return f"its {MANIFEST} is missing or not what was written"
+        return f"its {MANIFEST} is missing or has changed"
     if manifest.format != FORMAT:
         raise CheckpointMismatch(
             f"{folder}: written by another version of orch (format {manifest.format}, expected "
@@ -77,7 +77,7 @@ def damage(folder: Path) -> str | None:
 
 
 def _manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a checkpoint; None for one that its own checksum does not fit."""
+    """Return the manifest of a checkpoint; None when its own checksum does not match."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -95,5 +95,5 @@ def _fault(path: Path, expected: FileFacts) -> str | None:
     if size != expected.size:
         return f"{path.name} has {size} bytes instead of {expected.size}"
     if found != expected.sha256:
-        return f"{path.name} is not what was written (its checksum differs)"
+        return f"{path.name} has changed (its checksum differs)"
     return None

@@ -172,7 +172,7 @@ class RunFolder:
     def commit(self, folder: Path, at: Reached, *, keep: int) -> None:
         """Make a written checkpoint the latest one, and remove all but the last `keep`.
 
-        A checkpoint of this position is the one that the run goes on from, and stays.
+        If there is one of this position already, the run continued from it, and it stays.
         """
         target = self.path / f"checkpoint_p{at.phase + 1:02d}_e{at.epoch:04d}_s{at.step:06d}"
         if target.exists():
@@ -218,6 +218,6 @@ class RunFolder:
 
 
 def reached(checkpoint: Path) -> Reached | None:
-    """Return how far a run was at a checkpoint; None for a folder of another kind."""
+    """Return the position of a checkpoint, by its name; None for another folder."""
     name = _COMMITTED.fullmatch(checkpoint.name)
     return Reached(int(name[1]) - 1, int(name[2]), int(name[3])) if name else None

@@ -1,1 +1,1 @@
-"""What happened: metric names, results against a reference, and the record of a run in MLflow."""
+"""What is recorded: metric names, results against a reference, and a run's record in MLflow."""

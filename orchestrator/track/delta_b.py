@@ -8,7 +8,7 @@ from orchestrator.published import published_rows
 
 @dataclass(frozen=True)
 class ReferenceResults:
-    """Individual results in percent by operating point, and the words that say whose they are."""
+    """Individual results in percent by operating point, and a description of their source."""
 
     source: str
     metric: str

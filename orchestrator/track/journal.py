@@ -1,7 +1,7 @@
-"""The metrics of a run as lines of a file: recorded once, sent as often as it takes.
+"""The metrics of a run as lines of a file: recorded once, sent until they arrive.
 
-A line is written before anything is sent. What a restarted run measures again is not written
-again, and a line sent twice carries its first time stamp, which MLflow stores as one row.
+A line is written before anything is sent. What a restarted run measures again is not written a
+second time, and a line sent twice carries its first time stamp, which MLflow stores as one row.
 """
 
 import json
@@ -31,7 +31,7 @@ class Journal:
         self._known = {(key, line.step) for line in self._read(0)[0] for key in line.metrics}
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics after a step, but for those recorded before."""
+        """Record metrics after a step, except those recorded before."""
         new = {key: value for key, value in metrics.items() if (key, step) not in self._known}
         if not new:
             return
@@ -51,11 +51,11 @@ class Journal:
         return sum(len(line.metrics) for line in self.unsent()[0])
 
     def mark_sent(self, mark: int) -> None:
-        """Note that all up to `mark` has arrived."""
+        """Record that all up to `mark` has arrived."""
         self._mark.write(str(mark))
 
     def _sent(self) -> int:
-        """Return the mark; 0 for one that cannot be true: what is sent twice is stored once."""
+        """Return the mark; 0 for an impossible one: what is sent twice is stored once."""
         try:
             mark = int(self._mark.read())
             return mark if 0 <= mark <= self._lines.stat().st_size else 0
@@ -73,7 +73,7 @@ class Journal:
         return [line for line in lines if line], start + len(content)
 
     def _drop_torn_line(self) -> None:
-        """Cut off a last line that a kill left unfinished."""
+        """Remove a last line that a kill left incomplete."""
         if self._lines.exists():
             content = self._lines.read_bytes()
             whole = content.rfind(b"\n") + 1
@@ -82,7 +82,7 @@ class Journal:
 
 
 def _line(text: bytes) -> Line | None:
-    """Return what a line records; None for what a crash of the machine left instead of one."""
+    """Return the content of a line; None for what a crash of the machine left in its place."""
     try:
         line = made_of(Line, json.loads(text))
     except (ValueError, RecursionError):

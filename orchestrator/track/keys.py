@@ -1,11 +1,11 @@
 """Every metric name, once.
 
-MLflow makes a section of charts of what stands before the last slash, in the order of the alphabet:
-the results, `map` or `top1`, come first, so everything else is called by a later name.
+MLflow groups charts by the part of the name before the last slash, in alphabetical order: the
+results, `map` or `top1`, come first, so everything else has a name later in the alphabet.
 """
 
 METRICS = {"top1": "top-1 accuracy (%)", "map": "mAP (%)"}
-"""What a data set can be judged by, and how a table calls it."""
+"""The metrics of data sets, and their names in tables."""
 
 DELTA_B = "delta_b"
 EPOCH = "epoch"

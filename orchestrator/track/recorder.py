@@ -22,7 +22,7 @@ RUN_TAG = "orch.run"
 def tracking_uri(configured: str | None, output: Path) -> str:
     """Return the job's tracking URI, else MLFLOW_TRACKING_URI, else a sqlite file in `output`.
 
-    Raises UsageError for a MLFLOW_TRACKING_URI with a secret, or under which nothing can be kept.
+    Raises UsageError for a MLFLOW_TRACKING_URI that contains a secret or cannot hold records.
     """
     if configured:
         return configured
@@ -35,7 +35,7 @@ def check_reachable(uri: str, experiment: str) -> None:
     """Ask the tracking server for the experiment.
 
     Raises Unreachable, quickly, without an answer, and Refused when the experiment was deleted or
-    the server does not let anyone in. A sqlite file that is not there yet is not made.
+    access is denied. A sqlite file that does not exist yet is not created.
     """
     file = sqlite_file(uri)
     if file and not file.exists():
@@ -47,10 +47,10 @@ def check_reachable(uri: str, experiment: str) -> None:
 
 
 def open_run(uri: str, experiment: str, name: str, folder: RunFolder) -> TrackedRun:
-    """Return the run that `folder` remembers at this server, set running again, or a new one.
+    """Return the run that `folder` names at this server, set running again, or a new one.
 
-    A new one is sent all metrics that the folder holds. Raises RecordGone when the remembered run
-    is not there any more, Unreachable and Refused as the server does.
+    A new one gets all metrics in the folder. Raises RecordGone when the named run no longer exists,
+    Unreachable and Refused as the server does.
     """
     known = remembered_run(folder)
     if known and known.uri == uri:
@@ -62,7 +62,7 @@ def open_run(uri: str, experiment: str, name: str, folder: RunFolder) -> Tracked
 
 
 def open_new_run(uri: str, experiment: str, name: str, folder: RunFolder) -> TrackedRun:
-    """Return a new run, which is sent all metrics that the folder holds."""
+    """Return a new run, with all metrics in the folder."""
     with mlflow_client(uri, create=True) as client:
         experiment_id = _experiment(client, experiment, uri, folder.path.parent)
         created = client.create_run(
@@ -77,7 +77,7 @@ def open_new_run(uri: str, experiment: str, name: str, folder: RunFolder) -> Tra
 def short_name(run: str) -> str:
     """Return the name of a run in MLflow, whose tables and legends cut names at 10 to 20 letters.
 
-    What tells one run of a job from the next comes first: `job-20260102-030405-a1b2` is `a1b2 job`.
+    The part in which a job's runs differ comes first: `job-20260102-030405-a1b2` is `a1b2 job`.
     """
     job, *rest = run.rsplit("-", 3)
     return f"{rest[-1]} {job}" if len(rest) == 3 else run
@@ -121,8 +121,8 @@ def close_run(
 
 
 def close_abandoned(folder: RunFolder, status: str) -> None:
-    """Let the record of a folder's run say how it ended, where its driver was killed before it
-    could. A record that is gone is let be.
+    """Record how a folder's run ended when its driver was killed before it could. A record that is
+    gone is ignored.
 
     Raises Unreachable or Refused, quickly.
     """
@@ -136,7 +136,7 @@ def close_abandoned(folder: RunFolder, status: str) -> None:
 
 
 def close_unless_closed(uri: str, run_id: str, status: str) -> None:
-    """Set the final status of a run that still says RUNNING, known by nothing but its id."""
+    """Set the final status of a run that still says RUNNING, known only by its id."""
     with mlflow_client(uri, hurry=True) as client:
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_terminated(run_id, status)
@@ -167,9 +167,9 @@ def reference_runs(uri: str, metric: str, runs: Mapping[str, str]) -> ReferenceR
 
 
 def _unfit(run: Any, point: str, metric: str) -> str:
-    """Return why a run cannot be what an operating point is compared with.
+    """Return why a run cannot be the reference of an operating point.
 
-    One that was not recorded by orch names neither method nor points, and is believed.
+    A run that was not recorded by orch names neither method nor points, and is accepted.
     """
     name, params, metrics = keys.metric(metric, point), run.data.params, run.data.metrics
     if run.info.lifecycle_stage != "active":
@@ -187,7 +187,7 @@ def _unfit(run: Any, point: str, metric: str) -> str:
 
 
 class Recorder:
-    """Send the metrics of rank 0. A server that is away costs a warning, never a metric."""
+    """Sends the metrics of rank 0. A server that does not answer causes a warning and no loss."""
 
     def __init__(self, run: TrackedRun, folder: RunFolder) -> None:
         self._run = run
@@ -202,7 +202,7 @@ class Recorder:
         return self.send()
 
     def send(self) -> str | None:
-        """Send all that waits. Returns a warning when the server does not take it."""
+        """Send all that waits. Returns a warning when the server does not accept it."""
         try:
             self.deliver()
         except OrchError as error:

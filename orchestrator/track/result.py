@@ -16,7 +16,7 @@ class PointResult(NamedTuple):
 
     metric: in percent. loss: mean cross-entropy. reference: of a network that was trained at
     this point alone, in percent; ratio: of the metric to it, in percent. zero_shot: the run was
-    not trained at this point, which takes no part in Delta_B.
+    not trained at this point, which does not count in Delta_B.
     """
 
     point: str
@@ -33,7 +33,7 @@ class Result:
 
     metric_name: "top1" or "map". epoch: 0-based, of the weights that were judged; step: how many
     optimizer steps of the run they had seen. delta_b: in percent, None without a usable reference.
-    note: what it was compared with, or why there is none.
+    note: what the results were compared with, or why there is no Delta_B.
     """
 
     metric_name: str
@@ -49,7 +49,7 @@ class Result:
         return {row.point: row.metric for row in self.rows}
 
     def beside(self, reference: ReferenceResults | None) -> "Result":
-        """Return the result with what it is to be compared with, and Delta_B where it can be."""
+        """Return the result with its reference, and with Delta_B if that can be computed."""
         trained = {row.point: row.metric for row in self.rows if not row.zero_shot}
         obstacle = _obstacle(self.metric_name, trained, reference)
         if obstacle or reference is None:
@@ -90,13 +90,13 @@ def _line(row: PointResult) -> str:
 def _obstacle(
     metric_name: str, trained: dict[str, float], reference: ReferenceResults | None
 ) -> str:
-    """Return why there can be no Delta_B, or nothing."""
+    """Return why there is no Delta_B, or nothing."""
     if reference is None:
         return NO_REFERENCE
     if reference.metric != metric_name:
         return (
             f"No Delta_B: the reference ({reference.source}) is {reference.metric}, "
-            f"this run is judged by {metric_name}."
+            f"this run has {metric_name}."
         )
     lacking = [point for point in trained if not reference.values.get(point)]
     if lacking:

@@ -1,4 +1,4 @@
-"""Where a run is recorded: remembered in its folder, and the links that show it."""
+"""Where a run is recorded: a note in its folder, and the links that show it."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from orchestrator.store.run_folder import RunFolder
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
-"""Where `mlflow ui` listens unless told otherwise."""
+"""Where `mlflow ui` listens by default."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrackedRun:
 
     @property
     def command(self) -> str | None:
-        """The command that starts a server for records that are kept without one."""
+        """The command that starts a server for records in a file."""
         if self.uri.startswith(("http://", "https://")):
             return None
         beside_python = Path(sys.executable).with_name("mlflow")
@@ -70,12 +70,12 @@ def comparison_of(runs: Sequence[TrackedRun]) -> str:
 
 
 def remember(folder: RunFolder, run: TrackedRun, status: str) -> None:
-    """Note in a run's folder where it is recorded, and the status that the record has."""
+    """Write to a run's folder where it is recorded, and the status of the record."""
     folder.record.write(json.dumps({**asdict(run), "status": status}))
 
 
 def remembered_run(folder: RunFolder) -> TrackedRun | None:
-    """Return where the run of a folder is recorded; None where no readable note tells it."""
+    """Return where the run of a folder is recorded; None without a readable note."""
     note = _note(folder)
     try:
         return TrackedRun(note["uri"], note["experiment_id"], note["run_id"])
@@ -84,12 +84,12 @@ def remembered_run(folder: RunFolder) -> TrackedRun | None:
 
 
 def remembered_status(folder: RunFolder) -> str | None:
-    """Return the status that the record of a folder's run was last given by this side."""
+    """Return the status that orch last gave the record of a folder's run."""
     return _note(folder).get("status")
 
 
 def _note(folder: RunFolder) -> dict[str, str]:
-    """Return what the note says in words; nothing of one that is missing, damaged or odd."""
+    """Return the texts in the note; none if it is missing, damaged or malformed."""
     try:
         note = folder.record.read_json()
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -1,4 +1,4 @@
-"""Where a rank runs: who the others are, where checkpoints go. Ray Train, or one process alone."""
+"""Where a rank runs: its peers and its checkpoints. Ray Train, or a single process."""
 
 import platform
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from orchestrator.train.ranks import Ranks
 
 
 class Context(Protocol):
-    """What the training of a rank asks of whatever runs it."""
+    """What the training of a rank needs from whatever runs it."""
 
     ranks: Ranks
 
@@ -29,10 +29,10 @@ class Context(Protocol):
 
 
 class RayContext:
-    """A worker of Ray Train, which starts the workers and starts them again; no more than that.
+    """A worker of Ray Train, which only starts and restarts the workers.
 
-    Checkpoints are not reported to it: it would copy each, keep a list of its own beside the
-    folder, in one file that it writes in place, and believe that list.
+    Checkpoints are not reported to it: it would copy each one and trust a list of its own, kept
+    beside the folder in a file that it overwrites in place.
     """
 
     def __init__(self, run: RunFolder, *, keep: int) -> None:

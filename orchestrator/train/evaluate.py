@@ -22,7 +22,7 @@ from orchestrator.train.scores import METRICS
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One row a point, high to low; the number of samples judged, and those that were broken."""
+    """A row for each point, high to low; the number of samples judged, and the broken ones."""
 
     metric_name: str
     rows: tuple[PointResult, ...]
@@ -32,9 +32,9 @@ class Evaluation:
 
 @dataclass
 class _Part:
-    """What one rank saw: the samples' indices; by point what the metric keeps, and the losses.
+    """What one rank evaluated: indices of samples; by point what the metric keeps, and losses.
 
-    diverged: the points at which a score or a loss was no finite number.
+    diverged: the points at which a score or a loss was not finite.
     """
 
     indices: list[int] = field(default_factory=list)
@@ -58,7 +58,7 @@ def evaluate(
 
     Every batch is decoded once and run at all points. The results of all ranks are put in the
     order of the data set before they are judged, so they do not depend on the number of ranks.
-    Raises Diverged, on every rank, when a point gives scores or losses that are no numbers.
+    Raises Diverged, on every rank, when scores or losses of a point are not finite.
     """
     average_norm_statistics(network, ranks)
     was_training = network.training
@@ -109,8 +109,7 @@ def _check_finite(parts: list[_Part], points: list[str]) -> None:
     diverged = {point for part in parts for point in part.diverged}
     if lost := [point for point in points if point in diverged]:
         raise Diverged(
-            f"In the evaluation, scores at {', '.join(lost)} are not finite numbers any more. "
-            f"{ADVICE}"
+            f"In the evaluation, scores at {', '.join(lost)} are no longer finite numbers. {ADVICE}"
         )
 
 

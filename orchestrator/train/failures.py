@@ -1,7 +1,7 @@
 """What an error in a worker means: what went wrong, where, and whether to try again can help.
 
-An error of the code, the settings or the data would come again and ends the run at once. Only lost
-processes are started again: see `patience.py`.
+An error in the code, the settings or the data would occur again, so it ends the run at once. Only
+lost processes are restarted: see `patience.py`.
 """
 
 import errno
@@ -21,21 +21,21 @@ _ROOT = Path(orchestrator.__file__).parents[1]
 
 
 def is_lost_process(error: Exception) -> bool:
-    """Tell whether an error only says that another process has gone.
+    """Return whether an error only means that another process is gone.
 
-    `LostRank` always does. The processes that load data can be killed alone.
+    `LostRank` always does. A loader process can be killed by itself.
     """
     return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
 
 
 def as_failure(error: Exception, run_dir: Path, rank: int | None = None) -> OrchError:
-    """Return the failure that a user is told; it can be sent from process to process."""
+    """Return the failure to report to the user; it can be sent from process to process."""
     if isinstance(error, OrchError):
         return _BY_CODE[error.exit_code](str(error))
     if full := _full(error):
         return JobFailed(
             f"Nothing more can be written to {_folder(error, run_dir)}: {full}. The last "
-            "checkpoint is still there; make room, and `orch resume` goes on from it."
+            "checkpoint is still there; free some space, and `orch resume` continues from it."
         )
     who = "" if rank is None else f" (rank {rank})"
     told = f"{type(error).__name__}{_place(error)}{who}: {first_line(error)}"
@@ -43,7 +43,7 @@ def as_failure(error: Exception, run_dir: Path, rank: int | None = None) -> Orch
 
 
 def _full(error: Exception) -> str | None:
-    """Return what the system says of a full disk or quota; copying a folder says it in its text."""
+    """Return the system's message for a full disk or quota, also from shutil's own error."""
     if not isinstance(error, OSError):
         return None
     said = (os.strerror(code) for code in _FULL)
@@ -56,9 +56,9 @@ def _folder(error: Exception, run_dir: Path) -> Path:
 
 
 def first_line(error: object) -> str:
-    """Return the first line of an error's text that says anything."""
+    """Return the first nonempty line of an error's text."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else "no more was said."
+    return lines[0] if lines else "no message."
 
 
 def _place(error: Exception) -> str:
@@ -76,4 +76,4 @@ def _advice(error: Exception) -> str:
         return LARGER_PASS
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text:
         return SMALLER_PASS
-    return "It was not tried again: it would only happen again. The log holds the traceback."
+    return "It was not retried, since it would only happen again. The log has the traceback."

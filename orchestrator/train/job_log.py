@@ -3,7 +3,7 @@
 What the driver and, through Ray, the workers print passes through here. Ray keeps the log of a job
 in `job-driver-<id>.log` of the driver's machine; the events go to `orch-events-<id>.jsonl` in the
 same folder, which the dashboard serves too. Where the log is elsewhere (the driver was started by
-hand, or this is no Linux) nothing is changed, and the events stay lines of the log.
+hand, or the system is not Linux) nothing is changed, and the events stay in the log as lines.
 """
 
 import io
@@ -18,20 +18,20 @@ from orchestrator.wording import clock, describe
 
 LOG_PREFIX = "job-driver-"
 PROGRESS_SECONDS = 30.0
-"""Progress is told in the log at most this often; evaluations always are."""
+"""Progress is logged at most this often; evaluations always are."""
 NOISE = ("'PreemptionWatcher' and ID:",)
-"""Parts of lines that Ray prints in every job and that mean nothing to anybody."""
+"""Parts of lines that Ray prints in every job and that mean nothing to a user."""
 
 NOISY_BLOCKS = (
     ") Graceful shutdown of backend failed. This is expected",
     ") Error in control loop iteration: The worker group startup timed out",
 )
-"""Begin tracebacks of Ray's after each lost worker, and for each minute that workers wait for room;
-the run itself says that it starts again, and `orch status` that it waits."""
+"""The beginnings of tracebacks that Ray prints after each lost worker, and for each minute that
+workers wait for room; the run itself reports its restarts, and `orch status` the waiting."""
 
 
 def install() -> None:
-    """Let all that this process prints pass through here, if its log is where Ray keeps it."""
+    """Route all output of this process through here, if its log is where Ray keeps it."""
     try:
         log = Path("/proc/self/fd/1").readlink()
     except OSError:
@@ -44,7 +44,7 @@ def install() -> None:
 
 
 class EventFile:
-    """Events, one JSON document a line, each with its number `n` from 1."""
+    """Events, one JSON document per line, each with its number `n` from 1."""
 
     def __init__(self, path: Path) -> None:
         path.write_text("")
@@ -53,7 +53,7 @@ class EventFile:
         self.lock = threading.Lock()
 
     def add(self, event: Event) -> None:
-        """Append an event; whoever reads the file sees it at once."""
+        """Append an event; readers of the file see it at once."""
         self._count += 1
         with self._path.open("a", encoding="utf-8") as file:
             file.write(to_json(event, n=self._count) + "\n")
@@ -78,7 +78,7 @@ class JobLog(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Print what waits below; a line that is not complete goes on waiting."""
+        """Flush the stream below; an incomplete line is kept back."""
         self._under.flush()
 
     def fileno(self) -> int:
@@ -101,7 +101,7 @@ class JobLog(io.TextIOBase):
             self._under.flush()
 
     def _is_noise(self, line: str) -> bool:
-        """Tell whether a line is noise: itself, or as part of what its process began to print."""
+        """Return whether a line is noise: by itself, or as part of a traceback of its process."""
         begun = [line.partition(block)[0] for block in NOISY_BLOCKS if block in line]
         if begun:
             self._muted = begun[0]

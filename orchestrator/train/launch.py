@@ -87,13 +87,13 @@ def _prepare(folder: RunFolder, job: Job, *, again: bool) -> None:
     folder.job.write(dump(job.as_dict()))
     folder.withdraw_stop()
     if run_checkpoints.latest(folder) is None and again:
-        warn(f"{folder} holds no checkpoint to go on from; the run begins at epoch 1.")
+        warn(f"{folder} holds no checkpoint to continue from; the run begins at epoch 1.")
 
 
 def _kept_job(file: WholeFile) -> Values | None:
     """Return the settings a run began with; None, with a warning, when the file is damaged.
 
-    They are in every checkpoint as well, and compared with those in the end.
+    Every checkpoint has them as well, so they are compared in any case.
     """
     try:
         kept = yaml.safe_load(file.read())
@@ -101,7 +101,7 @@ def _kept_job(file: WholeFile) -> Values | None:
         kept = None
     if isinstance(kept, dict) and kept:
         return kept
-    warn(f"{file.path} was damaged and is written anew.")
+    warn(f"{file.path} was damaged and is rewritten.")
     return None
 
 
@@ -132,16 +132,16 @@ def _train(job: Job, run: Run) -> None:
 
 
 def _cluster_address() -> dict[str, str]:
-    """Return the address for the workers' own questions to the cluster.
+    """Return the address at which the workers reach their own cluster.
 
-    Without it Ray looks into a file that another cluster of this machine may have left behind,
-    and waits for that one.
+    Without it Ray reads a file that another cluster on this machine may have left behind, and
+    waits for that one.
     """
     return {key: os.environ[key] for key in ("RAY_ADDRESS",) if key in os.environ}
 
 
 def _stop_on_sigterm(folder: RunFolder) -> None:
-    """From now on ask the workers to save and end when this process is asked to."""
+    """From now on, pass a request to end on to the workers, which save first."""
 
     def ask(_signal: int, _frame: object) -> None:
         folder.ask_to_stop()
@@ -154,7 +154,7 @@ def _stop_at_once(_signal: int, _frame: object) -> None:
 
 
 def _reason(error: Exception) -> OrchError:
-    """Return the failure that a worker or `Patience` named, else what Ray Train says."""
+    """Return the failure that a worker or `Patience` named, else Ray Train's message."""
     named = getattr(error, "controller_failure", None)
     if isinstance(named, OrchError):
         return named
@@ -162,15 +162,15 @@ def _reason(error: Exception) -> OrchError:
 
 
 def _conclude(folder: RunFolder, tracked: TrackedRun) -> int:
-    """Say how the run ended: stopped on request, or finished with its table."""
+    """Report how the run ended: stopped on request, or finished with its table."""
     if not folder.result.exists():
         return _stopped(folder, tracked)
     try:
         end = finished_in(folder)
     except ValueError:
         raise JobFailed(
-            f"{folder.result.path} is damaged. Remove it; `orch resume` then goes on from the last "
-            "checkpoint."
+            f"{folder.result.path} is damaged. Remove it; `orch resume` then continues from the "
+            "last checkpoint."
         ) from None
     folder.table.write(end.table + "\n")
     _close(folder, tracked, "FINISHED", end.table)
@@ -179,16 +179,16 @@ def _conclude(folder: RunFolder, tracked: TrackedRun) -> int:
 
 
 def _stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
-    """Say that the run was stopped before its end."""
+    """Report that the run was stopped before its end."""
     if tracked is not None:
         _close(folder, tracked, "KILLED")
-    message = "Stopped on request; what was done is saved, `orch resume` goes on from there."
+    message = "Stopped on request; what was done is saved; `orch resume` continues from there."
     _say_last(folder, Stopped(message=message))
     return 1
 
 
 def _close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None = None) -> None:
-    """Send what waits and set the record's status; a server that takes nothing costs a warning."""
+    """Send what waits and set the record's status; a silent server causes a warning."""
     try:
         now = record.close_record(folder, tracked, status, warn, table)
         if now != tracked:
@@ -210,7 +210,7 @@ def _say_last(folder: RunFolder, event: Event) -> None:
 
 
 def _fail(folder: RunFolder, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
-    """Say why the run failed; the record says FAILED where it can be reached."""
+    """Report why the run failed; the record says FAILED if it can be reached."""
     if tracked is not None:
         _close(folder, tracked, "FAILED")
     _say_last(folder, Failed(message=message, exit_code=exit_code))

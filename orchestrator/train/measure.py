@@ -1,4 +1,4 @@
-"""The metrics of one epoch, under the names that MLflow keeps them by."""
+"""The metrics of one epoch, by their names in MLflow."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def epoch_metrics(
     rates: dict[str, float],
     seconds: float,
 ) -> dict[str, float]:
-    """Return everything that is recorded of an epoch, the results first, as MLflow shows it.
+    """Return everything that is recorded for an epoch, the results first.
 
     losses: mean training loss by operating point. rates: learning rate of the last step, by role.
     seconds: of training, without the evaluation.

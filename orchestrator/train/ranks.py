@@ -1,4 +1,4 @@
-"""The ranks of a run and what they tell one another; a single process is a run of one rank."""
+"""The ranks of a run and their communication; a single process is a run of one rank."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 class LostRank(Exception):
-    """Another rank could not be reached any more: the fault lies there, not here."""
+    """Another rank can no longer be reached: the fault lies there, not here."""
 
 
 @contextmanager
 def _other_ranks() -> Iterator[None]:
-    """Tell what breaks while ranks exchange values from an error of this rank's own code."""
+    """Turn an error of the communication between ranks into LostRank."""
     try:
         yield
     except torch.OutOfMemoryError:

@@ -1,7 +1,7 @@
-"""How the ranks find one another: over a store that listens on the address of rank 0's node alone.
+"""How the ranks find one another: through a store that listens only on rank 0's node.
 
-torch's own rendezvous listens on every interface of the machine, and anybody who reaches it can
-read and change what the ranks tell one another.
+torch's own rendezvous listens on every interface of the machine, and anyone who reaches it can read
+and change what the ranks exchange.
 """
 
 import os
@@ -75,7 +75,7 @@ def open_store(host: str | None = None) -> tuple[str, int]:
 
 
 def join(*, host: str, port: int, backend: str, as_rank: int, world: int, seconds: int) -> None:
-    """Join the process group of a run. Between workers of one machine it stays on the loopback."""
+    """Join the process group of a run; workers on one machine use the loopback interface."""
     if ip_address(host).is_loopback:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", socket.if_indextoname(1))
     patience = timedelta(seconds=seconds)

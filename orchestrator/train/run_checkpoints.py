@@ -1,4 +1,4 @@
-"""Find the checkpoint to go on from; set damaged ones aside."""
+"""Find the checkpoint to continue from; set damaged ones aside."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from orchestrator.store.run_folder import RunFolder
 
 
 def latest(run: RunFolder) -> Path | None:
-    """Return the newest whole checkpoint; None for a run that has not come to its first one.
+    """Return the newest intact checkpoint; None for a run that has not written one yet.
 
     Damaged ones are named in the log and kept under another name. The best epoch's copy is the
-    last resort. Raises CheckpointMismatch rather than let a run begin again that had got on.
+    last resort. Raises CheckpointMismatch rather than restart a run that had made progress.
     """
     damaged: list[str] = []
     for folder in [*reversed(run.checkpoints()), *reversed(run.best())]:
         fault = damage(folder)
         if fault is None:
             if damaged:
-                warn(f"Going on from {folder.name}, the newest whole checkpoint.")
+                warn(f"Continuing from {folder.name}, the newest intact checkpoint.")
             return folder
         aside = run.set_aside(folder)
         damaged.append(f"{folder.name}: {fault}")
@@ -33,13 +33,13 @@ def _refuse_to_begin_again(run: RunFolder, damaged: list[str]) -> None:
     signs = damaged or _signs_of_progress(run)
     if signs:
         raise CheckpointMismatch(
-            f"{run} holds no whole checkpoint to go on from ({'; '.join(signs)}). Put one back "
-            "if there is a copy; to begin anew, `orch submit` the job as a new run."
+            f"{run} holds no intact checkpoint to continue from ({'; '.join(signs)}). Put one back "
+            "if there is a copy; to start over, `orch submit` the job as a new run."
         )
 
 
 def _signs_of_progress(run: RunFolder) -> list[str]:
-    """Return what shows that there were checkpoints, although there is none now."""
+    """Return the signs that there were checkpoints, although there are none now."""
     others = run.unusable()
     signs = [f"unusable: {', '.join(others)}"] if others else []
     facts = facts_of(run)

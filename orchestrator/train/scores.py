@@ -39,9 +39,9 @@ def mean_average_precision(
 
 @dataclass(frozen=True)
 class Metric:
-    """How a data set is judged: what to keep of each batch's scores, and what that adds up to.
+    """How a data set is judged: what to keep of each batch's scores, and the metric over all of it.
 
-    keep: scores (batch, classes) -> one row a sample. judge: all rows and targets -> percent.
+    keep: scores (batch, classes) -> one row per sample. judge: all rows and targets -> percent.
     """
 
     keep: Callable[[NDArray[Any]], NDArray[Any]]

@@ -1,4 +1,4 @@
-"""What one epoch adds up to: losses, teachers and speed; part of a checkpoint in mid-epoch."""
+"""The sums of one epoch: losses, teachers and speed; part of a checkpoint within an epoch."""
 
 import math
 import time
@@ -40,7 +40,7 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Seconds spent on this epoch, those before an interruption included."""
+        """Seconds spent on this epoch, including those before an interruption."""
         return self._seconds_before + time.monotonic() - self._start
 
     def total_loss(self) -> Tensor:
@@ -89,7 +89,7 @@ class Tally:
         }
 
     def restore(self, states: list[dict[str, Any]], *, rank: int, world: int) -> None:
-        """Go on from the sums of all ranks in a checkpoint.
+        """Continue from the sums of all ranks in a checkpoint.
 
         Each rank takes its own; with another number of ranks, rank 0 takes those of all.
         """

@@ -1,4 +1,4 @@
-"""From a job to Ray Train's trainer: what the workers are given and what they need."""
+"""From a job to Ray Train's trainer: what the workers get and what they need."""
 
 import ray
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig

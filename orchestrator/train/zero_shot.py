@@ -29,9 +29,9 @@ def zero_shot(
 ) -> list[PointResult]:
     """Evaluate a trained network at each point of `job.evaluate`; it stays as it is.
 
-    A copy of it for each point takes batch norm and clip levels from the nearest bit-width that
-    was trained. Statistics come from training batches, of which each rank runs its own; those of
-    the ranks are averaged. Every rank gets the same rows. Raises Diverged as `evaluate` does.
+    A copy of it for each point takes batch norm and clip levels from the nearest trained bit-width.
+    Statistics come from training batches, of which each rank runs its own, and are averaged over
+    the ranks. Every rank gets the same rows. Raises Diverged as `evaluate` does.
     """
     networks = {point: _copy_at(point, network, job) for point in job.evaluate.operating_points}
     dtype = next(network.parameters()).dtype

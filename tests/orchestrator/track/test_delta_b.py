@@ -60,6 +60,6 @@ def test_a_reference_of_another_metric_or_of_zero_gives_no_delta_b() -> None:
     rows = [PointResult("8bit", 1.0, 1.0)]
     other = ReferenceResults("published: somewhere", "map", {"8bit": 80.0})
     result = Result("top1", 0, 9, tuple(rows))
-    assert "is map, this run is judged by top1" in result.beside(other).note
+    assert "is map, this run has top1" in result.beside(other).note
     zero = ReferenceResults("own", "top1", {"8bit": 0.0})
     assert "no result above zero at 8bit." in result.beside(zero).note

@@ -52,7 +52,7 @@ def test_an_error_of_the_code_is_told_with_its_place_its_rank_and_its_first_line
     message = told(raised(lambda: norm(torch.zeros(2, 3, 5, 5), at(8))))
     assert message.startswith("RuntimeError in models/layers/norm.py:")
     assert "(rank 1): running_mean should contain 3 elements not 4" in message
-    assert "not tried again" in message
+    assert "not retried" in message
     assert "KeyError in models/layers/norm.py:" in told(raised(lambda: norm(torch.zeros(1), at(3))))
 
 

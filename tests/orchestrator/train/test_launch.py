@@ -83,4 +83,4 @@ def test_damaged_settings_of_a_run_are_told_and_written_anew(
     file = RunFolder(tmp_path).job
     file.path.write_bytes(content)
     assert launch._kept_job(file) is None
-    assert "was damaged and is written anew" in capsys.readouterr().out
+    assert "was damaged and is rewritten" in capsys.readouterr().out

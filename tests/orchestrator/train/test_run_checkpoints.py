@@ -94,7 +94,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
     assert run_checkpoints.latest(RunFolder(tmp_path)) == before
     said = capsys.readouterr().out
     assert newest.name in said
-    assert f"Going on from {before.name}" in said
+    assert f"Continuing from {before.name}" in said
     assert (tmp_path / f"damaged_{newest.name}").is_dir()
     assert not newest.exists()
     (tmp_path / f"damaged_{newest.name}").rename(newest)
