@@ -63,22 +63,22 @@ def change(file: Path, old: bytes, new: bytes) -> None:
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "half of the state": (lambda f: halve(f / "state.pt"), r"state\.pt has \d+ bytes instead of"),
     "half of the weights": (lambda f: halve(f / "model.safetensors"), r"model\.safetensors has "),
-    "flipped bytes": (lambda f: flip(f / "model.safetensors"), r"model\.safetensors is not what"),
-    "a flipped state": (lambda f: flip(f / "state.pt"), r"state\.pt is not what was written"),
+    "flipped bytes": (lambda f: flip(f / "model.safetensors"), r"model\.safetensors has changed"),
+    "a flipped state": (lambda f: flip(f / "state.pt"), r"state\.pt has changed"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"model\.safetensors: No such"),
     "no manifest": (lambda f: (f / "manifest.json").unlink(), r"manifest\.json is missing"),
     "half a manifest": (lambda f: halve(f / "manifest.json"), r"manifest\.json is missing or"),
     "another number in a manifest": (
         lambda f: change(f / "manifest.json", f'"format": {FORMAT}'.encode(), b'"format": 1'),
-        r"manifest\.json is missing or not",
+        r"manifest\.json is missing or has changed",
     ),
     "another word in a manifest": (
         lambda f: change(f / "manifest.json", b'"size"', b'"sise"'),
-        r"manifest\.json is missing or not",
+        r"manifest\.json is missing or has changed",
     ),
     "a manifest of nothing": (
         lambda f: (f / "manifest.json").write_text('{"format": 3, "files": {}}'),
-        r"manifest\.json is missing or not",
+        r"manifest\.json is missing or has changed",
     ),
     "an empty folder": (lambda f: [p.unlink() for p in f.iterdir()], r"manifest\.json is missing"),
 }
