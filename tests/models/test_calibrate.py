@@ -1,13 +1,14 @@
 """Independent: the golden vectors, and statistics computed from what flows into each layer."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from models.calibrate import calibrate
+from models.layers.layout import Layout
 from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
@@ -60,23 +61,24 @@ def test_statistics_are_the_golden_ones(golden: Callable[[str], dict[str, Any]])
         )
 
 
+@pytest.mark.parametrize("norm", ["switchable", "shared", "transitional"])
 def test_statistics_of_every_layer_are_those_of_what_flows_into_it(
-    tiny: Callable[..., AnyBitNetwork], batches: list[Tensor]
+    tiny: Callable[..., AnyBitNetwork], batches: list[Tensor], norm: Literal["switchable"]
 ) -> None:
-    network = after_training(tiny().double(), [batch.double() for batch in batches])
+    network = tiny(layout=Layout(norm=norm)).double()
+    after_training(network, [batch.double() for batch in batches])
     seen: dict[nn.BatchNorm2d, list[Tensor]] = {}
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.register_forward_hook(
-            lambda norm, inputs, _: seen.setdefault(norm, []).append(inputs[0])
-        )
+    for one in norms:
+        one.register_forward_hook(lambda one, inputs, _: seen.setdefault(one, []).append(inputs[0]))
     calibrate({FOUR: network}, [batch.double() for batch in batches])
-    assert 1 < len(seen) < len(norms)
-    for norm, inputs in seen.items():
+    assert 1 < len(seen) <= len(norms)
+    assert (len(seen) == len(norms)) == (norm == "shared")
+    for one, inputs in seen.items():
         means = [x.transpose(0, 1).flatten(1).mean(dim=1) for x in inputs]
         variances = [x.transpose(0, 1).flatten(1).var(dim=1) for x in inputs]
-        torch.testing.assert_close(norm.running_mean, sum(means) / 3)
-        torch.testing.assert_close(norm.running_var, sum(variances) / 3)
+        torch.testing.assert_close(one.running_mean, sum(means) / 3)
+        torch.testing.assert_close(one.running_var, sum(variances) / 3)
 
 
 def test_layers_normalize_with_the_statistics_of_the_batch_meanwhile(

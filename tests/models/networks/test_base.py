@@ -9,6 +9,7 @@ from torch import nn
 
 from models import NETWORKS
 from models.layers.conv import QuantizedConv2d
+from models.layers.layout import Layout
 from models.networks.base import AnyBitNetwork, list_layers
 from models.precision import Assignment, LayerPrecision, OperatingPoint, Precision
 from models.quantizers import WEIGHT_QUANTIZERS
@@ -241,15 +242,35 @@ def test_a_bit_width_added_has_copies_of_its_sources_batch_norm_and_clip_levels(
     network.add(Precision(7, 7), Precision(8, 8))
     built_with_it = tiny(name, bit_widths=(8, 7, 6, 4, 2), **same).eval()
     source = network.state_dict()
-    by_name = {
-        n: source[n.replace(".7bit.", ".8bit.").replace("levels.7bit", "levels.8bit")]
-        for n in built_with_it.state_dict()
-    }
+    by_name = {n: source[n.replace("7bit", "8bit")] for n in built_with_it.state_dict()}
     built_with_it.load_state_dict(by_name)
     inputs = torch.randn(2, *((2,) if num_segments else ()), 3, 16, 16)
     for bits in (8, 7, 2):
         assert torch.equal(network(inputs, bits), built_with_it(inputs, bits))
     assert not torch.equal(network(inputs, 7), network(inputs, 8))
+
+
+@pytest.mark.parametrize("norm", ["switchable", "shared", "transitional"])
+@pytest.mark.parametrize("clip", ["switchable", "shared"])
+@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+def test_a_bit_width_is_added_in_every_layout_to_every_quantizer(
+    tiny: Tiny, norm: Any, clip: Any, weights: str
+) -> None:
+    same = {"layout": Layout(norm=norm, clip=clip), "weights": weights}
+    network = trained_a_little(tiny(**same))
+    network.add(Precision(5, 5), Precision(6, 6))
+    built_with_it = tiny(bit_widths=(8, 6, 5, 4, 2), **same).eval()
+    source = network.state_dict()
+    by_name = {n: source[n.replace("5bit", "6bit")] for n in built_with_it.state_dict()}
+    # A learned step keeps its range: 31 steps of 6 bits, 15 of 5.
+    by_name |= {n: by_name[n] * (31 / 15) for n in by_name if n.endswith("steps.5bit")}
+    built_with_it.load_state_dict(by_name)
+    assert source.keys() == built_with_it.state_dict().keys()
+    high, low = precisions(8, 5)
+    mixed = OperatingPoint("mixed", high, (("layer2.0.conv1", low),))
+    inputs = torch.randn(2, 3, 16, 16)
+    for point in (5, mixed, 8):
+        assert torch.equal(network(inputs, point), built_with_it(inputs, point))
 
 
 def test_a_bit_width_added_is_no_second_name_of_its_source(tiny: Tiny) -> None:
