@@ -179,7 +179,7 @@ def run(tmp_path: Path, folder_context: Any) -> Callable[..., Path]:
 
 def result_in(folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    return result
+    return {key: value for key, value in result.items() if key != "run_dir"}
 
 
 ALL = ["8bit", "6bit", "4bit", "2bit", "5bit", "3bit"]
@@ -243,10 +243,10 @@ class Kept:
     """Keeps what is recorded instead of sending it."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[int, Mapping[str, float]]] = []
+        self.rows: list[tuple[tuple[int, int], Mapping[str, float]]] = []
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        self.rows.append((step, metrics))
+    def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.rows.append(((step, epoch), metrics))
 
 
 def test_points_that_were_not_trained_are_recorded_where_the_last_epoch_is(
@@ -256,9 +256,9 @@ def test_points_that_were_not_trained_are_recorded_where_the_last_epoch_is(
     kept = Kept()
     worker.recorder = kept  # type: ignore[assignment]
     worker.run()
-    (*_, (last, trained), (step, metrics)) = kept.rows
+    (*_, (last, trained), (place, metrics)) = kept.rows
     rows = result_in(tmp_path)["rows"]
-    assert step == last
+    assert place == last == (6, 2)
     assert metrics == {
         **{f"top1/{row['point']}": row["metric"] for row in rows[4:]},
         **{f"val_loss/{row['point']}": row["loss"] for row in rows[4:]},
