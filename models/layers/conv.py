@@ -109,6 +109,27 @@ class QuantizedConv2d(nn.Conv2d):
         return sums.repeat_interleave(self.out_channels // self.groups, dim=1)
 
 
+class StemConv2d(QuantizedConv2d):
+    """A network's first convolution, its weights at the same bit-width at every operating point."""
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        quantizer: WeightQuantizer,
+        bits: int,
+        stride: int = 1,
+    ) -> None:
+        super().__init__(3, out_channels, kernel_size, quantizer=quantizer, stride=stride)
+        self.bits = bits
+
+    def forward(self, inputs: Tensor) -> Tensor:  # type: ignore[override]
+        """Convolve images (batch, 3, height, width), which are not quantized."""
+        output: Tensor = self._conv_forward(inputs, self.weight_at(self.bits), None)
+        return output
+
+
 def _by_filter(value: Tensor) -> Tensor:
     """Lay one value, or one for each filter, along the channels of an output."""
     return value.reshape(-1, 1, 1)

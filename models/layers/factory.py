@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from models.layers.conv import QuantizedConv2d
+from models.layers.conv import QuantizedConv2d, StemConv2d
 from models.layers.layout import Layout
+from models.layers.linear import Head
 from models.layers.norm import (
     SharedBatchNorm2d,
     SwitchableBatchNorm2d,
@@ -60,15 +61,36 @@ class LayerFactory:
         groups: int = 1,
     ) -> QuantizedConv2d:
         """A convolution with quantized weights."""
-        chosen: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, self.settings.weights.name)
         return QuantizedConv2d(
             in_channels,
             out_channels,
             kernel_size,
-            quantizer=chosen(self.settings.weights, self._weight_bits, self.code_bits),
+            quantizer=self._weight_quantizer(self._weight_bits, self.code_bits),
             stride=stride,
             groups=groups,
         )
+
+    def stem(self, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+        """The first convolution: of images with three channels, in float or at its own bits."""
+        bits = self.layout.stem_bits
+        if bits == FLOAT:
+            padding = kernel_size // 2
+            return nn.Conv2d(3, out_channels, kernel_size, stride, padding, bias=False)
+        quantizer = self._weight_quantizer((bits,), bits)
+        return StemConv2d(out_channels, kernel_size, quantizer=quantizer, bits=bits, stride=stride)
+
+    def head(self, in_features: int, num_classes: int) -> Head:
+        """The linear layer at the end: in float or at its own bits."""
+        bits = self.layout.head_bits
+        if bits == FLOAT:
+            return Head(in_features, num_classes)
+        quantizer = self._weight_quantizer((bits,), bits)
+        act = self.activation()
+        return Head(in_features, num_classes, bits=bits, quantizer=quantizer, act=act)
+
+    def _weight_quantizer(self, bit_widths: tuple[int, ...], code_bits: int) -> WeightQuantizer:
+        chosen: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, self.settings.weights.name)
+        return chosen(self.settings.weights, bit_widths, code_bits)
 
     def norm(self, channels: int) -> nn.Module:
         """Batch norm after a quantized convolution, as the layout says."""

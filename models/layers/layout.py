@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from models.precision import FLOAT
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -11,7 +13,12 @@ class Layout:
     norm: one set of batch norm for all, one for each precision (AdaBits), or one for each pair of
         a layer's precision and that of the layer before it (Bit-Mixer).
     clip: one clip level of each quantizer for all, or one for each precision.
+    stem_bits, head_bits: bit-width of the weights of the first convolution and of the linear
+        layer at every operating point; float by default. The linear layer's inputs are quantized
+        at the point's precision if its weights are; the network's own inputs never are.
     """
 
     norm: Literal["shared", "switchable", "transitional"] = "switchable"
     clip: Literal["shared", "switchable"] = "switchable"
+    stem_bits: int = FLOAT
+    head_bits: int = FLOAT

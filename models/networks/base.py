@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.conv import QuantizedConv2d
+from models.layers.linear import Head
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
 from models.precision import (
@@ -122,12 +123,17 @@ class AnyBitNetwork(nn.Module, ABC):
 
     def start_quantizers(self) -> None:
         """Give learned steps their first values, from the present weights."""
-        for module in self.convolutions():
-            module.start_quantizer()
+        for module in self.modules():
+            if isinstance(module, QuantizedConv2d | Head):
+                module.start_quantizer()
 
     def convolutions(self) -> Iterator[QuantizedConv2d]:
-        """Yield the quantized convolutions."""
-        return (m for m in self.modules() if isinstance(m, QuantizedConv2d))
+        """Yield the convolutions that can be given a precision."""
+        modules = dict(self.backbone.named_modules())
+        for info in self.quantized_layers:
+            layer = modules[info.name]
+            assert isinstance(layer, QuantizedConv2d)
+            yield layer
 
     def weight_distance(self, teacher: Point, student: Point) -> Tensor:
         """Return sum over quantized layers of mean|W_teacher - W_student| (CoQuant Eq. 7).
@@ -135,12 +141,10 @@ class AnyBitNetwork(nn.Module, ABC):
         0-dim, float64, without gradient; computed once per version of the weights.
         """
         pairs = zip(self.assignment(teacher).layers, self.assignment(student).layers, strict=True)
-        named = dict(self.backbone.named_modules())
-        distances = []
-        for info, (high, low) in zip(self.quantized_layers, pairs, strict=True):
-            layer = named[info.name]
-            assert isinstance(layer, QuantizedConv2d)
-            distances.append(layer.weight_distance(high.weights, low.weights))
+        distances = [
+            layer.weight_distance(high.weights, low.weights)
+            for layer, (high, low) in zip(self.convolutions(), pairs, strict=True)
+        ]
         return torch.stack(distances).sum()
 
     def clip_levels(self) -> dict[str, list[nn.Parameter]]:

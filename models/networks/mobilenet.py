@@ -139,7 +139,7 @@ class MobileNetV2Cifar(AnyBitNetwork):
         super().__init__(layers.precisions)
         self.normalize = normalize
         self.relu = nn.ReLU(inplace=True)
-        self.conv1 = nn.Conv2d(3, settings.stem_width, 3, padding=1, bias=False)
+        self.conv1 = layers.stem(settings.stem_width, 3)
         self.bn1 = layers.stem_norm(settings.stem_width, shared=settings.stem_bn_shared)
         self.layers = nn.ModuleList(_blocks(settings, layers))
         self.act2 = layers.activation(signed=True)
@@ -147,7 +147,7 @@ class MobileNetV2Cifar(AnyBitNetwork):
         self.bn2 = layers.norm(settings.head_width)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
-        self.fc = nn.Linear(settings.head_width, num_classes)
+        self.fc = layers.head(settings.head_width, num_classes)
         blocks = [(f"layers.{name}", block) for name, block in self.layers.named_children()]
         self._layers = list_layers(blocks, outside=["conv2"])
         initialize(self, settings.init_weights)
@@ -165,7 +165,7 @@ class MobileNetV2Cifar(AnyBitNetwork):
             features = block(features, [next(at) for _ in range(count)])
         features = self.conv2(self.act2(features, last), last, self.act2.step(last))
         features = self.relu(self.bn2(features, last))
-        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
+        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)), outside)
         return logits
 
 

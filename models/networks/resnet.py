@@ -180,7 +180,7 @@ class ResNet(AnyBitNetwork):
         super().__init__(layers.precisions)
         stem_width = settings.widths[0]
         self.normalize = normalize
-        self.conv1 = self.stem_conv(stem_width)
+        self.conv1 = self.stem_conv(stem_width, layers)
         self.bn1 = layers.stem_norm(stem_width, shared=settings.stem_bn_shared)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = self.stem_pool()
@@ -193,13 +193,13 @@ class ResNet(AnyBitNetwork):
             channels = width * self.block.expansion
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
-        self.fc = nn.Linear(channels, num_classes)
+        self.fc = layers.head(channels, num_classes)
         self._layers = list_layers(self._blocks())
         initialize(self, settings.init_weights)
 
-    def stem_conv(self, width: int) -> nn.Conv2d:
-        """The first convolution, which stays in float."""
-        return nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    def stem_conv(self, width: int, layers: LayerFactory) -> nn.Conv2d:
+        """The first convolution."""
+        return layers.stem(width, 7, stride=2)
 
     def stem_pool(self) -> nn.Module:
         """What follows the stem."""
@@ -234,7 +234,7 @@ class ResNet(AnyBitNetwork):
         for _, block in self._blocks():
             count = len(self.block.main) + (block.shortcut_layer is not None)
             features = block(features, [next(at) for _ in range(count)])
-        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)))
+        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)), outside)
         return logits
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
+from models.layers.factory import LayerFactory
 from models.layers.initialize import InitWeights
 from models.networks.resnet import BasicBlock, ResNet, ResNetSettings
 
@@ -26,9 +27,9 @@ class ResNet18Cifar(ResNet):
     Settings = ResNet18CifarSettings
     block = BasicBlock
 
-    def stem_conv(self, width: int) -> nn.Conv2d:
-        """The first convolution, which stays in float."""
-        return nn.Conv2d(3, width, 3, padding=1, bias=False)
+    def stem_conv(self, width: int, layers: LayerFactory) -> nn.Conv2d:
+        """The first convolution."""
+        return layers.stem(width, 3)
 
     def stem_pool(self) -> nn.Module:
         """Nothing: small images keep their size."""

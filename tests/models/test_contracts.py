@@ -131,6 +131,28 @@ def test_a_network_runs_at_every_bit_width(tiny: Tiny, name: str, weights: str) 
         assert logits.isfinite().all()
 
 
+@networks
+@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+def test_stem_and_head_may_have_weights_of_a_bit_width_of_their_own(
+    tiny: Tiny, name: str, weights: str
+) -> None:
+    layout = Layout(stem_bits=8, head_bits=3)
+    network = tiny(name, layout=layout, weights=weights, bit_widths=(4, 2))
+    seen: dict[str, Tensor] = {}
+    network.conv1.register_forward_pre_hook(lambda _, args: seen.update(stem=args[0]))
+    network.fc.act.register_forward_hook(lambda _, args, out: seen.update(head=out))
+    pixels = images()
+    logits = network(pixels, 2)
+    assert torch.equal(seen["stem"], pixels)
+    assert len(seen["head"].unique()) <= 4
+    assert len(network.fc.quantizer(network.fc.weight, 3).unique()) <= 8
+    logits.sum().backward()
+    assert all(p.grad is not None for n, p in network.named_parameters() if "4bit" not in n)
+    assert len(network.clip_levels()["2bit"]) == len(tiny(name).clip_levels()["2bit"]) + 1
+    names = {info.name for info in network.quantized_layers}
+    assert not names & {"conv1", "fc"}
+
+
 LAYOUTS = [
     Layout(norm, clip)
     for norm in ("shared", "switchable", "transitional")
