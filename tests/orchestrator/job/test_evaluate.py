@@ -81,6 +81,17 @@ def test_individual_runs_of_a_job_are_evaluated_as_trained(file: Path) -> None:
     assert [job.evaluate.points for job in jobs] == [(), (), ()]
 
 
+def test_a_bit_width_of_any_phase_is_trained(file: Path) -> None:
+    phases = "phases=[{quantizer: {bit_widths: [6, 2]}}, {quantizer: {bit_widths: [4, 3]}}]"
+    job = load_job(file, [phases, "evaluate.points=[5, 1]"]).job
+    assert [point.name for point in job.evaluate.operating_points] == ["5bit", "1bit"]
+    assert refused(file, phases, "evaluate.points=[7, 3]") == [
+        "--set  evaluate.points: 7bit is above the highest trained bit-width, 6; weights can lose "
+        "bits, not gain them.",
+        "--set  evaluate.points: 3bit is trained, and so evaluated anyway; remove it.",
+    ]
+
+
 def test_other_points_are_no_other_training(file: Path) -> None:
     old, new = (load_job(file, [f"evaluate.points={p}"]).job for p in ("[5]", "[3, 5]"))
     assert differences(old.as_dict(), new.as_dict()) == []
