@@ -1,11 +1,15 @@
 """The optimizer's section: what it refuses, and which settings it says have no effect."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from orchestrator.errors import JobFileError
+from orchestrator.job.load import load_job
 from orchestrator.job.optimizer import Adam, AdamW, Sgd, optimizer_warnings
+from orchestrator.job.schema import job_from_dict
 
 
 @pytest.mark.parametrize(
@@ -82,3 +86,61 @@ def test_settings_of_an_optimizer_that_cannot_be_are_refused(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         kind.Settings(lr=0.1, **values)
+
+
+BASE = """
+name: mine
+model: {name: resnet18_cifar}
+method: {name: coquant}
+data: {name: cifar10, root: here}
+optimizer: {lr: 0.1, nesterov: true, schedule: constant}
+training: {epochs: 3, global_batch: 32}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "base.yaml").write_text(BASE)
+    file = tmp_path / "mine.yaml"
+    file.write_text("extends: base.yaml\noptimizer:\n  name: adam\n  lr: 0.001\n")
+    return file
+
+
+def test_a_job_that_names_another_optimizer_does_not_inherit_the_first_ones_own_settings(
+    file: Path,
+) -> None:
+    loaded = load_job(file)
+    assert loaded.job.optimizer == Adam.Settings(lr=0.001, schedule="constant")
+    [warning] = loaded.warnings
+    assert "base.yaml:6  optimizer.nesterov: left out, 'adam' has no such setting." in warning
+
+
+def test_a_setting_of_another_optimizer_beside_the_name_is_a_mistake_with_its_line(
+    file: Path,
+) -> None:
+    file.write_text(file.read_text() + "  momentum: 0.9\n")
+    with pytest.raises(JobFileError) as caught:
+        load_job(file)
+    [mistake] = caught.value.mistakes
+    assert "mine.yaml:5  optimizer.momentum: unknown key." in mistake
+    assert "betas" in mistake
+
+
+def test_an_optimizer_that_does_not_exist_is_a_mistake_with_a_suggestion(file: Path) -> None:
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, ["optimizer.name=adamv"])
+    assert "no optimizer is called 'adamv'. Did you mean 'adam" in caught.value.mistakes[0]
+
+
+def test_without_a_name_the_optimizer_is_sgd(file: Path) -> None:
+    job = load_job(file.parent / "base.yaml").job
+    assert job.optimizer == Sgd.Settings(lr=0.1, nesterov=True, schedule="constant")
+    assert job_from_dict(job.as_dict()) == job
+
+
+def test_roles_and_betas_are_said_in_a_job_file(file: Path) -> None:
+    overrides = ["optimizer.betas=[0.5, 0.9]", "optimizer.depthwise={weight_decay: 0}"]
+    optimizer = load_job(file, [*overrides, "optimizer.step.lr=0.01"]).job.optimizer
+    assert optimizer.own() == {"betas": (0.5, 0.9), "eps": 1e-8}
+    assert (optimizer.weight_decay_of("depthwise"), optimizer.weight_decay_of("norm")) == (0, 5e-4)
+    assert optimizer.lr_of("step", points=4) == 0.01
