@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,7 +16,7 @@ from orchestrator.cli.output import answer, answer_json, is_terminal, say
 from orchestrator.cli.summary import as_dict, ways_on
 from orchestrator.cli.sync import send_the_rest
 from orchestrator.cluster import address as addresses
-from orchestrator.errors import CheckpointMismatch, JobFileError, OrchError, UsageError
+from orchestrator.errors import JobFileError, OrchError, UsageError
 from orchestrator.runs import references, registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
@@ -146,7 +145,7 @@ def resume(
 
     from orchestrator.runs import submission
 
-    place = submission.check(job, _where_again(record, address), say)
+    place = submission.check(job, _where_again(record, address), say, record.folder)
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
     say(f"Global batch {plan(job).sentence()}.")
     submitted = submission.submit(again, job, place, say)
@@ -175,11 +174,15 @@ def _load_all(
             mistakes += error.mistakes
     if mistakes:
         raise JobFileError(list(dict.fromkeys(mistakes)))
-    for warning in dict.fromkeys(warning for _, one in loaded for warning in one.warnings):
-        say(f"warning: {warning}")
+    _warn([one for _, one in loaded])
     jobs = [(file, one.job) for file, one in loaded]
     resolved = _each(jobs, references.resolved)
     return [(file, job) for (file, _), job in zip(jobs, resolved, strict=True)]
+
+
+def _warn(loaded: Sequence["LoadedJob"]) -> None:
+    for warning in dict.fromkeys(warning for one in loaded for warning in one.warnings):
+        say(f"warning: {warning}")
 
 
 def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> list[Result]:
@@ -199,21 +202,13 @@ def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> 
 
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     """Return the run's job with some settings changed. Raises CheckpointMismatch for others."""
-    import tempfile
+    from orchestrator.job.differ import check_unchanged
+    from orchestrator.job.load import load_values
 
-    from orchestrator.job.differ import differences
-    from orchestrator.job.source import dump
-
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{record.name}.yaml"
-        file.write_text(dump(record.job), encoding="utf-8")
-        [(_, job)] = _load_all([str(file)], overrides, None, False)
-    if found := differences(record.job, job.as_dict()):
-        listed = "\n".join(f"  {line}" for line in found)
-        raise CheckpointMismatch(
-            f"{record.run} cannot continue with other settings:\n{listed}\n"
-            "Undo these changes, or submit a new run."
-        )
+    loaded = load_values(record.job, record.run, overrides)
+    _warn([loaded])
+    job = references.resolved(loaded.job)
+    check_unchanged(record.job, job.as_dict(), record.run)
     return job
 
 

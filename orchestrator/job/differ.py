@@ -1,5 +1,6 @@
 """Find the settings in which two jobs differ and learn something else."""
 
+from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.source import Values
 
 FREE = (
@@ -19,6 +20,19 @@ def differences(old: Values, new: Values) -> list[str]:
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key) and not _is_free(key)
     ]
+
+
+def check_unchanged(old: Values, new: Values, whose: str) -> None:
+    """Raise CheckpointMismatch, with the differences, for a job that would learn something else.
+
+    whose: what the old settings belong to, a run or a checkpoint.
+    """
+    if found := differences(old, new):
+        listed = "\n".join(f"  {line}" for line in found)
+        raise CheckpointMismatch(
+            f"{whose} began with other settings:\n{listed}\n"
+            "Undo these changes, or submit the job as a new run."
+        )
 
 
 def _is_free(key: str) -> bool:

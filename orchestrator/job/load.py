@@ -1,6 +1,6 @@
 """File + extends + --set -> Job, with the origin of each value, or all mistakes at once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from orchestrator.job.check import job_mistakes, job_warnings, not_as_given, pha
 from orchestrator.job.explain import explain
 from orchestrator.job.families import FAMILIES, component_names, value_at
 from orchestrator.job.merge import Merged, file_chain, override
+from orchestrator.job.origins import origins, origins_in
 from orchestrator.job.phases import (
     PHASES,
     merged_in_phase,
@@ -59,6 +60,18 @@ def load_job(
         raise JobFileError([masked(line) for line in error.mistakes]) from None
 
 
+def load_values(values: Values, called: str, overrides: Sequence[str] = ()) -> LoadedJob:
+    """Load a job from the values of one that was loaded before, then each of `overrides` in turn.
+
+    called: what stands for the file in messages. Raises JobFileError as `load_job` does.
+    """
+    try:
+        merged, mistakes = _laid([Source(called, Path.cwd(), values)], overrides)
+        return _whole(merged, mistakes, called)
+    except JobFileError as error:
+        raise JobFileError([masked(line) for line in error.mistakes]) from None
+
+
 def load_each_bit_width(
     path: str | Path, overrides: Sequence[str] = (), *, name: str | None = None
 ) -> list[LoadedJob]:
@@ -92,9 +105,14 @@ def _load(
     if individual_at is not None:
         merged.lay_over(_individual(merged, individual_at))
         train_one_thing_in_all_phases(merged)
+    return _whole(merged, mistakes, next(s.name for s in reversed(merged.layers) if s.lines))
+
+
+def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
+    """Return the job that all values make, with short forms filled in. Raises JobFileError."""
     _keep_the_stronger_reference(merged)
     _name_individual_runs(merged)
-    return _build(merged, mistakes, next(s.name for s in reversed(merged.layers) if s.lines))
+    return _build(merged, mistakes, shown)
 
 
 def _merged(
@@ -104,16 +122,22 @@ def _merged(
     chain, mistakes, complete = file_chain(Path(path))
     if not complete:
         raise JobFileError(mistakes)
-    merged = Merged()
-    for source in chain:
+    merged, odd = _laid(chain, overrides)
+    if name is not None:
+        merged.lay_over(Source("--name", Path.cwd(), {"name": name}))
+    return merged, mistakes + odd
+
+
+def _laid(sources: Sequence[Source], overrides: Sequence[str]) -> tuple[Merged, list[str]]:
+    """Return the values of sources and overrides, and what is wrong with the overrides' form."""
+    merged, mistakes = Merged(), []
+    for source in sources:
         merged.lay_over(source)
     for text in overrides:
         one, found = override(text)
         mistakes += found
         if one:
             merged.lay_over(one)
-    if name is not None:
-        merged.lay_over(Source("--name", Path.cwd(), {"name": name}))
     return merged, mistakes
 
 
@@ -133,7 +157,7 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     if mistakes:
         raise JobFileError(mistakes)
     warnings = own.warnings + _warnings(parts or [own])
-    return LoadedJob(job, _origins(job.as_dict(), merged) | _origins_in(phases), warnings)
+    return LoadedJob(job, origins(job.as_dict(), merged) | origins_in(phases), warnings)
 
 
 @dataclass(frozen=True)
@@ -300,33 +324,3 @@ def _settings_at(kind: Any, keys: Keys) -> Any:
 def _keys_of(settings: Any) -> set[str]:
     fields = settings.model_fields
     return set(fields) | {field.alias for field in fields.values() if field.alias}
-
-
-def _origins(values: Mapping[str, Any], merged: Merged, above: Keys = ()) -> dict[str, str]:
-    origins: dict[str, str] = {}
-    for key, value in values.items():
-        keys = (*above, key)
-        if isinstance(value, dict) and value:
-            origins |= _origins(value, merged, keys)
-        else:
-            named = keys[:2] == ("reference", "runs")  # by points that may be written otherwise
-            source = merged.source_of(keys) if named else merged.sources.get(keys)
-            origins[".".join(keys)] = source.where(keys) if source else "default"
-    return origins
-
-
-def _origins_in(phases: Sequence[Source]) -> dict[str, str]:
-    """Return the origin of each value of each phase, by `phases.1.optimizer.lr` (from 1)."""
-    return {
-        ".".join((PHASES, str(number), *keys)): phase.where(keys)
-        for number, phase in enumerate(phases, start=1)
-        for keys in _leaves(phase.values)
-    }
-
-
-def _leaves(values: Values, above: Keys = ()) -> Iterator[Keys]:
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, (*above, key))
-        else:
-            yield (*above, key)

@@ -17,32 +17,37 @@ from orchestrator.prepare.build import (
     open_datasets,
 )
 from orchestrator.prepare.start import start
-from orchestrator.track import delta_b, recorder
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.track import delta_b, record, recorder
 from orchestrator.track.delta_b import ReferenceResults
 
 
-def check(job: Job) -> None:
+def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
     """Check data, first weights, output folder, reference and tracking server of a job.
 
-    Raises UsageError with every problem found, or Unreachable when the tracking server is the
-    only one.
+    folder: of the run that the job continues. Returns what Delta_B is to be compared with. Raises
+    UsageError with every problem found, or Unreachable when the tracking server is the only one.
     """
     problems: list[str] = []
     for part in (_data, _start, _output):
         problems += part(job)
+    if problems:
+        raise UsageError("\n".join(problems))
+    uri = record.tracking_uri(job, folder)
     unreachable: list[str] = []
-    if not problems:
-        problems += _collect(lambda: find_reference(job), unreachable)
-        problems += _collect(
-            lambda: recorder.check_reachable(_uri(job), job.tracking.experiment), unreachable
-        )
+    found: list[ReferenceResults | None] = []
+    problems += _collect(lambda: found.append(_reference(job, uri)), unreachable)
+    problems += _collect(
+        lambda: recorder.check_reachable(uri, job.tracking.experiment), unreachable
+    )
     if problems:
         raise UsageError("\n".join(problems + unreachable))
     if unreachable:
         raise Unreachable("\n".join(dict.fromkeys(unreachable)))
+    return found[0]
 
 
-def find_reference(job: Job) -> ReferenceResults | None:
+def _reference(job: Job, uri: str) -> ReferenceResults | None:
     """Return what Delta_B is to be compared with. Raises UsageError for an unknown one."""
     if job.reference is None:
         return None
@@ -50,11 +55,7 @@ def find_reference(job: Job) -> ReferenceResults | None:
         return delta_b.published_reference(job.reference.published)
     assert job.reference.runs is not None
     metric = getattr(job.data, "metric", "top1")
-    return recorder.reference_runs(_uri(job), metric, job.reference.runs)
-
-
-def _uri(job: Job) -> str:
-    return recorder.tracking_uri(job.tracking.uri, job.output)
+    return recorder.reference_runs(uri, metric, job.reference.runs)
 
 
 def _data(job: Job) -> list[str]:

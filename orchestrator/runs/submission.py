@@ -17,6 +17,7 @@ from orchestrator.cluster.local import Head
 from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
+from orchestrator.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
@@ -58,10 +59,11 @@ class Place:
     here: bool
 
 
-def check(job: "Job", address: str | None, say: Say) -> Place:
+def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = None) -> Place:
     """Return where a job will go: the cluster at `address`, else the local head. Starts nothing.
 
-    Raises UsageError with all problems, or Unreachable when only an answer is missing.
+    folder: of the run that the job continues, if it continues one. Raises UsageError with all
+    problems, or Unreachable when only an answer is missing.
     """
     asked = demand(job)
     if address is None:
@@ -69,7 +71,7 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
             lambda: capacity.check(
                 asked, local.offer(with_gpus=asked.gpus_per_worker > 0), "This machine"
             ),
-            lambda: _preflight(job),
+            lambda: _preflight(job, folder),
             environment.for_local_head,
             home.check_writable,
         )
@@ -80,7 +82,7 @@ def check(job: "Job", address: str | None, say: Say) -> Place:
     here = is_this_machine(url, _head_ip(offered))
     _together(
         lambda: capacity.check(asked, offered, f"The cluster at {url}"),
-        lambda: _preflight(job) if here else None,
+        lambda: _preflight(job, folder) if here else None,
         environment.for_other_cluster,
         home.check_writable,
     )
@@ -222,10 +224,10 @@ def _take_back(record: Record) -> None:
         registry.save(replace(record, attempts=record.attempts[:-1]))
 
 
-def _preflight(job: "Job") -> None:
+def _preflight(job: "Job", folder: RunFolder | None) -> None:
     from orchestrator.prepare import preflight
 
-    preflight.check(job)
+    preflight.check(job, folder)
 
 
 def _head_ip(offered: Capacity) -> str | None:

@@ -20,6 +20,16 @@ from orchestrator.track.run import TrackedRun, charts_of, remembered_run
 Tell = Callable[[str], None]
 
 
+def tracking_uri(job: Job, folder: RunFolder | None) -> str:
+    """Return where the record of a job's run is, or will be.
+
+    A run continues its record where its folder says that it is, unless the job names a place.
+    Raises UsageError for a MLFLOW_TRACKING_URI under which nothing can be kept.
+    """
+    known = remembered_run(folder) if folder else None
+    return recorder.tracking_uri(job.tracking.uri or (known.uri if known else None), job.output)
+
+
 def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     """Return the record of the run in a folder, opened again, or a new one in the place of one
     that is gone.
@@ -27,8 +37,7 @@ def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     Raises Unreachable and Refused as the tracking server does.
     """
     job = _job(folder)
-    known = remembered_run(folder)
-    uri = recorder.tracking_uri(job.tracking.uri or (known.uri if known else None), job.output)
+    uri = tracking_uri(job, folder)
     try:
         tracked = recorder.open_run(uri, job.tracking.experiment, folder.name, folder)
     except RecordGone as error:

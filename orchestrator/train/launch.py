@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from orchestrator import __version__, handover
 from orchestrator.errors import JobFailed, OrchError, UsageError
 from orchestrator.events import Event, Failed, Started, Stopped, inform, say, warn
-from orchestrator.job.differ import differences
+from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.plan.batch import plan_batch
@@ -46,11 +46,11 @@ def main(path: str) -> int:
         handover.take_up()
         inform("Checking the job and opening its record ...")
         job = _job(given["job"])
-        preflight.check(job)
+        reference = preflight.check(job, folder)
         _prepare(folder, job, again=given["attempt"] > 1)
         tracked = record.open_record(folder, warn)
         _announce(given["run"], folder, tracked)
-        _train(job, Run(folder, tracked, preflight.find_reference(job)))
+        _train(job, Run(folder, tracked, reference))
         return _conclude(folder, tracked)
     except StopAsked:
         return _stopped(folder, tracked)
@@ -75,14 +75,8 @@ def _job(values: Values) -> Job:
 
 def _prepare(folder: RunFolder, job: Job, *, again: bool) -> None:
     """Make the run's folder, or check that what is in it belongs to the same job."""
-    if folder.job.exists():
-        found = differences(_kept_job(folder.job) or job.as_dict(), job.as_dict())
-        if found:
-            listed = "\n".join(f"  {line}" for line in found)
-            raise UsageError(
-                f"{folder} holds a run with other settings:\n{listed}\n"
-                "Take these back, or submit the job as a new run."
-            )
+    if folder.job.exists() and (kept := _kept_job(folder.job)):
+        check_unchanged(kept, job.as_dict(), str(folder))
     folder.make()
     folder.job.write(dump(job.as_dict()))
     folder.withdraw_stop()

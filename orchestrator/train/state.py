@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from orchestrator.errors import CheckpointMismatch
-from orchestrator.job.differ import differences
+from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job
 from orchestrator.job.source import Values
 from orchestrator.store.checkpoint import damage, write_checkpoint
@@ -110,13 +110,7 @@ class TrainState:
 
     def check_same_job(self, job: Job, where: Path) -> None:
         """Raise CheckpointMismatch, with the differences, for a job that learns something else."""
-        found = differences(self.job, job.as_dict())
-        if found:
-            listed = "\n".join(f"  {line}" for line in found)
-            raise CheckpointMismatch(
-                f"{where}: this checkpoint belongs to a job with other settings:\n{listed}\n"
-                "Take these back, or submit the job as a new run."
-            )
+        check_unchanged(self.job, job.as_dict(), str(where))
 
     def restore_rank(self, network: nn.Module, ranks: Ranks) -> None:
         """Restore this rank's generators and statistics.

@@ -1,4 +1,7 @@
-from orchestrator.job.differ import differences
+import pytest
+
+from orchestrator.errors import CheckpointMismatch
+from orchestrator.job.differ import check_unchanged, differences
 
 
 def test_only_what_is_learned_counts_as_a_difference() -> None:
@@ -31,4 +34,17 @@ def test_a_changed_phase_is_named_by_its_number_from_1() -> None:
     assert differences(old, new) == [
         "phases.2.optimizer.lr: 0.1 -> 0.2",
         "phases.3.training.epochs: not set -> 3",
+    ]
+
+
+def test_a_changed_job_is_refused_with_every_change_and_what_to_do() -> None:
+    old = {"optimizer": {"lr": 0.1}, "seed": 1, "name": "a"}
+    check_unchanged(old, old | {"name": "b"}, "digits-1")
+    with pytest.raises(CheckpointMismatch) as caught:
+        check_unchanged(old, old | {"optimizer": {"lr": 0.2}, "seed": 2}, "digits-1")
+    assert str(caught.value).splitlines() == [
+        "digits-1 began with other settings:",
+        "  optimizer.lr: 0.1 -> 0.2",
+        "  seed: 1 -> 2",
+        "Undo these changes, or submit the job as a new run.",
     ]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import JobFileError
-from orchestrator.job.load import load_job
+from orchestrator.job.load import load_job, load_values
 from orchestrator.job.schema import job_from_dict
 
 GOOD = """
@@ -320,3 +320,25 @@ def test_a_mistake_that_an_override_makes_is_not_blamed_on_the_file(tmp_path: Pa
     [mistake] = mistakes_of(write(tmp_path, GOOD), "model.widths=[0]")
     assert mistake.startswith("--set  model")
     assert "got inf" in mistakes_of(write(tmp_path, GOOD), "optimizer.lr=.inf")[0]
+
+
+def test_a_loaded_job_is_loaded_again_from_its_values_with_other_settings(tmp_path: Path) -> None:
+    text = GOOD + "phases: [{training: {epochs: 1}}, {optimizer: {lr: 1e-3}}]\n"
+    first = load_job(write(tmp_path, text)).job
+    again = load_values(first.as_dict(), "mine-1")
+    assert again.job == first
+    assert again.job.phase_jobs() == first.phase_jobs()
+    changed = load_values(first.as_dict(), "mine-1", ["cluster.num_workers=4"])
+    assert changed.job.cluster.num_workers == 4
+    assert changed.origins["cluster.num_workers"] == "--set"
+    assert changed.origins["optimizer.lr"] == "mine-1"
+
+
+def test_mistakes_in_values_name_what_they_belong_to(tmp_path: Path) -> None:
+    values = load_job(write(tmp_path, GOOD)).job.as_dict()
+    values["optimizer"]["lr"] = "fast"
+    with pytest.raises(JobFileError) as caught:
+        load_values(values, "mine-1", ["training.epochs=0"])
+    first, second = sorted(caught.value.mistakes)
+    assert first.startswith("--set  training.epochs: ")
+    assert second.startswith("mine-1  optimizer.lr: ")

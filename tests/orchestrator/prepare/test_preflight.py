@@ -8,6 +8,8 @@ from orchestrator.errors import Unreachable, UsageError
 from orchestrator.job.schema import Job
 from orchestrator.prepare import preflight
 from orchestrator.prepare.build import build_network_and_method
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.track.run import TrackedRun, remember
 
 
 def test_a_job_with_all_it_needs_passes_and_leaves_nothing_behind(
@@ -66,6 +68,24 @@ def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
         preflight.check(tiny_job("tracking.uri=http://127.0.0.1:9"))
+
+
+def test_a_run_that_goes_on_asks_the_server_that_has_its_record(
+    tiny_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    folder = RunFolder(tmp_path)
+    remember(folder, TrackedRun("http://127.0.0.1:9", "1", "0" * 32), "KILLED")
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9"):
+        preflight.check(tiny_job(), folder)
+    elsewhere = tiny_job(f"tracking.uri=sqlite:///{tmp_path}/mlflow.db")
+    assert preflight.check(elsewhere, folder) is None
+
+
+def test_what_delta_b_is_compared_with_is_found_once(tiny_job: Callable[..., Job]) -> None:
+    found = preflight.check(tiny_job("reference.published=cifar10_resnet18"))
+    assert found is not None
+    assert found.source.startswith("published: ")
 
 
 def test_a_batch_that_the_data_set_cannot_fill_is_refused(tiny_job: Callable[..., Job]) -> None:
