@@ -18,7 +18,7 @@ from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
 from orchestrator.job.load import load_each_bit_width, load_job
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_method, build_network
 
 JOB = REPOSITORY / "jobs" / "cifar10_r18.yaml"
 
@@ -86,7 +86,7 @@ def measure(
 
 def parts(job: Job, device: torch.device) -> tuple[AnyBitNetwork, Method]:
     """Return the network of a job, ready to train, and its method."""
-    network, method = build_network_and_method(job, 10)
+    network, method = build_network(job, 10), build_method(job)
     return network.to(device).train(), method
 
 

@@ -59,13 +59,15 @@ class Started(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Event):
-    """How far the run is. epoch: from 0; step: how many of its steps are done.
+    """How far the run is. phase, epoch of the phase: from 0; step: how many of its steps are done.
 
     loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
     next_within: in how many seconds the next one will come if all goes well.
     """
 
     state = State.RUNNING
+    phase: int = 0
+    phases: int = 1
     epoch: int
     epochs: int
     step: int
@@ -80,9 +82,14 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated(Event):
-    """The results of an epoch (from 0). metric: in percent; loss: the mean training loss."""
+    """The results of an epoch of a phase (both from 0). metric: in percent.
+
+    loss: the mean training loss.
+    """
 
     state = State.RUNNING
+    phase: int = 0
+    phases: int = 1
     epoch: int
     epochs: int
     metric_name: str

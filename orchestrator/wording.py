@@ -25,7 +25,8 @@ def describe(event: Event) -> list[str]:
         case Progress():
             return [progress_line(event)]
         case Evaluated():
-            return [f"epoch {event.epoch + 1}: {event.metric_name} {by_point(event.metric)}"]
+            results = f"{event.metric_name} {by_point(event.metric)}"
+            return [f"{_phase(event)}epoch {event.epoch + 1}: {results}"]
         case Restarted():
             return [f"warning: {event.reason} The workers start again ({event.count})."]
         case Log():
@@ -41,7 +42,7 @@ def describe(event: Event) -> list[str]:
 def progress_line(at: Progress) -> str:
     """Return the progress of a run, in one line."""
     parts = [
-        f"epoch {at.epoch + 1}/{at.epochs}",
+        f"{_phase(at)}epoch {at.epoch + 1}/{at.epochs}",
         f"step {at.step}/{at.steps}",
         f"{at.samples_per_second:.1f} samples/s",
         f"ETA {duration(at.eta_seconds)}",
@@ -51,6 +52,11 @@ def progress_line(at: Progress) -> str:
     if at.metric:
         parts.append(f"{at.metric_name} {by_point(at.metric)}")
     return "  ".join(parts)
+
+
+def _phase(at: Progress | Evaluated) -> str:
+    """Return "phase 2/3 ", or nothing for a run of one phase."""
+    return f"phase {at.phase + 1}/{at.phases} " if at.phases > 1 else ""
 
 
 def by_point(values: Mapping[str, float | None], digits: int = 1) -> str:

@@ -57,8 +57,8 @@ class Step:
     """Where the run stands, as far as a method may know.
 
     index: optimizer step, counted over the whole run.
-    epoch, epochs: current epoch from 0, and their number.
-    progress: fraction of the run that is done, in [0, 1), position in the epoch included.
+    epoch, epochs: the phase's current epoch from 0, and how many it has.
+    progress: fraction of the phase that is done, in [0, 1), position in the epoch included.
     sum_over_ranks: sums a tensor over all ranks; every rank must call it equally often.
     """
 

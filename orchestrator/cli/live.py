@@ -150,6 +150,8 @@ class LiveScreen:
         from rich.progress import Progress as Bars
 
         bars = Bars(TextColumn("{task.description:<6}"), BarColumn(40), MofNCompleteColumn())
+        if at.phases > 1:
+            bars.add_task("phase", total=at.phases, completed=at.phase)
         bars.add_task("epoch", total=at.epochs, completed=at.epoch)
         bars.add_task("step", total=at.steps, completed=at.step)
         return bars

@@ -186,7 +186,8 @@ def _progress(seen: RunView, *, brief: bool) -> str:
     at = seen.facts.progress
     if not at or seen.state is State.PENDING:
         return ""
-    text = f"{at.epoch + 1}/{at.epochs}"
+    text = f"phase {at.phase + 1}/{at.phases} " if at.phases > 1 else ""
+    text += f"{at.epoch + 1}/{at.epochs}"
     if seen.state is State.RUNNING:
         text += "" if brief else f" step {at.step}/{at.steps}"
         silent = silence(seen.facts)

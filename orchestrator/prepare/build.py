@@ -2,7 +2,7 @@
 
 import torch
 
-from models import build_network
+import models
 from models.methods import METHODS
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
@@ -22,22 +22,32 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
     )
 
 
-def build_network_and_method(job: Job, num_classes: int) -> tuple[AnyBitNetwork, Method]:
-    """Build the network with freshly drawn weights, and the method that trains it."""
-    torch.manual_seed(job.seed)
-    method: Method = resolve(METHODS, job.method.name)(job.method, job.points)
+def build_method(job: Job) -> Method:
+    """Build the method of a job of one phase; what it draws depends on the job alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(job.seed)
+        method: Method = resolve(METHODS, job.method.name)(job.method, job.points)
+    return method
+
+
+def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
+    """Build the network of a job, with freshly drawn weights, for the points of all its phases.
+
+    It stores weights as codes of the highest bit-width that a phase's method asks for.
+    """
+    methods = [build_method(phase) for phase in job.phase_jobs()]
     data = dataset_class(job.data.name)
-    network = build_network(
+    torch.manual_seed(job.seed)
+    return models.build_network(
         job.model,
         job.quantizer,
         precisions=precisions_of(job.points),
         num_classes=num_classes,
-        layout=method.layout,
-        code_bits=method.code_bits,
+        layout=methods[0].layout,
+        code_bits=max(method.code_bits for method in methods),
         mean=data.mean,
         std=data.std,
     )
-    return network, method
 
 
 def check_data(job: Job, train_set: Dataset, val_set: Dataset) -> None:

@@ -12,7 +12,7 @@ from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import LARGER_PASS, plan_batch
 from orchestrator.prepare.build import (
-    build_network_and_method,
+    build_network,
     check_data,
     open_datasets,
 )
@@ -70,7 +70,7 @@ def _try_data(job: Job) -> None:
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
     if not _start(job):
-        start(build_network_and_method(job, train_set.num_classes)[0], job)
+        start(build_network(job, train_set.num_classes), job)
 
 
 def _try_pass(job: Job, train_set: Dataset) -> None:
@@ -79,7 +79,7 @@ def _try_pass(job: Job, train_set: Dataset) -> None:
     plan = plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
     if plan.micro_batch > 1:
         return
-    network, _ = build_network_and_method(job, train_set.num_classes)
+    network = build_network(job, train_set.num_classes)
     try:
         with torch.no_grad():
             network(torch.zeros(1, *train_set.sample_shape), job.points[-1])

@@ -36,6 +36,11 @@ class Reached(NamedTuple):
     epoch: int
     step: int
 
+    def __str__(self) -> str:
+        """Return "epoch 3, step 5", epochs from 1, with the phase unless it is the first."""
+        phase = f"phase {self.phase + 1}, " if self.phase else ""
+        return f"{phase}epoch {self.epoch + 1}, step {self.step}"
+
 
 @dataclass(frozen=True)
 class WholeFile:

@@ -146,7 +146,7 @@ def _headline(job: Job) -> dict[str, str]:
         "weights": job.quantizer.weights.name,
         "activations": job.quantizer.activations.name,
         "points": " ".join(point.name for point in job.points),
-        "epochs": job.training.epochs,
+        "epochs": job.epochs,
         "global_batch": job.training.global_batch,
         "lr": job.optimizer.lr,
         "clip_lr": job.optimizer.clip.lr,

@@ -23,6 +23,7 @@ class Loop:
     """What stays the same from step to step.
 
     schedule: the factor of all learning rates at a position. mean, std: of the data set's channels.
+    phase: its number, from 0; epochs: it has as many; epochs_before: of all phases before it.
     """
 
     network: AnyBitNetwork
@@ -33,6 +34,8 @@ class Loop:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     seed: int
+    phase: int
+    epochs_before: int
     epochs: int
     steps_per_epoch: int
 
@@ -50,7 +53,7 @@ def train_epoch(
     """Train on each step's batches; return True when a rank asked to stop.
 
     steps: for each optimizer step from `first_step` on, its batches, one after another.
-    after_step: called with the number of steps of this epoch that are done.
+    epoch: of the phase. after_step: called with the number of steps of this epoch that are done.
     """
     network, optimizer = loop.network, loop.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -64,7 +67,7 @@ def train_epoch(
             torch.autograd.backward(loss / len(batches))
             tally.add(point, loss, teacher)
         stop = _average(loop, parameters, tally, stop=wants_stop())
-        here = Position(0, epoch, index, loop.epochs, loop.steps_per_epoch)
+        here = Position(loop.phase, epoch, index, loop.epochs, loop.steps_per_epoch)
         set_rates(optimizer, loop.schedule(here))
         optimizer.step()
         after_step(index + 1)
@@ -97,7 +100,7 @@ def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: 
 def _position(loop: Loop, epoch: int, index: int) -> Step:
     return Step(
         seed=loop.seed,
-        index=epoch * loop.steps_per_epoch + index,
+        index=(loop.epochs_before + epoch) * loop.steps_per_epoch + index,
         epoch=epoch,
         epochs=loop.epochs,
         progress=(epoch + index / loop.steps_per_epoch) / loop.epochs,

@@ -54,7 +54,7 @@ class Patience(UserCallback):  # type: ignore[misc]
     def _given_up(self, reason: str) -> str:
         times = "once" if self._failures == 1 else f"{self._failures} times"
         at = self._reached
-        since = f"the checkpoint at epoch {at.epoch + 1}, step {at.step}" if at else "the start"
+        since = f"the checkpoint at {at}" if at else "the start"
         return (
             f"Workers were lost {times} since {since}; cluster.max_failures = {self._allowed} "
             f"allows no more without a new checkpoint. {reason} Checkpoints stay as they are: "

@@ -1,9 +1,11 @@
 """Tell how far a run has come, from rank 0: each second at first, more seldom later."""
 
 import time
+from collections.abc import Sequence
 
 from orchestrator import events
 from orchestrator.run_facts import Events
+from orchestrator.store.run_folder import Reached
 from orchestrator.track.result import Result
 from orchestrator.train.tally import Tally
 
@@ -12,37 +14,42 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 
 
 class Progress:
-    """Says `progress` and `evaluated` events."""
+    """Says `progress` and `evaluated` events.
 
-    def __init__(self, said: Events, epochs: int, steps: int) -> None:
+    epochs: of each phase. steps: of each epoch.
+    """
+
+    def __init__(self, said: Events, epochs: Sequence[int], steps: int) -> None:
         self._events = said
-        self._epochs = epochs
+        self._epochs = tuple(epochs)
         self._steps = steps
         self._last_told = 0.0
         self._started: tuple[float, int] | None = None
         self._metric: tuple[str, dict[str, float]] | None = None
         self._named: set[str] = set()
 
-    def tell(self, epoch: int, done: int, tally: Tally) -> None:
+    def tell(self, at: Reached, tally: Tally) -> None:
         """Say where the run stands, unless that was said just now."""
         now = time.monotonic()
-        position = epoch * self._steps + done
+        position = (sum(self._epochs[: at.phase]) + at.epoch) * self._steps + at.step
         if self._started is None:
             self._started = (now, position)
             self._last_told = now
         start, first = self._started
         interval = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, (now - start) / 100))
-        if now - self._last_told < interval and done < self._steps:
+        if now - self._last_told < interval and at.step < self._steps:
             return
         self._last_told = now
         seconds_per_step = (now - start) / max(1, position - first)
-        remaining = self._epochs * self._steps - position
+        remaining = sum(self._epochs) * self._steps - position
         self._events.say(
             events.Progress(
                 next_within=max(interval, seconds_per_step),
-                epoch=epoch,
-                epochs=self._epochs,
-                step=done,
+                phase=at.phase,
+                phases=len(self._epochs),
+                epoch=at.epoch,
+                epochs=self._epochs[at.phase],
+                step=at.step,
                 steps=self._steps,
                 samples_per_second=tally.samples / max(tally.seconds, 1e-9),
                 eta_seconds=remaining * seconds_per_step,
@@ -52,13 +59,17 @@ class Progress:
             )
         )
 
-    def evaluated(self, result: Result, losses: dict[str, float], broken: dict[str, str]) -> None:
+    def evaluated(
+        self, at: Reached, result: Result, losses: dict[str, float], broken: dict[str, str]
+    ) -> None:
         """Say the results of an epoch. broken: the samples that the evaluation left out."""
         self._metric = (result.metric_name, result.metric)
         self._events.say(
             events.Evaluated(
-                epoch=result.epoch,
-                epochs=self._epochs,
+                phase=at.phase,
+                phases=len(self._epochs),
+                epoch=at.epoch,
+                epochs=self._epochs[at.phase],
                 metric_name=result.metric_name,
                 metric={**result.metric},
                 loss={**losses},

@@ -1,27 +1,24 @@
-"""From a job to the things that train: data sets, network, method, optimizer."""
+"""From a job to what all its phases train and evaluate with: data sets and network."""
 
 from dataclasses import dataclass
 
 import torch
 
-from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
-from models.roles import roles
 from orchestrator.data import Dataset
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import (
-    build_network_and_method,
+    build_network,
     check_data,
     open_datasets,
 )
 from orchestrator.prepare.start import start
 from orchestrator.train.numerics import CODE_DTYPES
-from orchestrator.train.optimizers import build_optimizer
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Everything one rank trains and evaluates with.
+    """What one rank trains and evaluates with, from the first step to the last.
 
     warning: of what the network was not given by the weights that the job starts from.
     """
@@ -29,8 +26,6 @@ class Parts:
     train_set: Dataset
     val_set: Dataset
     network: AnyBitNetwork
-    method: Method
-    optimizer: torch.optim.Optimizer
     warning: str | None = None
 
 
@@ -41,9 +36,8 @@ def build_parts(job: Job, device: torch.device) -> Parts:
     """
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
-    network, method = build_network_and_method(job, train_set.num_classes)
+    network = build_network(job, train_set.num_classes)
     warning = start(network, job)
     network.to(device)
     network.convolve_codes_in(CODE_DTYPES[job.training.precision])
-    optimizer = build_optimizer(roles(network, method), job.optimizer, points=len(job.points))
-    return Parts(train_set, val_set, network, method, optimizer, warning)
+    return Parts(train_set, val_set, network, warning)

@@ -67,6 +67,7 @@ class TrainState:
 
     run: orch's id of the run; mlflow_run_id: MLflow's. job: what it learns, as plain values.
     at: how much is done. micro_batch: samples that passed at once.
+    optimizer, method: what they have learned in the running phase.
     ranks, tallies: of each rank, its generators and statistics, and the sums of the running epoch.
     best, last: the results of the best epoch and of the last one.
     """
@@ -77,6 +78,7 @@ class TrainState:
     at: Reached
     micro_batch: int
     optimizer: OptimizerState
+    method: dict[str, Tensor]
     ranks: list[RankState]
     tallies: list[dict[str, Any]]
     best: Result | None
@@ -159,12 +161,16 @@ def load_weights(folder: Path, network: nn.Module) -> None:
         ) from None
 
 
-def not_finite(network: nn.Module, optimizer: torch.optim.Optimizer) -> str | None:
-    """Return what is not finite in weights, statistics or optimizer: one name, or None.
+def not_finite(
+    network: nn.Module, method: nn.Module, optimizer: torch.optim.Optimizer
+) -> str | None:
+    """Return what is not finite in weights, statistics, method or optimizer: one name, or None.
 
     A sum is finite only if all its terms are; the sums are fetched from the device together.
     """
-    tensors = {name: value for name, value in network.state_dict().items() if _floating(value)}
+    own = {f"method.{name}": value for name, value in method.state_dict().items()}
+    both = network.state_dict() | own
+    tensors = {name: value for name, value in both.items() if _floating(value)}
     for group in optimizer.param_groups:
         for name, parameter in zip(group["param_names"], group["params"], strict=True):
             for key, value in optimizer.state.get(parameter, {}).items():

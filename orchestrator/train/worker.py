@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -25,15 +24,15 @@ from orchestrator.track.result import Result
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import failures
 from orchestrator.train.context import Context, RayContext
-from orchestrator.train.epoch import Loop, train_epoch
+from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics, point_metrics
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.optimizers import learning_rates
+from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.progress import Progress
 from orchestrator.train.ranks import LostRank
-from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
@@ -94,24 +93,14 @@ class Worker:
         )
         self.plan = plan
         self.steps = steps_per_epoch(len(self.parts.train_set), plan.global_batch)
-        self.loop = Loop(
-            network=self.parts.network,
-            method=self.parts.method,
-            optimizer=self.parts.optimizer,
-            schedule=partial(factor, job.optimizer),
-            ranks=self.ranks,
-            mean=self.parts.train_set.mean,
-            std=self.parts.train_set.std,
-            seed=job.seed,
-            epochs=job.training.epochs,
-            steps_per_epoch=self.steps,
-        )
-        self.epoch, self.step = 0, 0
+        self.phase_jobs = job.phase_jobs()
+        self.phase = self._build_phase(0)
+        self.at = Reached(0, 0, 0)
         self.best: Result | None = None
         self.last: Result | None = None
-        self.tally = Tally(job.points, self.ranks.device)
-        self.events = Events(self.folder)
-        self.progress = Progress(self.events, job.training.epochs, self.steps)
+        self.tally = Tally(self.phase.job.points, self.ranks.device)
+        epochs = [phase.training.epochs for phase in self.phase_jobs]
+        self.progress = Progress(Events(self.folder), epochs, self.steps)
         self.recorder = (
             Recorder(run.tracked, self.folder) if self.ranks.is_first and run.tracked else None
         )
@@ -119,11 +108,14 @@ class Worker:
     def run(self) -> None:
         """Train from the last checkpoint, or the start, to the end or until asked to stop."""
         self._resume()
-        while self.epoch < self.job.training.epochs:
+        while self.at.epoch < self.phase.epochs:
             if self._train():
                 return
             self._finish_epoch()
         self._finish()
+
+    def _build_phase(self, number: int) -> Phase:
+        return build_phase(self.phase_jobs, number, self.parts, self.ranks, self.steps)
 
     def _train(self) -> bool:
         """Train to the end of the epoch; return whether a stop came first."""
@@ -132,16 +124,16 @@ class Worker:
             self.plan,
             rank=self.ranks.rank,
             seed=self.job.seed,
-            epoch=self.epoch,
-            start_step=self.step,
+            epoch=self._epochs_done(),
+            start_step=self.at.step,
             num_workers=self.job.cluster.loader_workers,
         )
         stopped = train_epoch(
-            self.loop,
+            self.phase.loop,
             steps,
             self.tally,
-            epoch=self.epoch,
-            first_step=self.step,
+            epoch=self.at.epoch,
+            first_step=self.at.step,
             wants_stop=self._stop_asked,
             after_step=self._after_step,
         )
@@ -150,14 +142,14 @@ class Worker:
         return stopped
 
     def _after_step(self, done: int) -> None:
-        self.step = done
+        self.at = self.at._replace(step=done)
         self._tell_broken(self.tally.broken)
         every = self.job.checkpoint.every_steps
         if every and self._steps_done() % every == 0 and done < self.steps:
             self.tally.mean_losses(self.ranks)
             self._save()
         if self.ranks.is_first:
-            self.progress.tell(self.epoch, done, self.tally)
+            self.progress.tell(self.at, self.tally)
 
     def _finish_epoch(self) -> None:
         """Save, evaluate, record, and save the state at the start of the next epoch.
@@ -172,32 +164,53 @@ class Worker:
         check_broken(self.parts.train_set, len(self.tally.broken), limit, "training")
         evaluation = evaluate(
             self.parts.network,
-            self.job.points,
+            self.phase.job.points,
             self.parts.val_set,
             self.ranks,
             batch=self.job.cluster.max_batch_per_worker,
             loader_workers=self.job.cluster.loader_workers,
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
-        reached = Result(evaluation.metric_name, self.epoch, self._steps_done(), evaluation.rows)
+        reached = Result(
+            evaluation.metric_name, self._epochs_done(), self._steps_done(), evaluation.rows
+        )
         result = reached.beside(self.reference)
-        rates = learning_rates(self.parts.optimizer)
+        rates = learning_rates(self.phase.optimizer)
         metrics = epoch_metrics(
             self.parts.network, self.tally, evaluation, result, losses, rates, seconds
         )
         if self.ranks.is_first:
-            self.progress.evaluated(result, losses, evaluation.broken)
+            self.progress.evaluated(self.at, result, losses, evaluation.broken)
             self._record(reached, metrics)
+        self._go_on(reached, metrics)
+
+    def _go_on(self, reached: Result, metrics: dict[str, float]) -> None:
+        """Go to the next epoch, which may be the first of the next phase, and save."""
         improved = self._is_best(reached)
         self.last = reached
         if improved:
             self.best = reached
-        self.epoch, self.step = self.epoch + 1, 0
-        self.tally = Tally(self.job.points, self.ranks.device)
+        self.at = Reached(self.at.phase, self.at.epoch + 1, 0)
+        if self.at.epoch == self.phase.epochs and self.at.phase + 1 < len(self.phase_jobs):
+            self._start_phase(self.at.phase + 1)
+        self.tally = Tally(self.phase.job.points, self.ranks.device)
         self._save(metrics, best=improved)
 
+    def _start_phase(self, number: int) -> None:
+        """Begin a phase: a fresh optimizer, a fresh method, and its best epoch is yet to come."""
+        self.phase = self._build_phase(number)
+        self.at = Reached(number, 0, 0)
+        self.best = None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.job.seed)
+            self.phase.method.start_phase(self.parts.network)
+        if self.ranks.is_first and len(self.phase_jobs) > 1:
+            points = ", ".join(point.name for point in self.phase.job.points)
+            method = self.phase.job.method.name
+            inform(f"Phase {number + 1}/{len(self.phase_jobs)}: {method} at {points}.")
+
     def _finish(self) -> None:
-        """Write the result of the chosen weights: the last epoch's, or the best one's."""
+        """Write the result of the chosen weights: the last epoch's, or the last phase's best."""
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
         if chosen is None:
             return
@@ -227,7 +240,11 @@ class Worker:
 
     def _steps_done(self) -> int:
         """Return the optimizer steps of the run so far: where metrics stand on MLflow's x-axis."""
-        return self.epoch * self.steps + self.step
+        return self._epochs_done() * self.steps + self.at.step
+
+    def _epochs_done(self) -> int:
+        """Return the whole epochs of the run so far, over all phases."""
+        return self.phase.epochs_before + self.at.epoch
 
     def _record(self, at: Result, metrics: dict[str, float]) -> None:
         """Record metrics of the weights that a result judges."""
@@ -248,7 +265,7 @@ class Worker:
             written = self.folder.scratch(state.at)
             state.write(written, self.parts.network)
             if best:
-                self.folder.keep_as_best(written, self.epoch)
+                self.folder.keep_as_best(written, self._epochs_done())
         self.context.commit(written, state.at, metrics or {})
 
     def _state(self) -> TrainState:
@@ -256,9 +273,10 @@ class Worker:
             run=self.folder.name,
             mlflow_run_id=self.tracked.run_id if self.tracked else None,
             job=self.job.as_dict(),
-            at=Reached(0, self.epoch, self.step),
+            at=self.at,
             micro_batch=self.plan.micro_batch,
-            optimizer=self.parts.optimizer.state_dict(),
+            optimizer=self.phase.optimizer.state_dict(),
+            method=self.phase.method.state_dict(),
             ranks=self.ranks.gather(RankState.of(self.parts.network)),
             tallies=self.ranks.gather(self.tally.state()),
             best=self.best,
@@ -266,12 +284,12 @@ class Worker:
         )
 
     def _check_finite(self) -> None:
-        found = not_finite(self.parts.network, self.parts.optimizer)
+        found = not_finite(self.parts.network, self.phase.method, self.phase.optimizer)
         lost = next((name for name in self.ranks.gather(found) if name), None)
         if lost:
             raise Diverged(
-                f"{lost} holds numbers that are not finite after epoch {self.epoch + 1}, step "
-                f"{self.step}; this state was not saved. {ADVICE}"
+                f"{lost} holds numbers that are not finite after {self.at}; this state was not "
+                f"saved. {ADVICE}"
             )
 
     def _resume(self) -> None:
@@ -282,19 +300,25 @@ class Worker:
         if folder is None:
             if self.parts.warning and self.ranks.is_first:
                 warn(self.parts.warning)
+            self._start_phase(0)
             return
         state = TrainState.read(folder)
         state.check_same_job(self.job, folder)
+        self.at, self.best, self.last = state.at, state.best, state.last
+        self.phase = self._build_phase(self.at.phase)
+        self.tally = Tally(self.phase.job.points, self.ranks.device)
+        self._restore(state, folder)
+        if self.ranks.is_first:
+            inform(f"Going on from the checkpoint at {self.at}.")
+            self._tell_changed_plan(state.micro_batch)
+
+    def _restore(self, state: TrainState, folder: Path) -> None:
+        """Let everything that trains be as it was when a checkpoint was written."""
         load_weights(folder, self.parts.network)
-        self.parts.optimizer.load_state_dict(state.optimizer)
-        _, self.epoch, self.step = state.at
-        self.best, self.last = state.best, state.last
+        self.phase.optimizer.load_state_dict(state.optimizer)
+        self.phase.method.load_state_dict(state.method)
         state.restore_rank(self.parts.network, self.ranks)
         self.tally.restore(state.tallies, rank=self.ranks.rank, world=self.ranks.world)
-        if self.ranks.is_first:
-            where = f"epoch {self.epoch + 1}, step {self.step}"
-            inform(f"Going on from the checkpoint at {where}.")
-            self._tell_changed_plan(state.micro_batch)
 
     def _tell_changed_plan(self, before: int) -> None:
         if before != self.plan.micro_batch:

@@ -66,7 +66,7 @@ def _inputs(
         plan,
         rank=ranks.rank,
         seed=job.seed,
-        epoch=job.training.epochs,
+        epoch=job.epochs,
         num_workers=job.cluster.loader_workers,
     )
     for batches in islice(steps, job.evaluate.calibration_batches):

@@ -7,7 +7,7 @@ import torch
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.job.schema import Job
 from orchestrator.prepare import preflight
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_network
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.run import TrackedRun, remember
 
@@ -48,7 +48,7 @@ def test_weights_of_another_network_are_refused_with_the_differences(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
     wide = tiny_job("model.widths=[6, 8]")
-    network, _ = build_network_and_method(wide, 3)
+    network = build_network(wide, 3)
     float_model = {
         name.replace(".8bit.", "."): value
         for name, value in network.state_dict().items()

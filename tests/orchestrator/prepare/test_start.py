@@ -15,7 +15,7 @@ from models.layers.conv import QuantizedConv2d
 from models.quantizers.pact import Pact
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_network
 from orchestrator.prepare.start import start, weights_file
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.worker import Run, Worker
@@ -62,10 +62,10 @@ def test_a_float_run_starts_a_network_at_every_bit_width_and_computes_the_same_u
     float_run: Callable[..., Path], tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = float_run("training.epochs=1")
-    trained, _ = build_network_and_method(tiny_job("method={name: float}"), num_classes=3)
+    trained = build_network(tiny_job("method={name: float}"), num_classes=3)
     job = tiny_job("start.from=float", f"start.weights={folder}")
     trained.load_state_dict(load_file(weights_file(folder, job)))
-    network, _ = build_network_and_method(job, num_classes=3)
+    network = build_network(job, num_classes=3)
     assert start(network, job) is None
     # With both quantizers taken out, what is left must be the float network.
     for module in network.modules():
@@ -113,7 +113,7 @@ def test_an_unfinished_run_one_of_the_other_kind_and_another_folder_are_refused(
     if method:
         (tmp_path / "job.yaml").write_text(yaml.safe_dump({"method": {"name": method}}))
     job = tiny_job(f"start.from={source}", f"start.weights={tmp_path}")
-    network, _ = build_network_and_method(job, num_classes=3)
+    network = build_network(job, num_classes=3)
     with pytest.raises(CheckpointMismatch, match=told):
         start(network, job)
 
@@ -121,7 +121,7 @@ def test_an_unfinished_run_one_of_the_other_kind_and_another_folder_are_refused(
 def test_a_file_of_a_quantized_network_is_no_float_model(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    network, _ = build_network_and_method(tiny_job(), num_classes=3)
+    network = build_network(tiny_job(), num_classes=3)
     torch.save(network.state_dict(), tmp_path / "coquant.pth")
     job = tiny_job("start.from=float", f"start.weights={tmp_path / 'coquant.pth'}")
     with pytest.raises(CheckpointMismatch, match="of a quantized network, not of a float model"):
@@ -136,7 +136,7 @@ def test_a_run_starts_from_another_ones_weights_and_fresh_where_it_was_not_train
     job = tiny_job(
         "quantizer.bit_widths=[8, 2]", "start.from=checkpoint", f"start.weights={folder}"
     )
-    network, _ = build_network_and_method(job, num_classes=3)
+    network = build_network(job, num_classes=3)
     drawn = {name: value.clone() for name, value in network.state_dict().items()}
     warning = start(network, job)
     found = network.state_dict()
@@ -150,7 +150,7 @@ def test_a_run_starts_from_another_ones_weights_and_fresh_where_it_was_not_train
     again = tiny_job(
         "quantizer.bit_widths=[8, 4]", "start.from=checkpoint", f"start.weights={folder}"
     )
-    assert start(build_network_and_method(again, num_classes=3)[0], again) is None
+    assert start(build_network(again, num_classes=3), again) is None
 
 
 def test_another_network_and_a_damaged_checkpoint_are_one_clear_error(
@@ -160,11 +160,11 @@ def test_another_network_and_a_damaged_checkpoint_are_one_clear_error(
     from_it = ("start.from=checkpoint", f"start.weights={folder}")
     wide = tiny_job("model.widths=[4, 6]", *from_it)
     with pytest.raises(CheckpointMismatch) as caught:
-        start(build_network_and_method(wide, num_classes=3)[0], wide)
+        start(build_network(wide, num_classes=3), wide)
     assert "the weights of another network" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     file = max(folder.glob("checkpoint_*")) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-8])
     job = tiny_job(*from_it)
     with pytest.raises(CheckpointMismatch, match=r"is damaged: model\.safetensors has"):
-        start(build_network_and_method(job, num_classes=3)[0], job)
+        start(build_network(job, num_classes=3), job)

@@ -19,6 +19,7 @@ def make_state() -> Callable[..., TrainState]:
             "at": Reached(0, 0, 0),
             "micro_batch": 4,
             "optimizer": {},
+            "method": {},
             "ranks": [RankState.of(network)],
             "tallies": [],
             "best": None,

@@ -1,6 +1,5 @@
 """What the processes of a two-rank test run: some steps of a job, and what they left behind."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import torch.multiprocessing as mp
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.job.schema import job_from_dict
 from orchestrator.plan.batch import plan_batch
-from orchestrator.train.epoch import Loop, train_epoch
+from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
+from orchestrator.train.phase import build_phase
 from orchestrator.train.ranks import Ranks
-from orchestrator.train.schedules import factor
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 
@@ -50,18 +49,8 @@ def train_some_steps(
         parts.network.eval()
         parts.network.train = lambda mode=True: parts.network  # type: ignore[method-assign]
     plan = plan_batch(job.training.global_batch, ranks.world, job.cluster.max_batch_per_worker)
-    loop = Loop(
-        network=parts.network,
-        method=parts.method,
-        optimizer=parts.optimizer,
-        schedule=partial(factor, job.optimizer),
-        ranks=ranks,
-        mean=parts.train_set.mean,
-        std=parts.train_set.std,
-        seed=job.seed,
-        epochs=job.training.epochs,
-        steps_per_epoch=steps_per_epoch(len(parts.train_set), plan.global_batch),
-    )
+    steps_of_epoch = steps_per_epoch(len(parts.train_set), plan.global_batch)
+    loop = build_phase((job,), 0, parts, ranks, steps_of_epoch).loop
     tally = Tally(job.points, ranks.device)
     done: list[int] = []
     train_epoch(

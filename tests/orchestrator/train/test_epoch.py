@@ -12,7 +12,7 @@ from models.networks.base import AnyBitNetwork
 from models.roles import roles
 from orchestrator.data.loader import Batch
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_method, build_network
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
@@ -89,7 +89,7 @@ def batch(images: Tensor, labels: Tensor) -> Batch:
 
 
 def loop_of(job: Job, ranks: Ranks) -> Loop:
-    network, method = build_network_and_method(job, 3)
+    network, method = build_network(job, 3), build_method(job)
     network.double()
     return Loop(
         network=network,
@@ -100,6 +100,8 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
         mean=MEAN,
         std=STD,
         seed=job.seed,
+        phase=0,
+        epochs_before=0,
         epochs=EPOCHS,
         steps_per_epoch=STEPS,
     )
@@ -147,7 +149,7 @@ class Both:
 
 def both(job: Job) -> Both:
     batches = drawn_batches()
-    start, _ = build_network_and_method(job, 3)
+    start = build_network(job, 3)
     reference = Reference(recipe_of(job, STEPS, MEAN, STD), start.state_dict(), WORLD)
     meeting = Meeting(WORLD)
     loops = [loop_of(job, ranks) for ranks in meeting.ranks()]

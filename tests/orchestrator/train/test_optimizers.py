@@ -11,7 +11,7 @@ from models.roles import roles
 from models.table import resolve
 from orchestrator.job.optimizer import OPTIMIZERS, Adam, AdamW, ClipLevels, Optimizer, Role, Sgd
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_network
 from orchestrator.train.optimizers import build_optimizer, learning_rates, set_rates
 
 
@@ -94,7 +94,7 @@ def test_no_decay_on_depthwise_weights_is_a_line_in_a_job(tiny_job: Callable[...
 
 def test_every_parameter_is_in_exactly_one_group(tiny_job: Callable[..., Job]) -> None:
     job = tiny_job()
-    network, _ = build_network_and_method(job, 3)
+    network = build_network(job, 3)
     optimizer = build_optimizer(roles(network), job.optimizer, points=4)
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
@@ -106,7 +106,7 @@ def test_a_parameter_without_gradient_is_not_touched_by_decay_or_momentum(
     tiny_job: Callable[..., Job],
 ) -> None:
     job = tiny_job()
-    network, _ = build_network_and_method(job, 3)
+    network = build_network(job, 3)
     optimizer = build_optimizer(roles(network), job.optimizer, points=4)
     network(torch.randn(2, 3, 16, 16), 8).sum().backward()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}

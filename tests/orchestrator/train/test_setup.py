@@ -14,7 +14,7 @@ from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
 from models.roles import roles
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_network
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
@@ -25,7 +25,7 @@ TinyJob = Callable[..., Job]
 
 
 def network_of(job: Job) -> AnyBitNetwork:
-    return build_network_and_method(job, 3)[0]
+    return build_network(job, 3)
 
 
 def quantized(network: AnyBitNetwork) -> list[QuantizedConv2d]:

@@ -95,9 +95,9 @@ def test_a_state_that_holds_anything_else_is_not_read(
 def test_a_statistic_that_is_not_finite_is_named() -> None:
     module = network()
     optimizer = build_optimizer(roles(module), Sgd.Settings(lr=0.1), points=1)
-    assert not_finite(module, optimizer) is None
+    assert not_finite(module, nn.Module(), optimizer) is None
     module[1].running_var[2] = float("inf")
-    assert not_finite(module, optimizer) == "1.running_var"
+    assert not_finite(module, nn.Module(), optimizer) == "1.running_var"
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_whatever_an_optimizer_remembers_that_is_not_finite_is_named(
     optimizer = build_optimizer(roles(module), kind.Settings(lr=0.1), points=1)
     module(torch.randn(2, 3, 5, 5)).square().sum().backward()
     optimizer.step()
-    assert not_finite(module, optimizer) is None
+    assert not_finite(module, nn.Module(), optimizer) is None
     for memory in memories:
         kept = optimizer.state[module[0].weight][memory]
         before, kept[1, 1, 1, 1] = kept[1, 1, 1, 1].item(), float("nan")
-        assert not_finite(module, optimizer) == f"the optimizer's {memory} of 0.weight"
+        assert not_finite(module, nn.Module(), optimizer) == f"the optimizer's {memory} of 0.weight"
         kept[1, 1, 1, 1] = before

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_network
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
@@ -219,7 +219,7 @@ def poison(worker: Worker, name: str, value: float) -> None:
     """Put a number that is none into a parameter, a running statistic or the momentum."""
     if name == "momentum":
         parameter = worker.parts.network.get_parameter("conv1.weight")
-        worker.parts.optimizer.state[parameter]["momentum_buffer"].view(-1)[3] = value
+        worker.phase.optimizer.state[parameter]["momentum_buffer"].view(-1)[3] = value
     else:
         state = worker.parts.network.state_dict()
         next(state[key] for key in state if key.endswith(name)).view(-1)[1] = value
@@ -236,10 +236,10 @@ def poisoned(
         worker = Worker(tiny_job(*options), Run(RunFolder(tmp_path)), context)
         tell = worker.progress.tell
 
-        def tell_then_poison(epoch: int, done: int, tally: Any) -> None:
-            tell(epoch, done, tally)
-            context.last_step = (epoch, done)
-            if epoch * worker.steps + done == after:
+        def tell_then_poison(at: Reached, tally: Any) -> None:
+            tell(at, tally)
+            context.last_step = (at.epoch, at.step)
+            if at.epoch * worker.steps + at.step == after:
                 poison(worker, name, value)
                 if stop:
                     RunFolder(tmp_path).ask_to_stop()
@@ -298,7 +298,7 @@ def test_what_a_float_model_does_not_give_is_said_once(
 ) -> None:
     start = "start.from=float"
     file = tmp_path / "backbone.pth"
-    network, _ = build_network_and_method(tiny_job("quantizer.bit_widths=[8, 4]"), num_classes=3)
+    network = build_network(tiny_job("quantizer.bit_widths=[8, 4]"), num_classes=3)
     names = {n: n.replace(".8bit.", ".") for n in network.state_dict() if ".4bit." not in n}
     backbone = {names[n]: v for n, v in network.state_dict().items() if n in names}
     torch.save({n: v for n, v in backbone.items() if "clip" not in n and "fc" not in n}, file)

@@ -18,7 +18,7 @@ from orchestrator.data.loader import train_batches
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import BatchPlan, plan_batch
-from orchestrator.prepare.build import build_network_and_method
+from orchestrator.prepare.build import build_network
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.result import PointResult
@@ -66,7 +66,7 @@ def at_nearest(job: Job, parts: Parts, bits: int) -> AnyBitNetwork:
     wider = job.model_copy(
         update={"quantizer": job.quantizer.model_copy(update={"bit_widths": (8, 6, 5, 4, 3, 2)})}
     )
-    network, _ = build_network_and_method(wider, parts.train_set.num_classes)
+    network = build_network(wider, parts.train_set.num_classes)
     trained = parts.network.state_dict()
     for name, value in network.state_dict().items():
         source = re.sub(r"\.5(?=bit|\.|$)", ".6", re.sub(r"\.3(?=bit|\.|$)", ".4", name))

@@ -1,0 +1,70 @@
+"""What trains in a phase of a run: the method, a fresh optimizer, and the loop they train in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from models.methods.base import Method
+from models.roles import roles
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_method
+from orchestrator.train.epoch import Loop
+from orchestrator.train.optimizers import build_optimizer
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.schedules import factor
+from orchestrator.train.setup import Parts
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A phase of a run.
+
+    number: from 0. job: as it is in this phase. epochs_before: those of all phases before it.
+    """
+
+    number: int
+    job: Job
+    epochs_before: int
+    loop: Loop
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the phase has."""
+        return self.job.training.epochs
+
+    @property
+    def method(self) -> Method:
+        """The method that trains."""
+        return self.loop.method
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer, which knows this phase only."""
+        return self.loop.optimizer
+
+
+def build_phase(
+    jobs: Sequence[Job], number: int, parts: Parts, ranks: Ranks, steps_per_epoch: int
+) -> Phase:
+    """Build a phase of a run; its method is equal on all ranks. jobs: of all phases, in order."""
+    job = jobs[number]
+    method = build_method(job).to(ranks.device)
+    named = roles(parts.network, method)
+    epochs_before = sum(earlier.training.epochs for earlier in jobs[:number])
+    loop = Loop(
+        network=parts.network,
+        method=method,
+        optimizer=build_optimizer(named, job.optimizer, points=len(job.points)),
+        schedule=partial(factor, job.optimizer),
+        ranks=ranks,
+        mean=parts.train_set.mean,
+        std=parts.train_set.std,
+        seed=job.seed,
+        phase=number,
+        epochs_before=epochs_before,
+        epochs=job.training.epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+    return Phase(number, job, epochs_before, loop)
