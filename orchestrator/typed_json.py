@@ -13,6 +13,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
+Values = dict[str, Any]
+"""Values by key, as JSON and YAML write them."""
+
 
 def plain(value: Any) -> Any:
     """Return a value as JSON has it: a dataclass or a named tuple is an object."""

@@ -1,11 +1,13 @@
 """orch submit --dry-run: the arithmetic, and every check that submitting would make."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from orchestrator.cli.output import answer, answer_json, print_table, say
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.job.uri import masked
+from orchestrator.typed_json import Values, plain
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
@@ -17,14 +19,14 @@ SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
 
 def show(jobs: list["Job"], where: tuple[str, str] | None, several: bool, as_json: bool) -> int:
     """Print what submitting would do or refuse; return the exit code."""
-    told = [_facts(job, where) for job in jobs]
+    outlooks = [_outlook(job, where) for job in jobs]
     if as_json:
-        documents = [facts | {"problem": str(error or "") or None} for facts, error in told]
+        documents = [plain(outlook) for outlook in outlooks]
         answer_json({"jobs": documents} if several else documents[0])
     else:
-        for job, (facts, _) in zip(jobs, told, strict=True):
-            _print(job, facts)
-    errors = {str(error): error.exit_code for _, error in told if error}
+        for job, outlook in zip(jobs, outlooks, strict=True):
+            _print(job, outlook)
+    errors = {one.problem: one.exit_code for one in outlooks if one.problem}
     for message in errors:
         say(message)
     return min(errors.values(), default=0)
@@ -35,49 +37,71 @@ def plan(job: "Job") -> "BatchPlan":
     return _plan_for(job, job.cluster.num_workers)
 
 
-def _facts(job: "Job", where: tuple[str, str] | None) -> tuple[dict[str, Any], OrchError | None]:
+@dataclass(frozen=True)
+class _Refused:
+    """Why a job cannot be shared among so many workers."""
+
+    num_workers: int
+    refused: str
+
+
+@dataclass(frozen=True)
+class _Outlook:
+    """What submitting a job would do. problem: why it would be refused, with this exit code."""
+
+    job: Values
+    batch: "BatchPlan"
+    workers: "list[BatchPlan | _Refused]"
+    cluster: str
+    checked: list[str]
+    problem: str | None = None
+    exit_code: int = 0
+
+
+def _outlook(job: "Job", where: tuple[str, str] | None) -> _Outlook:
     """Return what submitting a job would do, and why it would be refused."""
-    counts = sorted({*SHOWN_WORKERS, job.cluster.num_workers})
-    here = "a local Ray cluster on this machine"
-    facts = {
-        "job": job.as_dict(),
-        "batch": plan(job).__dict__,
-        "workers": [_arithmetic(job, count) for count in counts],
-        "cluster": f"{masked(where[0])} ({where[1]})" if where else here,
-    }
     from orchestrator.runs import submission
 
+    counts = sorted({*SHOWN_WORKERS, job.cluster.num_workers})
+    here = "a local Ray cluster on this machine"
+    outlook = _Outlook(
+        job=job.as_dict(),
+        batch=plan(job),
+        workers=[_arithmetic(job, count) for count in counts],
+        cluster=f"{masked(where[0])} ({where[1]})" if where else here,
+        checked=[],
+    )
     try:
         place = submission.check(job, where[0] if where else None, say)
     except OrchError as error:
-        return facts | {"checked": []}, error
-    return facts | {"checked": submission.CHECKED_HERE if place.here else submission.CHECKED}, None
+        return replace(outlook, problem=str(error), exit_code=error.exit_code)
+    return replace(outlook, checked=submission.CHECKED_HERE if place.here else submission.CHECKED)
 
 
-def _print(job: "Job", facts: dict[str, Any]) -> None:
+def _print(job: "Job", outlook: _Outlook) -> None:
     answer(f"{job.name}: global batch {plan(job).sentence()}")
     answer("")
     print_table(
         ("workers", "batch per worker", "per pass", "accumulation"),
-        [_cells(row) for row in facts["workers"]],
+        [_cells(row) for row in outlook.workers],
         right=("workers", "batch per worker", "per pass", "accumulation"),
     )
-    for row in facts["workers"]:
-        if "refused" in row:
-            answer(str(row["refused"]))
+    for row in outlook.workers:
+        if isinstance(row, _Refused):
+            answer(row.refused)
     answer("")
     for line in _phases(job):
         answer(line)
     cluster = job.cluster
     gpus = {"auto": ", and a GPU each where there are enough", 0: "", 1: " and 1 GPU"}
-    answer(f"would go to    {facts['cluster']}")
+    answer(f"would go to    {outlook.cluster}")
     answer(
         f"would ask for  {cluster.num_workers} x {cluster.cpus_per_worker} CPUs"
         f"{gpus[cluster.gpus_per_worker]}"
     )
     answer(f"would write    {job.output}/<run>")
-    if facts["checked"]:
-        answer(f"was checked    {', '.join(facts['checked'])}")
+    if outlook.checked:
+        answer(f"was checked    {', '.join(outlook.checked)}")
 
 
 def _phases(job: "Job") -> Iterator[str]:
@@ -98,15 +122,15 @@ def _plan_for(job: "Job", num_workers: int) -> "BatchPlan":
     return plan_batch(job.training.global_batch, num_workers, job.cluster.max_batch_per_worker)
 
 
-def _arithmetic(job: "Job", num_workers: int) -> dict[str, Any]:
+def _arithmetic(job: "Job", num_workers: int) -> "BatchPlan | _Refused":
     try:
-        return dict(_plan_for(job, num_workers).__dict__)
+        return _plan_for(job, num_workers)
     except UsageError as error:
-        return {"num_workers": num_workers, "refused": str(error)}
+        return _Refused(num_workers, str(error))
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    if "refused" in row:
-        return (str(row["num_workers"]), "refused", "", "")
-    names = ("num_workers", "per_worker", "micro_batch", "accumulation")
-    return tuple(str(row[name]) for name in names)
+def _cells(row: "BatchPlan | _Refused") -> tuple[str, ...]:
+    if isinstance(row, _Refused):
+        return (str(row.num_workers), "refused", "", "")
+    counts = (row.num_workers, row.per_worker, row.micro_batch, row.accumulation)
+    return tuple(map(str, counts))

@@ -1,6 +1,7 @@
 """orch show, orch validate: what a job file means, and what is wrong with it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,6 +9,7 @@ import click
 from orchestrator.cli.completion import complete_job_file
 from orchestrator.cli.output import answer, answer_json, say
 from orchestrator.errors import JobFileError, OrchError, UsageError
+from orchestrator.typed_json import Values, plain
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
@@ -64,10 +66,10 @@ def validate(files: tuple[str, ...], as_json: bool) -> None:
     """
     reports = [_report(file) for file in files]
     if as_json:
-        answer_json({"ok": all(report["ok"] for report in reports), "files": reports})
+        answer_json({"ok": all(report.ok for report in reports), "files": plain(reports)})
     else:
         _print_reports(reports)
-    if not all(report["ok"] for report in reports):
+    if not all(report.ok for report in reports):
         raise click.exceptions.Exit(UsageError.exit_code)
 
 
@@ -82,23 +84,32 @@ def _resolved(job: "Job") -> "Job":
         return job
 
 
-def _report(file: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Report:
+    """What is wrong with a job file."""
+
+    file: str
+    ok: bool
+    mistakes: list[str]
+    warnings: list[str]
+
+
+def _report(file: str) -> _Report:
     from orchestrator.job.load import load_job
 
     try:
-        loaded = load_job(file)
+        return _Report(file, True, [], load_job(file).warnings)
     except JobFileError as error:
-        return {"file": file, "ok": False, "mistakes": error.mistakes, "warnings": []}
-    return {"file": file, "ok": True, "mistakes": [], "warnings": loaded.warnings}
+        return _Report(file, False, error.mistakes, [])
 
 
-def _print_reports(reports: list[dict[str, Any]]) -> None:
+def _print_reports(reports: list[_Report]) -> None:
     for report in reports:
-        for warning in report["warnings"]:
+        for warning in report.warnings:
             say(f"warning: {warning}")
-        if report["ok"]:
-            answer(f"{report['file']}: ok")
-    mistakes = dict.fromkeys(line for report in reports for line in report["mistakes"])
+        if report.ok:
+            answer(f"{report.file}: ok")
+    mistakes = dict.fromkeys(line for report in reports for line in report.mistakes)
     for line in mistakes:
         say(line)
     if mistakes:
@@ -106,7 +117,7 @@ def _print_reports(reports: list[dict[str, Any]]) -> None:
 
 
 def _lines(
-    values: dict[str, Any], origins: dict[str, str], above: str = "", depth: int = 0
+    values: Values, origins: dict[str, str], above: str = "", depth: int = 0
 ) -> Iterator[tuple[str, str]]:
     """Yield the lines of the job as YAML, each with the origin of its value."""
     for key, value in values.items():
@@ -123,7 +134,7 @@ def _lines(
 
 
 def _item(
-    values: dict[str, Any], origins: dict[str, str], above: str, depth: int
+    values: Values, origins: dict[str, str], above: str, depth: int
 ) -> Iterator[tuple[str, str]]:
     """Yield the lines of one mapping in a list, the first of them behind a dash."""
     lines = list(_lines(values, origins, above)) or [("{}", "")]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
+from orchestrator.plan.workers import cpus_per_worker, room_for
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Demand:
     @property
     def cpus_per_worker(self) -> int:
         """One CPU for the worker and one for each of its loader processes."""
-        return 1 + self.loader_workers
+        return cpus_per_worker(self.loader_workers)
 
 
 def check(demand: Demand, capacity: Capacity, where: str) -> None:
@@ -66,10 +67,12 @@ def check(demand: Demand, capacity: Capacity, where: str) -> None:
 
 
 def _fits(node: Node, demand: Demand) -> int:
-    by_cpu = node.cpus // demand.cpus_per_worker
-    if not demand.gpus_per_worker:
-        return int(by_cpu)
-    return int(min(by_cpu, node.gpus // demand.gpus_per_worker))
+    return room_for(
+        node.cpus,
+        node.gpus,
+        cpus_each=demand.cpus_per_worker,
+        gpus_each=demand.gpus_per_worker,
+    )
 
 
 def _advice(demand: Demand, capacity: Capacity) -> str:

@@ -11,7 +11,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class ClusterClient:
         self,
         submission_id: str,
         entrypoint: str,
-        runtime_env: dict[str, Any],
+        runtime_env: Mapping[str, object],
         metadata: dict[str, str],
     ) -> None:
         """Start a job. The entrypoint asks for no CPU, so that it never waits for one."""
@@ -169,7 +169,7 @@ class ClusterClient:
         self,
         method: str,
         path: str,
-        body: dict[str, Any] | None = None,
+        body: Mapping[str, object] | None = None,
         *,
         timeout: float | None = None,
         missing_ok: bool = False,
@@ -314,7 +314,7 @@ def _reason(error: Exception) -> str:
     return str(getattr(inner, "strerror", None) or inner or error) or type(error).__name__
 
 
-def _job_info(found: dict[str, Any]) -> JobInfo:
+def _job_info(found: Any) -> JobInfo:
     return JobInfo(
         submission_id=found["submission_id"],
         state=State(found["status"]),

@@ -3,16 +3,15 @@
 import hashlib
 import importlib.util
 import io
-import json
 import shlex
 import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator.errors import UsageError
+from orchestrator.shipment import RUN_FILE, Shipment
 
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
@@ -55,7 +54,7 @@ class Package:
     data: bytes
 
 
-def pack(run: dict[str, Any]) -> Package:
+def pack(shipment: Shipment) -> Package:
     """Zip the code of orch and the run's `run.json`. The same content gives the same bytes.
 
     Raises UsageError when the zip is larger than a cluster accepts.
@@ -64,7 +63,7 @@ def pack(run: dict[str, Any]) -> Package:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in _code():
             archive.writestr(_entry(name), path.read_bytes())
-        archive.writestr(_entry("run.json"), json.dumps(run, sort_keys=True, indent=1))
+        archive.writestr(_entry(RUN_FILE), shipment.text())
     data = buffer.getvalue()
     if len(data) > LIMIT_BYTES:
         raise UsageError(
@@ -77,7 +76,7 @@ def pack(run: dict[str, Any]) -> Package:
 def entrypoint(on_this_machine: bool) -> str:
     """Return the driver's command. Here it runs this Python, which need not be on PATH."""
     python = shlex.quote(sys.executable) if on_this_machine else "python"
-    return f"exec {python} -m orchestrator.train.launch run.json"
+    return f"exec {python} -m orchestrator.train.launch {RUN_FILE}"
 
 
 def _code() -> Iterator[tuple[str, Path]]:

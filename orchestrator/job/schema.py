@@ -19,6 +19,7 @@ from orchestrator.job.phases import ALLOWED, in_phase, unchangeable
 from orchestrator.job.source import Keys, Values
 from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
+from orchestrator.plan.workers import cpus_per_worker
 
 _MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
 """What names runs where a job's name may stand too: `last`, a run's id, MLflow's id of a run."""
@@ -64,7 +65,7 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     @property
     def cpus_per_worker(self) -> int:
         """The CPUs of each worker: one for itself and one for each process that loads."""
-        return 1 + self.loader_workers
+        return cpus_per_worker(self.loader_workers)
 
 
 class Checkpoint(BaseModel, frozen=True, extra="forbid"):

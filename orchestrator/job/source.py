@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 import yaml
 
-Keys = tuple[str, ...]
+from orchestrator.typed_json import Values as Values
 
-Values = dict[str, Any]
-"""Settings by key, as YAML and JSON write them."""
+Keys = tuple[str, ...]
 
 MOST_BYTES = 64 * 1024
 MOST_VALUES = 1000

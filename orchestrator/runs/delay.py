@@ -5,6 +5,7 @@ import time
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.runtime import FROZEN_SECONDS
 from orchestrator.errors import Unreachable
+from orchestrator.plan.workers import cpus_per_worker
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Record, run_of
 from orchestrator.state import State
@@ -78,7 +79,7 @@ class Delay:
         if not own or not self._client.waits_for_room(own[0]):
             return ""
         asked = self._record.job["cluster"]
-        each = 1 + asked["loader_workers"]
+        each = cpus_per_worker(asked["loader_workers"])
         others = " and ".join(run_of(job.submission_id) for job in jobs if job not in own)
         return (
             f"Waiting for room for {asked['num_workers']} workers with {each} "

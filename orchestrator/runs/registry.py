@@ -12,7 +12,7 @@ from orchestrator.run_facts import RunFacts, facts_in
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.strict_json import dumps
-from orchestrator.typed_json import made_of, plain
+from orchestrator.typed_json import Values, made_of, plain
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Record:
 
     run: str
     name: str
-    job: dict[str, Any]
+    job: Values
     job_file: str
     address: str
     local: bool

@@ -17,6 +17,7 @@ from orchestrator.cluster.local import Head
 from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
+from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -185,12 +186,7 @@ def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str,
     """Ship and start the latest attempt. The record is on disk before the job can run."""
     attempt = record.last
     package = runtime.pack(
-        {
-            "run": record.run,
-            "run_dir": record.run_dir,
-            "attempt": len(record.attempts),
-            "job": record.job,
-        }
+        Shipment(record.run, record.run_dir, attempt=len(record.attempts), job=record.job)
     )
     uri = client.upload(package.name, package.data)
     registry.save(record)

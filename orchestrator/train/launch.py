@@ -4,7 +4,6 @@ run.json: {"run": id, "run_dir": folder, "attempt": number from 1, "job": the jo
 Opens the MLflow run, lets Ray Train run the workers, and says how it ended.
 """
 
-import json
 import os
 import signal
 import sys
@@ -23,6 +22,7 @@ from orchestrator.job.source import Values, dump
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare import preflight
 from orchestrator.run_facts import Events, finished_in
+from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.track import record
 from orchestrator.track.journal import Journal
@@ -39,17 +39,17 @@ class StopAsked(BaseException):
 def main(path: str) -> int:
     """Run a job to its end; return the exit code."""
     signal.signal(signal.SIGTERM, _stop_at_once)
-    given = json.loads(Path(path).read_text())
-    folder = RunFolder(Path(given["run_dir"]))
+    given = Shipment.read(Path(path))
+    folder = RunFolder(Path(given.run_dir))
     tracked: TrackedRun | None = None
     try:
         handover.take_up()
         inform("Checking the job and opening its record ...")
-        job = _job(given["job"])
+        job = _job(given.job)
         reference = preflight.check(job, folder)
-        _prepare(folder, job, again=given["attempt"] > 1)
+        _prepare(folder, job, again=given.attempt > 1)
         tracked = record.open_record(folder, warn)
-        _announce(given["run"], folder, tracked)
+        _announce(given.run, folder, tracked)
         _train(job, Run(folder, tracked, reference))
         return _conclude(folder, tracked)
     except StopAsked:

@@ -5,6 +5,7 @@ from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from orchestrator.job.schema import Job
+from orchestrator.plan.workers import room_for
 from orchestrator.train.patience import Patience
 from orchestrator.train.rendezvous import NodeAddressConfig
 from orchestrator.train.worker import Config, Run, train_function
@@ -40,5 +41,7 @@ def gpus_per_worker(job: Job, nodes: list[dict[str, float]]) -> int:
     nodes: the resources of each. A worker's CPUs and its GPU must be on one of them.
     """
     asked, cpus = job.cluster.gpus_per_worker, job.cluster.cpus_per_worker
-    places = sum(int(min(n.get("GPU", 0), n.get("CPU", 0) // cpus)) for n in nodes)
+    places = sum(
+        room_for(n.get("CPU", 0), n.get("GPU", 0), cpus_each=cpus, gpus_each=1) for n in nodes
+    )
     return asked if asked != "auto" else int(places >= job.cluster.num_workers)

@@ -2,31 +2,33 @@
 
 import hashlib
 import io
-import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cluster import runtime
 from orchestrator.errors import UsageError
+from orchestrator.shipment import Shipment
 
-RUN = {"run": "a-1", "job": {"lr": 0.1}}
+RUN = Shipment("a-1", "/runs/a-1", 1, {"optimizer": {"lr": 0.1}})
 
 
 def test_the_same_run_gives_the_same_bytes_and_another_run_another_name() -> None:
-    first, second = runtime.pack(RUN), runtime.pack(dict(reversed(RUN.items())))
+    first, second = runtime.pack(RUN), runtime.pack(replace(RUN))
     assert first == second
     assert hashlib.sha256(first.data).hexdigest().startswith(first.name[9:-4])
-    assert runtime.pack(RUN | {"run": "a-2"}).name != first.name
+    assert runtime.pack(replace(RUN, run="a-2")).name != first.name
 
 
-def test_the_package_has_no_top_folder_and_no_compiled_files() -> None:
+def test_the_package_has_no_top_folder_and_no_compiled_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(runtime.pack(RUN).data)) as archive:
         names = archive.namelist()
-        assert json.loads(archive.read("run.json")) == RUN
+        archive.extract("run.json", tmp_path)
+    assert Shipment.read(tmp_path / "run.json") == RUN
     assert {name.partition("/")[0] for name in names} == {*runtime.SHIPPED, "run.json"}
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
 

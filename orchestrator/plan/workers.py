@@ -1,0 +1,12 @@
+"""What a worker needs of a machine, and how many find room on one."""
+
+
+def cpus_per_worker(loader_workers: int) -> int:
+    """Return one CPU for the worker and one for each of its loader processes."""
+    return 1 + loader_workers
+
+
+def room_for(cpus: float, gpus: float, *, cpus_each: int, gpus_each: int) -> int:
+    """Return how many workers find both, their CPUs and their GPUs, on one machine."""
+    by_cpu = cpus // cpus_each
+    return int(min(by_cpu, gpus // gpus_each) if gpus_each else by_cpu)

@@ -1,0 +1,30 @@
+"""What travels with a job to its driver, beside the code: which run it is, and its settings."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.strict_json import dumps
+from orchestrator.typed_json import Values, made_of, plain
+
+RUN_FILE = "run.json"
+"""The name of the file, in the working folder of the driver."""
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """One attempt of a run. attempt: its number, from 1."""
+
+    run: str
+    run_dir: str
+    attempt: int
+    job: Values
+
+    def text(self) -> str:
+        """Return the file's content."""
+        return dumps(plain(self), indent=1)
+
+    @classmethod
+    def read(cls, file: Path) -> "Shipment":
+        """Return what a file holds. Raises OSError and ValueError."""
+        return made_of(cls, json.loads(file.read_text(encoding="utf-8")))
