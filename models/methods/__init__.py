@@ -1,7 +1,11 @@
 """The table of training methods: a new one is one file here and one line below."""
 
 METHODS = {
+    "adabits": "models.methods.joint:AdaBits",
+    "any_precision": "models.methods.any_precision:AnyPrecision",
     "coquant": "models.methods.coquant:CoQuant",
     "float": "models.methods.float:Float",
     "individual": "models.methods.individual:Individual",
+    "joint": "models.methods.joint:Joint",
+    "switchable_bn": "models.methods.joint:SwitchableBN",
 }

@@ -78,11 +78,13 @@ class Method(nn.Module, ABC):
     """
 
     Settings: ClassVar[type[MethodSettings]]
+    settings: MethodSettings
 
     def __init__(self, settings: MethodSettings, points: Sequence[OperatingPoint]) -> None:
         super().__init__()
         if found := self.mistakes(settings, points):
             raise ValueError("; ".join(f"{key}: {problem}" for key, problem in found))
+        self.settings = settings
         self.points = tuple(points)
 
     @property

@@ -74,6 +74,7 @@ class CoQuant(Method):
     """
 
     Settings: ClassVar[type[CoQuantSettings]] = CoQuantSettings
+    settings: CoQuantSettings
 
     def __init__(
         self,
@@ -83,7 +84,6 @@ class CoQuant(Method):
         draw_masks: DrawMasks = draw_masks,
     ) -> None:
         super().__init__(settings, points)
-        self.settings = settings
         self._draw_masks = draw_masks
 
     @classmethod

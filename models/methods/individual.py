@@ -24,10 +24,7 @@ class Individual(Method):
     """Cross-entropy of the only operating point."""
 
     Settings: ClassVar[type[IndividualSettings]] = IndividualSettings
-
-    def __init__(self, settings: IndividualSettings, points: Sequence[OperatingPoint]) -> None:
-        super().__init__(settings, points)
-        self.settings = settings
+    settings: IndividualSettings
 
     @classmethod
     def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:

@@ -63,6 +63,14 @@ def test_a_job_loads_plans_and_names_its_target(file: Path) -> None:
         assert job.name == "quickstart"
 
 
+@pytest.mark.parametrize("method", ["joint", "switchable_bn", "adabits", "any_precision"])
+def test_a_baseline_is_the_papers_job_with_another_method(method: str) -> None:
+    job, baseline = (load_job(JOBS / f"cifar10_r18{end}.yaml").job for end in ("", f"_{method}"))
+    own, other = job.as_dict(), baseline.as_dict()
+    assert other["method"]["name"] == method
+    assert {key for key in own if own[key] != other[key]} == {"name", "method"}
+
+
 FLOAT_JOBS = {
     "cifar10_r18": ("cifar10", 95.3, "scratch"),
     "cifar10_mbv2": ("cifar10", 94.1, "scratch"),

@@ -12,10 +12,9 @@ from models import NETWORKS
 from models.layers.conv import QuantizedConv2d
 from models.layers.layout import Layout
 from models.layers.norm import SwitchableBatchNorm2d
-from models.methods import METHODS
-from models.methods.base import Batch, Step
+from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
-from models.precision import FLOAT, Assignment, OperatingPoint
+from models.precision import Assignment
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.base import ActivationQuantizer
 from models.roles import roles
@@ -25,32 +24,10 @@ from tests.models.precisions import Bound, at, precisions
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
 networks = pytest.mark.parametrize("name", NETWORKS)
-BITS = {"individual": (4,), "float": (FLOAT,)}
 
 
 def images(batch: int = 4) -> Tensor:
     return torch.randn(batch, 3, 16, 16)
-
-
-def train(
-    network: AnyBitNetwork, method_name: str, make_step: MakeStep, steps: int = 1
-) -> dict[str, Tensor]:
-    """Train a few steps of two batches and return the weights."""
-    method_class = resolve(METHODS, method_name)
-    points = [OperatingPoint.at(precision) for precision in network.precisions]
-    method = method_class(method_class.Settings(), points)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
-    batches = [Batch(images(8), torch.arange(8) % 3) for _ in range(2)]
-    for index in range(steps):
-        seen = []
-        for point, loss, _ in method.losses(network, batches, make_step(index=index)):
-            assert loss.isfinite()
-            loss.backward()
-            seen.append(point)
-        assert seen == [point.name for point in points for _ in batches]
-        optimizer.step()
-        optimizer.zero_grad()
-    return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 @pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
@@ -175,34 +152,6 @@ def test_a_network_of_every_layout_runs_mixed_and_takes_another_precision(
     quantized = sum(info.kind != "shortcut" for info in infos)
     assert sets == quantized * counts[layout.norm] + 1  # the stem's
     assert len(network.clip_levels()) == (1 if layout.clip == "shared" else 4)
-
-
-@networks
-@pytest.mark.parametrize("method", METHODS)
-def test_a_step_of_every_method_moves_weights_batch_norm_and_clip_levels(
-    tiny: Tiny, make_step: MakeStep, name: str, method: str
-) -> None:
-    network = tiny(name, bit_widths=BITS.get(method, (8, 4, 2)))
-    before = {n: v.clone() for n, v in network.state_dict().items()}
-    after = train(network, method, make_step)
-    moved: dict[str, bool] = {}
-    for n, _, role in roles(network):
-        moved[role] = moved.get(role, False) or not torch.equal(before[n], after[n])
-    assert all(moved.values()), moved
-    assert ("clip" in moved) == (method != "float")
-
-
-@networks
-@pytest.mark.parametrize("method", METHODS)
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(
-    tiny: Tiny, make_step: MakeStep, name: str, method: str
-) -> None:
-    runs = []
-    for _ in range(2):
-        torch.manual_seed(1)
-        network = tiny(name, bit_widths=BITS.get(method, (8, 2)), dropout=0.5)
-        runs.append(train(network, method, make_step, steps=2))
-    assert all(torch.equal(runs[0][key], runs[1][key]) for key in runs[0])
 
 
 @networks

@@ -1,16 +1,13 @@
 """The step of CoQuant: swaps, teachers, gradients, statistics and memory."""
 
-import gc
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
 from models import NETWORKS
@@ -216,56 +213,6 @@ def test_a_far_teacher_is_passed_over_when_distance_weighs_much(
     distance = {bits: network.weight_distance(bits, 2).item() for bits in (8, 6, 4)}
     teacher = Watched(network, make_step(), **{"lambda": 1e6}).teachers[-1]
     assert teacher == min(distance, key=lambda bits: distance[bits])
-
-
-class Saved:
-    """A tensor that autograd keeps for a backward pass."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor.detach()  # itself it would hold the graph that holds this
-
-
-class SavedTensors:
-    """Counts the tensors that autograd keeps at a time."""
-
-    def __init__(self) -> None:
-        self.alive: WeakSet[Saved] = WeakSet()
-
-    def counted(self) -> saved_tensors_hooks:
-        return saved_tensors_hooks(self._pack, lambda saved: saved.tensor)
-
-    def _pack(self, tensor: Tensor) -> Saved:
-        saved = Saved(tensor)
-        self.alive.add(saved)
-        return saved
-
-
-def test_no_activation_outlives_its_bit_width(tiny: Tiny, make_step: MakeStep) -> None:
-    """Even without backward: the generator holds no reference to what it has yielded."""
-    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), POINTS), SavedTensors()
-    gc.disable()  # what only a garbage collection would free counts as kept
-    try:
-        with tensors.counted():
-            losses = method.losses(network, [batch()], make_step())
-            for _ in BITS:
-                loss = next(losses)
-                assert len(tensors.alive) > 50
-                del loss
-                assert len(tensors.alive) == 0
-    finally:
-        gc.enable()
-
-
-def test_while_one_bit_width_runs_only_its_activations_are_held(
-    tiny: Tiny, make_step: MakeStep
-) -> None:
-    network, method, tensors = tiny(), CoQuant(CoQuantSettings(), POINTS), SavedTensors()
-    counts = []
-    with tensors.counted():
-        for loss in method.losses(network, [batch()], make_step()):
-            counts.append(len(tensors.alive))
-            loss.loss.backward()
-    assert max(counts) < 1.2 * counts[0]
 
 
 def test_settings_go_by_the_papers_letters_and_by_their_names() -> None:
