@@ -36,7 +36,7 @@ def teacher_share(student: str, teacher: str) -> str:
 
 
 def clip_level(precision: str, statistic: str) -> str:
-    """Name the smallest (`min`) or mean clip level over the layers at a precision."""
+    """Name the smallest (`min`) or mean clip level over the layers, at a precision or "shared"."""
     return f"weights/clip_level/{precision}_{statistic}"
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from models.networks.base import AnyBitNetwork
-from models.precision import Precision
 from orchestrator.track import keys
 from orchestrator.track.result import PointResult, Result
 from orchestrator.train.evaluate import Evaluation
@@ -30,8 +29,7 @@ def epoch_metrics(
     metrics |= {keys.loss(point): value for point, value in losses.items()}
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(role): rate for role, rate in rates.items()}
-    for bits, levels in network.clip_levels().items():
-        precision = Precision.parse(bits).label
+    for precision, levels in network.clip_levels().items():
         values = [level.item() for level in levels]
         metrics[keys.clip_level(precision, "min")] = min(values)
         metrics[keys.clip_level(precision, "mean")] = sum(values) / len(values)

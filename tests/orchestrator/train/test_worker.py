@@ -127,6 +127,26 @@ def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
     assert rates == pytest.approx([0.05 * factor for factor in factors])
 
 
+@pytest.mark.parametrize(
+    ("method", "clips"),
+    [
+        ("joint", {"shared"}),
+        ("switchable_bn", {"shared"}),
+        ("adabits", {"8bit", "2bit"}),
+        ("any_precision", {"8bit", "2bit"}),
+    ],
+)
+def test_every_method_of_several_points_trains_to_its_table(
+    tiny_job: Callable[..., Job], run: Callable[..., Any], method: str, clips: set[str]
+) -> None:
+    context = run(tiny_job(f"method={{name: {method}}}", "quantizer.bit_widths=[8, 2]"))
+    [*_, last] = epochs(context)
+    levels = {key.rpartition("/")[2] for key in last if key.startswith("weights/clip_level/")}
+    assert levels == {f"{name}_{what}" for name in clips for what in ("min", "mean")}
+    result = json.loads((context.folder / "result.json").read_text())
+    assert [row["point"] for row in result["rows"]] == ["8bit", "2bit"]
+
+
 def test_a_finished_run_that_is_run_again_trains_nothing(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
