@@ -19,9 +19,9 @@ def calibrate(networks: Mapping[OperatingPoint, nn.Module], batches: Iterable[Te
     """Replace running statistics by averages over `batches`, each run through all `networks`.
 
     networks: by the point at which each is run, as network(inputs, point). Only batch norm that
-    this point runs through is in training mode and forgets what it knew, so dropout is off, and
-    weights, affine parameters and clip levels stay. What points share needs a copy for each of
-    them. Without a batch nothing changes.
+    this point uses is in training mode and is reset, so dropout is off, and weights, affine
+    parameters and clip levels stay. Points that share batch norm need a copy of the network each.
+    Without a batch nothing changes.
     """
     with ExitStack() as modes:
         for network in networks.values():
@@ -33,7 +33,7 @@ def calibrate(networks: Mapping[OperatingPoint, nn.Module], batches: Iterable[Te
 
 @contextmanager
 def _calibrating(network: nn.Module) -> Iterator[None]:
-    """Within, a batch norm starts anew when it is first run; afterwards all modes are as before."""
+    """Within, a batch norm is reset when it is first run; afterwards all modes are as before."""
     modes = [(module, module.training) for module in network.modules()]
     norms = [(m, m.momentum) for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     network.eval()

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -> list[str]:
     """Copy the weights of a trained network; return the precisions that it was not trained at.
 
-    What each precision has for itself (batch norm, clip levels, steps) stays as it is drawn for
-    those, and is left behind for precisions that `network` does not run at. Any other difference
-    raises ValueError; nothing is copied then.
+    For these, batch norm, clip levels and steps keep their initial values; those of precisions
+    that `network` does not run at are ignored. Any other difference raises ValueError; nothing is
+    copied then.
     """
     own = network.state_dict()
     switches = [
@@ -39,11 +39,11 @@ def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -
 
 
 _BY_PRECISION = (nn.ModuleDict, nn.ParameterDict)
-"""What holds something for each precision, under its name."""
+"""Modules that hold something for each precision, under its name."""
 
 
 def _precision(name: str, switches: list[str]) -> str | None:
-    """Return the precision that a tensor belongs to; None for what all share."""
+    """Return the precision that a tensor belongs to; None when all share it."""
     inside = next((name.removeprefix(one) for one in switches if name.startswith(one)), None)
     return inside.partition(".")[0] if inside else None
 

@@ -14,9 +14,9 @@ from models.roles import roles
 HEAD = "fc."
 COUNTER = ".num_batches_tracked"
 SCALE = "normalize."
-"""What a float model of ours knows of its inputs; the network has that from its data set."""
+"""The input scale in a float model of ours; the network takes its own from its data set."""
 INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""What wrappers put into the middle of names."""
+"""What wrappers insert into names."""
 
 
 def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) -> list[str]:
@@ -26,9 +26,9 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
         carry a prefix ("module.", "backbone."). Its batch norm goes into the set of every
         bit-width; clip levels stay.
 
-    Left out are a linear layer of another number of classes, one that is not there, and under a
-    prefix all that stands beside it. Any other name that is missing, unexpected or of another
-    shape raises ValueError, and so do values that are no numbers; nothing is copied then.
+    A linear layer that is missing or has another number of classes is left out, and so is what is
+    outside a prefix. Any other name that is missing, unexpected or of another shape raises
+    ValueError, and so do values that are not finite; nothing is copied then.
     """
     targets = _targets(network.backbone)
     state_dict = unwrap(state_dict)
@@ -69,21 +69,21 @@ def _without_prefix(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Strip the prefix under which most of the network's names are found.
 
-    Returns the tensors by name, and the names that stand outside the prefix.
+    Returns the tensors by name, and the names outside the prefix.
     """
     for part in INSERTED:
         source = {name.replace(part, ""): value for name, value in source.items()}
     anchor = next(iter(targets))
     prefixes = {name.removesuffix(anchor) for name in source if f".{name}".endswith(f".{anchor}")}
     found = {prefix: sum(prefix + name in source for name in targets) for prefix in prefixes}
-    # Of prefixes under which equally many names are found, the shortest.
+    # Of prefixes with equally many names, the shortest.
     prefix = max(sorted(found, key=len), key=lambda one: found[one], default="")
     inside = {n.removeprefix(prefix): v for n, v in source.items() if n.startswith(prefix)}
     return inside, [name for name in source if not name.startswith(prefix)]
 
 
 def _left_out_head(source: dict[str, Tensor], targets: dict[str, list[Tensor]]) -> list[str]:
-    """Return the names of a linear layer that is not there or differs in its number of classes."""
+    """Return the names of a linear layer that is missing or has another number of classes."""
     weight = source.get(f"{HEAD}weight")
     if weight is None:
         return [name for name in {**source, **targets} if name.startswith(HEAD)]
@@ -111,12 +111,12 @@ def _mistakes(
 
 
 def _check_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Raise ValueError when a tensor holds values that are no finite numbers."""
+    """Raise ValueError when a tensor holds values that are not finite."""
     lost = {name: int((~value.isfinite()).sum()) for name, value in tensors.items()}
     bad = [f"{name} ({n} of {tensors[name].numel()})" for name, n in lost.items() if n]
     if bad:
         raise ValueError(
-            f"the float model holds values that are no finite numbers, in {len(bad)} of its "
+            f"the float model holds values that are not finite, in {len(bad)} of its "
             f"{len(tensors)} tensors: {_some(bad)}"
         )
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 MAX_BITS = 8
 FLOAT = 32
-"""In the place of a bit-width: the quantizer is passed by."""
+"""Stands for a bit-width where nothing is quantized."""
 
 _LABEL = re.compile(r"(?P<both>\d+)(?:bit)?|w(?P<weights>\d+)a(?P<activations>\d+)|float")
 
@@ -34,7 +34,7 @@ class Precision(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name of what belongs to it in a state dict: the label, which for float is taken."""
+        """The name of its parameters in a state dict: the label, unless reserved ("float")."""
         return f"{FLOAT}bit" if self == (FLOAT, FLOAT) else self.label
 
     @classmethod
@@ -57,7 +57,7 @@ class Precision(NamedTuple):
         return cls(*bits)
 
     def nearest(self, others: Iterable[Precision]) -> Precision:
-        """Return the one of `others` with the fewest bits between; of two as near, the higher one.
+        """Return the nearest of `others` in bits; of two that are equally near, the higher one.
 
         Raises ValueError when there are none.
         """
@@ -70,7 +70,7 @@ class Precision(NamedTuple):
 
 
 class LayerPrecision(NamedTuple):
-    """What a layer is told in a forward pass: its own precision, and its predecessor's."""
+    """What a layer gets in a forward pass: its own precision, and its predecessor's."""
 
     own: Precision
     previous: Precision
@@ -80,7 +80,7 @@ class LayerInfo(NamedTuple):
     """A quantized layer of a network.
 
     name: of its module, as in the state dict. block: the swappable block it belongs to, None
-    outside of all. fed_by: index of the layer before it on the main path, None for the first.
+    outside all blocks. fed_by: index of the layer before it on the main path, None for the first.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A way to run a network, by name; it can be said before there is a network.
+    """A way to run a network, by name; it does not depend on a particular network.
 
     layers: those, by name, that run at another precision than the rest.
     """
@@ -132,10 +132,10 @@ def cost(precision: Precision) -> int:
 
 
 def check_high_to_low(precisions: Sequence[Precision]) -> None:
-    """Raise ValueError unless precisions stand from high to low, each once."""
+    """Raise ValueError unless precisions are in order from high to low, each once."""
     labels = [precision.label for precision in precisions]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
-        raise ValueError(f"bit-widths stand each once, {', '.join(twice)} more often")
+        raise ValueError(f"bit-widths are listed once each,  {', '.join(twice)} more often")
     costs = [cost(precision) for precision in precisions]
     if costs != sorted(costs, reverse=True):
-        raise ValueError(f"bit-widths stand from high to low, not {labels}")
+        raise ValueError(f"bit-widths are listed from high to low, not {labels}")

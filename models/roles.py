@@ -1,4 +1,4 @@
-"""What each parameter is for, which decides how fast it learns and whether it decays."""
+"""The role of each parameter, which decides its learning rate and weight decay."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
@@ -39,7 +39,7 @@ def _of_network(network: nn.Module) -> Iterator[NamedParameter]:
 
 def _of_method(method: nn.Module) -> Iterator[NamedParameter]:
     for name, parameter in method.named_parameters():
-        if parameter.requires_grad:  # A frozen teacher's do not.
+        if parameter.requires_grad:  # A frozen teacher's parameters do not learn.
             yield NamedParameter(f"method.{name}", parameter, "method")
 
 

@@ -37,7 +37,7 @@ class QuantizedConv2d(nn.Conv2d):
         self.quantizer = quantizer
 
     def start_quantizer(self) -> None:
-        """Give the quantizer's parameters their first values, from the present weight."""
+        """Initialize the quantizer's parameters from the present weight."""
         self.quantizer.start(self.weight)
 
     def weight_at(self, bits: int) -> Tensor:
@@ -74,7 +74,7 @@ class QuantizedConv2d(nn.Conv2d):
         return self._convolve_codes(inputs, weight, at.own.weights, step, self.code_dtype)
 
     def _convolve_values(self, inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """Convolve what is not quantized, rounded to `dtype` as in mixed precision."""
+        """Convolve unquantized inputs, rounded to `dtype` as in mixed precision."""
         output: Tensor = self._conv_forward(inputs.to(dtype), weight.to(dtype), None)
         return output.to(inputs.dtype)
 
@@ -85,7 +85,7 @@ class QuantizedConv2d(nn.Conv2d):
 
         With x = step q and W = gain m + offset,  conv(x, W) = step (gain conv(q, m) + offset
         conv(q, 1)). m = 2k - n, the weight's code k centered, lies in [-255, 255]; its offset is
-        near zero, so that hardly anything cancels. The gradients are those of conv(x, W): gain,
+        near zero, so there is little cancellation. The gradients are those of conv(x, W): gain,
         offset and step are constants. Only the sums are rounded to `dtype`.
         """
         gain, offset = self._centered(bits, inputs.dtype)
@@ -131,10 +131,10 @@ class StemConv2d(QuantizedConv2d):
 
 
 def _by_filter(value: Tensor) -> Tensor:
-    """Lay one value, or one for each filter, along the channels of an output."""
+    """Reshape one value, or one for each filter, to the channels of an output."""
     return value.reshape(-1, 1, 1)
 
 
 def _whole(values: Tensor) -> Tensor:
-    """Take off what the arithmetic left beside whole numbers; the gradient passes."""
+    """Round away what the arithmetic added to whole numbers; the gradient passes."""
     return values + (values.round() - values).detach()

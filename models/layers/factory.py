@@ -32,7 +32,7 @@ class LayerFactory:
 
     code_bits: bit-width of the stored weight codes (b1), at least the highest of the weights.
 
-    Raises ValueError for no precision at all, or one above code_bits.
+    Raises ValueError without any precision, or for one above code_bits.
     """
 
     settings: QuantizerSettings

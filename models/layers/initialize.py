@@ -1,4 +1,4 @@
-"""First values of the weights."""
+"""Initial values of the weights."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ def initialize(network: nn.Module, how: InitWeights) -> None:
         Delving Deep into Rectifiers, Eq. 14), as torchvision does; linear layers and batch norm
         keep torch's own, as in torchvision's ResNet.
 
-    Quantized weights do not forget their first scale, so the choice matters beyond the start.
+    Quantized weights keep their initial scale, so the choice matters beyond the start.
     """
     if how == "torch":
         return

@@ -1,4 +1,4 @@
-"""What the operating points of a network share, and what each has for itself."""
+"""What the operating points of a network share, and what each has of its own."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -29,7 +29,7 @@ class Head(nn.Linear):
         self.act = act
 
     def start_quantizer(self) -> None:
-        """Give the quantizer's parameters their first values, from the present weight."""
+        """Initialize the quantizer's parameters from the present weight."""
         if self.quantizer is not None:
             self.quantizer.start(self.weight)
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class Normalize(nn.Module):
-    """Maps uint8 pixels to (pixel / 255 - mean) / std; inputs that are floats go on as they are.
+    """Maps uint8 pixels to (pixel / 255 - mean) / std; float inputs pass unchanged.
 
     mean, std: of the channels red, green, blue, for pixels in [0, 1]; part of the state dict, so
     that a stored network knows the scale of its inputs. Kept in float64: float32 would round them.

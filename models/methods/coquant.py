@@ -39,7 +39,7 @@ DrawMasks = Callable[[Step, OperatingPoint, Sequence[float]], Sequence[bool]]
 
 
 class CoQuantSettings(MethodSettings, frozen=True):
-    """The knobs of CoQuant; its paper's letters in the descriptions."""
+    """The settings of CoQuant; the paper's symbols are in the descriptions."""
 
     name: Literal["coquant"] = "coquant"
     distance_weight: float = Field(
@@ -56,7 +56,8 @@ class CoQuantSettings(MethodSettings, frozen=True):
         "dynamic", description="by Eq. 7, the highest, the next higher, or any higher bit-width"
     )
     teacher_logits: Literal["reuse", "clean"] = Field(
-        "reuse", description="what the teacher already put out, or an extra pass without swap"
+        "reuse",
+        description="the teacher's output of this step, or that of an extra pass without swaps",
     )
     swap_unit: SwapUnit = Field("block", description="what is swapped")
     swap_updates_bn_stats: bool = Field(

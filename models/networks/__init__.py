@@ -1,1 +1,1 @@
-"""Networks; the table of their names stands in `models`."""
+"""Networks; the table of their names is in `models`."""

@@ -24,7 +24,7 @@ from models.quantizers.lsq import LearnedSteps
 from models.quantizers.pact import ClipLevels
 
 Point = OperatingPoint | int | str
-"""An operating point, or what writes one of a single precision: 4, "4bit", "w1a4"."""
+"""An operating point, or the notation of a single precision: 4, "4bit", "w1a4"."""
 
 
 class Block(Protocol):
@@ -54,7 +54,7 @@ class AnyBitNetwork(nn.Module, ABC):
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """What it has batch norm and clip levels for, high to low."""
+        """The precisions it has batch norm and clip levels for, high to low."""
         return self.backbone._precisions
 
     @property
@@ -122,7 +122,7 @@ class AnyBitNetwork(nn.Module, ABC):
             module.code_dtype = dtype
 
     def start_quantizers(self) -> None:
-        """Give learned steps their first values, from the present weights."""
+        """Initialize learned steps from the present weights."""
         for module in self.modules():
             if isinstance(module, QuantizedConv2d | Head):
                 module.start_quantizer()
@@ -163,7 +163,7 @@ class AnyBitNetwork(nn.Module, ABC):
 
         Batch norm, clip levels and learned steps start as those of `source`, to be calibrated or
         trained; what precisions share stays shared. Raises ValueError for a precision that the
-        network has already, and for a source that it has not.
+        network has already, and for a source that it lacks.
         """
         if precision in self.precisions or source not in self.precisions:
             known = ", ".join(own.label for own in self.precisions)

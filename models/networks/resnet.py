@@ -20,7 +20,7 @@ from models.precision import Assignment, LayerPrecision
 
 
 class ResNetSettings(NetworkSettings):
-    """What all residual networks can be told."""
+    """The settings of all residual networks."""
 
     quantize_identity: bool = Field(
         True, description="a block's identity path carries the quantized input"

@@ -1,4 +1,4 @@
-"""What every network can be told in a job file."""
+"""The settings of a network in a job file."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""What a quantizer of weights and one of activations must offer."""
+"""The interfaces of weight and activation quantizers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -35,9 +35,9 @@ class WeightQuantizer(nn.Module, ABC):
     An entry of WEIGHT_QUANTIZERS; called with (settings, bit_widths, code_bits), code_bits (b1)
     being the bit-width of the stored codes.
 
-    What the bit-widths share of a weight is computed once for each version of it, however many
-    bit-widths and passes use it: a step of the optimizer and load_state_dict write the weight in
-    place, which its version counter tells. Three ways of writing hide from it: through
+    What the bit-widths share is computed once per version of a weight, however many bit-widths and
+    passes use it: a step of the optimizer and load_state_dict write the weight in place, which
+    increases its version counter. Three ways of writing do not: through
     `weight.data`, by a collective (broadcast), and by an optimizer with fused=True.
 
     nested: the codes of a lower bit-width are those of the stored one with bits dropped.
@@ -67,7 +67,7 @@ class WeightQuantizer(nn.Module, ABC):
         """Return the values of `levels`, differentiable with respect to weight and parameters."""
 
     def start(self, weight: Tensor) -> None:
-        """Give the parameters their first values, from the weight at the start of a training."""
+        """Initialize the parameters from the weight at the start of a training."""
 
     def distance(self, weight: Tensor, teacher: int, student: int) -> Tensor:
         """Return mean|W_teacher - W_student|, 0-dim, float64, without gradient."""

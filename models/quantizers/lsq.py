@@ -4,7 +4,7 @@
     b >= 2    W_b = alpha_b floor(clip(v, -m_b, m_b))
     b = 1     W_b = alpha_b sign(v),  sign(0) = +1
 
-One step alpha_b for each layer and bit-width. As printed m_1 would be 0, and clip everything away.
+One step alpha_b for each layer and bit-width. As printed, m_1 would be 0 and clip all weights.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from models.precision import FLOAT, Precision
 from models.quantizers.base import Levels, WeightQuantizer, arithmetic_dtype
 
 SMALLEST_STEP = 1e-6
-"""A step that training pushes through zero is used with its sign dropped, and not below this."""
+"""Smallest step used; a step that training makes negative is used without its sign."""
 
 
 class LsqFloorSettings(BaseModel, frozen=True, extra="forbid"):

@@ -23,7 +23,9 @@ class PactSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """PACT: activations clipped at a learned level, the papers' alpha."""
 
     name: Literal["pact"] = "pact"
-    clip_init: float = Field(8.0, gt=0, description="first clip level of every layer (alpha init)")
+    clip_init: float = Field(
+        8.0, gt=0, description="initial clip level of every layer (alpha init)"
+    )
     gradient: Literal["pact", "calibrated"] = Field(
         "pact", description="gradient of the clip level: original PACT, or calibrated (SAT)"
     )
@@ -31,7 +33,8 @@ class PactSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         1e-3, gt=0, description="smallest clip level used; its gradient passes unchanged (alpha)"
     )
     signed_inputs: Literal["symmetric", "relu"] = Field(
-        "symmetric", description="inputs that are no ReLU outputs: clip to [-alpha, alpha], or at 0"
+        "symmetric",
+        description="inputs that are not outputs of a ReLU: clip to [-alpha, alpha], or at 0",
     )
 
 
@@ -44,7 +47,7 @@ class ClipLevels(nn.ParameterDict):
         super().__init__({name: nn.Parameter(torch.tensor(initial)) for name in names})
 
     def add(self, precision: Precision, source: Precision) -> None:
-        """Add a clip level for a precision, a copy of another one's; a shared one stays alone."""
+        """Add a clip level for a precision, a copy of another one's; nothing if it is shared."""
         if source.label in self:
             self[precision.label] = deepcopy(self[source.label])
 
@@ -90,7 +93,7 @@ class _FakeQuantize(torch.autograd.Function):
     calibrated   dL/dA = g [low < A < alpha]      dL/dalpha has g (y - A) / alpha inside as well
 
     low is 0 and the last bracket absent without sign. A clip level below the floor is used as the
-    floor, and its gradient passes unchanged: weight decay could otherwise kill the layer for good.
+    floor, and its gradient passes unchanged: weight decay could otherwise disable a layer for good.
     """
 
     @staticmethod

@@ -10,7 +10,7 @@ from models.quantizers.pact import PactSettings
 from models.quantizers.truncated import TruncatedSettings
 
 DEFAULT = "default"
-"""The key of an assignment that stands for all layers it does not name."""
+"""The key of an assignment for all layers that it does not name."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 

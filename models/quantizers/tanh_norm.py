@@ -1,4 +1,4 @@
-"""Map weights into [0,1] by tanh and its maximum (DoReFa's normalization), and back the gradient.
+"""Map weights into [0,1] by tanh and its maximum (DoReFa's normalization), and the gradient back.
 
 Shared by the weight quantizers of CoQuant (Eq. 1, 3) and AdaBits (Eq. 2-4).
 """

@@ -34,7 +34,7 @@ class TruncatedSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class StoredCodes:
-    """The codes H of a weight, and their histogram, from which all else follows exactly."""
+    """The codes H of a weight, and their histogram, from which everything else follows exactly."""
 
     def __init__(self, weight: Tensor, code_bits: int, *, aligned: bool) -> None:
         self.code_bits = code_bits
