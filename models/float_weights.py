@@ -24,7 +24,7 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
 
     state_dict: names as in torchvision; may be wrapped ({"state_dict": ...}, {"model": ...}) or
         carry a prefix ("module.", "backbone."). Its batch norm goes into the set of every
-        bit-width; clip levels stay.
+        bit-width; clip levels stay, learned steps start from the new weights.
 
     A linear layer that is missing or has another number of classes is left out, and so is what is
     outside a prefix. Any other name that is missing, unexpected or of another shape raises
@@ -46,6 +46,7 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
         for name in copied:
             for target in targets[name]:
                 target.copy_(source[name])
+    network.start_quantizers()
     return skipped
 
 

@@ -53,7 +53,12 @@ def _load_checkpoint(network: AnyBitNetwork, path: Path) -> str | None:
     if fault := damage(path.parent):
         raise ValueError(f"{path.parent} is damaged: {fault}")
     try:
-        fresh = load_checkpoint_weights(network, load_file(path))
+        trained = load_file(path)
+        fresh = load_checkpoint_weights(network, trained)
+        if fresh:
+            # Steps that are not given start from the weights that are; then those that are given.
+            network.start_quantizers()
+            load_checkpoint_weights(network, trained)
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not fresh:
