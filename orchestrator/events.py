@@ -9,7 +9,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
@@ -24,12 +24,17 @@ Values = dict[str, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that a run states. time: in seconds since 1970; None until it is said."""
+    """Something that a run states.
+
+    time: in seconds since 1970; None until it is said. n: its number among the events of its job,
+    from 1; None outside the file that holds them all.
+    """
 
     state: ClassVar[State | None] = None
     """The state that a run is in once it has said so; None when that tells nothing."""
 
     time: float | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,9 +183,9 @@ def word(event: Event) -> str:
     return type(event).__name__.lower()
 
 
-def to_json(event: Event, **more: int) -> str:
-    """Return an event as one JSON object, with more beside it."""
-    return dumps({"event": word(event), **plain(event), **more})
+def to_json(event: Event) -> str:
+    """Return an event as one JSON object."""
+    return dumps({"event": word(event), **plain(event)})
 
 
 def to_line(event: Event) -> str:
@@ -199,25 +204,10 @@ def parse(line: str) -> Event | None:
 
 def read(text: str) -> Event | None:
     """Return the event that a JSON text holds, or None."""
-    numbered = read_numbered(text)
-    return numbered.event if numbered else None
-
-
-class Numbered(NamedTuple):
-    """An event of a job and its number among them, from 1; 0 where they have none."""
-
-    number: int
-    event: Event
-
-
-def read_numbered(text: str) -> Numbered | None:
-    """Return the event that a JSON text holds and the number `n` beside it, or None."""
     try:
         values = json.loads(text)
-        kind = KINDS[values["event"]]
-        number = values.get("n", 0)
-        return Numbered(number, made_of(kind, values)) if isinstance(number, int) else None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return made_of(KINDS[values["event"]], values)
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from orchestrator.cluster.client import ALL_LINES, ClusterClient, JobInfo
 from orchestrator.errors import Unreachable
-from orchestrator.events import Event, Numbered, events_file, parse, read_numbered
+from orchestrator.events import Event, events_file, parse, read
 from orchestrator.state import is_final
 
 INTERVAL_SECONDS = 1.0
@@ -85,25 +85,25 @@ class JobEvents:
         if not kept and not self._seen:
             found = (parse(line) for line in self._log.read(info))
             return [event for event in found if event]
-        if kept and kept[0].number > self._seen + 1:
+        if kept and min(kept) > self._seen + 1:
             kept = self._file(info, ALL_LINES)
-        new = [each for each in kept if each.number > self._seen]
-        self._seen = max([self._seen, *(each.number for each in new)])
-        return [each.event for each in new]
+        new = {n: event for n, event in kept.items() if n > self._seen}
+        self._seen = max([self._seen, *new])
+        return list(new.values())
 
-    def _file(self, info: JobInfo | None, last_lines: int) -> list[Numbered]:
-        """Return the last events of the file; the driver's machine may be gone after the end."""
+    def _file(self, info: JobInfo | None, last_lines: int) -> dict[int, Event]:
+        """Return the last events of the file by number; the driver's machine may be gone."""
         if info is None or info.driver_node is None:
-            return []
+            return {}
         try:
             name = events_file(self.submission_id)
             text = self.client.log_file(info.driver_node, name, last_lines)
         except Unreachable:
             if is_final(info.state):
-                return []
+                return {}
             raise
-        found = (read_numbered(line) for line in text.splitlines())
-        return [each for each in found if each]
+        found = (read(line) for line in text.splitlines())
+        return {event.n: event for event in found if event and event.n is not None}
 
 
 def follow(

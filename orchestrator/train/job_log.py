@@ -10,6 +10,7 @@ import io
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -56,7 +57,7 @@ class EventFile:
         """Append an event; readers of the file see it at once."""
         self._count += 1
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(to_json(event, n=self._count) + "\n")
+            file.write(to_json(replace(event, n=self._count)) + "\n")
 
 
 class JobLog(io.TextIOBase):

@@ -66,7 +66,7 @@ def test_activitynet_r50_reports_map_at_every_bit_width(
             data__crop=64,
             data__test_scale=72,
             data__limit_train=24,
-            model__init="scratch",
+            start__from="scratch",
             model__widths="[8,16,32,64]",
             model__depths="[1,1,1,1]",
             model__num_segments=4,
@@ -93,7 +93,7 @@ def test_activitynet_r50_without_data_fails_at_once_and_says_how_to_get_it(
         "submit",
         JOBS / "activitynet_r50.yaml",
         "--detach",
-        *sets(data__root=missing, model__init="scratch", output=tmp_path / "runs"),
+        *sets(data__root=missing, start__from="scratch", output=tmp_path / "runs"),
     )
     assert done.returncode == 2
     assert str(missing) in done.stderr
@@ -114,7 +114,7 @@ def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
             data__crop=48,
             data__resize=56,
             data__limit_val=40,
-            model__init="scratch",
+            start__from="scratch",
             model__widths="[16,32,64,128]",
             training__epochs=1,
             training__global_batch=240,

@@ -35,7 +35,7 @@ def test_an_event_is_read_as_it_was_printed_behind_whatever_ray_sets_before_it(
 
 
 def test_what_other_programs_read_is_flat_and_named_by_the_kind() -> None:
-    told = json.loads(events.to_json(EVALUATED, n=3))
+    told = json.loads(events.to_json(replace(EVALUATED, n=3)))
     assert told == {
         "event": "evaluated",
         "time": None,
@@ -44,6 +44,8 @@ def test_what_other_programs_read_is_flat_and_named_by_the_kind() -> None:
         "metric_name": "top1",
         "metric": {"8bit": 91.0},
         "loss": {"8bit": 0.1},
+        "phase": 0,
+        "phases": 1,
         "n": 3,
     }
     assert json.loads(events.to_json(FINISHED))["rows"][0]["point"] == "8bit"

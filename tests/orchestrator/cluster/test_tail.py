@@ -66,7 +66,7 @@ def test_a_job_that_the_cluster_forgot_ends_the_following(cluster: FakeCluster) 
 
 
 def numbered(*numbers: int) -> str:
-    return "".join(to_json(Log(message=str(n)), n=n) + "\n" for n in numbers)
+    return "".join(to_json(Log(message=str(n), n=n)) + "\n" for n in numbers)
 
 
 def followed(cluster: FakeCluster) -> list[int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.events import Event, Numbered, read_numbered, to_json, to_line
+from orchestrator.events import Event, read, to_json, to_line
 from orchestrator.train import job_log
 from orchestrator.train.job_log import EventFile, JobLog
 from tests.orchestrator.statements import EVALUATED, PROGRESS
@@ -30,9 +30,9 @@ class Log:
         return self.text.getvalue().splitlines()
 
     @property
-    def events(self) -> list[Numbered]:
-        found = map(read_numbered, self.path.read_text().splitlines())
-        return [each for each in found if each]
+    def events(self) -> list[Event]:
+        found = map(read, self.path.read_text().splitlines())
+        return [event for event in found if event]
 
     def say(self, event: Event, before: str = "") -> None:
         print(f"{before}{to_line(event)}", file=self.stream)
@@ -49,7 +49,7 @@ def test_an_event_is_a_sentence_in_the_log_and_json_in_the_file(log: Log, before
     log.say(said, before)
     [line] = log.lines
     assert line.endswith("  epoch 1: top1 8bit 91.0")
-    assert log.events == [(1, said)]
+    assert log.events == [replace(said, n=1)]
 
 
 def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
@@ -57,7 +57,7 @@ def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
         log.say(PROGRESS)
         log.say(EVALUATED)
     assert [" step 3/9 " in line for line in log.lines] == [True, *[False] * 5]
-    assert [each.number for each in log.events] == list(range(1, 11))
+    assert [event.n for event in log.events] == list(range(1, 11))
 
 
 def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
