@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.methods import METHODS
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
 from orchestrator.data.image_transforms import normalize
@@ -202,6 +203,23 @@ def test_a_run_ends_with_the_points_that_were_not_trained_below_those_that_were(
     assert "zero-shot" not in trained["table"].lower()
 
 
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"float"}))
+def test_a_network_of_every_method_is_evaluated_below_its_highest_bit_width(
+    tiny_job: Callable[..., Job], run: Callable[..., Path], method: str
+) -> None:
+    trained = "[8]" if method == "individual" else "[8, 4]"
+    job = tiny_job(
+        f"method={{name: {method}}}",
+        f"quantizer.bit_widths={trained}",
+        "evaluate.points=[3, w5a8]",
+        "training.epochs=1",
+    )
+    rows = result_in(run(job))["rows"]
+    assert [row["point"] for row in rows[-2:]] == ["3bit", "w5a8"]
+    losses = [row["loss"] for row in rows]
+    assert len(set(losses)) == len(losses)
+
+
 @pytest.mark.parametrize("select", ["last", "best"])
 def test_a_run_killed_in_its_last_evaluation_ends_with_the_same_table(
     tiny_job: Callable[..., Job],
@@ -225,7 +243,7 @@ def test_a_run_killed_in_its_last_evaluation_ends_with_the_same_table(
 def test_the_best_epochs_weights_are_judged_where_those_are_chosen(
     tiny_job: Callable[..., Job], run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = tiny_job("evaluate.points=[3]", "checkpoint.select=best", "training.epochs=3")
+    job = tiny_job("evaluate.points=[3]", "checkpoint.select=best")
     monkeypatch.setattr(Worker, "_is_best", lambda self, result: result.epoch == 0)
     folder = run(job)
     chosen = result_in(folder)
@@ -235,7 +253,7 @@ def test_the_best_epochs_weights_are_judged_where_those_are_chosen(
     load_weights(best, parts.network)
     (row,) = zero_shot(parts.network, job, parts, plan_of(job), Ranks())
     assert chosen["rows"][-1] == row._asdict()
-    last = result_in(run(tiny_job("evaluate.points=[3]", "training.epochs=3"), "last"))
+    last = result_in(run(tiny_job("evaluate.points=[3]"), "last"))
     assert chosen["rows"][-1]["loss"] != last["rows"][-1]["loss"]
 
 
