@@ -18,7 +18,7 @@ from orchestrator.prepare.build import (
 )
 from orchestrator.prepare.start import start
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import delta_b, record, recorder
+from orchestrator.track import record, recorder, reference
 from orchestrator.track.delta_b import ReferenceResults
 
 
@@ -36,7 +36,7 @@ def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
     uri = record.tracking_uri(job, folder)
     unreachable: list[str] = []
     found: list[ReferenceResults | None] = []
-    problems += _collect(lambda: found.append(_reference(job, uri)), unreachable)
+    problems += _collect(lambda: found.append(reference.find(job, uri)), unreachable)
     problems += _collect(
         lambda: recorder.check_reachable(uri, job.tracking.experiment), unreachable
     )
@@ -45,17 +45,6 @@ def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
     if unreachable:
         raise Unreachable("\n".join(dict.fromkeys(unreachable)))
     return found[0]
-
-
-def _reference(job: Job, uri: str) -> ReferenceResults | None:
-    """Return what Delta_B is to be compared with. Raises UsageError for an unknown one."""
-    if job.reference is None:
-        return None
-    if job.reference.published is not None:
-        return delta_b.published_reference(job.reference.published)
-    assert job.reference.runs is not None
-    metric = getattr(job.data, "metric", "top1")
-    return recorder.reference_runs(uri, metric, job.reference.runs)
 
 
 def _data(job: Job) -> list[str]:

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import OrchError, RecordGone, Refused, UsageError
+from orchestrator.errors import OrchError, RecordGone, Refused
 from orchestrator.job.tracking_uri import checked, sqlite_file
-from orchestrator.job.uri import masked, sqlite_uri
+from orchestrator.job.uri import sqlite_uri
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
-from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run
 from orchestrator.track.server import mlflow_client
@@ -142,50 +141,6 @@ def close_unless_closed(uri: str, run_id: str, status: str) -> None:
             client.set_terminated(run_id, status)
 
 
-def reference_runs(uri: str, metric: str, runs: Mapping[str, str]) -> ReferenceResults:
-    """Return the results of individually trained runs, by point, from their last epochs.
-
-    Raises UsageError with all runs that are unknown, unfinished or of another kind, Unreachable
-    without a server.
-    """
-    values: dict[str, float] = {}
-    problems: list[str] = []
-    with mlflow_client(uri) as client:
-        for point, run_id in runs.items():
-            run = _known_run(client, run_id)
-            problem = _unfit(run, point, metric) if run else "is unknown"
-            if problem:
-                problems.append(
-                    f"reference.runs.{point}: the run {run_id} at {masked(uri)} {problem}."
-                )
-            else:
-                values[point] = run.data.metrics[keys.metric(metric, point)]
-    if problems:
-        raise UsageError("\n".join(problems))
-    named = ", ".join(f"{point}: {run_id}" for point, run_id in runs.items())
-    return ReferenceResults(f"own individual runs ({named})", metric, values)
-
-
-def _unfit(run: Any, point: str, metric: str) -> str:
-    """Return why a run cannot be the reference of an operating point.
-
-    A run that was not recorded by orch names neither method nor points, and is accepted.
-    """
-    name, params, metrics = keys.metric(metric, point), run.data.params, run.data.metrics
-    if run.info.lifecycle_stage != "active":
-        return "was deleted; restore it, or name another"
-    if params.get("method", "individual") != "individual":
-        return f"was trained by the method '{params['method']}', not 'individual'"
-    if params.get("points", point) != point:
-        return f"was trained at {params['points']}, not at {point}"
-    if run.info.status != "FINISHED":
-        return f"is {run.info.status}; a reference is a run that has finished"
-    other = next((key for key in keys.METRICS if keys.metric(key, point) in metrics), None)
-    if name not in metrics and other:
-        return f"is judged by {other}, this job by {metric}"
-    return "" if name in metrics else f"has no metric {name}"
-
-
 class Recorder:
     """Sends the metrics of rank 0. A server that does not answer causes a warning and no loss."""
 
@@ -251,15 +206,3 @@ def _experiment(client: Any, name: str, uri: str, output: Path) -> str:
                 raise
     _check_active(found, uri)
     return str(found.experiment_id)
-
-
-def _known_run(client: Any, run_id: str) -> Any:
-    """Return a run, or None when the server does not know it."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
