@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,19 +50,3 @@ def random_shifted_crop(image: Tensor, padding: int, generator: np.random.Genera
     top, left = generator.integers(2 * padding + 1, size=2)
     padded = F.pad(image, (padding, padding, padding, padding))
     return padded[:, top : top + height, left : left + width]
-
-
-def normalize(
-    inputs: Tensor,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """Return (inputs / 255 - mean) / std per channel, on the device of inputs, as dtype.
-
-    inputs: uint8 (..., channels, height, width). mean, std: of pixels in [0, 1].
-    """
-    exact = torch.promote_types(dtype, torch.float32)
-    scale = torch.tensor(std, dtype=exact, device=inputs.device).mul(255)[:, None, None]
-    shift = torch.tensor(mean, dtype=exact, device=inputs.device).mul(255)[:, None, None]
-    return ((inputs.to(exact) - shift) / scale).to(dtype)

@@ -9,7 +9,6 @@ from torch import nn
 from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
 from orchestrator.data import loader
-from orchestrator.data.image_transforms import normalize
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.optimizers import set_rates
@@ -22,7 +21,7 @@ from orchestrator.train.tally import Tally
 class Loop:
     """What stays the same from step to step.
 
-    schedule: the factor of all learning rates at a position. mean, std: of the data set's channels.
+    schedule: the factor of all learning rates at a position.
     phase: its number, from 0; epochs: it has as many; epochs_before: of all phases before it.
     """
 
@@ -31,8 +30,6 @@ class Loop:
     optimizer: torch.optim.Optimizer
     schedule: Callable[[Position], float]
     ranks: Ranks
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
     seed: int
     phase: int
     epochs_before: int
@@ -78,11 +75,10 @@ def train_epoch(
 
 def _batches(loop: Loop, loaded: Iterable[loader.Batch], tally: Tally) -> list[Batch]:
     """Return all of this rank's batches of a step, on its device."""
-    device, dtype = loop.ranks.device, next(loop.network.parameters()).dtype
+    device = loop.ranks.device
     batches = []
     for batch in loaded:
-        inputs = normalize(batch.inputs.to(device), loop.mean, loop.std, dtype)
-        batches.append(Batch(inputs, batch.labels.to(device)))
+        batches.append(Batch(batch.inputs.to(device), batch.labels.to(device)))
         tally.samples += len(batch.labels) * loop.ranks.world
         tally.broken |= dict(batch.broken)
     return batches

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
 from orchestrator.data import Dataset
-from orchestrator.data.image_transforms import normalize
 from orchestrator.data.loader import eval_batches
 from orchestrator.errors import Diverged
 from orchestrator.track.result import PointResult
@@ -85,14 +84,13 @@ def _run(
         losses={point.name: [] for point in points},
     )
     keep = METRICS[dataset.metric].keep
-    dtype = next(network.parameters()).dtype
     for item in eval_batches(
         dataset, batch=batch, rank=ranks.rank, world=ranks.world, num_workers=loader_workers
     ):
         part.broken |= dict(item.broken)
         part.indices += item.indices[item.valid].tolist()
         valid = item.valid.to(ranks.device)
-        inputs = normalize(item.inputs.to(ranks.device), dataset.mean, dataset.std, dtype)
+        inputs = item.inputs.to(ranks.device)
         labels = item.labels.to(ranks.device)
         for point in points:
             logits = network(inputs, point)

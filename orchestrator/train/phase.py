@@ -59,8 +59,6 @@ def build_phase(
         optimizer=build_optimizer(named, job.optimizer, points=len(job.points)),
         schedule=partial(factor, job.optimizer),
         ranks=ranks,
-        mean=parts.train_set.mean,
-        std=parts.train_set.std,
         seed=job.seed,
         phase=number,
         epochs_before=epochs_before,

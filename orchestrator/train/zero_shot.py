@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from copy import deepcopy
 from itertools import islice
 
-import torch
 from torch import Tensor
 
 from models.calibrate import calibrate
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
-from orchestrator.data.image_transforms import normalize
 from orchestrator.data.loader import train_batches
 from orchestrator.job.evaluate import uniform
 from orchestrator.job.schema import Job
@@ -34,8 +32,7 @@ def zero_shot(
     the ranks. Every rank gets the same rows. Raises Diverged as `evaluate` does.
     """
     networks = {point: _copy_at(point, network, job) for point in job.evaluate.operating_points}
-    dtype = next(network.parameters()).dtype
-    calibrate(networks, _inputs(dtype, job, parts, plan, ranks))
+    calibrate(networks, _inputs(job, parts, plan, ranks))
     rows: list[PointResult] = []
     for point, copy in networks.items():
         found = evaluate(
@@ -56,13 +53,10 @@ def _copy_at(point: OperatingPoint, network: AnyBitNetwork, job: Job) -> AnyBitN
     return copy
 
 
-def _inputs(
-    dtype: torch.dtype, job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks
-) -> Iterator[Tensor]:
+def _inputs(job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks) -> Iterator[Tensor]:
     """Yield this rank's passes of the first global batches of the epoch that follows the last."""
-    data = parts.train_set
     steps = train_batches(
-        data,
+        parts.train_set,
         plan,
         rank=ranks.rank,
         seed=job.seed,
@@ -71,4 +65,4 @@ def _inputs(
     )
     for batches in islice(steps, job.evaluate.calibration_batches):
         for batch in batches:
-            yield normalize(batch.inputs.to(ranks.device), data.mean, data.std, dtype)
+            yield batch.inputs.to(ranks.device)

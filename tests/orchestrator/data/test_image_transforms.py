@@ -6,7 +6,6 @@ import torch
 
 from orchestrator.data.image_transforms import (
     choose_crop,
-    normalize,
     random_resized_crop,
     resized_center_crop,
 )
@@ -47,16 +46,3 @@ def test_training_crops_have_the_size_asked_for() -> None:
 def test_the_test_crop_is_the_center() -> None:
     image = torch.randint(256, (3, 20, 30), dtype=torch.uint8)
     assert torch.equal(resized_center_crop(image, 20, 10), image[:, 5:15, 10:20])
-
-
-@pytest.mark.parametrize("lead", [(2,), (2, 4)])
-def test_normalized_inputs_are_pixels_in_units_of_their_deviation(lead: tuple[int, ...]) -> None:
-    inputs = torch.randint(256, (*lead, 3, 5, 6), dtype=torch.uint8)
-    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
-    result = normalize(inputs, mean, std)
-    assert result.dtype == torch.float32
-    for channel in range(3):
-        expected = (inputs.numpy()[..., channel, :, :] / 255.0 - mean[channel]) / std[channel]
-        np.testing.assert_allclose(result[..., channel, :, :].numpy(), expected, atol=1e-5)
-    half = normalize(inputs, mean, std, torch.bfloat16)
-    assert torch.equal(half, result.bfloat16())

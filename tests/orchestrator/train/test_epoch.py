@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.layers.normalize import Normalize
 from models.networks.base import AnyBitNetwork
 from models.roles import roles
 from orchestrator.data.loader import Batch
@@ -90,15 +91,13 @@ def batch(images: Tensor, labels: Tensor) -> Batch:
 
 def loop_of(job: Job, ranks: Ranks) -> Loop:
     network, method = build_network(job, 3), build_method(job)
-    network.double()
+    network.double().normalize = Normalize(MEAN, STD)
     return Loop(
         network=network,
         method=method,
         optimizer=build_optimizer(roles(network, method), job.optimizer, points=len(job.points)),
         schedule=partial(factor, job.optimizer),
         ranks=ranks,
-        mean=MEAN,
-        std=STD,
         seed=job.seed,
         phase=0,
         epochs_before=0,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.layers.normalize import Normalize
 from models.precision import OperatingPoint
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import Diverged
@@ -69,13 +70,15 @@ class Linear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(5)
+        self.normalize = Normalize(Pictures.mean, Pictures.std)
         self.norm = nn.BatchNorm2d(3)
         self.dropout = nn.Dropout(0.5)
         self.at = nn.ModuleDict({point.name: nn.Linear(6, 4) for point in POINTS})
         self.double()
 
     def forward(self, inputs: Tensor, point: OperatingPoint) -> Tensor:
-        logits = 3 * self.at[point.name](self.dropout(self.norm(inputs).flatten(1)))
+        images = self.normalize(inputs, torch.float64)
+        logits = 3 * self.at[point.name](self.dropout(self.norm(images).flatten(1)))
         return (16 * logits).round() / 16
 
 

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from models.methods import METHODS
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
-from orchestrator.data.image_transforms import normalize
 from orchestrator.data.loader import train_batches
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.schema import Job
@@ -81,7 +80,7 @@ def passes(job: Job, parts: Parts) -> list[Tensor]:
         parts.train_set, plan_of(job), rank=0, seed=3, epoch=job.training.epochs, num_workers=0
     )
     found = [batch.inputs for batches in steps for batch in batches]
-    return [normalize(inputs, parts.train_set.mean, parts.train_set.std) for inputs in found[:4]]
+    return found[:4]
 
 
 def by_hand(job: Job, parts: Parts, bits: int) -> tuple[float, float]:
@@ -104,7 +103,7 @@ def by_hand(job: Job, parts: Parts, bits: int) -> tuple[float, float]:
         norm.running_var = torch.stack([x.var(dim=1) for x in columns]).mean(dim=0)
     data = parts.val_set
     pixels = torch.stack([data.load(index, None) for index in range(len(data))])
-    logits = network(normalize(pixels, data.mean, data.std), point).detach()
+    logits = network(pixels, point).detach()
     labels = torch.tensor([data.label(index) for index in range(len(data))])
     right = (logits.argmax(dim=1) == labels).double().mean().item()
     loss = -logits.log_softmax(dim=1)[torch.arange(len(labels)), labels].mean().item()
