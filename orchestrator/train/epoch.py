@@ -89,7 +89,7 @@ def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: 
     try:
         return average_gradients(parameters, loop.ranks, stop=stop, loss=tally.total_loss())
     except Diverged:
-        tally.mean_losses(loop.ranks)
+        tally.check_finite(loop.ranks)
         raise
 
 

@@ -22,6 +22,7 @@ from orchestrator.store.checkpoint import damage, write_checkpoint
 from orchestrator.store.run_folder import WEIGHTS, Reached
 from orchestrator.track.result import PointResult, Result
 from orchestrator.train.ranks import Ranks
+from orchestrator.train.tally import TallyState
 
 STATE = "state.pt"
 
@@ -80,7 +81,7 @@ class TrainState:
     optimizer: OptimizerState
     method: dict[str, Tensor]
     ranks: list[RankState]
-    tallies: list[dict[str, Any]]
+    tallies: list[TallyState]
     best: Result | None
     last: Result | None
 
@@ -136,7 +137,7 @@ def _numpy_state() -> tuple[str, NDArray[np.uint32], int, int, float]:
     return state
 
 
-_HELD = (Reached, RankState, Result, PointResult)
+_HELD = (Reached, RankState, TallyState, Result, PointResult)
 """The classes that a state consists of, besides plain values and tensors."""
 
 

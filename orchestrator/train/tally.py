@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +12,21 @@ from models.precision import OperatingPoint
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class TallyState:
+    """The sums of one rank in the middle of an epoch, in a checkpoint.
+
+    loss, passes: by point. teachers: number of passes by (student, teacher). samples: of all ranks.
+    """
+
+    loss: dict[str, float]
+    passes: dict[str, int]
+    teachers: dict[tuple[str, str], int]
+    seconds: float
+    samples: int
+    broken: dict[str, str]
 
 
 class Tally:
@@ -67,8 +82,12 @@ class Tally:
             for point, total, count in zip(self._loss, sums, passes, strict=True)
             if count
         }
-        check_finite(means)
+        _check_finite(means)
         return means
+
+    def check_finite(self, ranks: Ranks) -> None:
+        """Raise Diverged, on every rank, when the loss at a point is not a finite number."""
+        self.mean_losses(ranks)
 
     def teacher_shares(self) -> dict[tuple[str, str], float]:
         """Return for each (student, teacher) the share of passes with that teacher."""
@@ -77,37 +96,36 @@ class Tally:
             passes[student] = passes.get(student, 0) + count
         return {pair: count / passes[pair[0]] for pair, count in self._teachers.items()}
 
-    def state(self) -> dict[str, Any]:
-        """Return the sums as plain values."""
-        return {
-            "loss": {point: float(value) for point, value in self._loss.items()},
-            "passes": dict(self._passes),
-            "teachers": [[*pair, count] for pair, count in self._teachers.items()],
-            "seconds": self.seconds,
-            "samples": self.samples,
-            "broken": dict(self.broken),
-        }
+    def state(self) -> TallyState:
+        """Return the sums so far."""
+        return TallyState(
+            loss={point: float(value) for point, value in self._loss.items()},
+            passes=dict(self._passes),
+            teachers=dict(self._teachers),
+            seconds=self.seconds,
+            samples=self.samples,
+            broken=dict(self.broken),
+        )
 
-    def restore(self, states: list[dict[str, Any]], *, rank: int, world: int) -> None:
-        """Continue from the sums of all ranks in a checkpoint.
+    def restore(self, states: Sequence[TallyState], *, rank: int, world: int) -> None:
+        """Go on from the sums of all ranks in a checkpoint.
 
         Each rank takes its own; with another number of ranks, rank 0 takes those of all.
         """
         own = [states[rank]] if world == len(states) else states if rank == 0 else []
         for state in own:
-            for point, value in state["loss"].items():
+            for point, value in state.loss.items():
                 self._loss[point] += value
-                self._passes[point] += state["passes"][point]
-            for student, teacher, count in state["teachers"]:
-                pair = (student, teacher)
+                self._passes[point] += state.passes[point]
+            for pair, count in state.teachers.items():
                 self._teachers[pair] = self._teachers.get(pair, 0) + count
-            self.broken |= state["broken"]
-        self._seconds_before = states[0]["seconds"]
+            self.broken |= state.broken
+        self._seconds_before = states[0].seconds
         self._start = time.monotonic()
-        self.samples = states[0]["samples"]
+        self.samples = states[0].samples
 
 
-def check_finite(losses: Mapping[str, float]) -> None:
+def _check_finite(losses: Mapping[str, float]) -> None:
     """Raise Diverged when the loss at an operating point is not a finite number."""
     lost = [point for point, value in losses.items() if not math.isfinite(value)]
     if lost:

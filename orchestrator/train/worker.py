@@ -146,7 +146,7 @@ class Worker:
         self._tell_broken(self.tally.broken)
         every = self.job.checkpoint.every_steps
         if every and self._steps_done() % every == 0 and done < self.steps:
-            self.tally.mean_losses(self.ranks)
+            self.tally.check_finite(self.ranks)
             self._save()
         if self.ranks.is_first:
             self.progress.tell(self.at, self.tally)
