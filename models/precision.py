@@ -135,7 +135,7 @@ def check_high_to_low(precisions: Sequence[Precision]) -> None:
     """Raise ValueError unless precisions are in order from high to low, each once."""
     labels = [precision.label for precision in precisions]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):
-        raise ValueError(f"bit-widths are listed once each,  {', '.join(twice)} more often")
+        raise ValueError(f"bit-widths are listed once each; repeated: {', '.join(twice)}")
     costs = [cost(precision) for precision in precisions]
     if costs != sorted(costs, reverse=True):
         raise ValueError(f"bit-widths are listed from high to low, not {labels}")

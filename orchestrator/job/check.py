@@ -35,6 +35,28 @@ def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     return _lines(_method(job).mistakes(job.method, job.points), merged, shown)
 
 
+def layout_mistakes(job: Job, first: Job, merged: Merged, shown: str) -> list[str]:
+    """Return a line when a phase needs a network of another layout than the first phase."""
+    own, built = _layout(job), _layout(first)
+    unlike = [
+        f"{key} {value} instead of {built[key]}"
+        for key, value in own.items()
+        if value != built[key]
+    ]
+    if not unlike:
+        return []
+    problem = (
+        f"'{job.method.name}' needs another network than '{first.method.name}' in phase 1 "
+        f"({', '.join(unlike)}), and it is built once; train it in a job of its own that starts "
+        "from the other's weights (start.from)."
+    )
+    return _lines([("method.name", problem)], merged, shown)
+
+
+def _layout(job: Job) -> Mapping[str, object]:
+    return vars(_method(job)(job.method, job.points).layout)
+
+
 def _lines(found: Iterable[tuple[str, str]], merged: Merged, shown: str) -> list[str]:
     return [
         f"{merged.where(tuple(key.split('.'))) or shown}  {key}: {problem}"

@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from models.precision import Precision, check_high_to_low
+from models.precision import Precision, check_high_to_low, cost
 from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
-from orchestrator.job.check import job_mistakes, job_warnings, not_as_given, phase_mistakes
+from orchestrator.job.check import (
+    job_mistakes,
+    job_warnings,
+    layout_mistakes,
+    not_as_given,
+    phase_mistakes,
+)
 from orchestrator.job.explain import explain
 from orchestrator.job.families import FAMILIES, component_names, value_at
 from orchestrator.job.merge import Merged, file_chain, override
@@ -63,13 +69,17 @@ def load_job(
 def load_values(values: Values, called: str, overrides: Sequence[str] = ()) -> LoadedJob:
     """Load a job from the values of one that was loaded before, then each of `overrides` in turn.
 
-    called: what stands for the file in messages. Raises JobFileError as `load_job` does.
+    called: what stands for the file in messages. Only what the overrides bring about is worth a
+    warning. Raises JobFileError as `load_job` does.
     """
     try:
-        merged, mistakes = _laid([Source(called, Path.cwd(), values)], overrides)
-        return _whole(merged, mistakes, called)
+        now, before = (
+            _whole(*_laid([Source(called, Path.cwd(), deepcopy(values))], given), called)
+            for given in (overrides, ())
+        )
     except JobFileError as error:
         raise JobFileError([masked(line) for line in error.mistakes]) from None
+    return replace(now, warnings=[line for line in now.warnings if line not in before.warnings])
 
 
 def load_each_bit_width(
@@ -149,6 +159,7 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     mistakes += [*found, *own.mistakes]
     for number, part in enumerate(parts, start=1):
         new = [line for line in part.mistakes if line not in own.mistakes]
+        new += [] if mistakes or new else _layout_mistakes(part, parts[0], shown)
         mistakes += [_of_phase(number, line) for line in new]
     if found or own.job is None or any(part.job is None for part in parts):
         raise JobFileError(mistakes)
@@ -188,6 +199,12 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     if in_itself:
         mistakes += phase_mistakes(job, merged, shown)
     return _Checked(merged, job, mistakes, warnings)
+
+
+def _layout_mistakes(part: _Checked, first: _Checked, shown: str) -> list[str]:
+    assert part.job is not None
+    assert first.job is not None
+    return layout_mistakes(part.job, first.job, part.merged, shown)
 
 
 def _of_phase(number: int, line: str) -> str:
@@ -265,8 +282,11 @@ def _bit_widths(merged: Merged) -> list[Any]:
         return own
     listed = [_listed(phase, own) for phase in phases if isinstance(phase, dict)]
     every = [bits for widths in listed for bits in widths]
-    whole = all(isinstance(bits, int) for bits in every)
-    return sorted(set(every), reverse=True) if whole else every
+    try:
+        precisions = sorted(set(map(Precision.parse, every)), key=cost, reverse=True)
+    except ValueError:
+        return every
+    return [precision.label for precision in precisions]
 
 
 def _listed(values: Values, default: Sequence[Any]) -> list[Any]:

@@ -49,7 +49,7 @@ def test_bit_widths_are_kept_as_they_are_usually_written() -> None:
     ("field", "value", "message"),
     [
         ("bit_widths", (2, 8), "from high to low"),
-        ("bit_widths", (8, 8), "8bit more often"),
+        ("bit_widths", (8, 8), "repeated: 8bit"),
         ("bit_widths", (9, 2), "1 to 8"),
         ("bit_widths", (), "at least one"),
         ("bit_widths", ("w4", 2), "written 4, w1a4"),

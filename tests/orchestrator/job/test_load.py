@@ -128,7 +128,7 @@ def test_environment_variables_in_paths_are_filled_in_or_missed(
         (GOOD.replace("root: data", "root: 7"), "data.root: expected text, got 7"),
         (GOOD.replace("root: data", "root: ''"), "data.root: expected a path, got ''"),
         (GOOD.replace("root: data", "root: ~nobody_at_all/x"), "home folder of ~nobody_at_all"),
-        (GOOD + f"quantizer: {{bit_widths: {[8] * 900}}}\n", "each once"),
+        (GOOD + f"quantizer: {{bit_widths: {[8] * 900}}}\n", "listed once each; repeated: 8bit"),
         (GOOD.replace("cifar}", "cifar, depths: [1, 1, 1, 99999999]}"), "more than 1000 blocks"),
         (GOOD.replace("cifar}", "cifar, widths: [1, 1, 1, 9999999]}"), "wider than 65536 channels"),
         (GOOD.replace("128}", "2000000000}") + "cluster: {num_workers: 3}\n", "; 2 or 4 can."),
@@ -342,3 +342,9 @@ def test_mistakes_in_values_name_what_they_belong_to(tmp_path: Path) -> None:
     first, second = sorted(caught.value.mistakes)
     assert first.startswith("--set  training.epochs: ")
     assert second.startswith("mine-1  optimizer.lr: ")
+
+
+def test_a_job_loaded_again_is_warned_of_its_overrides_alone(tmp_path: Path) -> None:
+    job = load_job(write(tmp_path, GOOD)).job.as_dict()
+    assert load_values(job, "mine-1").warnings == []
+    assert len(load_values(job, "mine-1", ["start.weights=a.pt"]).warnings) == 1

@@ -125,6 +125,14 @@ phases:
         assert any(f"mine.yaml:{line}  {key}: " in one and words in one for one in found), key
 
 
+def test_phases_of_one_run_agree_on_the_layout_of_the_network(tmp_path: Path) -> None:
+    text = DESCENDING.replace("name: individual", "name: adabits").replace("[8]}", "[8, 4]}")
+    text += "    method: {name: float}\n"
+    [mistake] = mistakes_of(tmp_path, text)
+    assert "mine.yaml:14  phase 2, method.name: 'float' needs another network than" in mistake
+    assert "'adabits' in phase 1 (norm shared instead of switchable" in mistake
+
+
 def test_a_mistake_of_the_job_itself_is_named_once(tmp_path: Path) -> None:
     [mistake] = mistakes_of(tmp_path, DESCENDING.replace("lr: 0.05", "lr: 0.05, gama: 1"))
     assert "mine.yaml:6  optimizer.gama: unknown key." in mistake
@@ -175,6 +183,12 @@ def test_individual_runs_have_the_epochs_and_the_rates_of_all_phases(tmp_path: P
             ((bits,), 3, 0.05),
             ((bits,), 2, 1e-3),
         ]
+
+
+def test_individual_runs_are_one_for_each_precision_of_all_phases(tmp_path: Path) -> None:
+    text = DESCENDING.replace("[8]", "[w1a4]").replace("[4]", "[8]")
+    jobs = load_each_bit_width(write(tmp_path, text))
+    assert [one.job.name for one in jobs] == ["descending_8bit", "descending_w1a4"]
 
 
 def test_runs_of_a_common_name_are_one_for_each_bit_width_of_all_phases(tmp_path: Path) -> None:
