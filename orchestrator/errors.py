@@ -9,8 +9,8 @@ OrchError (1)
 |   |-- MissingData          a data set is not where the job looks for it
 |   |-- CheckpointMismatch   a checkpoint of another job or network
 |   |-- UnknownJob           no job, or several, go by that name
-|   `-- Refused              the tracking server answers, and does not take the record
-|       `-- RecordGone       the record of a run, or its experiment, is not there any more
+|   `-- Refused              the tracking server answers, and does not accept the record
+|       `-- RecordGone       the record of a run, or its experiment, no longer exists
 `-- Unreachable (3)          the cluster, the tracking server or the store does not answer
 """
 
@@ -63,7 +63,7 @@ class UnknownJob(UsageError):
 
 
 class Refused(UsageError):
-    """The tracking server or its database answers, and does not take the record."""
+    """The tracking server or its database answers, and does not accept the record."""
 
 
 class RecordGone(Refused):

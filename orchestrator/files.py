@@ -1,4 +1,4 @@
-"""Write a file so that nobody ever sees half of it, not even after the power has gone."""
+"""Write a file so that nobody ever sees half of it, not even after a power failure."""
 
 import contextlib
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file in one step: a reader finds the old content or the new one.
 
-    The content is on the disk before the name leads to it; a file system that has no such
-    promise for folders (some network ones) is taken as it is. Nothing stays of a failed write.
+    The content is on the disk before the name points to it, except on file systems that give no
+    such guarantee for folders (some network ones). A failed write leaves nothing behind.
     """
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -1,7 +1,7 @@
-"""The facts of a run: the last that it has stated of each kind.
+"""The facts of a run: its last event of each kind.
 
-They lie in the run's folder for those who ask later. What another version wrote there is taken as
-far as it is understood; what is damaged is left out.
+They are kept in the run's folder for later questions. Of what another version wrote, the parts that
+are understood count; damaged parts are left out.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from orchestrator.typed_json import made_of, plain
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The last that a run has stated of each kind, and the state that follows from it."""
+    """The last event of each kind, and the state that follows from them."""
 
     state: State | None = None
     started: Started | None = None
@@ -42,7 +42,7 @@ class RunFacts:
     stopped: Stopped | None = None
 
     def after(self, *events: Event) -> "RunFacts":
-        """Return the facts once a run has also stated these events."""
+        """Return the facts after these events."""
         facts = dict(vars(self))
         for event in events:
             if event.state is not None:
@@ -54,20 +54,20 @@ class RunFacts:
         return RunFacts(**facts)
 
     def over(self, older: "RunFacts") -> "RunFacts":
-        """Return these facts, and the older ones where these know nothing."""
+        """Return these facts, completed by older ones."""
         return RunFacts(
             **vars(older) | {name: fact for name, fact in vars(self).items() if fact is not None}
         )
 
     @property
     def last_time(self) -> float | None:
-        """When the run last stated anything, in seconds since 1970."""
+        """The time of the run's last event, in seconds since 1970."""
         said = (getattr(self, name, None) for name in KINDS)
         return max((event.time for event in said if event and event.time), default=None)
 
 
 def facts_in(values: object) -> RunFacts:
-    """Return the facts that plain values hold, without what cannot be understood of them."""
+    """Return the facts in plain values, without what cannot be understood."""
     facts = RunFacts()
     for name, value in values.items() if isinstance(values, Mapping) else ():
         try:
@@ -78,14 +78,14 @@ def facts_in(values: object) -> RunFacts:
 
 
 class Events:
-    """Say events and keep the facts that follow in the run's folder, replaced whole each time."""
+    """Reports events and keeps the facts in the run's folder, in a file that is replaced whole."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._troubled = False
 
     def say(self, event: Event) -> None:
-        """Print an event and keep it; on a full disk the log alone has it, and says so once."""
+        """Print an event and keep it; on a full disk only the log has it, after one warning."""
         facts = facts_of(self._folder).after(say(event))
         try:
             self._folder.facts.write(dumps(plain(facts)))
@@ -104,7 +104,7 @@ def facts_of(folder: RunFolder) -> RunFacts:
 
 
 def finished_in(folder: RunFolder) -> Finished:
-    """Return the end that the workers have written into a run's folder.
+    """Return the end that the workers wrote to a run's folder.
 
     Raises OSError without one, and ValueError when it is damaged.
     """
@@ -112,5 +112,5 @@ def finished_in(folder: RunFolder) -> Finished:
 
 
 def write_end(folder: RunFolder, result: Result) -> None:
-    """Write the results of a run that has come to its end into its folder."""
+    """Write the results of a run that has finished to its folder."""
     folder.result.write(dumps(plain(Finished.of(result, str(folder)))))

@@ -1,4 +1,4 @@
-"""What travels with a job to its driver, beside the code: which run it is, and its settings."""
+"""What travels with a job to its driver, in addition to the code: its run and its settings."""
 
 import json
 from dataclasses import dataclass
@@ -26,5 +26,5 @@ class Shipment:
 
     @classmethod
     def read(cls, file: Path) -> "Shipment":
-        """Return what a file holds. Raises OSError and ValueError."""
+        """Return the content of a file. Raises OSError and ValueError."""
         return made_of(cls, json.loads(file.read_text(encoding="utf-8")))

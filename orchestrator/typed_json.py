@@ -1,7 +1,7 @@
-"""Frozen dataclasses and named tuples as plain JSON values, and back with distrust.
+"""Frozen dataclasses and named tuples as plain JSON values, and back with checks.
 
-What is read may be of another version: keys that are not known are passed over, a value of the
-wrong kind is a ValueError. (Importing pydantic would cost `orch list` as much as all of its work.)
+What is read may be from another version: unknown keys are skipped, a value of the wrong type is a
+ValueError. (Importing pydantic would cost `orch list` as much as all of its work.)
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 Values = dict[str, Any]
-"""Values by key, as JSON and YAML write them."""
+"""Values by key, as in JSON and YAML."""
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON has it: a dataclass or a named tuple is an object."""
+    """Return a value in JSON's form: a dataclass or a named tuple becomes an object."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "_asdict"):
@@ -31,12 +31,12 @@ def plain(value: Any) -> Any:
 
 
 def made_of(kind: type[T], values: object) -> T:
-    """Return a dataclass or a named tuple made of a JSON object.
+    """Return a dataclass or a named tuple made from a JSON object.
 
-    Raises ValueError, naming it, for a value that is missing or of another kind.
+    Raises ValueError, naming it, for a value that is missing or of another type.
     """
     if not isinstance(values, Mapping):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it does not hold a JSON object")
     given = {}
     own: Any = kind  # a type that mypy knows to be hashable
     for name, hint, required in _declared(own):
@@ -59,7 +59,7 @@ def _declared(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
 
 
 def _fitted(value: Any, hint: Any, name: str) -> Any:
-    """Return a value as its declared type has it. Raises ValueError when it cannot be that."""
+    """Return a value converted to its declared type. Raises ValueError when that is impossible."""
     kind = get_origin(hint) or hint
     if kind is UnionType:
         return _one_of(value, get_args(hint), name)
@@ -80,7 +80,7 @@ def _fitted(value: Any, hint: Any, name: str) -> Any:
 
 
 def _one_of(value: Any, hints: tuple[Any, ...], name: str) -> Any:
-    """Return a value as the first type has it that it fits."""
+    """Return a value converted to the first type that fits."""
     if value is None and NoneType in hints:
         return None
     kinds = [hint for hint in hints if hint is not NoneType]

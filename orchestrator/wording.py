@@ -17,7 +17,7 @@ from orchestrator.events import (
 
 
 def describe(event: Event) -> list[str]:
-    """Return the lines that say to a person what an event says."""
+    """Return an event as lines for a person."""
     match event:
         case Started(mlflow=record):
             places = [f"MLflow: {where}" for where in (record.command, record.link) if where]
@@ -28,7 +28,7 @@ def describe(event: Event) -> list[str]:
             results = f"{event.metric_name} {by_point(event.metric)}"
             return [f"{_phase(event)}epoch {event.epoch + 1}: {results}"]
         case Restarted():
-            return [f"warning: {event.reason} The workers start again ({event.count})."]
+            return [f"warning: {event.reason} The workers are restarted ({event.count})."]
         case Log():
             return [f"{event.level}: {event.message}"]
         case Finished():

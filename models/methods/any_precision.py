@@ -19,10 +19,12 @@ from models.networks.base import AnyBitNetwork
 
 
 class AnyPrecisionSettings(MethodSettings, frozen=True):
-    """What is learned besides the teacher's output."""
+    """Whether points below the highest also learn from the labels."""
 
     name: Literal["any_precision"] = "any_precision"
-    labels: Literal["all", "highest"] = Field("all", description="which points learn from them")
+    labels: Literal["all", "highest"] = Field(
+        "all", description="which points learn from the labels"
+    )
 
 
 class AnyPrecision(Method):

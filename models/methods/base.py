@@ -13,16 +13,15 @@ from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, MAX_BITS, OperatingPoint, precisions_of
 
 Mistake = tuple[str, str]
-"""The key of a job, with dots, and what is wrong with its value."""
+"""A dotted key of a job, and what is wrong with its value."""
 
 
 class MethodSettings(
     BaseModel, frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
 ):
-    """What the settings of every method have.
+    """The settings of a method.
 
-    quantized: the method trains the operating points that a job lists; one that does not trains
-    the float network.
+    quantized: the method trains the operating points that a job lists; if not, the float network.
     """
 
     name: str
@@ -30,7 +29,7 @@ class MethodSettings(
 
 
 class Batch(NamedTuple):
-    """What one rank passes through the network at once.
+    """The samples of one forward pass of one rank.
 
     inputs: (batch, channels, height, width), or clips with segments after the batch.
     labels: class indices (batch,).
@@ -54,10 +53,10 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """Where the run stands, as far as a method may know.
+    """The position of the run, as far as a method may know it.
 
     index: optimizer step, counted over the whole run.
-    epoch, epochs: the phase's current epoch from 0, and how many it has.
+    epoch, epochs: the phase's current epoch from 0, and their number.
     progress: fraction of the phase that is done, in [0, 1), position in the epoch included.
     sum_over_ranks: sums a tensor over all ranks; every rank must call it equally often.
     """
@@ -74,7 +73,7 @@ class Method(nn.Module, ABC):
     """A way to train one network at its operating points.
 
     It may have parameters of its own and a frozen teacher: both are part of checkpoints.
-    points: from high to low. Raises ValueError with all that is wrong with settings and points.
+    points: from high to low. Raises ValueError with all mistakes in settings and points.
     """
 
     Settings: ClassVar[type[MethodSettings]]
@@ -100,7 +99,7 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
-        """Return what is wrong with a job's settings and points: most methods train several."""
+        """Return the mistakes in a job's settings and points; most methods need several points."""
         if len(points) > 1:
             return []
         problem = (
@@ -111,7 +110,7 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def without_effect(cls, settings: MethodSettings) -> list[Mistake]:
-        """Return the settings that others switch off, each with the reason."""
+        """Return the settings that others disable, each with the reason."""
         return []
 
     def start_phase(self, network: AnyBitNetwork) -> None:

@@ -89,7 +89,7 @@ class CoQuant(Method):
 
     @classmethod
     def without_effect(cls, settings: MethodSettings) -> list[Mistake]:
-        """Return the weight of the distance where teachers are not chosen by it."""
+        """Return the weight of the distance if teachers are not chosen by it."""
         mode = getattr(settings, "teacher_mode", "dynamic")
         if mode == "dynamic":
             return []

@@ -47,7 +47,7 @@ def keyed_generator(step: Step, student: OperatingPoint, *, stream: int) -> torc
 
 
 def _number(point: OperatingPoint) -> int:
-    """Return the bit-width of a point that has a single one, else a number made of its name."""
+    """Return a point's bit-width, or a number derived from its name if it has several."""
     bits = point.precision.weights
     if point == OperatingPoint.at(bits):
         return bits

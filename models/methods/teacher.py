@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Point = TypeVar("Point")
-"""By what the caller tells operating points apart."""
+"""The caller's key of an operating point."""
 
 
 def mean_entropy(logits: Sequence[Tensor], sum_over_ranks: Callable[[Tensor], Tensor]) -> float:

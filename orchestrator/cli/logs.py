@@ -1,4 +1,4 @@
-"""orch logs, orch wait: follow a job until it ends."""
+"""orch logs: print or follow the log of a job."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -137,7 +137,7 @@ def resume(
         return
     if now.state is State.SUCCEEDED:
         raise UsageError(
-            f"{record.run} has finished, there is nothing left to do;  "
+            f"{record.run} has finished, there is nothing left to do; "
             f"`orch status {record.run}` shows its results."
         )
     job = _changed(record, overrides)

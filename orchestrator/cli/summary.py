@@ -1,4 +1,4 @@
-"""What is known of a run in a few lines, or as JSON: how it ended, and why."""
+"""A run in a few lines, or as JSON: how it ended, and why."""
 
 from orchestrator.cli.links import job_page
 from orchestrator.cluster.client import JobInfo
@@ -12,7 +12,7 @@ SIGKILL_OF_A_SHELL = 137
 
 
 def ways_on(run: str) -> str:
-    """Return how a person goes on with a run that has not ended."""
+    """Return the commands for a run that has not ended."""
     return f"`orch logs -f {run}` follows it, `orch stop {run}` ends it."
 
 
@@ -20,7 +20,7 @@ def conclusion(view: RunView) -> list[str]:
     """Return how a run ended: its table, or why there is none."""
     if view.state is State.SUCCEEDED:
         return [view.facts.finished.table] if view.facts.finished else []
-    resume = f"`orch resume {view.record.run}` goes on from its last checkpoint, if it has one."
+    resume = f"`orch resume {view.record.run}` continues from its last checkpoint, if it has one."
     if view.state is State.STOPPED:
         stopped = view.facts.stopped
         return [f"{view.state}: {stopped.message if stopped else resume}"]

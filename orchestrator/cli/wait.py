@@ -1,4 +1,4 @@
-"""orch wait: until a job has ended."""
+"""orch wait: wait until a job has ended."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Mistakes that no single section can see: settings that contradict one another."""
+"""Mistakes across sections: settings that contradict one another."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -20,18 +20,18 @@ from orchestrator.plan.batch import divisors, plan_batch
 from orchestrator.published import published_rows
 
 LARGEST = 2**40
-"""No number of a job comes near it; none is so large that arithmetic with it takes time."""
+"""Larger than any sensible number in a job, and small enough for quick arithmetic."""
 
 
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
-    """Return one line for each pair of settings that cannot go together in a whole job."""
+    """Return a line for each pair of settings that contradict one another in a whole job."""
     found = [*_segments(job), *_batch(job), *_reference(job)]
     found += evaluate.mistakes(job.evaluate, job.points)
     return _lines(found, merged, shown)
 
 
 def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
-    """Return one line for each pair of settings that cannot go together in one phase."""
+    """Return a line for each pair of settings that contradict one another in one phase."""
     return _lines(_method(job).mistakes(job.method, job.points), merged, shown)
 
 
@@ -65,7 +65,7 @@ def _lines(found: Iterable[tuple[str, str]], merged: Merged, shown: str) -> list
 
 
 def job_warnings(job: Job, merged: Merged) -> list[str]:
-    """Return one line for each setting without effect, and for passes that are needlessly small."""
+    """Return a line for each setting without effect, and for needlessly small passes."""
     warnings = [*_without_effect(job, merged), *_small_passes(job)]
     given = {keys[1] for keys in merged.sources if keys[0] == "optimizer" and len(keys) > 1}
     warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
@@ -77,7 +77,7 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
 def not_as_given(
     given: Mapping[str, Any], taken: Mapping[str, Any], merged: Merged, above: Keys = ()
 ) -> list[str]:
-    """Return a mistake for each value that pydantic took for another one, or that no job can use.
+    """Return a mistake for each value that pydantic converted, or that no job can use.
 
     A choice such as `Literal["auto", 0, 1]` takes true for 1.
     """
@@ -87,7 +87,9 @@ def not_as_given(
         if isinstance(value, dict):
             below = taken[key] or {}
             if len(value) > len(below):
-                problem = f"the same key twice in other words, got {shown_value(list(value))}."
+                problem = (
+                    f"the same key twice in different spellings, got {shown_value(list(value))}."
+                )
                 mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
             mistakes += not_as_given(value, below, merged, keys)
         elif problem := _odd(value, taken.get(key)):
@@ -112,7 +114,7 @@ def _odd(given: Any, taken: Any) -> str:
 
 
 def _without_effect(job: Job, merged: Merged) -> list[str]:
-    """Return a warning for each setting that is given and that another one switches off."""
+    """Return a warning for each given setting that another one disables."""
     off = _method(job).without_effect(job.method)
     return [
         f"{key}: no effect, {reason}."

@@ -1,4 +1,4 @@
-"""The evaluate section of a job: what is judged at the end of a run besides what was trained."""
+"""The evaluate section of a job: what is evaluated at the end besides the trained points."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ def _as_written(value: object) -> int | str:
 
 
 class Evaluate(BaseModel, frozen=True, extra="forbid"):
-    """Bit-widths that the trained network is run at without training (zero-shot)."""
+    """Bit-widths at which the trained network is evaluated without training (zero-shot)."""
 
     points: tuple[Annotated[int | str, PlainValidator(_as_written)], ...] = Field(
         (), description="bit-widths below the highest trained one, such as [7, 5, 3]"
@@ -39,7 +39,10 @@ def mistakes(settings: Evaluate, trained: Sequence[OperatingPoint]) -> Iterator[
     names = [point.name for point in trained]
     sources = uniform(trained)
     if settings.points and not sources:
-        yield KEY, f"training at {', '.join(names)} gives no bit-width anything to start from."
+        yield (
+            KEY,
+            f"training at {', '.join(names)} leaves nothing for other bit-widths to start from.",
+        )
         return
     highest = max((precision.weights for precision in sources), default=0)
     for point, times in Counter(settings.operating_points).items():

@@ -1,4 +1,4 @@
-"""Which parts of a job are components: their keys depend on the name that the part gives."""
+"""The parts of a job that are components: their keys depend on the name that the part gives."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -14,10 +14,10 @@ from orchestrator.job.words import suggestion
 
 
 class Family(NamedTuple):
-    """Components that can stand in one place of a job.
+    """The components that can stand in one place of a job.
 
-    what: what one is called. table: name -> "module:attribute", an attribute of which is
-    `Settings`. default: the name where the job gives none; without one the name is required.
+    what: the word for one. table: name -> "module:attribute", an attribute of which is
+    `Settings`. default: the name if the job gives none; without one the name is required.
     """
 
     what: str
@@ -36,7 +36,7 @@ FAMILIES: dict[Keys, Family] = {
 
 
 def value_at(values: Any, keys: Keys) -> Any:
-    """Return what stands at a place of a job's values; None where nothing does."""
+    """Return what is at a place of a job's values; None if nothing is."""
     for key in keys:
         values = values.get(key) if isinstance(values, Mapping) else None
     return values
@@ -51,7 +51,7 @@ def names_in(values: Any) -> Iterator[tuple[Keys, Any]]:
 
 
 def component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[Keys, str]:
-    """Return the name of each component, but for those with a mistake, which is noted."""
+    """Return the name of each component; add a mistake for each missing or unknown one."""
     names: dict[Keys, str] = {}
     for keys, name in names_in(merged.values):
         what, table, _ = FAMILIES[keys]

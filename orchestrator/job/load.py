@@ -40,7 +40,7 @@ REFERENCES = (("reference", "published"), ("reference", "runs"))
 
 @dataclass(frozen=True)
 class LoadedJob:
-    """A job, the origin of each of its values by dotted key, and what is worth a warning."""
+    """A job, the origin of each of its values by dotted key, and warnings."""
 
     job: Job
     origins: dict[str, str]
@@ -56,9 +56,9 @@ def load_job(
 ) -> LoadedJob:
     """Load a job file with its `extends`, then each KEY=VALUE of `overrides` in turn.
 
-    name: what the job is called instead. individual_at: make of it the individual run at one
-    bit-width, NAME_8bit. Raises JobFileError with every mistake of the file and of the overrides;
-    no line of it repeats a secret that a URI gives away.
+    name: replaces the job's name. individual_at: turn it into the individual run at one bit-width,
+    NAME_8bit. Raises JobFileError with every mistake of the file and of the overrides; secrets in
+    URIs are masked.
     """
     try:
         return _load(path, overrides, name, individual_at)
@@ -67,10 +67,10 @@ def load_job(
 
 
 def load_values(values: Values, called: str, overrides: Sequence[str] = ()) -> LoadedJob:
-    """Load a job from the values of one that was loaded before, then each of `overrides` in turn.
+    """Load a job from the values of a job that was loaded before, then each of `overrides` in turn.
 
-    called: what stands for the file in messages. Only what the overrides bring about is worth a
-    warning. Raises JobFileError as `load_job` does.
+    called: the name that messages use instead of a file's. Only effects of the overrides are worth
+    a warning. Raises JobFileError as `load_job` does.
     """
     try:
         now, before = (
@@ -119,7 +119,7 @@ def _load(
 
 
 def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
-    """Return the job that all values make, with short forms filled in. Raises JobFileError."""
+    """Return the job of all values, with short forms expanded. Raises JobFileError."""
     _keep_the_stronger_reference(merged)
     _name_individual_runs(merged)
     return _build(merged, mistakes, shown)
@@ -128,7 +128,7 @@ def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
 def _merged(
     path: str | Path, overrides: Sequence[str], name: str | None
 ) -> tuple[Merged, list[str]]:
-    """Return all values of a job, and the mistakes made in writing them down."""
+    """Return all values of a job, and the mistakes of the files and overrides."""
     chain, mistakes, complete = file_chain(Path(path))
     if not complete:
         raise JobFileError(mistakes)
@@ -139,7 +139,7 @@ def _merged(
 
 
 def _laid(sources: Sequence[Source], overrides: Sequence[str]) -> tuple[Merged, list[str]]:
-    """Return the values of sources and overrides, and what is wrong with the overrides' form."""
+    """Return the values of sources and overrides, and the mistakes in the overrides' form."""
     merged, mistakes = Merged(), []
     for source in sources:
         merged.lay_over(source)
@@ -152,7 +152,7 @@ def _laid(sources: Sequence[Source], overrides: Sequence[str]) -> tuple[Merged, 
 
 
 def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
-    """Return the job that is whole, and in each of its phases. Raises JobFileError."""
+    """Return the job, checked as a whole and in each of its phases. Raises JobFileError."""
     phases, found = take_phases(merged, shown)
     own = _checked(merged, shown, in_itself=not phases)
     parts = [_checked(merged_in_phase(merged, phase), shown, in_itself=True) for phase in phases]
@@ -173,7 +173,7 @@ def _build(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
 
 @dataclass(frozen=True)
 class _Checked:
-    """The values of a job, or of one of its phases, and the job that they are, if they are one."""
+    """The values of a job, or of one of its phases, and the job they make, if they are valid."""
 
     merged: Merged
     job: Job | None
@@ -182,7 +182,7 @@ class _Checked:
 
 
 def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
-    """Build the job of some values. in_itself: it is trained as it is, in no phases."""
+    """Build the job of some values. in_itself: it is trained without phases."""
     mistakes: list[str] = []
     names = component_names(merged, mistakes, shown)
     kind = job_class(names)
@@ -208,13 +208,13 @@ def _layout_mistakes(part: _Checked, first: _Checked, shown: str) -> list[str]:
 
 
 def _of_phase(number: int, line: str) -> str:
-    """Return a line "file:line  key: ..." that says in which phase that is."""
+    """Return a line "file:line  key: ..." with the number of the phase in it."""
     where, two_spaces, rest = line.partition("  ")
     return f"{where}{two_spaces}phase {number}, {rest}"
 
 
 def _warnings(parts: Sequence[_Checked]) -> list[str]:
-    """Return what all phases are warned of, and then what some are, with their numbers."""
+    """Return the warnings of all phases, then those of some, with their numbers."""
     found = [job_warnings(part.job, part.merged) for part in parts if part.job]
     everywhere = [line for line in found[0] if all(line in lines for lines in found)]
     return everywhere + [
@@ -228,7 +228,7 @@ def _warnings(parts: Sequence[_Checked]) -> list[str]:
 def _other_mistakes(
     merged: Merged, kind: type[Job], names: Mapping[Keys, str], shown: str
 ) -> list[str]:
-    """Return the mistakes that can be named while a component's name is wrong."""
+    """Return the mistakes that can be found while a component's name is wrong."""
     values = deepcopy(merged.values)
     for keys in FAMILIES.keys() - names.keys():
         above = value_at(values, keys[:-1])
@@ -249,7 +249,7 @@ def _keep_the_stronger_reference(merged: Merged) -> None:
 
 
 def _individual(merged: Merged, precision: Precision) -> Source:
-    """Return what makes a job the individual run at one bit-width.
+    """Return the values that turn a job into the individual run at one bit-width.
 
     Its own runs it cannot refer to, and it is evaluated at no other bit-width.
     """
@@ -275,7 +275,7 @@ def _name_individual_runs(merged: Merged) -> None:
 
 
 def _bit_widths(merged: Merged) -> list[Any]:
-    """Return the bit-widths of all phases, else those of the job; none when they are no list."""
+    """Return the bit-widths of all phases, else those of the job; none when they are not a list."""
     own = _listed(merged.values, QuantizerSettings.model_fields["bit_widths"].default)
     phases = merged.values.get(PHASES)
     if not isinstance(phases, list) or not phases:
@@ -297,7 +297,7 @@ def _listed(values: Values, default: Sequence[Any]) -> list[Any]:
 
 
 def _label(bits: Any) -> str:
-    """Return the label of a bit-width, or the text of what is none."""
+    """Return the label of a bit-width, or any other value as text."""
     try:
         return Precision.parse(bits).label
     except ValueError:
@@ -305,7 +305,7 @@ def _label(bits: Any) -> str:
 
 
 def individual_name(name: str, point: str) -> str:
-    """Return how the individual run at a bit-width is called: `quickstart_8bit`."""
+    """Return the name of the individual run at a bit-width: `quickstart_8bit`."""
     return f"{name}_{point}"
 
 

@@ -12,11 +12,11 @@ OPTIMIZERS = {
 }
 
 SHARED = ("weight", "depthwise", "bias")
-"""Roles of parameters that all operating points have in common."""
+"""Roles of parameters that all operating points share."""
 
 
 class Role(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """What parameters of one role use instead of the optimizer's own."""
+    """Settings for the parameters of one role, in place of the optimizer's own."""
 
     lr: float | None = Field(None, ge=0, description="the optimizer's own when it is not given")
     weight_decay: float | None = Field(None, ge=0, description="likewise")
@@ -30,19 +30,21 @@ class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """What all optimizers have in common: rates, decay, and the schedule that the rates follow."""
+    """Settings of all optimizers: learning rate, weight decay, and schedule."""
 
     name: str
     lr: float = Field(gt=0)
-    weight_decay: float = Field(5e-4, ge=0, description="of what has none of its own")
+    weight_decay: float = Field(5e-4, ge=0, description="of every role without one of its own")
     schedule: Literal["multistep", "cosine", "constant"] = "cosine"
     schedule_per: Literal["epoch", "step"] = Field(
-        "epoch", description="when warm-up and cosine move on"
+        "epoch", description="whether warm-up and cosine advance per epoch or per step"
     )
     milestones: tuple[int, ...] = Field((), description="epochs at which lr is multiplied by gamma")
     gamma: float = Field(0.1, gt=0, le=1)
     warmup_epochs: int = Field(0, ge=0, description="epochs in which lr rises linearly to its peak")
-    warmup_start: float = Field(0.0, ge=0, le=1, description="where it rises from, a share of lr")
+    warmup_start: float = Field(
+        0.0, ge=0, le=1, description="where warm-up starts, as a share of lr"
+    )
     shared_lr_div: bool = Field(
         True, description="weights and biases use lr / |B|, |B| being the number of points"
     )
@@ -90,11 +92,11 @@ class Sgd:
     """Stochastic gradient descent with momentum."""
 
     class Settings(Optimizer):
-        """How it carries momentum on."""
+        """Its momentum."""
 
         name: Literal["sgd"] = "sgd"
         momentum: float = Field(0.9, ge=0, lt=1)
-        nesterov: bool = Field(False, description="look ahead along the momentum")
+        nesterov: bool = Field(False, description="Nesterov's momentum")
 
         @model_validator(mode="after")
         def _nesterov_looks_along_momentum(self) -> "Sgd.Settings":
@@ -107,15 +109,18 @@ class Adam:
     """Adam; its decay is added to the gradient."""
 
     class Settings(Optimizer):
-        """How long it remembers gradients and their squares."""
+        """Its running averages."""
 
         name: Literal["adam"] = "adam"
-        betas: tuple[Beta, Beta] = Field((0.9, 0.999), description="memory of gradients, squares")
-        eps: float = Field(1e-8, gt=0, description="added to the root of the squares")
+        betas: tuple[Beta, Beta] = Field(
+            (0.9, 0.999),
+            description="decay rates of the averages of gradients and of their squares",
+        )
+        eps: float = Field(1e-8, gt=0, description="added to the denominator")
 
 
 class AdamW:
-    """Adam with decoupled decay: each step takes off a share lr * weight_decay of a parameter."""
+    """Adam with decoupled decay: each step subtracts lr * weight_decay times the parameter."""
 
     class Settings(Adam.Settings):
         """As Adam's."""
@@ -124,7 +129,7 @@ class AdamW:
 
 
 def optimizer_warnings(settings: Optimizer, epochs: int, given: Collection[str]) -> list[str]:
-    """Return one line for each setting that has no effect.
+    """Return a line for each setting that has no effect.
 
     given: the keys of the section that the job sets itself.
     """
@@ -148,7 +153,7 @@ def optimizer_warnings(settings: Optimizer, epochs: int, given: Collection[str])
 
 
 def _switched_off(settings: Optimizer) -> list[tuple[str, str]]:
-    """Return the keys that others switch off, with the reason."""
+    """Return the keys that others disable, with the reason."""
     off = []
     schedule = f"the schedule is {settings.schedule}"
     if settings.schedule != "multistep":

@@ -1,7 +1,7 @@
-"""The phases of a job: which settings a phase may change, and what the job is in each of them.
+"""The phases of a job: which settings a phase may change, and the job in each of them.
 
-A phase has the job's own settings but for those that it gives. One that names another method or
-another optimizer takes none of the settings of the job's own.
+A phase has the job's own settings except for those that it gives. One that names another method or
+another optimizer inherits none of the settings of the job's own.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ ALLOWED = "a phase changes training.epochs, optimizer.*, method.* and quantizer.
 
 
 def unchangeable(phase: Values) -> Iterator[Keys]:
-    """Yield the keys that a phase gives and may not change."""
+    """Yield the keys that a phase gives but may not change."""
     for section, values in phase.items():
         if section not in CHANGES:
             yield (section,)
@@ -35,7 +35,7 @@ def unchangeable(phase: Values) -> Iterator[Keys]:
 
 
 def in_phase(job: Values, phase: Values) -> Values:
-    """Return a job's values as they are in a phase."""
+    """Return a job's values in a phase."""
     own = {key: value for key, value in job.items() if key != PHASES}
     return _laid_over(own | {section: {} for section in _renamed(own, phase)}, phase)
 
@@ -63,7 +63,7 @@ def _name(section: object) -> object:
 
 
 def take_phases(merged: Merged, shown: str) -> tuple[list[Source], list[str]]:
-    """Take the phases out of a job's values; return each as a source, and all mistakes in form."""
+    """Remove the phases from a job's values; return each as a source, and all mistakes in form."""
     given = merged.values.pop(PHASES, None)
     source = merged.source_of((PHASES,))
     if given is None or source is None:
@@ -81,7 +81,7 @@ def take_phases(merged: Merged, shown: str) -> tuple[list[Source], list[str]]:
 
 
 def train_one_thing_in_all_phases(merged: Merged) -> None:
-    """Take methods and bit-widths out of the phases, which keep their epochs and optimizers."""
+    """Remove methods and bit-widths from the phases, which keep their epochs and optimizers."""
     phases = merged.values.get(PHASES)
     if not isinstance(phases, list):
         return
@@ -101,7 +101,7 @@ def _part(source: Source, number: int, values: Values) -> Source:
 
 
 def merged_in_phase(merged: Merged, phase: Source) -> Merged:
-    """Return a job's values and their sources as they are in a phase."""
+    """Return a job's values and their sources in a phase."""
     laid = Merged(deepcopy(merged.values), dict(merged.sources), list(merged.layers))
     for section in _renamed(laid.values, phase.values):
         laid.values[section] = {}
@@ -112,7 +112,7 @@ def merged_in_phase(merged: Merged, phase: Source) -> Merged:
 
 
 def _changes(phase: Values) -> Values:
-    """Return what a phase gives of what it may change."""
+    """Return the settings that a phase gives and may change."""
     wrong = set(unchangeable(phase))
     return {
         section: {key: one for key, one in values.items() if (section, key) not in wrong}

@@ -22,7 +22,7 @@ from orchestrator.job.uri import secret_problem
 from orchestrator.plan.workers import cpus_per_worker
 
 _MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
-"""What names runs where a job's name may stand too: `last`, a run's id, MLflow's id of a run."""
+"""Names that commands take for runs: `last`, a run's id, MLflow's id of a run."""
 
 
 class Training(BaseModel, frozen=True, extra="forbid"):
@@ -53,27 +53,35 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     """
 
     num_workers: int = Field(1, ge=1, le=10_000)
-    max_batch_per_worker: int = Field(64, ge=1, description="samples that fit a worker at once")
+    max_batch_per_worker: int = Field(
+        64, ge=1, description="most samples of a worker's forward pass"
+    )
     loader_workers: int = Field(0, ge=0, le=1000, description="loader processes beside each worker")
     gpus_per_worker: Literal["auto", 0, 1] = Field(
         "auto", description="auto: one each where the cluster has one for every worker, else none"
     )
     max_failures: int = Field(
-        3, ge=0, description="losses of workers that are borne without a new checkpoint between"
+        3,
+        ge=0,
+        description="losses of workers that are tolerated without a new checkpoint in between",
     )
 
     @property
     def cpus_per_worker(self) -> int:
-        """The CPUs of each worker: one for itself and one for each process that loads."""
+        """The CPUs of each worker: one for itself and one for each loader process."""
         return cpus_per_worker(self.loader_workers)
 
 
 class Checkpoint(BaseModel, frozen=True, extra="forbid"):
     """When the state is saved, and how many of the saved states stay."""
 
-    every_steps: int | None = Field(None, ge=1, description="besides the end of each epoch")
-    keep: int = Field(3, ge=1, description="the last k stay; the best one does besides")
-    select: Literal["last", "best"] = Field("last", description="whose results the table shows")
+    every_steps: int | None = Field(None, ge=1, description="in addition to the end of each epoch")
+    keep: int = Field(
+        3, ge=1, description="how many of the last ones stay, in addition to the best one"
+    )
+    select: Literal["last", "best"] = Field(
+        "last", description="which epoch's results are the final ones"
+    )
 
 
 class Tracking(BaseModel, frozen=True, extra="forbid"):
@@ -228,8 +236,8 @@ def job_from_dict(values: Values) -> Job:
 
 
 def validated(kind: type[Job], values: Mapping[str, Any]) -> Job:
-    """Return the job of plain values, none of them guessed: true is no number, "5" is text.
+    """Return the job of plain values, none of them converted: true is no number, "5" is text.
 
-    JSON is how pydantic is strict and still takes a list for a tuple and text for a path.
+    Reading JSON, pydantic is strict and still accepts a list for a tuple and text for a path.
     """
     return kind.model_validate_json(json.dumps(values), strict=True)

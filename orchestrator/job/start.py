@@ -1,4 +1,4 @@
-"""The start section of a job: the weights with which the first step begins."""
+"""The start section of a job: its initial weights."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 
 
 class Start(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
-    """Drawn weights, a float model's, or those of another run."""
+    """Random weights, a float model's, or those of another run."""
 
     source: Literal["scratch", "float", "checkpoint"] = Field(
         "scratch",
         alias="from",
-        description="drawn weights; a float model; or another run's weights with batch norm and "
+        description="random weights; a float model; or another run's weights with batch norm and "
         "clip levels of each bit-width it was trained at",
     )
     weights: Path | None = Field(

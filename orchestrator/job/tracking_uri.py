@@ -24,7 +24,7 @@ def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, 
         if match["file"] in (None, "", ":memory:"):
             return (
                 uri,
-                "names no file, so the record would be lost when the job ends;  " + _instead(""),
+                "names no file, so the record would be lost when the job ends; " + _instead(""),
             )
         path, problem = absolute(unquote(match["file"]))
         return sqlite_uri(Path(path), match["scheme"]) + (match["query"] or ""), problem
@@ -38,7 +38,7 @@ def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, 
             f"is a folder, and MLflow keeps no records in folders any more; {_instead(folder)}",
         )
     if scheme and scheme["scheme"].startswith("sqlite"):
-        return uri, "is not a form that orch knows;  " + _instead("")
+        return uri, "is not a form that orch knows; " + _instead("")
     return uri, ""
 
 

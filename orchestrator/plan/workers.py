@@ -1,4 +1,4 @@
-"""What a worker needs of a machine, and how many find room on one."""
+"""What a worker needs on a machine, and how many fit on one."""
 
 
 def cpus_per_worker(loader_workers: int) -> int:
@@ -7,6 +7,6 @@ def cpus_per_worker(loader_workers: int) -> int:
 
 
 def room_for(cpus: float, gpus: float, *, cpus_each: int, gpus_each: int) -> int:
-    """Return how many workers find both, their CPUs and their GPUs, on one machine."""
+    """Return how many workers fit on one machine, with their CPUs and their GPUs."""
     by_cpu = cpus // cpus_each
     return int(min(by_cpu, gpus // gpus_each) if gpus_each else by_cpu)

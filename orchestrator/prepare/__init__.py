@@ -1,1 +1,1 @@
-"""From a job to the things that train, and what can be known to be wrong beforehand."""
+"""From a job to its data sets, network and method, and the checks before a run."""

@@ -23,7 +23,7 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
 
 
 def build_method(job: Job) -> Method:
-    """Build the method of a job of one phase; what it draws depends on the job alone."""
+    """Build the method of a job of one phase; its random choices depend on the job alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         method: Method = resolve(METHODS, job.method.name)(job.method, job.points)
@@ -31,7 +31,7 @@ def build_method(job: Job) -> Method:
 
 
 def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
-    """Build the network of a job, with freshly drawn weights, for the points of all its phases.
+    """Build the network of a job, with random weights, for the points of all its phases.
 
     It stores weights as codes of the highest bit-width that a phase's method asks for. Raises
     UsageError for an assignment to a layer that the network does not have.
@@ -70,6 +70,6 @@ def check_broken(dataset: Dataset, broken: int, share: float, role: str) -> None
     if broken > share * len(dataset):
         raise DataError(
             f"{broken} of the {len(dataset)} samples of the {role} set are missing or broken, more "
-            f"than data.max_broken_share = {share:g}. Their names are in the log; mend or remove "
+            f"than data.max_broken_share = {share:g}. Their names are in the log; repair or remove "
             "them, or allow more with --set data.max_broken_share=SHARE."
         )

@@ -1,4 +1,4 @@
-"""What can be known to be wrong before anything is started, all of it at once."""
+"""The checks before anything is started; all problems are reported at once."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ from orchestrator.track.delta_b import ReferenceResults
 
 
 def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
-    """Check data, first weights, output folder, reference and tracking server of a job.
+    """Check data, initial weights, output folder, reference and tracking server of a job.
 
-    folder: of the run that the job continues. Returns what Delta_B is to be compared with. Raises
+    folder: of the run that the job continues. Returns the reference of Delta_B. Raises
     UsageError with every problem found, or Unreachable when the tracking server is the only one.
     """
     problems: list[str] = []
@@ -53,7 +53,7 @@ def _data(job: Job) -> list[str]:
 
 
 def _try_data(job: Job) -> None:
-    """Open the data sets and the first weights once, as every worker will; decodes nothing."""
+    """Open the data sets and the initial weights once, as every worker will; decodes nothing."""
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     steps_per_epoch(len(train_set), job.training.global_batch)
@@ -63,7 +63,7 @@ def _try_data(job: Job) -> None:
 
 
 def _try_pass(job: Job, train_set: Dataset) -> None:
-    """Let a blank sample through the network if passes have one only, as batch norm may refuse."""
+    """Run a blank sample through the network if passes have only one: batch norm may refuse it."""
     cluster = job.cluster
     plan = plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
     if plan.micro_batch > 1:
@@ -79,7 +79,7 @@ def _try_pass(job: Job, train_set: Dataset) -> None:
 
 
 def _start(job: Job) -> list[str]:
-    """Return what is wrong with what the job starts from, as far as its file alone can tell."""
+    """Return the problems with what the job starts from, as far as the file alone shows them."""
     given = job.start.weights
     if job.start.source == "scratch":
         return []
@@ -87,14 +87,14 @@ def _start(job: Job) -> list[str]:
         source = job.start.source
         return [f"start.weights: start.from is '{source}' and {_EXPECTED[source]}"]
     if not given.exists():
-        return [f"start.weights: there is no file, and no run, {given}."]
+        return [f"start.weights: there is no file and no run called {given}."]
     return []
 
 
 _EXPECTED = {
     "float": "no file is named. Give the float model's state dict in torchvision's layout "
     "(--set start.weights=FILE) or a finished run of jobs/float (--set start.weights=RUN), or "
-    "start from drawn weights (--set start.from=scratch).",
+    "start from random weights (--set start.from=scratch).",
     "checkpoint": "no run is named. Give a finished run by its name, or the folder of one of its "
     "checkpoints (--set start.weights=RUN).",
 }

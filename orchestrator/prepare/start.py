@@ -1,4 +1,4 @@
-"""The weights that a job starts from: drawn, a float model's, or another run's."""
+"""The weights that a job starts from: random, a float model's, or another run's."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from orchestrator.store.checkpoint import damage
 from orchestrator.store.run_folder import WEIGHTS, RunFolder
 
 SHOWN = 4
-"""Names that a warning lists."""
+"""How many names a warning lists."""
 
 
 def start(network: AnyBitNetwork, job: Job) -> str | None:
-    """Give a drawn network the weights that its job starts from.
+    """Give a new network the weights that its job starts from.
 
-    Returns what is worth a warning: what these weights do not give the network. Raises
+    Returns a warning about what these weights do not give the network, if there is any. Raises
     CheckpointMismatch, in one line, for weights that cannot be read or are another network's.
     """
     if job.start.source == "scratch":
@@ -46,7 +46,7 @@ def _load_float(network: AnyBitNetwork, path: Path) -> str | None:
         return None
     more = f" and {len(left_out) - SHOWN} more" * (len(left_out) > SHOWN)
     named = ", ".join(left_out[:SHOWN])
-    return f"Not taken from the float model: {named}{more}. The rest starts from it."
+    return f"Not taken from the float model: {named}{more}. Everything else is."
 
 
 def _load_checkpoint(network: AnyBitNetwork, path: Path) -> str | None:
@@ -83,23 +83,23 @@ def weights_file(given: Path, job: Job) -> Path:
         return given / WEIGHTS
     run = RunFolder(given)
     if not run.job.exists():
-        raise ValueError(f"{given} is no folder of a run or a checkpoint.")
+        raise ValueError(f"{given} is not the folder of a run or a checkpoint.")
     trained = yaml.safe_load(run.job.read())
     if problem := _unlike(trained["method"]["name"], job):
         raise ValueError(f"{given.name} was trained by the method {problem}")
     if not run.result.exists():
         raise ValueError(
-            f"{given.name} has not finished; `orch resume {given.name}` ends it, or name one of "
-            "its checkpoint folders."
+            f"{given.name} has not finished; `orch resume {given.name}` finishes it, or name one "
+            "of its checkpoint folders."
         )
     kept = run.best() if trained["checkpoint"]["select"] == "best" else run.checkpoints()
     if not kept:
-        raise ValueError(f"{given} holds no checkpoint any more.")
+        raise ValueError(f"{given} no longer holds a checkpoint.")
     return kept[-1] / WEIGHTS
 
 
 def _unlike(method: str, job: Job) -> str:
-    """Return why a run of some method is not what a job says that it starts from."""
+    """Return why a run of some method cannot be what a job starts from."""
     if job.start.source == "float" and method != "float":
         return (
             f"'{method}', not 'float'; jobs/float has a job for each float model, and "

@@ -1,4 +1,4 @@
-"""The MLflow record of a run: opened and closed by its driver, brought up to date by anyone."""
+"""The MLflow record of a run: opened and closed by its driver, updated by any command."""
 
 import platform
 import sys
@@ -31,8 +31,7 @@ def tracking_uri(job: Job, folder: RunFolder | None) -> str:
 
 
 def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
-    """Return the record of the run in a folder, opened again, or a new one in the place of one
-    that is gone.
+    """Return the record of the run in a folder, reopened, or a new one if that is gone.
 
     Raises Unreachable and Refused as the tracking server does.
     """
@@ -72,7 +71,7 @@ def sync(folder: RunFolder, status: str, tell: Tell) -> TrackedRun:
 
 
 def places(folder: RunFolder, tracked: TrackedRun) -> RecordPlaces:
-    """Return where the record is seen, as the job says it when it starts."""
+    """Return where the record can be seen, as the job prints it when it starts."""
     return RecordPlaces(
         uri=tracked.uri,
         experiment_id=tracked.experiment_id,
@@ -88,7 +87,7 @@ def _job(folder: RunFolder) -> Job:
         return job_from_dict(yaml.safe_load(folder.job.read()))
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{folder.job.path} cannot be read, and the run not be recorded: {error}"
+            f"{folder.job.path} cannot be read, so the run cannot be recorded: {error}"
         ) from error
 
 
@@ -100,7 +99,7 @@ def _table(folder: RunFolder) -> str | None:
 
 
 def _chart_metrics(job: Job) -> list[str]:
-    """Return the metrics that belong into one chart: the result at each operating point."""
+    """Return the metrics that belong in one chart: the result at each operating point."""
     name = getattr(job.data, "metric", "top1")
     return [keys.metric(name, point.name) for point in job.points]
 
@@ -113,7 +112,7 @@ def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell
 
 
 def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:
-    """Store what the run was given, and send the metrics that it has already."""
+    """Store what the run was given, and send the metrics that it already has."""
     texts = {
         folder.job.path.name: folder.job.read(),
         "environment.txt": _environment(job),
@@ -132,7 +131,7 @@ def _close(
 
 
 def _description(tracked: TrackedRun, job: Job, folder: RunFolder, table: str | None = None) -> str:
-    """Return what stands at the top of the run's page, in Markdown."""
+    """Return the text at the top of the run's page, in Markdown."""
     charts = f"[All bit-widths in one chart]({charts_of([tracked], _chart_metrics(job))})"
     return "\n\n".join([*([table] if table else []), charts, f"`{folder.name}` in `{folder}`"])
 

@@ -28,7 +28,7 @@ def average_gradients(
     optimizer. Teacher and swap masks are the same on all ranks, so the set of used parameters is
     too. Raises RuntimeError when it is not: the ranks have drifted apart.
 
-    loss: of this rank; any number, it is only asked whether it is finite. Raises Diverged, on
+    loss: of this rank; only whether it is finite matters. Raises Diverged, on
     every rank, when the loss or a gradient of any rank is not.
     """
     if ranks.world == 1:
@@ -49,9 +49,9 @@ def average_gradients(
 
 
 def check_finite(tensors: Sequence[Tensor]) -> None:
-    """Raise Diverged unless every number is finite; one answer is fetched from the device.
+    """Raise Diverged unless every number is finite; one value is fetched from the device.
 
-    A sum is the quickest to tell: it is finite only if all its terms are (and do not overflow it,
+    A sum is the quickest test: it is finite only if all its terms are (and do not overflow it,
     which is as bad).
     """
     if not torch.isfinite(torch.stack([tensor.sum().double() for tensor in tensors]).sum()):

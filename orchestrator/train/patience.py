@@ -1,7 +1,7 @@
-"""How often lost workers are started again: counted since the run last made progress.
+"""How often lost workers are restarted: counted since the run last made progress.
 
-Ray Train would count over the whole run, and try errors of the code again just the same. It asks
-this callback, in its controller, after every failure; what is raised here ends the run.
+Ray Train would count over the whole run, and would retry errors in the code just the same. It asks
+this callback, in its controller, after every failure; an exception raised here ends the run.
 """
 
 import re
@@ -23,7 +23,7 @@ _ADDRESS = re.compile(r"\bip(?: address)?:\s*([0-9A-Fa-f.:]*[0-9A-Fa-f])", re.IG
 
 
 class Patience(UserCallback):  # type: ignore[misc]
-    """Ends the run at an error of its code, or at too many losses without a new checkpoint."""
+    """Ends the run at an error in its code, or after too many losses without a new checkpoint."""
 
     def __init__(self, run: str, folder: RunFolder, max_failures: int) -> None:
         self._run = run
@@ -34,9 +34,9 @@ class Patience(UserCallback):  # type: ignore[misc]
         self._restarts = 0
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise ControllerError, which Ray Train does not try again, or let it start the workers.
+        """Raise ControllerError, which Ray Train does not retry, or let it restart the workers.
 
-        An error that a rank named comes before those of the others, which are its consequences.
+        An error that a rank named has priority over those of the others, which follow from it.
         """
         for _, error in sorted(worker_exceptions.items()):
             if isinstance(error, OrchError):
@@ -58,12 +58,12 @@ class Patience(UserCallback):  # type: ignore[misc]
         return (
             f"Workers were lost {times} since {since}; cluster.max_failures = {self._allowed} "
             f"allows no more without a new checkpoint. {reason} Checkpoints stay as they are: "
-            f"`orch resume {self._run}` goes on from the last one."
+            f"`orch resume {self._run}` continues from the last one."
         )
 
 
 def why_lost(errors: dict[int, Exception]) -> str:
-    """Return in a sentence or two what became of the workers: of the lost, not of those left."""
+    """Return in a sentence or two what happened to the lost workers."""
     lost = {rank: e for rank, e in sorted(errors.items()) if not isinstance(e, LostRank)}
     return " ".join(_why(rank, error) for rank, error in (lost or errors).items())
 
@@ -73,15 +73,15 @@ def _why(rank: int, error: Exception) -> str:
     address = _ADDRESS.search(text)
     where = f" on {address[1]}" if address else ""
     if _OUT_OF_MEMORY.search(text):
-        return f"Rank {rank} ran out of memory{where} and was ended. {SMALLER_PASS}"
+        return f"Rank {rank} ran out of memory{where} and was killed. {SMALLER_PASS}"
     if _NODE_LOST.search(text):
         return f"The node of rank {rank}{where} is lost."
     if type(error).__name__ == "WorkerHealthCheckTimeoutError":
-        return f"Rank {rank} did not answer any more: {first_line(error)}"
+        return f"Rank {rank} stopped answering: {first_line(error)}"
     if type(error).__name__ == "WorkerHealthCheckFailedError":
         return (
-            f"The process of rank {rank}{where} was killed or crashed (the system kills processes "
-            "too when memory runs out)."
+            f"The process of rank {rank}{where} was killed or crashed (the system also "
+            "kills processes when memory runs out)."
         )
     if isinstance(error, LostRank):
         return f"Rank {rank} lost its connection to the others."

@@ -1,4 +1,4 @@
-"""What trains in a phase of a run: the method, a fresh optimizer, and the loop they train in."""
+"""A phase of a run: its method, its optimizer, and the loop that trains with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from orchestrator.train.setup import Parts
 class Phase:
     """A phase of a run.
 
-    number: from 0. job: as it is in this phase. epochs_before: those of all phases before it.
+    number: from 0. job: in this phase. epochs_before: epochs of all phases before it.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Phase:
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer, which knows this phase only."""
+        """The optimizer, which starts fresh in each phase."""
         return self.loop.optimizer
 
 

@@ -1,4 +1,4 @@
-"""Tell how far a run has come, from rank 0: each second at first, more seldom later."""
+"""Report the progress of a run, from rank 0: every second at first, less often later."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from orchestrator.track.result import Result
 from orchestrator.train.tally import Tally
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
-"""Between two events: a hundredth of the time so far, so that the log of a long run stays small."""
+"""Share of the time so far between two events, so that the log of a long run stays small."""
 
 
 class Progress:
@@ -29,7 +29,7 @@ class Progress:
         self._named: set[str] = set()
 
     def tell(self, at: Reached, tally: Tally) -> None:
-        """Say where the run stands, unless that was said just now."""
+        """Report the progress, unless that was done just now."""
         now = time.monotonic()
         position = (sum(self._epochs[: at.phase]) + at.epoch) * self._steps + at.step
         if self._started is None:
@@ -62,7 +62,7 @@ class Progress:
     def evaluated(
         self, at: Reached, result: Result, losses: dict[str, float], broken: dict[str, str]
     ) -> None:
-        """Say the results of an epoch. broken: the samples that the evaluation left out."""
+        """Report the results of an epoch. broken: the samples that the evaluation left out."""
         self._metric = (result.metric_name, result.metric)
         self._events.say(
             events.Evaluated(
@@ -79,7 +79,7 @@ class Progress:
             events.warn(f"Left out of the evaluation {source}: {reason}")
 
     def new_broken(self, broken: dict[str, str]) -> list[tuple[str, str]]:
-        """Return the broken samples that have not been named before."""
+        """Return the broken samples that were not named before."""
         new = [(source, reason) for source, reason in broken.items() if source not in self._named]
         self._named |= broken.keys()
         return new

@@ -1,4 +1,4 @@
-"""From a job to what all its phases train and evaluate with: data sets and network."""
+"""From a job to what all its phases share: data sets and network."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from orchestrator.train.numerics import CODE_DTYPES
 class Parts:
     """What one rank trains and evaluates with, from the first step to the last.
 
-    warning: of what the network was not given by the weights that the job starts from.
+    warning: about what the network did not get from the weights that the job starts from.
     """
 
     train_set: Dataset
@@ -32,7 +32,7 @@ class Parts:
 def build_parts(job: Job, device: torch.device) -> Parts:
     """Build a job's parts; the initial weights depend on the job alone, not on the rank.
 
-    Raises MissingData, DataError or CheckpointMismatch for what a job may get wrong.
+    Raises MissingData, DataError or CheckpointMismatch for mistakes in the job.
     """
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)

@@ -1,4 +1,4 @@
-"""What a run needs to go on exactly where it was: the whole content of a checkpoint."""
+"""What a run needs to continue exactly where it was: the whole content of a checkpoint."""
 
 import io
 import pickle
@@ -27,7 +27,7 @@ from orchestrator.train.tally import TallyState
 STATE = "state.pt"
 
 OptimizerState = dict[str, Any]
-"""What torch's optimizers say of themselves."""
+"""The state of torch's optimizers."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RankState:
         )
 
     def restore_generators(self) -> None:
-        """Let this process draw what the rank would have drawn next."""
+        """Let this process draw the rank's next random numbers."""
         torch.set_rng_state(self.torch)
         if self.cuda is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(self.cuda)
@@ -64,7 +64,7 @@ class RankState:
 
 @dataclass(frozen=True)
 class TrainState:
-    """The state of a run at a step, but for the weights, which lie beside it.
+    """The state of a run at a step, except for the weights, which are stored beside it.
 
     run: orch's id of the run; mlflow_run_id: MLflow's. job: what it learns, as plain values.
     at: how much is done. micro_batch: samples that passed at once.
@@ -118,8 +118,8 @@ class TrainState:
     def restore_rank(self, network: nn.Module, ranks: Ranks) -> None:
         """Restore this rank's generators and statistics.
 
-        A run that goes on with another number of workers gives each rank the mean of all
-        statistics and leaves the generators as they were seeded: there are not as many as ranks.
+        A run that continues with another number of workers gives each rank the mean of all
+        statistics and leaves the generators as they were seeded, since there is not one for each.
         """
         same = ranks.world == len(self.ranks)
         buffers = dict(network.named_buffers())
@@ -131,7 +131,7 @@ class TrainState:
 
 
 def _numpy_state() -> tuple[str, NDArray[np.uint32], int, int, float]:
-    """Return numpy's global generator: its kind, its key, the place in it, and a spare number."""
+    """Return numpy's global generator: its algorithm, key, position, and cached Gaussian."""
     state = np.random.get_state(legacy=True)
     assert isinstance(state, tuple)
     return state

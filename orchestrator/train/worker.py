@@ -41,7 +41,7 @@ from orchestrator.train.zero_shot import zero_shot
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a job: where it keeps its things and how it is recorded."""
+    """One run of a job: its folder and its record."""
 
     folder: RunFolder
     tracked: TrackedRun | None = None
@@ -49,7 +49,7 @@ class Run:
 
 
 class Config(TypedDict):
-    """What each worker is given."""
+    """What each worker gets."""
 
     job: Values
     run: Run
@@ -58,8 +58,8 @@ class Config(TypedDict):
 def train_function(config: Config) -> None:
     """Train as one worker of Ray Train.
 
-    Raises OrchError, which `Patience` takes for the end of the run, for any error but the loss of
-    another process. Ray Train prints it into the log with the traceback.
+    Raises OrchError, which ends the run (see `Patience`), for any error but the loss of another
+    process. Ray Train prints it to the log with the traceback.
     """
     run = config["run"]
     context = None
@@ -154,7 +154,7 @@ class Worker:
     def _finish_epoch(self) -> None:
         """Save, evaluate, record, and save the state at the start of the next epoch.
 
-        The first save keeps the epoch when the evaluation does not come to its end.
+        The first save keeps the epoch if the evaluation fails.
         """
         losses = self.tally.mean_losses(self.ranks)
         seconds = self.tally.seconds
@@ -185,7 +185,7 @@ class Worker:
         self._go_on(reached, metrics)
 
     def _go_on(self, reached: Result, metrics: dict[str, float]) -> None:
-        """Go to the next epoch, which may be the first of the next phase, and save."""
+        """Advance to the next epoch, which may be the first of the next phase, and save."""
         improved = self._is_best(reached)
         self.last = reached
         if improved:
@@ -197,7 +197,7 @@ class Worker:
         self._save(metrics, best=improved)
 
     def _start_phase(self, number: int) -> None:
-        """Begin a phase: a fresh optimizer, a fresh method, and its best epoch is yet to come."""
+        """Begin a phase with a fresh optimizer and method, and without a best epoch."""
         self.phase = self._build_phase(number)
         self.at = Reached(number, 0, 0)
         self.best = None
@@ -220,7 +220,7 @@ class Worker:
             write_end(self.folder, chosen.beside(self.reference))
 
     def _with_zero_shot(self, chosen: Result) -> Result:
-        """Evaluate the chosen weights where they were not trained, and record it."""
+        """Evaluate the chosen weights at points that were not trained, and record the results."""
         network = self.parts.network
         if self.job.checkpoint.select == "best":
             network = deepcopy(network)
@@ -239,11 +239,11 @@ class Worker:
         return self.best is None or total > sum(self.best.metric.values())
 
     def _steps_done(self) -> int:
-        """Return the optimizer steps of the run so far: where metrics stand on MLflow's x-axis."""
+        """Return the optimizer steps of the run so far, the x-axis of its metrics in MLflow."""
         return self._epochs_done() * self.steps + self.at.step
 
     def _epochs_done(self) -> int:
-        """Return the whole epochs of the run so far, over all phases."""
+        """Return the completed epochs of the run so far, over all phases."""
         return self.phase.epochs_before + self.at.epoch
 
     def _record(self, at: Result, metrics: dict[str, float]) -> None:
@@ -256,7 +256,7 @@ class Worker:
         """Commit the state of all ranks as the latest checkpoint.
 
         Raises Diverged, on every rank, when a number in it is not finite: the last checkpoint
-        from which a run can go on stays the latest.
+        from which a run can continue stays the latest.
         """
         self._check_finite()
         state = self._state()
@@ -293,7 +293,7 @@ class Worker:
             )
 
     def _resume(self) -> None:
-        """Go on from the last committed checkpoint, if there is one."""
+        """Continue from the last committed checkpoint, if there is one."""
         if self.ranks.is_first:
             self.folder.sweep()
         folder = self.context.latest()
@@ -309,11 +309,11 @@ class Worker:
         self.tally = Tally(self.phase.job.points, self.ranks.device)
         self._restore(state, folder)
         if self.ranks.is_first:
-            inform(f"Going on from the checkpoint at {self.at}.")
+            inform(f"Continuing from the checkpoint at {self.at}.")
             self._tell_changed_plan(state.micro_batch)
 
     def _restore(self, state: TrainState, folder: Path) -> None:
-        """Let everything that trains be as it was when a checkpoint was written."""
+        """Restore everything that trains from a checkpoint's state."""
         load_weights(folder, self.parts.network)
         self.phase.optimizer.load_state_dict(state.optimizer)
         self.phase.method.load_state_dict(state.method)
@@ -324,7 +324,7 @@ class Worker:
         if before != self.plan.micro_batch:
             message = (
                 f"Passes have {self.plan.micro_batch} samples now, {before} before: batch norm's "
-                "statistics change, and the results are not those of an undisturbed run."
+                "statistics change, so the results differ from those of an uninterrupted run."
             )
             warn(message)
 

@@ -170,7 +170,7 @@ def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
     assert done.returncode == 0, done.stdout + done.stderr
     recovered = orch.status(run)
 
-    assert "Going on from the checkpoint" in orch("logs", run).stdout
+    assert "Continuing from the checkpoint" in orch("logs", run).stdout
     assert last_weights(recovered["run_dir"]) == last_weights(undisturbed["run_dir"])
     for bits in BITS:
         key = f"train_loss/{bits}bit"

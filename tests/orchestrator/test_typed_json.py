@@ -73,7 +73,7 @@ def test_a_whole_number_is_a_float_and_what_is_made_already_stays() -> None:
         ({"color": "blue"}, "blue"),
         ({"inner": {"number": True}}, "its 'number' is 'True'"),
         ({"inner": {}}, "it has no 'number'"),
-        ({"inner": 7}, "holds no JSON object"),
+        ({"inner": 7}, "does not hold a JSON object"),
         ({"rows": 7}, "its 'rows' is '7'"),
         ({"rows": [{"name": "x"}]}, "it has no 'value'"),
         ({"values": {"a": "b"}}, "its 'values' is 'b'"),

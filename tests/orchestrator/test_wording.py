@@ -43,7 +43,7 @@ def test_a_started_run_says_how_to_open_its_record_and_where(
     ("event", "lines"),
     [
         (EVALUATED, ["epoch 1: top1 8bit 91.0"]),
-        (Restarted(count=2, reason="Killed."), ["warning: Killed. The workers start again (2)."]),
+        (Restarted(count=2, reason="Killed."), ["warning: Killed. The workers are restarted (2)."]),
         (Log(message="hello"), ["info: hello"]),
         (replace(FINISHED, table="a\nb"), ["a", "b"]),
         (Failed(message="no data", exit_code=2), ["no data"]),

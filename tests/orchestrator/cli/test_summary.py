@@ -32,7 +32,7 @@ def test_a_killed_driver_is_said_in_one_line_with_the_way_on(code: int) -> None:
     assert was_killed(ended)
     assert conclusion(ended) == [
         "FAILED: the job's driver was killed, from outside or because memory ran out.",
-        "`orch resume tiny-1` goes on from its last checkpoint, if it has one.",
+        "`orch resume tiny-1` continues from its last checkpoint, if it has one.",
     ]
 
 

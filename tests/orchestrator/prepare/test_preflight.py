@@ -37,7 +37,7 @@ def test_everything_that_is_missing_is_named_at_once(
 def test_float_weights_that_are_not_there_or_no_weights_are_refused(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"there is no file, and no run, .*float\.pt"):
+    with pytest.raises(UsageError, match=r"there is no file and no run called .*float\.pt"):
         preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'float.pt'}"))
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(UsageError, match=r"start\.weights: .*text\.pt"):

@@ -99,10 +99,10 @@ def test_a_run_is_its_last_checkpoint_or_its_best_as_its_results_are(
 @pytest.mark.parametrize(
     ("source", "method", "told"),
     [
-        ("float", None, "no folder of a run or a checkpoint"),
+        ("float", None, "not the folder of a run or a checkpoint"),
         ("float", "coquant", "by the method 'coquant', not 'float'"),
         ("float", "float", "has not finished"),
-        ("checkpoint", None, "no folder of a run or a checkpoint"),
+        ("checkpoint", None, "not the folder of a run or a checkpoint"),
         ("checkpoint", "float", "by the method 'float'; start.from: float starts from it"),
         ("checkpoint", "coquant", "has not finished"),
     ],

@@ -94,7 +94,7 @@ OUT_OF_MEMORY = (
 def test_memory_that_ran_out_is_told_with_the_node_and_the_setting_not_rays_page() -> None:
     error = WorkerHealthCheckFailedError("failed", OutOfMemoryError(OUT_OF_MEMORY))
     message = why_lost({0: LEFT, 1: error})
-    assert message.startswith("Rank 1 ran out of memory on 10.0.0.9 and was ended.")
+    assert message.startswith("Rank 1 ran out of memory on 10.0.0.9 and was killed.")
     assert "lower cluster.max_batch_per_worker" in message
     assert len(message) < 300
 
@@ -105,4 +105,4 @@ def test_lost_nodes_and_frozen_workers_are_told_as_such() -> None:
     )
     assert why_lost({1: node}) == "The node of rank 1 is lost."
     frozen = WorkerHealthCheckTimeoutError("A worker health check has been hanging for 61 s.")
-    assert "Rank 1 did not answer any more: A worker health" in why_lost({0: LEFT, 1: frozen})
+    assert "Rank 1 stopped answering: A worker health" in why_lost({0: LEFT, 1: frozen})
