@@ -24,8 +24,8 @@ from orchestrator.state import State, is_final
 from orchestrator.track.journal import Journal
 
 if TYPE_CHECKING:
-    from orchestrator.job.load import LoadedJob
     from orchestrator.job.schema import Job
+    from orchestrator.job.whole import LoadedJob
 
 Result = TypeVar("Result")
 

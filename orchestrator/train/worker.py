@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
 
 import torch
 
-from orchestrator import handover
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.errors import Diverged
 from orchestrator.events import inform, warn
-from orchestrator.job.schema import Job, job_from_dict
-from orchestrator.job.source import Values
+from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
 from orchestrator.run_facts import Events, write_end
@@ -22,17 +19,14 @@ from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
 from orchestrator.track.run import TrackedRun
-from orchestrator.train import failures
-from orchestrator.train.context import Context, RayContext
+from orchestrator.train.context import Context
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.measure import epoch_metrics, point_metrics
-from orchestrator.train.numerics import set_numerics
 from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.progress import Progress
-from orchestrator.train.ranks import LostRank
 from orchestrator.train.setup import build_parts
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
@@ -46,36 +40,6 @@ class Run:
     folder: RunFolder
     tracked: TrackedRun | None = None
     reference: ReferenceResults | None = None
-
-
-class Config(TypedDict):
-    """What each worker gets."""
-
-    job: Values
-    run: Run
-
-
-def train_function(config: Config) -> None:
-    """Train as one worker of Ray Train.
-
-    Raises OrchError, which ends the run (see `Patience`), for any error but the loss of another
-    process. Ray Train prints it to the log with the traceback.
-    """
-    run = config["run"]
-    context = None
-    try:
-        handover.take_up()
-        job = job_from_dict(config["job"])
-        set_numerics(job.training)
-        context = RayContext(run.folder, keep=job.checkpoint.keep)
-        Worker(job, run, context).run()
-    except LostRank:
-        raise
-    except Exception as error:
-        if failures.is_lost_process(error):
-            raise
-        rank = context.ranks.rank if context else None
-        raise failures.as_failure(error, run.folder.path, rank) from error
 
 
 class Worker:

@@ -13,7 +13,7 @@ from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import launch
-from orchestrator.train.worker import Config, Run, train_function
+from orchestrator.train.worker import Run
 
 
 def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_end(
@@ -57,15 +57,6 @@ def test_what_takes_long_is_said_before_it_begins(
     job = tiny_job("cluster.num_workers=3", "training.global_batch=6")
     launch._train(job, Run(RunFolder(tmp_path), TrackedRun("sqlite:////x", "1", "2")))
     assert "Starting 3 workers, each of which loads PyTorch first ..." in said[-1]
-
-
-def test_a_worker_takes_up_the_secrets_of_its_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(handover.VARIABLE, str(tmp_path / "gone.json"))
-    run = Run(RunFolder(tmp_path), TrackedRun("sqlite:////x", "1", "2"))
-    with pytest.raises(OrchError, match="secrets that were left for this job"):
-        train_function(Config(job={}, run=run))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
