@@ -47,14 +47,14 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
 
 
 def _row(seen: RunView, points: list[str]) -> tuple[str, ...]:
-    told = _judged(seen)
+    judged = _judged(seen)
     finished = seen.facts.finished
     results = _results(seen)
     return (
         seen.record.run,
         str(seen.state),
-        str(told.epoch + 1) if told else "-",
-        told.metric_name if told else "-",
+        str(judged.epoch + 1) if judged else "-",
+        judged.metric_name if judged else "-",
         *(_number(results.get(point)) for point in points),
         _number(finished.delta_b if finished else None),
     )

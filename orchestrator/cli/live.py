@@ -55,7 +55,7 @@ class PlainScreen:
     """Lines: the states, each evaluation, and the progress every few seconds."""
 
     def __init__(self) -> None:
-        self._told = 0.0
+        self._printed = 0.0
         self._state = ""
 
     def __enter__(self) -> Self:
@@ -75,9 +75,9 @@ class PlainScreen:
             return
         now = time.monotonic()
         if isinstance(event, Progress):
-            if now - self._told < PLAIN_SECONDS:
+            if now - self._printed < PLAIN_SECONDS:
                 return
-            self._told = now
+            self._printed = now
         for line in describe(event):
             say(line)
 

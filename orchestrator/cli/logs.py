@@ -60,8 +60,8 @@ def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T
     trouble = ""
     try:
         for look in tail.follow(reader):
-            for told in look.new:
-                show(told)
+            for piece in look.new:
+                show(piece)
             if look.trouble and look.trouble != trouble:
                 say(look.trouble)
             trouble = look.trouble

@@ -34,7 +34,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class Told(click.ClickException):
+class Message(click.ClickException):
     """An error of orch in click's form: the message alone, and its own exit code."""
 
     def __init__(self, error: OrchError) -> None:
@@ -51,13 +51,13 @@ class Warnings(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a warning that was not printed before."""
         message = record.getMessage()
-        if message not in self._told:
-            self._told.add(message)
+        if message not in self._printed:
+            self._printed.add(message)
             click.echo(f"warning: {masked(message)}", err=True)
 
 
@@ -85,11 +85,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except OrchError as error:
-            raise Told(error) from error
+            raise Message(error) from error
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise Told(OrchError(_what_the_system_refused(error))) from error
+            raise Message(OrchError(_what_the_system_refused(error))) from error
         except (KeyboardInterrupt, click.Abort):
             click.echo("Interrupted.", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None

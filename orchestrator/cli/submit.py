@@ -256,8 +256,8 @@ def _follow_all(records: list[Record], as_json: bool, several: bool) -> None:
 
 
 def _answer_views(views: list[RunView], several: bool) -> None:
-    told = [as_dict(view) for view in views]
-    answer_json({"runs": told} if several else told[0])
+    documents = [as_dict(view) for view in views]
+    answer_json({"runs": documents} if several else documents[0])
 
 
 def _say_how_to_compare(files: Sequence[str], records: Sequence[Record], point: str) -> None:

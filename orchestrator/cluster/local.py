@@ -217,8 +217,8 @@ def _keep_logs(head: Head) -> None:
         target = folder("logs") / kept_log(job.submission_id).name
         write_whole(target, client.logs(job.submission_id))
         name = events_file(job.submission_id)
-        if job.driver_node and (told := client.log_file(job.driver_node, name)):
-            write_whole(folder("logs") / name, told)
+        if job.driver_node and (text := client.log_file(job.driver_node, name)):
+            write_whole(folder("logs") / name, text)
 
 
 def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:

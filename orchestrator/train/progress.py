@@ -23,7 +23,7 @@ class Progress:
         self._events = said
         self._epochs = tuple(epochs)
         self._steps = steps
-        self._last_told = 0.0
+        self._last_said = 0.0
         self._started: tuple[float, int] | None = None
         self._metric: tuple[str, dict[str, float]] | None = None
         self._named: set[str] = set()
@@ -34,12 +34,12 @@ class Progress:
         position = (sum(self._epochs[: at.phase]) + at.epoch) * self._steps + at.step
         if self._started is None:
             self._started = (now, position)
-            self._last_told = now
+            self._last_said = now
         start, first = self._started
         interval = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, (now - start) / 100))
-        if now - self._last_told < interval and at.step < self._steps:
+        if now - self._last_said < interval and at.step < self._steps:
             return
-        self._last_told = now
+        self._last_said = now
         seconds_per_step = (now - start) / max(1, position - first)
         remaining = sum(self._epochs) * self._steps - position
         self._events.say(
