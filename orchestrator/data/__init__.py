@@ -82,6 +82,11 @@ def dataset_class(name: str) -> type[Dataset]:
     return found
 
 
+def metric_of(settings: Any) -> str:
+    """Return the metric by which the data set of these settings is judged: "top1" or "map"."""
+    return getattr(settings, "metric", None) or str(dataset_class(settings.name).metric)
+
+
 def missing_data(settings: Any) -> list[str]:
     """Return a message for each thing that the data set lacks. Decodes nothing."""
     try:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from orchestrator.data.image_transforms import random_shifted_crop
 from orchestrator.data.images import refuse_segments
+from orchestrator.data.subset import evenly_spread
 from orchestrator.errors import DataError
-from video.sampling import segment_centers
 
 FOLDER = "cifar-10-batches-py"
 META = "batches.meta"
@@ -64,7 +64,7 @@ class Cifar10:
         images = np.concatenate([images for images, _ in batches])
         labels = [label for _, labels in batches for label in labels]
         limit = settings.limit_train if train else settings.limit_val
-        self._kept = segment_centers(len(labels), min(limit or len(labels), len(labels)))
+        self._kept = evenly_spread(len(labels), limit)
         self._images = torch.from_numpy(images[self._kept])
         self._labels = [labels[place] for place in self._kept]
         self._train = train

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
 from orchestrator.data.images import BrokenImage, refuse_segments
-from video.sampling import segment_centers
+from orchestrator.data.subset import evenly_spread
 
 SUBSETS = {True: "train", False: "val"}
 ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
@@ -78,8 +78,7 @@ class ImageNet:
         if not samples:
             raise ValueError(f"no image ({', '.join(sorted(ENDINGS))}) below {self._folder}")
         limit = settings.limit_train if train else settings.limit_val
-        kept = segment_centers(len(samples), min(limit or len(samples), len(samples)))
-        self._samples = [samples[place] for place in kept]
+        self._samples = [samples[place] for place in evenly_spread(len(samples), limit)]
 
     @staticmethod
     def missing(settings: ImageNetSettings) -> list[str]:

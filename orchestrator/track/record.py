@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel
 
 from orchestrator import __version__
+from orchestrator.data import metric_of
 from orchestrator.errors import OrchError, RecordGone, UsageError
 from orchestrator.events import RecordPlaces
 from orchestrator.job.schema import Job, job_from_dict
@@ -100,7 +101,7 @@ def _table(folder: RunFolder) -> str | None:
 
 def _chart_metrics(job: Job) -> list[str]:
     """Return the metrics that belong in one chart: the result at each operating point."""
-    name = getattr(job.data, "metric", "top1")
+    name = metric_of(job.data)
     return [keys.metric(name, point.name) for point in job.points]
 
 

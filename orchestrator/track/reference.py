@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.data import metric_of
 from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
 from orchestrator.job.uri import masked
@@ -18,7 +19,7 @@ def find(job: Job, uri: str) -> ReferenceResults | None:
     if job.reference.published is not None:
         return published_reference(job.reference.published)
     assert job.reference.runs is not None
-    metric = getattr(job.data, "metric", "top1")
+    metric = metric_of(job.data)
     return own_runs(uri, metric, job.reference.runs)
 
 
