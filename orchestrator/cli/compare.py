@@ -53,7 +53,7 @@ def _row(seen: RunView, points: list[str]) -> tuple[str, ...]:
     return (
         seen.record.run,
         str(seen.state),
-        str(judged.epoch + 1) if judged else "-",
+        _epoch(judged) if judged else "-",
         judged.metric_name if judged else "-",
         *(_number(results.get(point)) for point in points),
         _number(finished.delta_b if finished else None),
@@ -63,6 +63,14 @@ def _row(seen: RunView, points: list[str]) -> tuple[str, ...]:
 def _judged(seen: RunView) -> Finished | Evaluated | None:
     """Return the event with a run's final results, else with its latest."""
     return seen.facts.finished or seen.facts.evaluated
+
+
+def _epoch(judged: Finished | Evaluated) -> str:
+    """Return the epoch of a run's results, from 1; until its end, that of the phase it is in."""
+    epoch = str(judged.epoch + 1)
+    if isinstance(judged, Evaluated) and judged.phases > 1:
+        return f"{epoch} (phase {judged.phase + 1})"
+    return epoch
 
 
 def _results(seen: RunView) -> Results:

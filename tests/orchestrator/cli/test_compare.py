@@ -39,6 +39,16 @@ def test_points_of_all_runs_stand_in_one_row_from_high_to_low(
     assert head.split()[4:-1] == ["float", "8bit", "4bit", "2bit", "w1a4", "mixed"]
 
 
+def test_a_run_in_a_phase_says_in_which_and_one_at_its_end_counts_all_epochs(
+    orch: Orch, submitted: Submitted
+) -> None:
+    submitted(recorded(1), replace(EVALUATED, epoch=3, phase=1, phases=2), name="first")
+    submitted(recorded(2), replace(FINISHED, epoch=8), name="second")
+    first, second = orch("compare", "first", "second").stdout.splitlines()[2:4]
+    assert "  4 (phase 2)  top1" in first
+    assert second.split()[2] == "9"
+
+
 def test_one_link_shows_the_curves_of_all_runs_and_one_compares_them(
     orch: Orch, submitted: Submitted
 ) -> None:
