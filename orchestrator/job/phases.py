@@ -4,7 +4,7 @@ A phase has the job's own settings except for those that it gives. One that name
 another optimizer inherits none of the settings of the job's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
 from orchestrator.job.merge import Merged
@@ -98,6 +98,25 @@ def _part(source: Source, number: int, values: Values) -> Source:
     above = (PHASES, str(number))
     lines = {keys[2:]: line for keys, line in source.lines.items() if keys[:2] == above}
     return Source(source.name, source.folder, values, lines)
+
+
+def hidden_by_all(merged: Merged, phases: Sequence[Source]) -> list[str]:
+    """Return the keys of the command line that have no effect: every phase sets them itself."""
+    return [
+        ".".join(keys)
+        for keys, source in merged.sources.items()
+        if source.name == "--set" and phases and all(_gives(phase.values, keys) for phase in phases)
+    ]
+
+
+def _gives(phase: Values, keys: Keys) -> bool:
+    """Tell whether a phase sets a key."""
+    below: object = phase
+    for key in keys:
+        if not isinstance(below, dict) or key not in below:
+            return False
+        below = below[key]
+    return not isinstance(below, dict)
 
 
 def merged_in_phase(merged: Merged, phase: Source) -> Merged:

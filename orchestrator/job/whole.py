@@ -19,7 +19,7 @@ from orchestrator.job.explain import explain
 from orchestrator.job.families import FAMILIES, component_names, value_at
 from orchestrator.job.merge import Merged
 from orchestrator.job.origins import origins, origins_in
-from orchestrator.job.phases import PHASES, merged_in_phase, take_phases
+from orchestrator.job.phases import PHASES, hidden_by_all, merged_in_phase, take_phases
 from orchestrator.job.resolve import resolve_paths
 from orchestrator.job.schema import Job, job_class, validated
 from orchestrator.job.source import Keys
@@ -53,7 +53,8 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     mistakes += job_mistakes(job, merged, shown)
     if mistakes:
         raise JobFileError(mistakes)
-    warnings = own.warnings + _warnings(parts or [own])
+    hidden = [f"{key}: no effect, every phase sets it." for key in hidden_by_all(merged, phases)]
+    warnings = own.warnings + hidden + _warnings(parts or [own])
     return LoadedJob(job, origins(job.as_dict(), merged) | origins_in(phases), warnings)
 
 

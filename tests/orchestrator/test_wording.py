@@ -28,6 +28,13 @@ def test_progress_is_one_line_with_the_points_in_their_order() -> None:
     ]
 
 
+def test_the_phase_is_named_where_there_are_several() -> None:
+    [line] = wording.describe(replace(AT, phase=1, phases=3))
+    assert line.startswith("phase 2/3 epoch 3/12  step 5/31")
+    evaluated = replace(EVALUATED, phase=1, phases=3)
+    assert wording.describe(evaluated) == ["phase 2/3 epoch 1: top1 8bit 91.0"]
+
+
 @pytest.mark.parametrize(
     ("command", "lines"),
     [(None, ["MLflow: http://x"]), ("mlflow ui", ["MLflow: mlflow ui", "MLflow: http://x"])],

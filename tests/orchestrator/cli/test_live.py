@@ -1,6 +1,8 @@
 """What a followed job looks like, on a terminal and elsewhere."""
 
 import io
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -33,6 +35,18 @@ def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.Mon
     assert "top1: 8bit 91.0" in shown
     assert "warning: one broken file" in shown
     assert "the cluster is away" in shown
+
+
+def test_a_job_of_several_phases_has_a_bar_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    wide = Console(
+        file=text, force_terminal=True, width=120, color_system=None, legacy_windows=False
+    )
+    monkeypatch.setattr(live, "console", lambda err: wide)
+    with live.screen() as screen:
+        screen.event(replace(PROGRESS, phase=1, phases=3))
+        screen.state(State.RUNNING, "")
+    assert re.search(r"phase .* 1/3", text.getvalue())
 
 
 def test_plain_progress_is_rare_and_evaluations_are_not(

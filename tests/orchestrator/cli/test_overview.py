@@ -56,6 +56,14 @@ def test_the_status_has_the_state_first_then_where_it_stands(
     assert any(line.startswith("attempt 1:") for line in lines)
 
 
+def test_the_phase_of_a_job_that_has_several_is_named(orch: Orch, submitted: Submitted) -> None:
+    at = replace(PROGRESS, phase=1, phases=2)
+    submitted(STARTED, at)
+    assert orch("status", "tiny").stdout.splitlines()[1].startswith("phase 2/2 epoch 1/2  step 3/9")
+    listed = RunView(a_record("tiny-1"), State.RUNNING, RunFacts(progress=at))
+    assert overview._progress(listed, brief=True).startswith("phase 2/2 1/2")
+
+
 @pytest.mark.parametrize(
     ("events", "facts", "line"),
     [

@@ -159,6 +159,15 @@ def test_warnings_say_which_phase_they_are_about(tmp_path: Path) -> None:
     assert load_job(write(tmp_path, text)).warnings == [gamma]
 
 
+def test_a_setting_of_the_command_line_that_every_phase_hides_is_warned_about(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path, DESCENDING)
+    hidden = "quantizer.bit_widths: no effect, every phase sets it."
+    assert load_job(file, ["quantizer.bit_widths=[2]"]).warnings == [hidden]
+    assert load_job(file, ["training.epochs=9", "optimizer.lr=0.2"]).warnings == []
+
+
 def test_each_value_of_a_phase_has_its_origin(tmp_path: Path) -> None:
     origins = load_job(write(tmp_path, DESCENDING)).origins
     assert origins["phases.1.quantizer.bit_widths"].endswith("mine.yaml:9")

@@ -61,6 +61,16 @@ def test_a_checkpoint_that_was_there_before_is_no_progress(tmp_path: Path) -> No
     assert "once since the checkpoint at epoch 4" in str(ask(patience, {1: KILLED}))
 
 
+def test_a_checkpoint_of_a_later_phase_is_progress_and_is_named_with_the_phase(
+    tmp_path: Path,
+) -> None:
+    commit(tmp_path, 3, 0)
+    patience = Patience("mine", RunFolder(tmp_path), 0)
+    (tmp_path / "checkpoint_p02_e0000_s000002").mkdir()
+    ended = str(ask(patience, {1: KILLED}))
+    assert "once since the checkpoint at phase 2, epoch 1, step 2" in ended
+
+
 def test_an_error_that_a_rank_named_ends_the_run_at_once_whatever_the_others_say(
     tmp_path: Path,
 ) -> None:
