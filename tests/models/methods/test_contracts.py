@@ -55,7 +55,8 @@ def train(
             assert loss.isfinite()
             loss.backward()
             seen.append(point)
-        assert seen == [point.name for point in method.points for _ in batches]
+        chosen = [point.name for point in method.points if point.name in seen]
+        assert seen == [name for name in chosen for _ in batches] != []
         optimizer.step()
         optimizer.zero_grad()
     return {name: value.clone() for name, value in network.state_dict().items()}
@@ -123,8 +124,7 @@ def test_no_activation_outlives_its_pass(tiny: Tiny, make_step: MakeStep, method
     try:
         with tensors.counted():
             losses = method.losses(network, batches, make_step())
-            for _ in range(len(method.points) * len(batches)):
-                loss = next(losses)
+            while (loss := next(losses, None)) is not None:
                 assert len(tensors.alive) > 20
                 del loss
                 assert len(tensors.alive) == 0
