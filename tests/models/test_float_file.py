@@ -136,7 +136,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46
     ],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_file_that_is_no_checkpoint_is_called_what_it_is(
+def test_a_file_that_is_not_a_checkpoint_is_named_for_what_it_is(
     tmp_path: Path, content: bytes, what: str, suffix: str
 ) -> None:
     path = tmp_path / f"model{suffix}"

@@ -63,7 +63,7 @@ def test_a_linear_layer_of_other_classes_is_left_out_and_named(
     assert torch.equal(network.conv1.weight, float_model["conv1.weight"])
 
 
-def test_every_misfit_is_counted_and_nothing_is_copied(
+def test_everything_that_does_not_fit_is_counted_and_nothing_is_copied(
     tiny: Tiny, float_model: dict[str, Tensor]
 ) -> None:
     del float_model["layer1.0.bn1.bias"]
@@ -135,7 +135,7 @@ def test_what_stands_beside_the_backbone_is_left_out_and_named(
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_values_that_are_no_numbers_are_named_and_counted(
+def test_values_that_are_not_finite_are_named_and_counted(
     tiny: Tiny, float_model: dict[str, Tensor], bad: float
 ) -> None:
     float_model["layer1.0.conv1.weight"][0, 0, 0] = bad
@@ -150,7 +150,7 @@ def test_values_that_are_no_numbers_are_named_and_counted(
     assert torch.equal(network.conv1.weight, before)
 
 
-def test_another_network_is_told_in_one_line_with_counts(
+def test_another_network_is_reported_in_one_line_with_counts(
     tiny: Tiny, float_model: dict[str, Tensor]
 ) -> None:
     renamed = {n.replace("layer", "stage"): v for n, v in float_model.items()}

@@ -10,7 +10,7 @@ from orchestrator import handover
 from orchestrator.errors import UsageError
 
 
-def test_what_was_left_is_taken_up_and_removed_at_the_end(
+def test_secrets_are_read_and_removed_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)
@@ -25,7 +25,7 @@ def test_what_was_left_is_taken_up_and_removed_at_the_end(
     assert not file.exists()
 
 
-def test_without_secrets_nothing_is_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_secrets_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(handover.VARIABLE, raising=False)
     before = dict(os.environ)
     handover.take_up()
@@ -33,9 +33,7 @@ def test_without_secrets_nothing_is_taken_up(monkeypatch: pytest.MonkeyPatch) ->
     assert dict(os.environ) == before
 
 
-def test_secrets_that_are_gone_are_one_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_secrets_are_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(handover.VARIABLE, str(tmp_path / "gone.json"))
     with pytest.raises(UsageError, match=r"gone\.json cannot be read .* Submit it again"):
         handover.take_up()

@@ -47,7 +47,7 @@ def test_a_state_folder_that_is_not_absolute_is_ignored(
 
 
 @pytest.mark.parametrize("given", [None, "~/orch"])
-def test_a_user_without_home_and_account_is_told_what_to_set(
+def test_a_user_without_home_and_account_learns_what_to_set(
     monkeypatch: pytest.MonkeyPatch, given: str | None
 ) -> None:
     def unknown(_: int) -> None:

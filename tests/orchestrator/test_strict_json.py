@@ -25,5 +25,5 @@ def test_numbers_that_are_not_finite_become_null_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize("value", [{}, [], "NaN", 0.1, {"a": {"b": [1e308]}}])
-def test_everything_else_is_the_standard_librarys(value: object) -> None:
+def test_everything_else_is_as_in_the_standard_library(value: object) -> None:
     assert dumps(value) == json.dumps(value)

@@ -79,7 +79,7 @@ def test_missing_parts_are_named_with_their_place_and_source(tmp_path: Path) -> 
     assert all("http://activity-net.org" in message for message in messages)
 
 
-def test_too_many_absent_videos_are_told_before_a_run(settings: ActivityNetSettings) -> None:
+def test_too_many_missing_videos_are_reported_before_a_run(settings: ActivityNetSettings) -> None:
     strict = settings.model_copy(update={"max_broken_share": 0.4})
     (message,) = ActivityNet.missing(strict)
     assert "1 of 2 validation videos have no file" in message

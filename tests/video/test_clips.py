@@ -61,7 +61,7 @@ def test_the_label_is_the_lowest_and_the_targets_are_all(videos: list[Path]) -> 
     assert sorted(data.targets(0)) == [1, 2]
 
 
-def test_an_absent_video_counts_as_missing_and_is_broken_when_loaded(videos: list[Path]) -> None:
+def test_a_missing_video_is_counted_and_is_broken_when_loaded(videos: list[Path]) -> None:
     absent = Clip(path=Path("videos/v_x.*"), found=False, labels=(0,))
     data = dataset([*clips_of(videos[:3]), absent])
     assert (len(data), data.num_missing) == (4, 1)
@@ -93,7 +93,7 @@ def test_settings_refuse_a_crop_larger_than_what_it_is_cut_from() -> None:
         ClipSettings(root="", crop_scales=(1.2,))
 
 
-def test_videos_are_found_by_any_ending_of_a_video(tmp_path: Path) -> None:
+def test_videos_are_found_by_any_video_extension(tmp_path: Path) -> None:
     for name in ("a.mp4", "b.MKV", "c.avi", "a.webm", "d.mp4.part", "e.json", "-f_g.mov"):
         (tmp_path / name).touch()
     found = {name: path.name for name, path in find_videos(tmp_path).items()}

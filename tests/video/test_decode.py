@@ -46,7 +46,7 @@ def test_a_file_that_is_no_video_is_broken(tmp_path: Path) -> None:
         count_frames(text)
 
 
-def test_empty_absent_and_cut_files_are_broken(videos: list[Path], tmp_path: Path) -> None:
+def test_empty_missing_and_cut_files_are_broken(videos: list[Path], tmp_path: Path) -> None:
     empty, cut = tmp_path / "empty.mp4", tmp_path / "cut.mp4"
     empty.touch()
     cut.write_bytes(videos[0].read_bytes()[:900])
@@ -77,7 +77,7 @@ def test_the_error_survives_a_process_boundary() -> None:
 
 
 @pytest.mark.real
-def test_odd_videos_give_frames_or_a_broken_video() -> None:
+def test_unusual_videos_give_frames_or_a_broken_video() -> None:
     folder = real_data() / "videos" / "odd"
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

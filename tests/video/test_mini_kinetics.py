@@ -92,7 +92,7 @@ def test_a_csv_without_the_columns_of_kinetics_is_named(settings: MiniKineticsSe
     assert "kinetics-400_val.csv has no column youtube_id, time_start, time_end, split" in message
 
 
-def test_too_many_absent_videos_are_told_before_a_run(settings: MiniKineticsSettings) -> None:
+def test_too_many_missing_videos_are_reported_before_a_run(settings: MiniKineticsSettings) -> None:
     (message,) = MiniKinetics.missing(settings.model_copy(update={"max_broken_share": 0.3}))
     assert "1 of 3 training videos have no file" in message
 

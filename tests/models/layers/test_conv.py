@@ -123,7 +123,7 @@ def test_bfloat16_convolutions_get_whole_numbers_without_a_rounding(
     assert output.dtype == torch.float32
 
 
-def test_a_weight_that_is_no_number_shows_when_codes_are_convolved() -> None:
+def test_a_weight_that_is_not_a_number_shows_when_codes_are_convolved() -> None:
     layer = conv()
     layer.code_dtype = torch.bfloat16
     with torch.no_grad():
@@ -152,7 +152,7 @@ def test_bit_widths_and_passes_share_tanh_maximum_codes_and_histogram(
     assert (again["tanh"], again["bincount"]) == (0, 0)
 
 
-def test_a_step_of_the_optimizer_makes_them_anew(
+def test_a_step_of_the_optimizer_recomputes_them(
     tiny: Callable[..., AnyBitNetwork], make_step: Callable[..., Step]
 ) -> None:
     network = tiny()
@@ -166,7 +166,7 @@ def test_a_step_of_the_optimizer_makes_them_anew(
     assert train_step(network, make_step(), passes=2)["tanh"] == layers
 
 
-def test_load_state_dict_makes_them_anew() -> None:
+def test_load_state_dict_recomputes_them() -> None:
     layer, other = conv(), conv()
     inputs = torch.randn(1, 3, 4, 4)
     assert not torch.equal(layer(inputs, at(2), ONE), other(inputs, at(2), ONE))
@@ -175,7 +175,7 @@ def test_load_state_dict_makes_them_anew() -> None:
     assert layer.weight_distance(8, 2) == other.weight_distance(8, 2)
 
 
-def test_another_type_makes_them_anew() -> None:
+def test_another_type_recomputes_them() -> None:
     layer = conv()
     layer.weight_distance(8, 2)
     assert layer.double()(torch.randn(1, 3, 4, 4).double(), at(4), ONE).dtype == torch.float64

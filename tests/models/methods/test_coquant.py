@@ -206,7 +206,7 @@ def test_every_rank_chooses_by_the_same_sums(tiny: Tiny, make_step: MakeStep) ->
     assert chosen == [8, 6, 4]
 
 
-def test_a_far_teacher_is_passed_over_when_distance_weighs_much(
+def test_a_distant_teacher_is_not_chosen_when_distance_weighs_much(
     tiny: Tiny, make_step: MakeStep
 ) -> None:
     network = tiny()

@@ -68,7 +68,7 @@ def test_draws_depend_on_seed_step_and_student_alone(make_step: MakeStep) -> Non
     assert all(mask != other for other in others)
 
 
-def test_draws_come_as_often_as_their_probability(make_step: MakeStep) -> None:
+def test_draws_have_their_probability(make_step: MakeStep) -> None:
     chances = [0.0, 0.1, 0.5, 0.9, 1.0]
     draws = [draw_masks(make_step(index=index), at(2), chances) for index in range(2000)]
     shares = [sum(mask[unit] for mask in draws) / len(draws) for unit in range(5)]

@@ -245,7 +245,7 @@ def trained_a_little(network: AnyBitNetwork) -> AnyBitNetwork:
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("stem_bn_shared", [True, False])
 @pytest.mark.parametrize("num_segments", [None, 2])
-def test_a_bit_width_added_has_copies_of_its_sources_batch_norm_and_clip_levels(
+def test_an_added_bit_width_has_copies_of_its_sources_batch_norm_and_clip_levels(
     tiny: Tiny, name: str, stem_bn_shared: bool, num_segments: int | None
 ) -> None:
     same = {"stem_bn_shared": stem_bn_shared, "num_segments": num_segments}
@@ -284,7 +284,7 @@ def test_a_bit_width_is_added_in_every_layout_to_every_quantizer(
         assert torch.equal(network(inputs, point), built_with_it(inputs, point))
 
 
-def test_a_bit_width_added_is_no_second_name_of_its_source(tiny: Tiny) -> None:
+def test_an_added_bit_width_shares_nothing_with_its_source(tiny: Tiny) -> None:
     network = trained_a_little(tiny())
     network.add(Precision(3, 3), Precision(4, 4))
     assert network.precisions == precisions(8, 6, 4, 3, 2)
@@ -297,7 +297,7 @@ def test_a_bit_width_added_is_no_second_name_of_its_source(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("bits", [7, 5, 3])
-def test_weights_at_a_bit_width_added_are_the_stored_codes_shifted(tiny: Tiny, bits: int) -> None:
+def test_weights_at_an_added_bit_width_are_the_stored_codes_shifted(tiny: Tiny, bits: int) -> None:
     network = tiny().double()
     network.add(Precision(bits, bits), Precision(8, 8))
     for layer in (m for m in network.modules() if isinstance(m, QuantizedConv2d)):

@@ -53,7 +53,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("content", [*DAMAGES.values(), None], ids=[*DAMAGES, "a folder"])
-def test_a_damaged_record_is_named_once_and_passed_over(
+def test_a_damaged_record_is_named_once_and_skipped(
     orch: Orch, runs: Path, content: bytes | None
 ) -> None:
     path = broken(runs / "old-1.json", content)
@@ -108,7 +108,7 @@ def test_a_record_of_a_newer_version_is_read_without_what_only_that_one_knows(
         ["SUCCEEDED"],
     ],
 )
-def test_an_end_in_words_of_another_version_is_asked_for_anew(
+def test_an_end_from_another_version_is_asked_for_again(
     orch: Orch, runs: Path, outcome: Any
 ) -> None:
     values = plain(finished())
@@ -139,7 +139,9 @@ def test_an_end_with_facts_of_another_version_counts_without_them(orch: Orch, ru
         None,
     ],
 )
-def test_odd_facts_in_a_runs_folder_are_left_out(orch: Orch, tmp_path: Path, facts: Any) -> None:
+def test_malformed_facts_in_a_runs_folder_are_left_out(
+    orch: Orch, tmp_path: Path, facts: Any
+) -> None:
     record = finished(run_dir=str(tmp_path / "run"), attempts=(Attempt("digits-1", 1.0),))
     registry.save(record)
     broken(tmp_path / "run" / "progress.json", json.dumps(facts).encode())

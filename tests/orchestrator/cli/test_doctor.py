@@ -17,7 +17,7 @@ def verdicts(orch: Orch) -> tuple[dict[str, str], int]:
     return {check["check"]: check["verdict"] for check in checks}, done.exit_code
 
 
-def test_a_machine_that_is_well_has_nothing_to_mend(
+def test_a_healthy_machine_has_nothing_to_fix(
     orch: Orch, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", cluster.url)

@@ -12,7 +12,7 @@ from tests.orchestrator.cli.conftest import Orch, Submitted
 from tests.orchestrator.statements import EVENTS
 
 
-def test_a_stopped_job_is_told_how_to_go_on(orch: Orch, submitted: Submitted) -> None:
+def test_a_stopped_job_ends_with_how_to_resume_it(orch: Orch, submitted: Submitted) -> None:
     run = submitted()
     done = orch("stop", "last")
     assert done.exit_code == 0

@@ -17,14 +17,14 @@ training: {epochs: 0, global_batch: 24}
 """
 
 
-def test_the_shown_job_is_yaml_that_means_the_same(orch: Orch) -> None:
+def test_the_printed_job_is_yaml_that_means_the_same(orch: Orch) -> None:
     shown = orch("show", "tiny.yaml", "--set", "optimizer.lr=5e-4")
     told = json.loads(orch("show", "tiny.yaml", "--set", "optimizer.lr=5e-4", "--json").stdout)
     assert yaml.safe_load(shown.stdout) == told["job"]
     assert told["job"]["optimizer"]["lr"] == 5e-4
 
 
-def test_each_value_is_shown_with_its_origin_in_one_column(orch: Orch) -> None:
+def test_each_value_is_printed_with_its_origin_in_one_column(orch: Orch) -> None:
     lines = orch("show", "tiny.yaml", "--set", "optimizer.lr=0.5").stdout.splitlines()
     shown = {line.split("#")[0].strip(): line.split("# ")[1] for line in lines if "# " in line}
     assert shown["name: tiny"] == "tiny.yaml:2"
@@ -33,7 +33,7 @@ def test_each_value_is_shown_with_its_origin_in_one_column(orch: Orch) -> None:
     assert len({line.index("#") for line in lines if "#" in line and len(line) < 80}) == 1
 
 
-def test_the_shown_job_can_be_submitted_again(orch: Orch, tmp_path: Path) -> None:
+def test_the_printed_job_can_be_submitted_again(orch: Orch, tmp_path: Path) -> None:
     again = tmp_path / "again.yaml"
     again.write_text(orch("show", "tiny.yaml").stdout)
     first, second = (
@@ -42,7 +42,7 @@ def test_the_shown_job_can_be_submitted_again(orch: Orch, tmp_path: Path) -> Non
     assert first == second
 
 
-def test_all_mistakes_of_all_files_are_told_at_once(orch: Orch, tmp_path: Path) -> None:
+def test_all_mistakes_of_all_files_are_reported_at_once(orch: Orch, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text(MISTAKES)
     done = orch("validate", "tiny.yaml", "wrong.yaml", "missing.yaml")
     assert done.exit_code == 2

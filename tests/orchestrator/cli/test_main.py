@@ -78,7 +78,7 @@ def test_every_command_of_the_table_is_listed_by_its_name() -> None:
     assert [command.name for command in found if command] == list(COMMANDS)
 
 
-def test_the_version_is_told(orch: Orch) -> None:
+def test_the_version_is_printed(orch: Orch) -> None:
     from orchestrator import __version__
 
     assert orch("--version").output == f"orch, version {__version__}\n"
@@ -99,7 +99,7 @@ def test_an_error_of_ours_is_its_message_and_its_code(
     assert (shown.exit_code, shown.stdout, shown.stderr) == (3, "", "The cluster is away.\n")
 
 
-def test_what_the_system_refuses_is_told_with_its_place(
+def test_what_the_system_refuses_is_reported_with_its_place(
     orch: Orch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused() -> None:

@@ -76,7 +76,7 @@ def test_the_phase_of_a_job_that_has_several_is_named(orch: Orch, submitted: Sub
         ([Stopped(message="saved")], {"statuses": ["STOPPED"]}, "STOPPED: saved"),
     ],
 )
-def test_the_status_of_an_ended_run_tells_its_end_once(
+def test_the_status_of_an_ended_run_has_its_end_once(
     orch: Orch,
     submitted: Submitted,
     events: list[Event],
@@ -146,7 +146,7 @@ def test_a_narrow_list_keeps_states_progress_and_the_highest_result_whole(
     assert ("step 4012/5004" in running) == (width > 120)
 
 
-def test_names_of_a_narrow_list_lose_their_middle_and_can_be_told_apart() -> None:
+def test_names_of_a_narrow_list_lose_their_middle_and_stay_different() -> None:
     names = [line.split()[0] for line in listed(60)[2:]]
     assert names[0].startswith("imag")
     assert names[0].endswith("446")
@@ -177,7 +177,7 @@ def test_watching_and_json_exclude_each_other(orch: Orch) -> None:
     assert "--watch" in done.stderr
 
 
-def test_the_status_of_a_silent_run_tells_its_age_its_restarts_and_no_eta(
+def test_the_status_of_a_silent_run_has_its_age_its_restarts_and_no_eta(
     orch: Orch, submitted: Submitted
 ) -> None:
     lost = Restarted(count=2, reason="Killed.", time=time.time() - 80)

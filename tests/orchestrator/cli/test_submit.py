@@ -138,7 +138,7 @@ def test_several_files_are_submitted_at_once_or_not_at_all(
     assert [run["name"] for run in told] == ["tiny", "other"]
 
 
-def test_a_mistake_in_the_file_is_told_before_anything_is_asked(
+def test_a_mistake_in_the_file_is_reported_before_any_request(
     orch: Orch, cluster: FakeCluster
 ) -> None:
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--set", "optimizer.lrr=1")
@@ -177,7 +177,7 @@ def test_a_submission_that_the_cluster_refuses_leaves_no_record(
     assert (done.exit_code, registry.load_all()) == (3, [])
 
 
-def test_missing_data_is_told_at_once_for_a_cluster_on_this_machine(
+def test_missing_data_is_reported_at_once_for_a_cluster_on_this_machine(
     orch: Orch, cluster: FakeCluster, tmp_path: Path
 ) -> None:
     cluster.nodes = [NODE]
@@ -187,7 +187,9 @@ def test_missing_data_is_told_at_once_for_a_cluster_on_this_machine(
     assert (registry.load_all(), cluster.jobs) == ([], {})
 
 
-def test_missing_data_is_told_before_a_local_cluster_is_started(orch: Orch, tmp_path: Path) -> None:
+def test_missing_data_is_reported_before_a_local_cluster_is_started(
+    orch: Orch, tmp_path: Path
+) -> None:
     done = orch("submit", "tiny.yaml")
     assert done.exit_code == 2
     assert str(tmp_path / "nowhere") in done.stderr

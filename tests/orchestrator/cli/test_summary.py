@@ -36,7 +36,7 @@ def test_a_killed_driver_is_said_in_one_line_with_the_way_on(code: int) -> None:
     ]
 
 
-def test_a_named_failure_is_told_and_only_a_mistake_is_not_worth_a_resume() -> None:
+def test_a_named_failure_is_printed_and_only_a_mistake_is_not_worth_a_resume() -> None:
     facts = RunFacts(failed=Failed(message="too many broken files", exit_code=1))
     assert conclusion(seen(State.FAILED, facts=facts, exit_code=1))[0] == (
         "FAILED: too many broken files"

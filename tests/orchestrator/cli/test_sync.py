@@ -55,7 +55,7 @@ def ended(tmp_path: Path, mlflow_server: MlflowServer) -> MakeRun:
         ("FAILED", "sync", "FAILED"),
     ],
 )
-def test_waiting_metrics_are_told_and_sent_without_a_cluster(
+def test_waiting_metrics_are_counted_and_sent_without_a_cluster(
     orch: Orch, ended: MakeRun, mlflow_server: MlflowServer, state: str, command: str, said: str
 ) -> None:
     record = ended(state)

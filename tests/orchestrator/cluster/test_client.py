@@ -77,9 +77,7 @@ def test_a_submitted_job_asks_no_cpu_and_carries_its_environment(
     }
 
 
-def test_a_job_is_told_with_its_state_and_exit_code(
-    cluster: FakeCluster, client: ClusterClient
-) -> None:
+def test_a_job_has_its_state_and_exit_code(cluster: FakeCluster, client: ClusterClient) -> None:
     cluster.add("a", statuses=["FAILED"], exit_code=2)
     info = client.job("a")
     assert info is not None
@@ -197,7 +195,7 @@ def test_a_server_that_speaks_no_http_is_unreachable() -> None:
         thread.join()
 
 
-def test_a_missing_token_and_a_wrong_one_are_told_apart(
+def test_a_missing_token_and_a_wrong_one_are_different_errors(
     cluster: FakeCluster, client: ClusterClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.token = "right"

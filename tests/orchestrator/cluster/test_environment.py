@@ -21,7 +21,7 @@ SHELL = {
 }
 
 
-def test_on_the_local_head_all_travels_and_secrets_are_not_shown() -> None:
+def test_on_the_local_head_everything_travels_and_secrets_are_not_public() -> None:
     found = environment.for_local_head(SHELL)
     assert found.public == {
         "AWS_REGION": "eu-central-1",

@@ -23,7 +23,7 @@ time.sleep(60)
 """
 
 
-def test_a_dashboard_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dashboard_port_that_is_taken_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         monkeypatch.setattr(head_process, "FIRST_PORT", taken)

@@ -89,7 +89,7 @@ def test_a_shipped_job_runs_and_its_log_is_followed_to_the_end(client: ClusterCl
 
 
 @pytest.mark.ray
-def test_the_drivers_exit_code_is_told(client: ClusterClient) -> None:
+def test_the_drivers_exit_code_is_returned(client: ClusterClient) -> None:
     submit(client, "code.1", lines=0, code=3)
     last = list(tail.follow(tail.LogLines(client, "code.1"), interval=0.3))[-1].info
     assert last is not None
@@ -171,7 +171,7 @@ def test_the_token_is_in_its_file_and_nowhere_else(head: Head) -> None:
 
 
 @pytest.mark.ray
-def test_an_environment_made_anew_does_not_find_the_old_head(
+def test_a_new_environment_does_not_find_the_old_head(
     head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "_inode", lambda _: head.inode + 1)
@@ -249,7 +249,7 @@ def test_a_head_that_dies_for_another_reason_is_not_started_again(
         (None, "", "CUDA_VISIBLE_DEVICES was not set when the local cluster was started"),
     ],
 )
-def test_that_a_running_head_gives_out_other_gpus_than_this_shell_names_is_told(
+def test_a_running_head_with_other_gpus_than_this_shell_names_causes_a_warning(
     monkeypatch: pytest.MonkeyPatch, started_with: str | None, here: str | None, told: str | None
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)

@@ -38,7 +38,7 @@ def test_every_line_comes_once_and_the_end_is_noticed(cluster: FakeCluster) -> N
     assert looks[-1].info.state is State.SUCCEEDED
 
 
-def test_an_outage_is_told_and_costs_no_line_and_repeats_none(cluster: FakeCluster) -> None:
+def test_an_outage_is_reported_and_costs_no_line_and_repeats_none(cluster: FakeCluster) -> None:
     cluster.add(
         "a", statuses=["RUNNING", "RUNNING", "SUCCEEDED"], logs=["1\n", "1\n2\n", "1\n2\n3"]
     )

@@ -36,7 +36,7 @@ def test_every_data_set_offers_what_the_loader_and_the_trainer_ask_for(name: str
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_a_missing_data_set_is_told_with_place_and_source(name: str, tmp_path: Path) -> None:
+def test_a_missing_data_set_is_reported_with_place_and_source(name: str, tmp_path: Path) -> None:
     settings = dataset_class(name).Settings(root=str(tmp_path))
     messages = missing_data(settings)
     assert messages

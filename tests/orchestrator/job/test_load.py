@@ -182,7 +182,7 @@ def test_a_name_is_text_whatever_it_looks_like(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["a #b", "", "[x]", "last", "-a"])
-def test_a_name_that_cannot_be_is_blamed_on_its_option(tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_not_allowed_is_blamed_on_its_option(tmp_path: Path, name: str) -> None:
     with pytest.raises(JobFileError) as caught:
         load_job(write(tmp_path, GOOD), ["seed=1"], name=name)
     [mistake] = caught.value.mistakes
@@ -198,7 +198,7 @@ def test_no_message_repeats_a_secret_in_a_uri(tmp_path: Path, key: str) -> None:
             assert "hush" not in "".join(mistakes_of(file, override))
 
 
-def test_hundreds_of_mistakes_are_told_in_a_moment(tmp_path: Path) -> None:
+def test_hundreds_of_mistakes_are_found_in_a_moment(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD + "\n".join(f"unknown_{n}: 1" for n in range(450)))
     start = time.monotonic()
     assert len(mistakes_of(file)) == 450
@@ -294,7 +294,7 @@ def test_a_job_survives_the_way_through_plain_values(tmp_path: Path) -> None:
     assert job_from_dict(job.as_dict()) == job
 
 
-def test_a_base_that_is_missing_is_the_only_mistake_told(tmp_path: Path) -> None:
+def test_a_missing_base_is_the_only_mistake_reported(tmp_path: Path) -> None:
     file = write(tmp_path, "extends: nowhere.yaml\nname: mine\n")
     [mistake] = mistakes_of(file)
     assert "there is no file" in mistake

@@ -24,7 +24,7 @@ from orchestrator.job.schema import job_from_dict
         ({"warmup_start": 1.5}, "less than or equal to 1"),
     ],
 )
-def test_a_schedule_that_cannot_be_is_refused(values: dict[str, Any], words: str) -> None:
+def test_an_impossible_schedule_is_refused(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         Sgd.Settings(lr=0.1, **values)
 

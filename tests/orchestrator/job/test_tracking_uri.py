@@ -44,7 +44,7 @@ def test_what_names_no_relative_file_stays_as_it_is(tmp_path: Path, uri: str) ->
     assert load(tmp_path, uri) == uri
 
 
-def test_a_folder_with_odd_letters_is_the_one_that_sqlalchemy_opens(tmp_path: Path) -> None:
+def test_a_folder_with_special_characters_is_the_one_that_sqlalchemy_opens(tmp_path: Path) -> None:
     from sqlalchemy.engine import make_url
 
     folder = tmp_path / "100% what?"

@@ -42,7 +42,7 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("uri", GIVE_AWAY)
-def test_a_uri_that_gives_something_away_is_found_and_blotted_out(uri: str) -> None:
+def test_secrets_in_a_uri_are_found_and_masked(uri: str) -> None:
     assert secret_in(uri)
     text = masked(f"The server at {uri} ('{uri}') does not answer.")
     assert "hush" not in text

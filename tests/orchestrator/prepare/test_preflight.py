@@ -62,7 +62,7 @@ def test_weights_of_another_network_are_refused_with_the_differences(
         preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'wide.pt'}"))
 
 
-def test_a_tracking_server_that_is_away_is_told_apart_from_mistakes(
+def test_a_tracking_server_that_is_away_is_no_mistake_of_the_job(
     tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")

@@ -67,7 +67,7 @@ def test_slow_steps_are_no_silence(say: Say) -> None:
     assert say(slow, 76.0).startswith("No progress for 1m16s")
 
 
-def test_lost_workers_are_told_at_once_until_the_new_ones_advance(
+def test_lost_workers_are_reported_at_once_until_the_new_ones_advance(
     cluster: FakeCluster, say: Say
 ) -> None:
     place(cluster, "CREATED")
@@ -106,7 +106,7 @@ def test_a_start_that_goes_well_says_nothing(cluster: FakeCluster, say: Say) -> 
     assert say(JUST_STARTED, 30.0) == ""
 
 
-def test_a_cluster_that_cannot_tell_leaves_what_the_run_said(
+def test_a_cluster_that_cannot_answer_leaves_what_the_run_said(
     cluster: FakeCluster, say: Say
 ) -> None:
     cluster.failures = [500, 500, 500]

@@ -67,7 +67,7 @@ def test_a_lost_run_is_ended_at_its_last_sign_of_life(
     assert int(info["end_time"]) == int(sign.stat().st_mtime * 1000)
 
 
-def test_a_run_that_is_recorded_elsewhere_is_ended_by_what_its_log_told(
+def test_a_run_that_is_recorded_elsewhere_is_ended_by_what_its_log_said(
     cluster: FakeCluster, make_record: Make, mlflow_server: MlflowServer, tmp_path: Path
 ) -> None:
     run = recorder.open_run(mlflow_server.url, "ends", "digits-1", RunFolder(tmp_path))

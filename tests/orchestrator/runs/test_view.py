@@ -58,7 +58,7 @@ def test_results_of_a_run_elsewhere_come_from_its_log_and_stay(
     assert view.look(registry.find(record.run)).facts.finished == FINISHED
 
 
-def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_tells_the_end(
+def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_has_the_end(
     cluster: FakeCluster, make_record: Make
 ) -> None:
     lost, done = make_record("lost-1", address=cluster.url), make_record(address=cluster.url)
@@ -99,7 +99,7 @@ def test_many_runs_of_one_cluster_cost_one_question(
     assert cluster.asked == ["GET /api/jobs/"]
 
 
-def test_jobs_of_others_are_told_from_what_they_carry(
+def test_jobs_of_others_are_described_by_their_own_metadata(
     cluster: FakeCluster, make_record: Make
 ) -> None:
     own = make_record(address=cluster.url)
@@ -112,7 +112,7 @@ def test_jobs_of_others_are_told_from_what_they_carry(
 
 
 @pytest.mark.parametrize("content", ["", "{half", "[]"])
-def test_an_unreadable_progress_file_tells_nothing(make_record: Make, content: str) -> None:
+def test_an_unreadable_progress_file_counts_as_none(make_record: Make, content: str) -> None:
     record = make_record()
     state(record).write_text(content)
     assert view.facts_of(record) == RunFacts()

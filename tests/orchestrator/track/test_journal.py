@@ -25,7 +25,7 @@ def test_what_is_marked_as_sent_is_not_returned_again(tmp_path: Path) -> None:
     assert [line.step for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [1]
 
 
-def test_a_line_torn_by_a_kill_is_dropped_and_written_anew(tmp_path: Path) -> None:
+def test_a_line_cut_by_a_kill_is_dropped_and_rewritten(tmp_path: Path) -> None:
     Journal(RunFolder(tmp_path)).append(0, {"a": 1.0})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 1, "metr')
@@ -42,7 +42,7 @@ def test_a_mark_that_cannot_be_true_lets_all_be_sent_again(tmp_path: Path, mark:
     assert [line.step for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [0]
 
 
-def test_what_a_crash_left_between_the_lines_is_passed_over(tmp_path: Path) -> None:
+def test_what_a_crash_left_between_the_lines_is_skipped(tmp_path: Path) -> None:
     Journal(RunFolder(tmp_path)).append(0, {"a": 1.0})
     with (tmp_path / "metrics.jsonl").open("ab") as file:
         file.write(

@@ -36,7 +36,7 @@ def test_individual_runs_are_a_reference(uri: str, tmp_path: Path) -> None:
     assert runs["8bit"] in found.source
 
 
-def test_runs_that_do_not_fit_as_a_reference_are_all_told(uri: str, tmp_path: Path) -> None:
+def test_runs_that_do_not_fit_as_a_reference_are_all_named(uri: str, tmp_path: Path) -> None:
     open_folder = RunFolder(tmp_path / "open")
     open_folder.make()
     runs = {

@@ -29,7 +29,7 @@ def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
         b'{"uri": "sqlite:///x", "experiment_id": null, "run_id": 5, "status": []}',
     ],
 )
-def test_a_damaged_note_tells_nothing(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_note_counts_as_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mlflow_run.json").write_bytes(content)
     assert (remembered_run(RunFolder(tmp_path)), remembered_status(RunFolder(tmp_path))) == (
         None,

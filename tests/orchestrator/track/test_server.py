@@ -99,7 +99,7 @@ def answering() -> Iterator[Callable[[int, str, str], str]]:
 
 
 @pytest.mark.parametrize(("status", "kind", "body", "words"), ANSWERS)
-def test_what_a_server_answers_is_told_and_is_not_taken_for_silence(
+def test_what_a_server_answers_is_reported_and_is_not_taken_for_silence(
     answering: Callable[[int, str, str], str], status: int, kind: str, body: str, words: str
 ) -> None:
     with pytest.raises(Refused, match=words) as caught:
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
         recorder.check_reachable(f"sqlite:///{tmp_path / 'mlflow.db'}", "orch")
 
 
-def test_a_database_of_a_newer_mlflow_is_told_as_such(
+def test_a_database_of_a_newer_mlflow_is_reported_as_such(
     tmp_path: Path, new_database: MakeDatabase
 ) -> None:
     uri = new_database(tmp_path)
@@ -200,7 +200,7 @@ def test_two_processes_may_open_a_new_database_at_the_same_moment(tmp_path: Path
     assert rows == [("FINISHED", 2)]
 
 
-def test_a_user_without_a_home_is_told_what_mlflow_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_learns_what_mlflow_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(_: int) -> None:
         raise KeyError("getpwuid(): uid not found")
 

@@ -183,7 +183,7 @@ DONE: dict[tuple[str, ...], Both] = {}
 """A training takes half a second, and several tests look at it."""
 
 
-def test_a_training_is_the_one_written_again_to_the_ninth_digit(trained: Both) -> None:
+def test_a_training_equals_the_reference_to_the_ninth_digit(trained: Both) -> None:
     for rank, seen in enumerate(trained.ranks):
         for step, record in enumerate(trained.records):
             _same_gradients(seen.gradients[step], record.gradients)
@@ -192,7 +192,7 @@ def test_a_training_is_the_one_written_again_to_the_ninth_digit(trained: Both) -
                 near(seen.states[step][name], value, f"{name} after step {step}")
 
 
-def test_each_pass_has_the_losses_and_teachers_of_the_one_written_again(trained: Both) -> None:
+def test_each_pass_has_the_losses_and_teachers_of_the_reference(trained: Both) -> None:
     for rank, seen in enumerate(trained.ranks):
         wanted = [
             (f"{bits}bit", loss, _name(record.teachers.get(bits)))
@@ -209,7 +209,7 @@ def test_each_pass_has_the_losses_and_teachers_of_the_one_written_again(trained:
                 assert means[f"{bits}bit"] == pytest.approx(sum(every) / len(every), abs=1e-9)
 
 
-def test_the_training_compared_with_is_a_telling_one(trained: Both) -> None:
+def test_the_reference_training_exercises_every_part_of_the_method(trained: Both) -> None:
     """Passes alone would disagree, and so would the ranks; teachers differ, blocks are swapped."""
     pairs = [
         (teacher, record.lonely[student])

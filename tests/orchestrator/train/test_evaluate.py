@@ -216,7 +216,7 @@ def test_evaluation_leaves_the_network_as_it_was(tiny_job: Callable[..., Job]) -
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_scores_that_are_no_numbers_end_the_evaluation_whatever_the_metric_says(
+def test_scores_that_are_not_finite_end_the_evaluation_whatever_the_metric_says(
     tiny_job: Callable[..., Job], value: float
 ) -> None:
     job = tiny_job()

@@ -44,7 +44,7 @@ def test_an_error_of_ours_keeps_its_message_and_exit_code(error: OrchError) -> N
     assert (str(failure), failure.exit_code) == (str(error), error.exit_code)
 
 
-def test_an_error_of_the_code_is_told_with_its_place_its_rank_and_its_first_line() -> None:
+def test_an_error_in_the_code_is_reported_with_its_place_its_rank_and_its_first_line() -> None:
     from models.layers.norm import SwitchableBatchNorm2d
     from tests.models.precisions import at, precisions
 
@@ -56,7 +56,7 @@ def test_an_error_of_the_code_is_told_with_its_place_its_rank_and_its_first_line
     assert "KeyError in models/layers/norm.py:" in told(raised(lambda: norm(torch.zeros(1), at(3))))
 
 
-def test_a_pass_of_one_sample_of_one_pixel_is_told_with_the_settings_that_mend_it(
+def test_a_pass_of_one_sample_of_one_pixel_is_reported_with_the_settings_that_help(
     tiny_job: Callable[..., Job], tmp_path: Path, folder_context: Any
 ) -> None:
     small = ("data.crop=8", "data.resize=8", "model.widths=[4,4,4,4]", "model.depths=[1,1,1,1]")
@@ -76,12 +76,12 @@ def test_a_pass_of_one_sample_of_one_pixel_is_told_with_the_settings_that_mend_i
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
     ],
 )
-def test_memory_that_is_not_enough_is_told_with_the_setting_that_mends_it(error: Exception) -> None:
+def test_lack_of_memory_is_reported_with_the_setting_that_helps(error: Exception) -> None:
     assert "lower cluster.max_batch_per_worker" in told(error)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which Linux has")
-def test_a_full_disk_is_told_with_its_folder_and_that_the_checkpoint_stays() -> None:
+def test_a_full_disk_is_reported_with_its_folder_and_that_the_checkpoint_stays() -> None:
     def write() -> None:
         with Path("/dev/full").open("wb", buffering=0) as file:
             file.write(b"x")
@@ -109,7 +109,7 @@ class Deadly(Dataset[int]):
         return index
 
 
-def test_a_killed_loader_process_is_a_loss_and_an_error_of_the_code_is_none() -> None:
+def test_a_killed_loader_process_is_a_lost_worker_and_an_error_in_the_code_is_not() -> None:
     loader = DataLoader(Deadly(), num_workers=1, multiprocessing_context="fork")
     assert failures.is_lost_process(raised(lambda: list(loader)))
     assert not failures.is_lost_process(raised(lambda: nn.Linear(3, 2)(torch.zeros(1, 4))))

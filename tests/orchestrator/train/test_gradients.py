@@ -58,7 +58,7 @@ def test_ranks_get_the_mean_of_finite_gradients() -> None:
         ((0.5, 0.5), (float("inf"), float("-inf"))),
     ],
 )
-def test_a_number_that_is_none_on_one_rank_ends_all_of_them_in_the_same_step(
+def test_a_number_that_is_not_finite_on_one_rank_ends_all_of_them_in_the_same_step(
     losses: tuple[float, float], gradients: tuple[float, float]
 ) -> None:
     first, second = average(losses, gradients)

@@ -68,7 +68,7 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])
-def test_damaged_settings_of_a_run_are_told_and_written_anew(
+def test_damaged_settings_of_a_run_are_reported_and_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     file = RunFolder(tmp_path).job

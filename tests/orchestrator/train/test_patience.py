@@ -80,7 +80,7 @@ def test_an_error_that_a_rank_named_ends_the_run_at_once_whatever_the_others_say
     )
 
 
-def test_each_start_is_told_with_its_number_and_the_reason(
+def test_each_restart_is_reported_with_its_number_and_the_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patience = Patience("mine", RunFolder(tmp_path), 2)
@@ -101,7 +101,7 @@ OUT_OF_MEMORY = (
 )
 
 
-def test_memory_that_ran_out_is_told_with_the_node_and_the_setting_not_rays_page() -> None:
+def test_memory_that_ran_out_is_reported_with_the_node_and_the_setting_not_rays_page() -> None:
     error = WorkerHealthCheckFailedError("failed", OutOfMemoryError(OUT_OF_MEMORY))
     message = why_lost({0: LEFT, 1: error})
     assert message.startswith("Rank 1 ran out of memory on 10.0.0.9 and was killed.")
@@ -109,7 +109,7 @@ def test_memory_that_ran_out_is_told_with_the_node_and_the_setting_not_rays_page
     assert len(message) < 300
 
 
-def test_lost_nodes_and_frozen_workers_are_told_as_such() -> None:
+def test_lost_nodes_and_frozen_workers_are_reported_as_such() -> None:
     node = WorkerHealthCheckFailedError(
         "failed", RayActorError(error_msg="The actor died because its node has died. Node Id: ab12")
     )

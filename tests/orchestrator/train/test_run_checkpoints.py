@@ -152,7 +152,7 @@ def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_run_that_had_got_on_does_not_begin_again_in_silence(
+def test_a_run_that_had_made_progress_does_not_silently_start_over(
     tmp_path: Path, name: str, content: str, told: str
 ) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -163,7 +163,7 @@ def test_a_run_that_had_got_on_does_not_begin_again_in_silence(
     assert caught.value.exit_code == 2
 
 
-def test_a_write_that_fails_leaves_nothing_and_the_checkpoint_before(
+def test_a_failed_write_leaves_only_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = write(tmp_path, 1, 0)

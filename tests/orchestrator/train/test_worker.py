@@ -195,7 +195,7 @@ def test_mixed_precision_trains_and_keeps_float32_weights(
     assert {v.dtype for n, v in floating.items() if "normalize" not in n} == {torch.float32}
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_a_reason(
+def test_a_loss_that_is_not_finite_stops_the_run_with_a_reason(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
     with pytest.raises(Diverged, match=r"no longer a finite number"):

@@ -139,7 +139,7 @@ def metrics_of(
 
 
 @pytest.mark.usefixtures("_float64")
-def test_two_workers_train_and_evaluate_as_it_is_written_again(
+def test_two_workers_train_and_evaluate_like_the_reference(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
     job, meeting = tiny_job(*JOB), Meeting(WORLD)
