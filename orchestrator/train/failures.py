@@ -38,8 +38,8 @@ def as_failure(error: Exception, run_dir: Path, rank: int | None = None) -> Orch
             "checkpoint is still there; free some space, and `orch resume` continues from it."
         )
     who = "" if rank is None else f" (rank {rank})"
-    told = f"{type(error).__name__}{_place(error)}{who}: {first_line(error)}"
-    return JobFailed(f"{told} {_advice(error)}")
+    message = f"{type(error).__name__}{_place(error)}{who}: {first_line(error)}"
+    return JobFailed(f"{message} {_advice(error)}")
 
 
 def _full(error: Exception) -> str | None:

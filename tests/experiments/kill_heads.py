@@ -25,7 +25,7 @@ VICTIMS = ("ray.scripts.scripts", "raylet", "gcs_server", "dashboard.py", "", "n
 """What the command line of the process to kill contains; the empty text is in all of them."""
 JOB_SECONDS = 20
 END_SECONDS = 5.0
-"""How long a process that was told to end may take to be gone."""
+"""How long a process that was asked to end may take to be gone."""
 
 
 def _command(pid: str) -> str:

@@ -43,15 +43,15 @@ def test_a_network_with_no_precision_in_common_gets_what_all_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         (network("8bit", width=6), r"of another shape \(conv.weight \(4, 3, 1, 1\) instead of"),
         (network("8bit", shared_norm=True), r"missing \(bn.weight.*unexpected \(bn.8bit"),
         (nn.Sequential(nn.Conv2d(3, 4, 1)), r"missing.*unexpected"),
     ],
 )
-def test_another_network_is_refused_and_nothing_is_copied(other: nn.Module, told: str) -> None:
+def test_another_network_is_refused_and_nothing_is_copied(other: nn.Module, message: str) -> None:
     before = {name: value.clone() for name, value in other.state_dict().items()}
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         load_checkpoint_weights(other, network("8bit").state_dict())
     assert all(torch.equal(before[name], value) for name, value in other.state_dict().items())

@@ -84,7 +84,7 @@ def copy_tree(place: Path) -> Path:
 def run_tests(tree: Path, tests: tuple[str, ...]) -> Outcome:
     """Run the tests in a tree, to the first failure."""
     command = ["-m", "pytest", "-x", "-q", "-rf", "-p", "no:cacheprovider", "-p", "no:randomly"]
-    # Without compiled files: they are told apart by size and second, and a bug may change neither.
+    # Without compiled files: Python compares their size and second, and a bug may change neither.
     changed = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(

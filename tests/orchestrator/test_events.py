@@ -35,8 +35,8 @@ def test_an_event_is_read_as_it_was_printed_behind_whatever_ray_sets_before_it(
 
 
 def test_what_other_programs_read_is_flat_and_named_by_the_kind() -> None:
-    told = json.loads(events.to_json(replace(EVALUATED, n=3)))
-    assert told == {
+    values = json.loads(events.to_json(replace(EVALUATED, n=3)))
+    assert values == {
         "event": "evaluated",
         "time": None,
         "epoch": 0,
@@ -86,9 +86,9 @@ def test_other_lines_and_rubbish_are_no_events(line: str) -> None:
 
 
 def test_what_only_a_newer_version_knows_of_an_event_is_passed_over() -> None:
-    told = json.loads(events.to_json(STARTED)) | {"color": "blue"}
-    told["mlflow"]["shade"] = "dark"
-    assert events.read(json.dumps(told)) == STARTED
+    values = json.loads(events.to_json(STARTED)) | {"color": "blue"}
+    values["mlflow"]["shade"] = "dark"
+    assert events.read(json.dumps(values)) == STARTED
 
 
 def test_an_event_that_is_said_is_one_line_with_the_time(

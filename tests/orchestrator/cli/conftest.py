@@ -48,7 +48,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def orch() -> Orch:
-    """Run a command as typed; standard output and error are told apart."""
+    """Run a command as typed; standard output and error are kept apart."""
 
     def run(*arguments: str, **options: Any) -> Result:
         return CliRunner().invoke(cli, arguments, **options)

@@ -122,8 +122,8 @@ def test_an_end_with_facts_of_another_version_counts_without_them(orch: Orch, ru
     values = plain(finished())
     values["attempts"][0]["outcome"]["facts"]["finished"] = {"table": 3}
     (runs / "digits-1.json").write_text(json.dumps(values))
-    told = json.loads(orch("status", "last", "--json").stdout)
-    assert (told["state"], told["result"]) == ("SUCCEEDED", None)
+    printed = json.loads(orch("status", "last", "--json").stdout)
+    assert (printed["state"], printed["result"]) == ("SUCCEEDED", None)
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_a_dry_run_refuses_all_that_submitting_refuses_in_the_same_words(
     assert words in wet.stderr
     assert dry.stderr == wet.stderr.split("samples and accumulation.")[-1]
     assert "would go to    a local Ray cluster" in dry.stdout
-    told = orch("submit", "tiny.yaml", *options, "--dry-run", "--json")
-    assert (told.exit_code, json.loads(told.stdout)["problem"]) == (2, dry.stderr.strip())
+    answer = orch("submit", "tiny.yaml", *options, "--dry-run", "--json")
+    assert (answer.exit_code, json.loads(answer.stdout)["problem"]) == (2, dry.stderr.strip())
     assert "nowhere" in dry.stderr  # all that is wrong, whatever else is
 
 

@@ -19,9 +19,9 @@ training: {epochs: 0, global_batch: 24}
 
 def test_the_printed_job_is_yaml_that_means_the_same(orch: Orch) -> None:
     shown = orch("show", "tiny.yaml", "--set", "optimizer.lr=5e-4")
-    told = json.loads(orch("show", "tiny.yaml", "--set", "optimizer.lr=5e-4", "--json").stdout)
-    assert yaml.safe_load(shown.stdout) == told["job"]
-    assert told["job"]["optimizer"]["lr"] == 5e-4
+    printed = json.loads(orch("show", "tiny.yaml", "--set", "optimizer.lr=5e-4", "--json").stdout)
+    assert yaml.safe_load(shown.stdout) == printed["job"]
+    assert printed["job"]["optimizer"]["lr"] == 5e-4
 
 
 def test_each_value_is_printed_with_its_origin_in_one_column(orch: Orch) -> None:
@@ -55,9 +55,9 @@ def test_all_mistakes_of_all_files_are_reported_at_once(orch: Orch, tmp_path: Pa
 def test_validate_in_json_has_one_report_a_file(orch: Orch, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text(MISTAKES)
     done = orch("validate", "tiny.yaml", "wrong.yaml", "--json")
-    told = json.loads(done.stdout)
-    assert [report["ok"] for report in told["files"]] == [True, False]
-    assert (told["ok"], len(told["files"][1]["mistakes"])) == (False, 4)
+    printed = json.loads(done.stdout)
+    assert [report["ok"] for report in printed["files"]] == [True, False]
+    assert (printed["ok"], len(printed["files"][1]["mistakes"])) == (False, 4)
 
 
 def test_good_files_give_zero(orch: Orch) -> None:
@@ -67,10 +67,10 @@ def test_good_files_give_zero(orch: Orch) -> None:
 def test_phases_are_shown_one_below_another_with_their_origins(orch: Orch) -> None:
     phases = "phases=[{training: {epochs: 1}, optimizer: {lr: 0.1}}, {}]"
     shown = orch("show", "tiny.yaml", "--set", phases).stdout
-    told = json.loads(orch("show", "tiny.yaml", "--set", phases, "--json").stdout)
-    assert yaml.safe_load(shown) == told["job"]
-    assert [len(phase) for phase in told["job"]["phases"]] == [2, 0]
-    assert told["origins"]["phases.1.optimizer.lr"] == "--set"
+    printed = json.loads(orch("show", "tiny.yaml", "--set", phases, "--json").stdout)
+    assert yaml.safe_load(shown) == printed["job"]
+    assert [len(phase) for phase in printed["job"]["phases"]] == [2, 0]
+    assert printed["origins"]["phases.1.optimizer.lr"] == "--set"
     below = shown.partition("phases:")[2].splitlines()
     assert below[1].split("#")[0].strip() == "- training:"
     assert below[2].startswith("    epochs: 1 ")

@@ -33,10 +33,10 @@ def test_followed_individual_jobs_are_one_document_and_the_first_failure_is_the_
 ) -> None:
     options = ("--each-bit-width", "--address", cluster.url, "--follow", "--json")
     done = orch("submit", "tiny.yaml", "--name", "mine", *options)
-    told = json.loads(done.stdout)["runs"]
+    printed = json.loads(done.stdout)["runs"]
     assert done.exit_code == 0
-    assert [run["name"] for run in told] == [f"mine_{bits}bit" for bits in (8, 6, 4, 2)]
-    assert {run["state"] for run in told} == {"SUCCEEDED"}
+    assert [run["name"] for run in printed] == [f"mine_{bits}bit" for bits in (8, 6, 4, 2)]
+    assert {run["state"] for run in printed} == {"SUCCEEDED"}
     failed = Failed(message="no data at /x", exit_code=2)
     cluster.new_job = {"statuses": ["FAILED"], "logs": [log_of(failed)], "exit_code": 2}
     assert orch("submit", "tiny.yaml", *options).exit_code == 2
@@ -44,8 +44,10 @@ def test_followed_individual_jobs_are_one_document_and_the_first_failure_is_the_
 
 def test_a_dry_run_of_each_bit_width_lists_all_jobs(orch: Orch, cluster: FakeCluster) -> None:
     options = ("--each-bit-width", "--address", cluster.url, "--dry-run")
-    told = json.loads(orch("submit", "tiny.yaml", *options, "--json").stdout)["jobs"]
-    assert [facts["job"]["name"] for facts in told] == [f"tiny_{bits}bit" for bits in (8, 6, 4, 2)]
+    printed = json.loads(orch("submit", "tiny.yaml", *options, "--json").stdout)["jobs"]
+    assert [facts["job"]["name"] for facts in printed] == [
+        f"tiny_{bits}bit" for bits in (8, 6, 4, 2)
+    ]
     assert orch("submit", "tiny.yaml", *options).stdout.count("would go to") == 4
     assert registry.load_all() == []
 

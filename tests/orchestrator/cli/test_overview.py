@@ -34,8 +34,8 @@ def test_the_list_shows_the_latest_first(orch: Orch, submitted: Submitted) -> No
 
 def test_the_list_in_json_has_one_entry_a_run(orch: Orch, submitted: Submitted) -> None:
     run = submitted()
-    (told,) = json.loads(orch("list", "--json").stdout)
-    assert (told["run"], told["state"], told["name"]) == (run, "RUNNING", "tiny")
+    (printed,) = json.loads(orch("list", "--json").stdout)
+    assert (printed["run"], printed["state"], printed["name"]) == (run, "RUNNING", "tiny")
 
 
 def test_the_list_of_a_cluster_shows_the_jobs_of_others(orch: Orch, cluster: FakeCluster) -> None:
@@ -186,5 +186,5 @@ def test_the_status_of_a_silent_run_has_its_age_its_restarts_and_no_eta(
     assert re.fullmatch(r"epoch 1/2  step 3/9  12.5 samples/s  ETA -  .*  \(4\ds ago\)", lines[1])
     assert re.match(r"No progress for 4\ds; ", lines[2])
     assert lines[3] == "restarts: 2, the last: Killed."
-    told = json.loads(orch("status", "last", "--json").stdout)
-    assert (told["restarts"], told["delay"][:12]) == (2, "No progress ")
+    printed = json.loads(orch("status", "last", "--json").stdout)
+    assert (printed["restarts"], printed["delay"][:12]) == (2, "No progress ")

@@ -48,9 +48,9 @@ def test_json_of_a_detached_job_is_all_there_is_on_standard_output(
     orch: Orch, cluster: FakeCluster
 ) -> None:
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--json")
-    told = json.loads(done.stdout)
-    assert told["run"] in cluster.jobs
-    assert (told["state"], told["result"]) == ("PENDING", None)
+    printed = json.loads(done.stdout)
+    assert printed["run"] in cluster.jobs
+    assert (printed["state"], printed["result"]) == ("PENDING", None)
 
 
 def test_a_followed_job_ends_with_its_table_and_links(orch: Orch, cluster: FakeCluster) -> None:
@@ -69,9 +69,9 @@ def test_json_of_a_followed_job_is_one_document_with_its_result(
     orch: Orch, cluster: FakeCluster
 ) -> None:
     done = orch("submit", "tiny.yaml", "--address", cluster.url, "--follow", "--json")
-    told = json.loads(done.stdout)
-    assert (told["state"], told["exit_code"]) == ("SUCCEEDED", 0)
-    assert told["result"]["rows"] == plain(FINISHED.rows)
+    printed = json.loads(done.stdout)
+    assert (printed["state"], printed["exit_code"]) == ("SUCCEEDED", 0)
+    assert printed["result"]["rows"] == plain(FINISHED.rows)
 
 
 @pytest.mark.parametrize("code", [1, 2, 3])
@@ -110,8 +110,8 @@ def test_an_interrupted_follower_says_how_to_come_back(
 
 def test_a_dry_run_in_json_lists_each_number_of_workers(orch: Orch, cluster: FakeCluster) -> None:
     options = ("--address", cluster.url, "--dry-run", "--json")
-    told = json.loads(orch("submit", "tiny.yaml", *options).stdout)
-    by_workers = {row["num_workers"]: row for row in told["workers"]}
+    printed = json.loads(orch("submit", "tiny.yaml", *options).stdout)
+    by_workers = {row["num_workers"]: row for row in printed["workers"]}
     assert by_workers[8] == {
         "global_batch": 24,
         "num_workers": 8,
@@ -120,7 +120,7 @@ def test_a_dry_run_in_json_lists_each_number_of_workers(orch: Orch, cluster: Fak
         "accumulation": 1,
     }
     assert "refused" in by_workers[7]
-    assert (told["cluster"], told["problem"]) == (f"{cluster.url} (--address)", None)
+    assert (printed["cluster"], printed["problem"]) == (f"{cluster.url} (--address)", None)
 
 
 def test_several_files_are_submitted_at_once_or_not_at_all(
@@ -134,8 +134,8 @@ def test_several_files_are_submitted_at_once_or_not_at_all(
     assert "seed: expected" in refused.stderr
     assert "absent.yaml" in refused.stderr
     assert orch("submit", "tiny.yaml", "other.yaml", "--name", "x", *options).exit_code == 2
-    told = json.loads(orch("submit", "tiny.yaml", "other.yaml", *options).stdout)["runs"]
-    assert [run["name"] for run in told] == ["tiny", "other"]
+    printed = json.loads(orch("submit", "tiny.yaml", "other.yaml", *options).stdout)["runs"]
+    assert [run["name"] for run in printed] == ["tiny", "other"]
 
 
 def test_a_mistake_in_the_file_is_reported_before_any_request(

@@ -1,4 +1,4 @@
-"""Metrics that wait in a run's folder: told by status, sent without a cluster."""
+"""Metrics that wait in a run's folder: counted by status, sent without a cluster."""
 
 import json
 import time

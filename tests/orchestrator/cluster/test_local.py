@@ -241,7 +241,7 @@ def test_a_head_that_dies_for_another_reason_is_not_started_again(
 
 
 @pytest.mark.parametrize(
-    ("started_with", "here", "told"),
+    ("started_with", "here", "warned"),
     [
         (None, None, None),
         ("0,1", "0,1", None),
@@ -250,7 +250,7 @@ def test_a_head_that_dies_for_another_reason_is_not_started_again(
     ],
 )
 def test_a_running_head_with_other_gpus_than_this_shell_names_causes_a_warning(
-    monkeypatch: pytest.MonkeyPatch, started_with: str | None, here: str | None, told: str | None
+    monkeypatch: pytest.MonkeyPatch, started_with: str | None, here: str | None, warned: str | None
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if here is not None:
@@ -259,7 +259,7 @@ def test_a_running_head_with_other_gpus_than_this_shell_names_causes_a_warning(
     monkeypatch.setattr(local, "running", lambda: head)
     said: list[str] = []
     assert local.ensure(said.append) == head
-    assert [line[9 : 9 + len(told or "")] for line in said] == ([told] if told else [])
+    assert [line[9 : 9 + len(warned or "")] for line in said] == ([warned] if warned else [])
 
 
 def test_two_processes_do_not_hold_the_lock_together() -> None:

@@ -97,7 +97,7 @@ def test_a_run_is_its_last_checkpoint_or_its_best_as_its_results_are(
 
 
 @pytest.mark.parametrize(
-    ("source", "method", "told"),
+    ("source", "method", "message"),
     [
         ("float", None, "not the folder of a run or a checkpoint"),
         ("float", "coquant", "by the method 'coquant', not 'float'"),
@@ -108,13 +108,13 @@ def test_a_run_is_its_last_checkpoint_or_its_best_as_its_results_are(
     ],
 )
 def test_an_unfinished_run_one_of_the_other_kind_and_another_folder_are_refused(
-    tiny_job: Callable[..., Job], tmp_path: Path, source: str, method: str | None, told: str
+    tiny_job: Callable[..., Job], tmp_path: Path, source: str, method: str | None, message: str
 ) -> None:
     if method:
         (tmp_path / "job.yaml").write_text(yaml.safe_dump({"method": {"name": method}}))
     job = tiny_job(f"start.from={source}", f"start.weights={tmp_path}")
     network = build_network(job, num_classes=3)
-    with pytest.raises(CheckpointMismatch, match=told):
+    with pytest.raises(CheckpointMismatch, match=message):
         start(network, job)
 
 

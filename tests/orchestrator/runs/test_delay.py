@@ -71,8 +71,8 @@ def test_lost_workers_are_reported_at_once_until_the_new_ones_advance(
     cluster: FakeCluster, say: Say
 ) -> None:
     place(cluster, "CREATED")
-    told = "The process of rank 1 died. The workers are being restarted ..."
-    assert say(RunFacts(progress=AT, restarted=LOST), 0.0) == told
+    expected = "The process of rank 1 died. The workers are being restarted ..."
+    assert say(RunFacts(progress=AT, restarted=LOST), 0.0) == expected
     assert is_late(RunFacts(progress=AT, restarted=LOST), 0.0)
     later = replace(AT, time=110.0)
     assert say(RunFacts(progress=later, restarted=LOST), 0.0) == ""

@@ -1,4 +1,4 @@
-"""What a cluster is told with a job, against a fake cluster: all it needs, and no secret."""
+"""What a cluster receives with a job, against a fake cluster: all it needs, and no secret."""
 
 import json
 import stat
@@ -40,7 +40,7 @@ def head(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return found
 
 
-def told(cluster: FakeCluster) -> str:
+def received(cluster: FakeCluster) -> str:
     """Return everything that the cluster was sent."""
     bodies = [job.body for job in cluster.jobs.values()]
     return json.dumps(bodies) + b"".join(cluster.packages.values()).decode("latin-1")
@@ -59,7 +59,7 @@ def test_a_job_on_a_running_head_has_the_environment_of_its_own_submission(
     submission.submit(make_record("digits-1"), job, Place(None, here=True), lambda _: None)
     env_vars = cluster.jobs["digits-1"].body["runtime_env"]["env_vars"]
     assert env_vars["NO_PROXY"] == env_vars["no_proxy"] == "mlflow.lan,127.0.0.1,localhost"
-    assert SECRET not in told(cluster)
+    assert SECRET not in received(cluster)
     file = Path(env_vars[handover.VARIABLE])
     assert file.is_relative_to(head.folder)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -82,6 +82,6 @@ def test_secrets_stay_here_when_the_cluster_is_elsewhere_and_that_is_said_once(
     env_vars = cluster.jobs["digits-1"].body["runtime_env"]["env_vars"]
     assert env_vars["AWS_REGION"] == "eu-central-1"
     assert handover.VARIABLE not in env_vars
-    assert SECRET not in told(cluster) + str(said)
+    assert SECRET not in received(cluster) + str(said)
     assert [line for line in said if "AWS_SECRET_ACCESS_KEY" in line] == said
     assert len(said) == 1

@@ -68,9 +68,9 @@ def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_has_the_end(
 
 
 def test_a_silent_cluster_leaves_what_the_folder_says(make_record: Make) -> None:
-    told, untold = make_record("told-1"), make_record("untold-1")
-    state(told, PROGRESS)
-    views = view.look_all([told, untold])
+    known, unknown = make_record("known-1"), make_record("unknown-1")
+    state(known, PROGRESS)
+    views = view.look_all([known, unknown])
     assert [seen.state for seen in views] == [State.RUNNING, State.PENDING]
     assert [seen.note for seen in views] == [view.FROM_FOLDER, view.SILENT]
 

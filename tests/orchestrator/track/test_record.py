@@ -78,23 +78,23 @@ def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
     lose: Callable[[Path, str, TrackedRun], None],
     at: str,
 ) -> None:
-    told: list[str] = []
-    first = record.open_record(folder, told.append)
+    warnings: list[str] = []
+    first = record.open_record(folder, warnings.append)
     assert Recorder(first, folder).log(1, 1, {"top1/8bit": 50.0}) is None
     lose(tmp_path, uri, first)
-    assert told == []
+    assert warnings == []
     if at == "resume":
-        now = record.open_record(folder, told.append)
+        now = record.open_record(folder, warnings.append)
         assert Recorder(now, folder).log(2, 2, {"top1/8bit": 60.0}) is None
     else:
         assert "2 metrics wait" in str(Recorder(first, folder).log(2, 2, {"top1/8bit": 60.0}))
-        now = record.close_record(folder, first, "FINISHED", told.append, "| a table |")
+        now = record.close_record(folder, first, "FINISHED", warnings.append, "| a table |")
         assert rows(tmp_path, f"select status from runs where run_uuid = '{now.run_id}'") == [
             ("FINISHED",)
         ]
     assert now.run_id != first.run_id
     assert recorded(tmp_path, now) == [("top1/8bit", 1, 50.0), ("top1/8bit", 2, 60.0)]
-    [message] = told
+    [message] = warnings
     assert "A new MLflow run takes its place" in message
 
 

@@ -1,4 +1,4 @@
-"""What a server or a database refuses, asked of real ones, and what the user is told."""
+"""What a server or a database refuses, asked of real ones, and what the user reads."""
 
 import os
 import pwd
@@ -123,11 +123,11 @@ def test_what_happens_to_a_database_is_said_in_one_line_of_plain_words(
         f"block if this flush is occurring prematurely)\n(sqlite3.OperationalError) {said}\n"
         "[SQL: INSERT INTO runs]"
     )
-    told = str(server.in_plain_words("sqlite:////runs/mlflow.db", raised))
-    assert words in told
-    assert "/runs/mlflow.db" in told
-    assert "autoflush" not in told
-    assert "\n" not in told
+    message = str(server.in_plain_words("sqlite:////runs/mlflow.db", raised))
+    assert words in message
+    assert "/runs/mlflow.db" in message
+    assert "autoflush" not in message
+    assert "\n" not in message
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_two_processes_may_open_a_new_database_at_the_same_moment(tmp_path: Path
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    told = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    errors = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         rows = database.execute("select status, count(*) from runs group by status").fetchall()
     database.close()

@@ -1,4 +1,4 @@
-"""Which errors of a worker end a run, and what is told of them."""
+"""Which errors of a worker end a run, and what is reported about them."""
 
 import errno
 import os
@@ -29,7 +29,7 @@ def raised(action: Callable[[], object]) -> Exception:
     return caught.value
 
 
-def told(error: Exception, rank: int | None = 1) -> str:
+def reported(error: Exception, rank: int | None = 1) -> str:
     """Return what the driver gets to know, over two processes."""
     failure = failures.as_failure(error, Path("/runs/mine"), rank)
     sent = pickle.loads(pickle.dumps(failure))
@@ -49,11 +49,13 @@ def test_an_error_in_the_code_is_reported_with_its_place_its_rank_and_its_first_
     from tests.models.precisions import at, precisions
 
     norm = SwitchableBatchNorm2d(4, precisions(8, 2))
-    message = told(raised(lambda: norm(torch.zeros(2, 3, 5, 5), at(8))))
+    message = reported(raised(lambda: norm(torch.zeros(2, 3, 5, 5), at(8))))
     assert message.startswith("RuntimeError in models/layers/norm.py:")
     assert "(rank 1): running_mean should contain 3 elements not 4" in message
     assert "not retried" in message
-    assert "KeyError in models/layers/norm.py:" in told(raised(lambda: norm(torch.zeros(1), at(3))))
+    assert "KeyError in models/layers/norm.py:" in reported(
+        raised(lambda: norm(torch.zeros(1), at(3)))
+    )
 
 
 def test_a_pass_of_one_sample_of_one_pixel_is_reported_with_the_settings_that_help(
@@ -62,7 +64,7 @@ def test_a_pass_of_one_sample_of_one_pixel_is_reported_with_the_settings_that_he
     small = ("data.crop=8", "data.resize=8", "model.widths=[4,4,4,4]", "model.depths=[1,1,1,1]")
     job = tiny_job(*small, "cluster.max_batch_per_worker=1")
     worker = Worker(job, Run(RunFolder(tmp_path)), folder_context(tmp_path))
-    message = told(raised(worker.run), 0)
+    message = reported(raised(worker.run), 0)
     assert "Expected more than 1 value per channel" in message
     assert "cluster.max_batch_per_worker" in message
     assert "data.crop" in message
@@ -77,7 +79,7 @@ def test_a_pass_of_one_sample_of_one_pixel_is_reported_with_the_settings_that_he
     ],
 )
 def test_lack_of_memory_is_reported_with_the_setting_that_helps(error: Exception) -> None:
-    assert "lower cluster.max_batch_per_worker" in told(error)
+    assert "lower cluster.max_batch_per_worker" in reported(error)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, which Linux has")
@@ -86,16 +88,16 @@ def test_a_full_disk_is_reported_with_its_folder_and_that_the_checkpoint_stays()
         with Path("/dev/full").open("wb", buffering=0) as file:
             file.write(b"x")
 
-    message = told(raised(write))
+    message = reported(raised(write))
     assert "No space left on device" in message
     assert "Nothing more can be written to /runs/mine" in message
     assert "The last checkpoint is still there" in message
     named = OSError(errno.EDQUOT, "Disk quota exceeded", "/runs/other/state.pt")
-    assert "written to /runs/other: Disk quota" in told(named)
+    assert "written to /runs/other: Disk quota" in reported(named)
     scratch = OSError(errno.ENOSPC, "No space left on device", "/runs/mine/.checkpoint-1-0/x")
-    assert "written to /runs/mine: No space" in told(scratch)
+    assert "written to /runs/mine: No space" in reported(scratch)
     copied = shutil.Error([("a", "b", "[Errno 28] No space left on device: 'b'")])
-    assert "written to /runs/mine: No space" in told(copied)
+    assert "written to /runs/mine: No space" in reported(copied)
 
 
 class Deadly(Dataset[int]):

@@ -103,8 +103,8 @@ def test_a_driver_finds_the_place_by_its_own_output(tmp_path: Path) -> None:
         )
     assert log.read_text().splitlines()[0].endswith("  info: hello")
     assert log.read_text().splitlines()[1] == "to stderr"
-    told = json.loads((tmp_path / "orch-events-digits-1.a2.jsonl").read_text())
-    assert (told["event"], told["message"], told["n"]) == ("log", "hello", 1)
+    written = json.loads((tmp_path / "orch-events-digits-1.a2.jsonl").read_text())
+    assert (written["event"], written["message"], written["n"]) == ("log", "hello", 1)
 
 
 def test_elsewhere_the_events_stay_in_the_output() -> None:

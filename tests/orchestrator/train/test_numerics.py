@@ -1,4 +1,4 @@
-"""What torch is told, read back from torch."""
+"""Settings of torch, read back from torch."""
 
 import os
 from collections.abc import Callable, Iterator

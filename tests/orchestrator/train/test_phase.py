@@ -148,7 +148,7 @@ def test_samples_go_on_and_steps_are_counted_over_the_whole_run(
 
 
 class Noting(Individual):
-    """Notes where it is told to be."""
+    """Records the position of every call."""
 
     seen: list[tuple[str, int, int, int]]
     started: list[tuple[str, ...]]

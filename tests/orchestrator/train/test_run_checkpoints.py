@@ -89,7 +89,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     before, newest = write(tmp_path, 1, 0), write(tmp_path, 1, 5)
-    spoil, told = SPOILT[kind]
+    spoil, message = SPOILT[kind]
     spoil(newest)
     assert run_checkpoints.latest(RunFolder(tmp_path)) == before
     said = capsys.readouterr().out
@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
     assert not newest.exists()
     (tmp_path / f"damaged_{newest.name}").rename(newest)
     shutil.rmtree(before)
-    with pytest.raises(CheckpointMismatch, match=told):
+    with pytest.raises(CheckpointMismatch, match=message):
         run_checkpoints.latest(RunFolder(tmp_path))
 
 
@@ -139,7 +139,7 @@ def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("progress.json", facts(replace(PROGRESS, epoch=4)), "the run had come to epoch 5"),
         ("progress.json", facts(EVALUATED), "the run had come to epoch 1"),
@@ -153,11 +153,11 @@ def test_a_run_without_a_checkpoint_begins_at_the_start(tmp_path: Path) -> None:
     ],
 )
 def test_a_run_that_had_made_progress_does_not_silently_start_over(
-    tmp_path: Path, name: str, content: str, told: str
+    tmp_path: Path, name: str, content: str, message: str
 ) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(content)
-    with pytest.raises(CheckpointMismatch, match=told) as caught:
+    with pytest.raises(CheckpointMismatch, match=message) as caught:
         run_checkpoints.latest(RunFolder(tmp_path))
     assert "submit` the job as a new run" in str(caught.value)
     assert caught.value.exit_code == 2

@@ -149,8 +149,8 @@ def test_two_workers_train_and_evaluate_like_the_reference(
     meeting.run([worker.run for worker in workers])
     reports = [report for report in contexts[0].reports if keys.loss("8bit") in report]
     for report, metrics in zip(reports, written.metrics, strict=True):
-        told = {key: report[key] for key in report.keys() & (metrics.keys() | SHARES)}
-        assert told == pytest.approx(metrics, abs=1e-9)
+        recorded = {key: report[key] for key in report.keys() & (metrics.keys() | SHARES)}
+        assert recorded == pytest.approx(metrics, abs=1e-9)
     _same_weights(contexts[0].checkpoints, written.weights)
     _same_result(tmp_path, written.metrics[-1], [point.name for point in job.points])
     assert len({metrics[keys.metric("top1", "8bit")] for metrics in written.metrics}) > 1
