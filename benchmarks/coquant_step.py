@@ -3,7 +3,7 @@
     python -m benchmarks.coquant_step [--rounds 7] [--batch 32] [--threads 1] [--device cpu]
 
 - "coquant / four individual": one step at 8, 6, 4, 2 bits against one step of each bit-width alone.
-- "not shared / shared": the same CoQuant step when each pass derives the codes of the weights anew.
+- "not shared / shared": the same CoQuant step when each pass recomputes the codes of the weights.
 """
 
 import argparse

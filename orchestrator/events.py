@@ -18,7 +18,7 @@ from orchestrator.typed_json import made_of, plain
 
 MARK = "::orch "
 
-Values = dict[str, float | None]
+PointValues = dict[str, float | None]
 """A number for each operating point, high to low; None for one that is not finite."""
 
 
@@ -79,9 +79,9 @@ class Progress(Event):
     steps: int
     samples_per_second: float
     eta_seconds: float | None
-    loss: Values = field(default_factory=dict)
+    loss: PointValues = field(default_factory=dict)
     metric_name: str | None = None
-    metric: Values = field(default_factory=dict)
+    metric: PointValues = field(default_factory=dict)
     next_within: float = 0.0
 
 
@@ -98,8 +98,8 @@ class Evaluated(Event):
     epoch: int
     epochs: int
     metric_name: str
-    metric: Values
-    loss: Values
+    metric: PointValues
+    loss: PointValues
 
 
 @dataclass(frozen=True, kw_only=True)

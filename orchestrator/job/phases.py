@@ -110,7 +110,7 @@ def hidden_by_all(merged: Merged, phases: Sequence[Source]) -> list[str]:
 
 
 def _gives(phase: Values, keys: Keys) -> bool:
-    """Tell whether a phase sets a key."""
+    """Return whether a phase sets a key."""
     below: object = phase
     for key in keys:
         if not isinstance(below, dict) or key not in below:

@@ -75,7 +75,7 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     kind = job_class(names)
     if len(names) < len(FAMILIES):
         return _Checked(merged, None, mistakes + _other_mistakes(merged, kind, names, shown))
-    warnings = _drop_inherited_strangers(merged, kind)
+    warnings = _drop_settings_of_others(merged, kind)
     mistakes += resolve_paths(merged, kind)
     try:
         job = validated(kind, merged.values)
@@ -128,7 +128,7 @@ def _other_mistakes(
     return []
 
 
-def _drop_inherited_strangers(merged: Merged, kind: type[Job]) -> list[str]:
+def _drop_settings_of_others(merged: Merged, kind: type[Job]) -> list[str]:
     """Drop keys that another component's section left behind when a stronger source renamed it.
 
     A job that extends a CoQuant job and says `method.name: individual` does not inherit

@@ -52,7 +52,7 @@ def test_what_other_programs_read_is_flat_and_named_by_the_kind() -> None:
 
 
 def test_points_stay_in_their_order() -> None:
-    metric: events.Values = {"w1a4": 1.0, "8bit": 2.0, "mixed": None, "2bit": 3.0}
+    metric: events.PointValues = {"w1a4": 1.0, "8bit": 2.0, "mixed": None, "2bit": 3.0}
     again = events.parse(events.to_line(replace(EVALUATED, metric=metric)))
     assert isinstance(again, events.Evaluated)
     assert list(again.metric.items()) == list(metric.items())

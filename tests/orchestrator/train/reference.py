@@ -309,7 +309,7 @@ class Reference:
                 own[name] = mean.clone()
 
     def evaluate(self, samples: Iterable[Given], bits: int) -> tuple[float, float]:
-        """Top-1 in per cent and mean cross-entropy over samples, one after another."""
+        """Top-1 in percent and mean cross-entropy over samples, one after another."""
         right, losses = [], []
         with torch.no_grad():
             for image, label in samples:

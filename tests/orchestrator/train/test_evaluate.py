@@ -100,7 +100,7 @@ def probabilities(
 
 
 def by_hand(network: nn.Module, dataset: Pictures, point: OperatingPoint) -> tuple[float, float]:
-    """Metric in per cent and mean cross-entropy, computed one sample at a time."""
+    """Metric in percent and mean cross-entropy, computed one sample at a time."""
     network.eval()
     scores = probabilities(network, dataset, point)
     losses = [-math.log(p[dataset.label(i)]) for i, p in scores]
