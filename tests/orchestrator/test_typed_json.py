@@ -88,5 +88,5 @@ def test_a_value_of_another_kind_is_named(change: dict[str, Any], message: str) 
 
 @pytest.mark.parametrize("values", [None, 3, "x", [1]])
 def test_no_object_makes_nothing(values: Any) -> None:
-    with pytest.raises(ValueError, match="no JSON object"):
+    with pytest.raises(ValueError, match="does not hold a JSON object"):
         made_of(Outer, values)

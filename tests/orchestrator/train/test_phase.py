@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from models.methods.base import Batch, Pass, Step
 from models.methods.individual import Individual
@@ -194,6 +195,35 @@ def test_a_phase_is_started_once_however_often_the_run_is_stopped_in_it(
     for _ in range(6):
         run(tiny_job(*DESCENDING, "training.epochs=1"))
     assert noting.started == [("8bit",), ("4bit",)]
+
+
+class Learning(Individual):
+    """Learns the weight of its loss."""
+
+    def __init__(self, settings: Any, points: Any) -> None:
+        super().__init__(settings, points)
+        self.share = nn.Parameter(torch.tensor(0.7))
+
+    def losses(
+        self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step
+    ) -> Iterator[Pass]:
+        for one in super().losses(network, batches, step):
+            yield one._replace(loss=one.loss * self.share)
+
+
+def test_what_a_method_learns_goes_on_after_a_stop(
+    tiny_job: Callable[..., Job], run: GoOn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.methods.individual.Individual", Learning)
+    job = tiny_job(*DESCENDING, "training.epochs=1")
+    folder = RunFolder(tmp_path / "stopped")
+    folder.make()
+    folder.ask_to_stop()
+    for _ in range(5):
+        stopped = run(job, "stopped").phase.method
+    folder.withdraw_stop()
+    ended = [run(job, name).phase.method.share.item() for name in ("whole", "stopped")]
+    assert ended[0] == ended[1] != stopped.share.item() != 0.7
 
 
 def test_the_log_and_the_events_say_which_phase_it_is(
