@@ -20,9 +20,9 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "infra/README.md", "jobs/quickstart
 COMMENT = re.compile(r"<!-- figures: (\S+)\s([^>]+?)-->\n((?:.+\n)+)")
 NUMBER = re.compile(r"\d{4}-\d\d-\d\d|(?<![\w.-])\d+(?:\.\d+)?(?![\w.]*\w)")
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-COUNT = r"(?:\d[\d.,]*|one|two|three|four|five|ten)"
+COUNT = r"(?:\d[\d.,]* ?|(?:one|two|three|four|five|ten) )"
 MEASURED = re.compile(
-    rf"\b{COUNT} ?(?:ms|s|seconds?|minutes?|hours?|%|times (?:faster|slower))(?!\w)[^.]*"
+    rf"\b{COUNT}(?:ms|s|seconds?|minutes?|hours?|%|times (?:faster|slower))(?!\w)[^.]*"
     r"|^\|.*\| *\d+\.\d+ *\|.*",
     re.MULTILINE,
 )
