@@ -1,8 +1,8 @@
-"""What a run states of itself, one event at a time.
+"""What a run reports about itself, one event at a time.
 
-Both sides share these classes. Any process of a job prints an event as `::orch ` and JSON; the
-driver turns it into a sentence of the log and keeps the JSON in a file beside it. What another
-version wrote is taken as far as it is understood; what is damaged is no event.
+The client and the worker share these classes. Any process of a job prints an event as `::orch ` and
+JSON; the driver turns it into a sentence of the log and keeps the JSON in a file beside it. Of what
+another version wrote, the parts that are understood count; a damaged line is no event.
 """
 
 import json
@@ -24,14 +24,14 @@ PointValues = dict[str, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that a run states.
+    """Something that a run reports.
 
-    time: in seconds since 1970; None until it is said. n: its number among the events of its job,
-    from 1; None outside the file that holds them all.
+    time: in seconds since 1970; None until it is printed. n: its number among the events of its
+    job, from 1; None outside the file that holds them all.
     """
 
     state: ClassVar[State | None] = None
-    """The state that a run is in once it has said so; None when that tells nothing."""
+    """The state of a run after this event; None when it does not change the state."""
 
     time: float | None = None
     n: int | None = None
@@ -41,7 +41,7 @@ class Event:
 class RecordPlaces:
     """Where the record of a run is kept (uri, ids), and how a person opens it.
 
-    command: starts the server that the links lead to, for a record that is kept without one.
+    command: starts the server that the links lead to, for a record in a file.
     """
 
     uri: str
@@ -64,7 +64,7 @@ class Started(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress(Event):
-    """How far the run is. phase, epoch of the phase: from 0; step: how many of its steps are done.
+    """The progress of a run. phase, epoch of the phase: from 0; step: how many are done in it.
 
     loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
     next_within: in how many seconds the next one will come if all goes well.
@@ -104,7 +104,7 @@ class Evaluated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Restarted(Event):
-    """Workers were lost and are started again. count: how often that was in this attempt."""
+    """Workers were lost and are restarted. count: how often, in this attempt."""
 
     state = State.RUNNING
     count: int
@@ -121,7 +121,7 @@ class Log(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Event):
-    """The run has come to its end, with these results. table: the same in Markdown.
+    """The run has finished, with these results. table: the same in Markdown.
 
     epoch (from 0), step: of the weights that were judged.
     """
@@ -172,7 +172,7 @@ KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
     for kind in (Started, Progress, Evaluated, Restarted, Log, Finished, Failed, Stopped)
 }
-"""Each kind of event by its word, as it stands in JSON and names a part of `RunFacts`."""
+"""Each kind of event by its word, which is used in JSON and names a part of `RunFacts`."""
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _LINE = re.compile(rf"^(?:\([^()]*\bpid=\d+[^()]*\)\s*)?{MARK}(\{{.*\}})\s*$")
@@ -194,7 +194,7 @@ def to_line(event: Event) -> str:
 
 
 def parse(line: str) -> Event | None:
-    """Return the event of a log line, or None for any other line, rubbish after the mark too.
+    """Return the event of a log line, or None for any other line, even one with the mark.
 
     Ray sets "(RayTrainWorker pid=71) ", in color, before what a worker prints.
     """
@@ -217,17 +217,17 @@ def events_file(submission_id: str) -> str:
 
 
 def say(event: Event) -> Event:
-    """Print an event as one line, and return it with the time that it was said at."""
+    """Print an event as one line, and return it with its time."""
     said = replace(event, time=round(time.time(), 3))
     print(to_line(said), flush=True)  # noqa: T201 - the job's log
     return said
 
 
 def inform(message: str) -> None:
-    """Say something that the log should hold."""
+    """Log a message."""
     say(Log(message=message))
 
 
 def warn(message: str) -> None:
-    """Say something that a person should look at."""
+    """Log a warning."""
     say(Log(message=message, level="warning"))

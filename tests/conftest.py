@@ -1,4 +1,4 @@
-"""What takes MLflow seconds to make, made once: a database with its tables, and a server on it."""
+"""What MLflow needs seconds to create, created once: a database with its tables, and a server."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def new_database(empty_database: Path) -> Callable[[Path], str]:
-    """Make a database of one's own in a folder; return its URI."""
+    """Create a database in a folder; return its URI."""
 
     def make(folder: Path) -> str:
         return f"sqlite:///{shutil.copy(empty_database, folder / 'mlflow.db')}"

@@ -1,4 +1,4 @@
-"""A stand-in for a Ray dashboard: the routes that orch uses, answered from plain lists."""
+"""A stand-in for a Ray dashboard: the routes that orch uses, answered from lists."""
 
 import json
 import re
@@ -63,7 +63,7 @@ class FakeCluster:
         self.placement_groups: list[dict[str, str]] = []
         self.token: str | None = None
         self.failures: list[int] = []
-        """HTTP codes with which the next questions are answered, whatever they ask."""
+        """HTTP codes of the next answers, whatever the request."""
         self.new_job: dict[str, Any] = {}
         """What the next submitted job will be like (statuses, logs, exit_code)."""
         self.asked: list[str] = []

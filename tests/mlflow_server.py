@@ -1,4 +1,4 @@
-"""A real MLflow server on a sqlite file, asked over REST by nothing but the standard library."""
+"""A real MLflow server on a sqlite file, asked over REST with the standard library only."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ class MlflowServer:
         return self._ask(f"{path}?{urllib.parse.urlencode(query)}", None)
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
-        """Tell or ask something with a JSON body."""
+        """Send a request with a JSON body."""
         return self._ask(path, json.dumps(body).encode())
 
     def run(self, run_id: str) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _results(seen: RunView) -> Results:
 
 
 def _high_to_low(points: Iterable[str]) -> list[str]:
-    """Return each point once, from high to low; those that are no single precision come last."""
+    """Return each point once, from high to low; points of several precisions come last."""
     return sorted(dict.fromkeys(points), key=_height, reverse=True)
 
 

@@ -105,7 +105,7 @@ def _print(job: "Job", outlook: _Outlook) -> None:
 
 
 def _phases(job: "Job") -> Iterator[str]:
-    """Yield what is trained in each phase of a job that has several."""
+    """Yield a line for each phase of a job that has several."""
     parts = job.phase_jobs()
     for number, part in enumerate(parts, start=1):
         if len(parts) > 1:

@@ -1,4 +1,4 @@
-"""Where to look at a run: dashboard, MLflow, folder."""
+"""Where to see a run: dashboard, MLflow, folder."""
 
 from orchestrator.cluster import local
 from orchestrator.runs.view import RunView

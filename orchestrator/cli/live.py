@@ -158,7 +158,7 @@ class LiveScreen:
 
 
 def screen() -> Screen:
-    """Return the screen that suits standard error."""
+    """Return the right screen for standard error."""
     return LiveScreen() if moves(console(err=True)) else PlainScreen()
 
 

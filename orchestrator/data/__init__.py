@@ -98,8 +98,7 @@ def missing_data(settings: Any) -> list[str]:
 def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dataset:
     """Return the training or the evaluation set that settings describe.
 
-    Raises MissingData when something is not where settings look for it, DataError when what is
-    there cannot be used.
+    Raises MissingData when something is missing, DataError when what is there cannot be used.
     """
     try:
         return dataset_class(settings.name)(settings, train=train, num_segments=num_segments)

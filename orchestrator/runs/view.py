@@ -47,7 +47,7 @@ def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
 
 
 def look(record: Record) -> RunView:
-    """Return all that can be known of one run now, asking its cluster if it may be running."""
+    """Return what is known of one run, asking its cluster if it may be running."""
     if record.last.outcome:
         return settle(_settled(record, record.last.outcome))
     client = client_of(record)

@@ -24,8 +24,8 @@ Tell = Callable[[str], None]
 def tracking_uri(job: Job, folder: RunFolder | None) -> str:
     """Return where the record of a job's run is, or will be.
 
-    A run continues its record where its folder says that it is, unless the job names a place.
-    Raises UsageError for a MLFLOW_TRACKING_URI under which nothing can be kept.
+    A run continues the record that its folder names, unless the job names a place. Raises
+    UsageError for a MLFLOW_TRACKING_URI that cannot hold records.
     """
     known = remembered_run(folder) if folder else None
     return recorder.tracking_uri(job.tracking.uri or (known.uri if known else None), job.output)

@@ -1,4 +1,4 @@
-"""What Delta_B is compared with: a published row, or individual runs of one's own in MLflow."""
+"""The reference of Delta_B: a published row, or individual runs in MLflow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from orchestrator.track.server import mlflow_client
 
 
 def find(job: Job, uri: str) -> ReferenceResults | None:
-    """Return what Delta_B is to be compared with. Raises UsageError for an unknown one."""
+    """Return the reference of Delta_B. Raises UsageError for an unknown one."""
     if job.reference is None:
         return None
     if job.reference.published is not None:

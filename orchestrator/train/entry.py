@@ -1,4 +1,4 @@
-"""What Ray Train calls on each worker, and what it is given there."""
+"""The function that Ray Train calls on each worker, and its argument."""
 
 from typing import TypedDict
 

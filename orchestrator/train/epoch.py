@@ -22,7 +22,7 @@ class Loop:
     """What stays the same from step to step.
 
     schedule: the factor of all learning rates at a position.
-    phase: its number, from 0; epochs: it has as many; epochs_before: of all phases before it.
+    phase: its number, from 0; epochs: of it; epochs_before: of all phases before it.
     """
 
     network: AnyBitNetwork

@@ -1,7 +1,7 @@
-"""One all-reduce a step, after the backward passes of all operating points.
+"""One all-reduce per step, after the backward passes of all operating points.
 
-The data-parallel wrapper's hooks cannot be used with one backward pass a point: they reduce
-too early, too often or, with synchronization skipped, not at all.
+The hooks of the data-parallel wrapper cannot be used with a backward pass for each point: they
+reduce too early, too often or, with synchronization skipped, not at all.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def average_gradients(
     optimizer. Teacher and swap masks are the same on all ranks, so the set of used parameters is
     too. Raises RuntimeError when it is not: the ranks have drifted apart.
 
-    loss: of this rank; only whether it is finite matters. Raises Diverged, on
-    every rank, when the loss or a gradient of any rank is not.
+    loss: of this rank; only whether it is finite matters. Raises Diverged, on every
+    rank, when the loss or a gradient of any rank is not.
     """
     if ranks.world == 1:
         own = torch.as_tensor(loss, device=ranks.device)

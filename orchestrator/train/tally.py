@@ -108,7 +108,7 @@ class Tally:
         )
 
     def restore(self, states: Sequence[TallyState], *, rank: int, world: int) -> None:
-        """Go on from the sums of all ranks in a checkpoint.
+        """Continue from the sums of all ranks in a checkpoint.
 
         Each rank takes its own; with another number of ranks, rank 0 takes those of all.
         """

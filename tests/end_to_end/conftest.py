@@ -68,7 +68,7 @@ class Orch:
     def wait_for(
         self, run: str, ready: Callable[[dict[str, Any]], bool], *, pause: float = 1.5
     ) -> dict[str, Any]:
-        """Ask for the status of a run until it is as wanted; asking takes CPU from its start."""
+        """Poll the status of a run until it is as wanted; polling takes CPU from its start."""
         end = time.monotonic() + 120
         while time.monotonic() < end:
             status = self.status(run)
@@ -93,7 +93,7 @@ def orch(tmp_path_factory: pytest.TempPathFactory) -> Orch:
 
 @pytest.fixture(scope="session")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all runs keep their things: MLflow takes seconds to make its tables, once."""
+    """The folder of all runs: MLflow needs seconds to create its tables, once."""
     return tmp_path_factory.mktemp("runs")
 
 

@@ -1,4 +1,4 @@
-"""A job on a cluster that somebody started: it lives there, the client may come and go."""
+"""A job on a cluster that is already running: it lives there, the client may come and go."""
 
 import json
 import subprocess

@@ -25,7 +25,7 @@ VICTIMS = ("ray.scripts.scripts", "raylet", "gcs_server", "dashboard.py", "", "n
 """What the command line of the process to kill contains; the empty text is in all of them."""
 JOB_SECONDS = 20
 END_SECONDS = 5.0
-"""How long a process that was asked to end may take to be gone."""
+"""How long a process may take to end."""
 
 
 def _command(pid: str) -> str:
@@ -45,7 +45,7 @@ def _looked_at() -> set[str]:
 
 
 def _left(before: set[str]) -> list[str]:
-    """Return what is there that was not, as soon as it is nothing, or when time is up."""
+    """Return what was left behind: as soon as that is nothing, or when time is up."""
     expected = {str(local.orch_home()), str(local.orch_home() / "local" / "lock")}
     end = time.monotonic() + END_SECONDS
     while (left := _looked_at() - before - expected) and time.monotonic() < end:

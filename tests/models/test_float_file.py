@@ -80,7 +80,7 @@ def test_what_a_file_is_called_does_not_matter(
 
 
 class Foreign:
-    """A class of somebody's training code."""
+    """A class of some training code."""
 
 
 @pytest.mark.parametrize(

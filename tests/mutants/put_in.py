@@ -30,7 +30,7 @@ FAILED = re.compile(r"^FAILED (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Bug:
-    """A mistake as somebody might make it."""
+    """A mistake that somebody might make."""
 
     part: str
     name: str
@@ -71,7 +71,7 @@ def read_bugs(words: list[str]) -> list[Bug]:
 
 
 def copy_tree(place: Path) -> Path:
-    """Return a copy of what the tests need, without what is compiled."""
+    """Return a copy of what the tests need, without compiled files."""
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():

@@ -1,4 +1,4 @@
-"""The last that a run has stated, kept in its folder and found there by others."""
+"""The last events of a run, kept in its folder and found there by others."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Dataclasses as JSON, and back from whatever a file may hold."""
+"""Dataclasses as JSON, and back from any content of a file."""
 
 import json
 from dataclasses import dataclass, field

@@ -188,7 +188,7 @@ def test_random_teachers_are_any_higher_bit_width_and_the_same_for_the_same_step
 
 
 def test_every_rank_chooses_by_the_same_sums(tiny: Tiny, make_step: MakeStep) -> None:
-    """The other rank's outputs, whatever they are, decide as much as one's own."""
+    """The other rank's outputs decide as much as the rank's own."""
     chosen = []
     for surest in range(3):
         calls = []

@@ -34,7 +34,7 @@ Submitted = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a folder of the test; nothing of the surroundings reaches it; nobody waits long."""
+    """Work in a folder of the test, cut off from the environment, with short timeouts."""
     for name in OUTSIDE:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

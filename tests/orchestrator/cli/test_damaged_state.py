@@ -1,4 +1,4 @@
-"""Files of orch's own that are cut, of another version, or no files: every command goes on."""
+"""Files of orch that are cut, of another version, or folders: every command continues."""
 
 import json
 from pathlib import Path

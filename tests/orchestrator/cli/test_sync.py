@@ -22,7 +22,7 @@ MakeRun = Callable[[str], Record]
 
 @pytest.fixture
 def ended(tmp_path: Path, mlflow_server: MlflowServer) -> MakeRun:
-    """Make a run that has ended and whose two metrics nobody has sent."""
+    """Make a run that has ended with two unsent metrics."""
 
     def make(state: str) -> Record:
         job = load_job("tiny.yaml", [f"tracking.uri={mlflow_server.url}"]).job

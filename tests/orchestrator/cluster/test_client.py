@@ -23,14 +23,14 @@ def client(cluster: FakeCluster) -> ClusterClient:
 
 @pytest.fixture
 def mute_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
 
 @pytest.fixture
 def deaf_port() -> Iterator[int]:
-    """A port at which calls are not even taken, as on a machine that is switched off."""
+    """A port that does not even accept connections, as on a machine that is switched off."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         place = server.getsockname()
         with contextlib.ExitStack() as waiting:

@@ -24,7 +24,7 @@ JUST_STARTED = RunFacts(started=replace(STARTED, time=1.0))
 
 @pytest.fixture
 def say(cluster: FakeCluster, make_record: Callable[..., Record]) -> Say:
-    """Return what is said of a run with these facts that was silent for so long."""
+    """Return the sentence for a run with these facts that was silent for so long."""
     record = make_record(
         address=cluster.url, job={"cluster": {"num_workers": 2, "loader_workers": 1}}
     )

@@ -1,4 +1,4 @@
-"""The record of a run in a real database, made and mended from the run's folder."""
+"""The record of a run in a real database, created and repaired from the run's folder."""
 
 import sqlite3
 from collections.abc import Callable
