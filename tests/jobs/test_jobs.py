@@ -1,5 +1,6 @@
 """Every job file loads, and the papers' six carry exactly the published hyper-parameters."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,20 @@ def test_there_is_a_float_job_for_each_of_the_papers_jobs() -> None:
     assert (
         {file.stem for file in JOBS.glob("float/*.yaml")} == FLOAT_JOBS.keys() == PUBLISHED.keys()
     )
+
+
+README = (JOBS.parent / "README.md").read_text()
+BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_readme_quotes_a_job_as_it_is() -> None:
+    title, *rest = BLOCKS[0].splitlines()
+    file = JOBS.parent / title.removeprefix("# ").split(":")[0]
+    assert file.read_text().splitlines()[1:] == rest
+
+
+@pytest.mark.parametrize("block", BLOCKS[1:], ids=lambda block: block.split(":")[0])
+def test_the_readmes_examples_are_parts_of_a_job(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "example.yaml"
+    file.write_text(f"extends: {JOBS / 'cifar10_r18_joint.yaml'}\n{block}")
+    assert load_job(file).job.name == "cifar10_r18_joint"
