@@ -63,13 +63,18 @@ def submit(client: ClusterClient, submission_id: str, lines: int, code: int = 0)
     client.submit(submission_id, command, environment, {"orch": "test"})
 
 
+def target_of(link: Path) -> str:
+    """Return what a link points at, nothing of one that was closed meanwhile."""
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        return ""
+
+
 def listening(pids: list[int]) -> Iterator[str]:
     """Yield the addresses on which processes listen, from /proc."""
-    links = [
-        link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*") if link.is_symlink()
-    ]
-    targets = [str(link.readlink()) for link in links]
-    inodes = {target[8:-1] for target in targets if target.startswith("socket:[")}
+    links = (link for pid in pids for link in Path(f"/proc/{pid}/fd").glob("*"))
+    inodes = {target[8:-1] for target in map(target_of, links) if target.startswith("socket:[")}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
