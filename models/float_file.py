@@ -136,7 +136,7 @@ def _reason(error: Exception, path: Path) -> str:
         return f"holds no state dict: {text.split('. ')[0][:300]}"
     named = re.search(r"GLOBAL (\S+)", text)
     if not named:
-        return "holds no state dict: it is damaged, or a pickle that is no checkpoint"
+        return "holds no state dict: it is damaged, or a pickle that is not a checkpoint"
     return (
         f"holds Python objects ({named[1]}) beside its tensors, and reading these would run code "
         "of the file. If you trust it, convert it with Python where it was made: "

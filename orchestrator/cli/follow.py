@@ -39,7 +39,7 @@ def follow(record: Record) -> RunView:
                 if look.trouble and record.local and local.running() is None:
                     return view.look(record)
     except KeyboardInterrupt:
-        say(f"\n{record.run} goes on without you: {ways_on(record.run)}")
+        say(f"\n{record.run} continues without you: {ways_on(record.run)}")
         raise
     state = look.info.state if look.info else State.LOST
     if state is State.FAILED and not facts.failed and not was_killed(look.info):

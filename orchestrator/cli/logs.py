@@ -66,7 +66,7 @@ def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T
                 say(look.trouble)
             trouble = look.trouble
     except KeyboardInterrupt:
-        say(f"\n{record.run} goes on without you: {ways_on(record.run)}")
+        say(f"\n{record.run} continues without you: {ways_on(record.run)}")
         raise
 
 

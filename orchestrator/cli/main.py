@@ -114,10 +114,10 @@ def _what_the_system_refused(error: OSError) -> str:
     """Return which file or folder caused an error, and why."""
     reason = error.strerror or str(error)
     if error.filename is not None:
-        return f"orch cannot go on: {error.filename}: {reason}."
+        return f"orch cannot continue: {error.filename}: {reason}."
     if not Path().exists():
-        return "orch cannot go on: the current folder has been removed."
-    return f"orch cannot go on: {reason}."
+        return "orch cannot continue: the current folder has been removed."
+    return f"orch cannot continue: {reason}."
 
 
 @click.group(

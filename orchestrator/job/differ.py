@@ -8,7 +8,7 @@ FREE = (
     *("data.root", "data.max_broken_share", "start.weights"),
 )
 """What may change between a run and its continuation: where and how it is carried out and recorded.
-The initial weights are in the checkpoint. Another number of workers goes on with the same samples
+The initial weights are in the checkpoint. Another number of workers continues with the same samples
 in passes of another size."""
 
 

@@ -30,12 +30,12 @@ def resolve(uri: str, absolute: Callable[[str], tuple[str, str]]) -> tuple[str, 
         return sqlite_uri(Path(path), match["scheme"]) + (match["query"] or ""), problem
     scheme = _SCHEME.match(uri)
     if scheme is None and uri not in _PLAIN_WORDS:
-        return uri, f"is a folder, and MLflow keeps no records in folders any more; {_instead(uri)}"
+        return uri, f"is a folder, and MLflow no longer keeps records in folders; {_instead(uri)}"
     if scheme and scheme["scheme"] == "file":
         folder = re.sub(r"^file:(//)?", "", uri)
         return (
             uri,
-            f"is a folder, and MLflow keeps no records in folders any more; {_instead(folder)}",
+            f"is a folder, and MLflow no longer keeps records in folders; {_instead(folder)}",
         )
     if scheme and scheme["scheme"].startswith("sqlite"):
         return uri, "is not a form that orch knows; " + _instead("")

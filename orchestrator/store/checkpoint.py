@@ -1,7 +1,7 @@
 """The files of a checkpoint: complete, or absent.
 
 A checkpoint is a folder: `model.safetensors` holds the weights by name, `state.pt` the rest of what
-a run needs to go on (`TrainState`). `manifest.json`, written last, holds the size and the checksum
+a run needs to continue (`TrainState`). `manifest.json`, written last, holds the sizes and checksums
 of both, and its own: files that are cut, missing or changed are noticed before use.
 """
 

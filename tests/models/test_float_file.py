@@ -131,8 +131,8 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46
         (b"\x1f\x8b\x08\x00rest", "is a gzip archive; unpack it"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (b"PK\x03\x04" + bytes(60), "is cut short or damaged (64 bytes"),
-        (pickle.dumps({"a": [1.0]}, protocol=4), "a pickle that is no checkpoint"),
-        (bytes(range(128, 256)), "is damaged, or a pickle that is no checkpoint"),
+        (pickle.dumps({"a": [1.0]}, protocol=4), "a pickle that is not a checkpoint"),
+        (bytes(range(128, 256)), "is damaged, or a pickle that is not a checkpoint"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

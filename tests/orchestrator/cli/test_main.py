@@ -108,7 +108,7 @@ def test_what_the_system_refuses_is_reported_with_its_place(
     monkeypatch.setattr(registry, "load_all", refused)
     shown = orch("list")
     assert (shown.exit_code, shown.stdout) == (1, "")
-    assert shown.stderr == "orch cannot go on: /some/file: No space left on device.\n"
+    assert shown.stderr == "orch cannot continue: /some/file: No space left on device.\n"
 
 
 def test_a_folder_that_was_removed_meanwhile_is_named_as_such(
