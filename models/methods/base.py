@@ -27,6 +27,10 @@ class MethodSettings(
     name: str
     quantized: ClassVar[bool] = True
 
+    def without_effect(self, epochs: int) -> list[Mistake]:
+        """Return the settings that others, or so many epochs, disable, each with the reason."""
+        return []
+
 
 class Batch(NamedTuple):
     """The samples of one forward pass of one rank.
@@ -107,11 +111,6 @@ class Method(nn.Module, ABC):
             "for one alone there is the method 'individual'."
         )
         return [("quantizer.bit_widths", problem)]
-
-    @classmethod
-    def without_effect(cls, settings: MethodSettings) -> list[Mistake]:
-        """Return the settings that others disable, each with the reason."""
-        return []
 
     def start_phase(self, network: AnyBitNetwork) -> None:
         """Prepare for a phase of the training, before its first step."""

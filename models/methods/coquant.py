@@ -35,6 +35,7 @@ from models.precision import Assignment, OperatingPoint
 
 Outputs = dict[OperatingPoint, list[Tensor]]
 """The logits of each point that has run in a step, batch by batch."""
+_OF_SWAPS = ("swap_unit", "swap_updates_bn_stats", "p1_update")
 DrawMasks = Callable[[Step, OperatingPoint, Sequence[float]], Sequence[bool]]
 
 
@@ -67,6 +68,19 @@ class CoQuantSettings(MethodSettings, frozen=True):
         "epoch", description="when p1 rises on its way to 1 in the last epoch"
     )
 
+    def without_effect(self, epochs: int) -> list[Mistake]:
+        """Return what the choice of teachers disables, and what a training without swaps does."""
+        mode = f"method.teacher_mode is '{self.teacher_mode}'"
+        off = [] if self.teacher_mode == "dynamic" else [("method.lambda", mode)]
+        if self.teacher_mode == "highest":
+            off.append(("method.teacher_logits", f"{mode}, whose output is always without swaps"))
+        if epochs == 1:
+            reason = "the last epoch swaps nothing, and there is no other"
+            off += [(f"method.{key}", reason) for key in ("p1", *_OF_SWAPS)]
+        elif self.swap_probability == 1:
+            off += [(f"method.{key}", "method.p1 is 1, so nothing is swapped") for key in _OF_SWAPS]
+        return off
+
 
 class CoQuant(Method):
     """Collaborative knowledge transfer between the operating points of one network.
@@ -86,14 +100,6 @@ class CoQuant(Method):
     ) -> None:
         super().__init__(settings, points)
         self._draw_masks = draw_masks
-
-    @classmethod
-    def without_effect(cls, settings: MethodSettings) -> list[Mistake]:
-        """Return the weight of the distance if teachers are not chosen by it."""
-        mode = getattr(settings, "teacher_mode", "dynamic")
-        if mode == "dynamic":
-            return []
-        return [("method.lambda", f"method.teacher_mode is '{mode}'")]
 
     def losses(
         self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step

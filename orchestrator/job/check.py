@@ -114,8 +114,8 @@ def _odd(given: Any, taken: Any) -> str:
 
 
 def _without_effect(job: Job, merged: Merged) -> list[str]:
-    """Return a warning for each given setting that another one disables."""
-    off = _method(job).without_effect(job.method)
+    """Return a warning for each given setting of the method that another one disables."""
+    off = job.method.without_effect(job.training.epochs)
     return [
         f"{key}: no effect, {reason}."
         for key, reason in off

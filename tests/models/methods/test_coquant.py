@@ -226,5 +226,54 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
         CoQuantSettings.model_validate(wrong)
 
 
+OF_SWAPS = ["swap_unit", "swap_updates_bn_stats", "p1_update"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs", "expected"),
+    [
+        ({}, 2, []),
+        ({"teacher_mode": "random"}, 2, ["lambda"]),
+        ({"teacher_mode": "recursive"}, 2, ["lambda"]),
+        ({"teacher_mode": "highest"}, 2, ["lambda", "teacher_logits"]),
+        ({"p1": 1.0}, 2, OF_SWAPS),
+        ({}, 1, ["p1", *OF_SWAPS]),
+        ({"p1": 1.0}, 1, ["p1", *OF_SWAPS]),
+    ],
+)
+def test_settings_that_others_or_a_single_epoch_disable_are_known(
+    settings: dict[str, Any], epochs: int, expected: list[str]
+) -> None:
+    off = CoQuantSettings(**settings).without_effect(epochs)
+    assert [key for key, _ in off] == [f"method.{key}" for key in expected]
+
+
+DISABLED = {
+    "lambda": (0.0, 1e6),
+    "p1": (0.0, 1.0),
+    "teacher_logits": ("reuse", "clean"),
+    "swap_unit": ("block", "layer"),
+    "swap_updates_bn_stats": (True, False),
+    "p1_update": ("epoch", "iteration"),
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"), [({"teacher_mode": "highest"}, 10), ({"p1": 1.0}, 10), ({}, 1)]
+)
+def test_a_setting_that_is_disabled_changes_no_loss_and_no_statistics(
+    tiny: Tiny, make_step: MakeStep, settings: dict[str, Any], epochs: int
+) -> None:
+    off = CoQuantSettings(**settings).without_effect(epochs)
+    for key in [key.removeprefix("method.") for key, _ in off]:
+        results = []
+        for value in DISABLED[key]:
+            torch.manual_seed(1)
+            network = tiny()
+            watched = Watched(network, make_step(epochs=epochs), **settings | {key: value})
+            results.append([*(loss for loss, _ in watched.losses.values()), *network.buffers()])
+        assert all(map(torch.equal, *results)), key
+
+
 def test_the_highest_bit_width_is_that_of_the_codes() -> None:
     assert CoQuant(CoQuantSettings(), POINTS[1:3]).code_bits == 6

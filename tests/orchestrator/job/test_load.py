@@ -276,6 +276,8 @@ def test_settings_without_effect_are_warned_about(tmp_path: Path) -> None:
     ("overrides", "words"),
     [
         (["method.teacher_mode=highest"], "method.lambda: no effect"),
+        (["training.epochs=1"], "method.p1: no effect, the last epoch swaps nothing"),
+        (["method.p1=1", "method.swap_unit=layer"], "method.swap_unit: no effect, method.p1 is 1"),
         (
             ["training.global_batch=74", "cluster={num_workers: 2, max_batch_per_worker: 36}"],
             "37 passes of 1,",
