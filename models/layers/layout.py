@@ -1,9 +1,9 @@
 """What the operating points of a network share, and what each has of its own."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
-from models.precision import FLOAT
+from models.precision import FLOAT, Precision
 
 
 @dataclass(frozen=True)
@@ -22,3 +22,11 @@ class Layout:
     clip: Literal["shared", "switchable"] = "switchable"
     stem_bits: int = FLOAT
     head_bits: int = FLOAT
+
+
+@runtime_checkable
+class Switched(Protocol):
+    """A module that has something of its own for each precision: batch norm, clip levels, steps."""
+
+    def begin(self, precision: Precision, source: Precision) -> None:
+        """Begin a precision with what another one has, in the place of its own if it has some."""

@@ -30,7 +30,7 @@ class SwitchableBatchNorm2d(nn.ModuleDict):
         """Return the key of the layer's own precision from the name of a set."""
         return name
 
-    def add(self, precision: Precision, source: Precision) -> None:
+    def begin(self, precision: Precision, source: Precision) -> None:
         """Add a set for a precision: a copy of another one's."""
         self[precision.key] = deepcopy(self[source.key])
 
@@ -65,17 +65,16 @@ class TransitionalBatchNorm2d(SwitchableBatchNorm2d):
         """Return the key of the layer's own precision from the name of a set."""
         return name.rpartition("_to_")[2]
 
-    def add(self, precision: Precision, source: Precision) -> None:
+    def begin(self, precision: Precision, source: Precision) -> None:
         """Add a set for every transition from and to a precision: copies of another one's."""
         for name, norm in list(self.items()):
             ends = name.split("_to_")
-            for changed in product(*({end, self._renamed(end, precision, source)} for end in ends)):
-                if "_to_".join(changed) not in self:
+            if precision.key in ends:
+                continue
+            choices = [(end, precision.key) if end == source.key else (end,) for end in ends]
+            for changed in product(*choices):
+                if list(changed) != ends:
                     self["_to_".join(changed)] = deepcopy(norm)
-
-    @staticmethod
-    def _renamed(key: str, precision: Precision, source: Precision) -> str:
-        return precision.key if key == source.key else key
 
     def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
         """Normalize (batch, channels, height, width) with the set of the transition."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.conv import QuantizedConv2d
+from models.layers.layout import Switched
 from models.layers.linear import Head
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
@@ -20,7 +21,6 @@ from models.precision import (
     Precision,
     cost,
 )
-from models.quantizers.lsq import LearnedSteps
 from models.quantizers.pact import ClipLevels
 
 Point = OperatingPoint | int | str
@@ -80,6 +80,7 @@ class AnyBitNetwork(nn.Module, ABC):
         if len(assignment.layers) != len(self.quantized_layers):
             count = len(self.quantized_layers)
             raise ValueError(f"{len(assignment.layers)} precisions for {count} layers")
+        self._check_known(assignment)
         return self.logits(inputs, assignment)
 
     @abstractmethod
@@ -99,10 +100,14 @@ class AnyBitNetwork(nn.Module, ABC):
         if unknown := own.keys() - set(names):
             raise ValueError(f"no layer is called {min(unknown)!r}; there are {', '.join(names)}")
         layers = tuple(own.get(name, point.precision) for name in names)
-        if missing := {point.precision, *layers} - set(self.precisions):
+        assignment = Assignment(point.precision, layers)
+        self._check_known(assignment)
+        return assignment
+
+    def _check_known(self, assignment: Assignment) -> None:
+        if missing := {assignment.outside, *assignment.layers} - set(self.precisions):
             wanted, known = (", ".join(p.label for p in ps) for ps in (missing, self.precisions))
             raise ValueError(f"no batch norm for {wanted}, only for {known}")
-        return Assignment(point.precision, layers)
 
     def layer_precisions(self, assignment: Assignment) -> list[LayerPrecision]:
         """Return what each layer is run at: its own precision, and that of the one before it."""
@@ -159,20 +164,20 @@ class AnyBitNetwork(nn.Module, ABC):
         return found
 
     def add(self, precision: Precision, source: Precision) -> None:
-        """Let the network run at a precision that it was not built for.
+        """Let the network run at a precision that it was not built or not trained for.
 
         Batch norm, clip levels and learned steps start as those of `source`, to be calibrated or
-        trained; what precisions share stays shared. Raises ValueError for a precision that the
-        network has already, and for a source that it lacks.
+        trained, also where some layer has its own; what precisions share stays shared. Raises
+        ValueError for a source that the network lacks, and for one that is the precision itself.
         """
-        if precision in self.precisions or source not in self.precisions:
+        if precision == source or source not in self.precisions:
             known = ", ".join(own.label for own in self.precisions)
             wanted = f"{precision.label} cannot be copied from {source.label}"
             raise ValueError(f"{wanted}: the network has {known}")
-        for module in self.modules():
-            if isinstance(module, SwitchableBatchNorm2d | ClipLevels | LearnedSteps):
-                module.add(precision, source)
-        both = (*self.precisions, precision)
+        for module in list(self.modules()):
+            if isinstance(module, Switched):
+                module.begin(precision, source)
+        both = dict.fromkeys((*self.precisions, precision))
         self.backbone._precisions = tuple(sorted(both, key=cost, reverse=True))
 
     @contextmanager

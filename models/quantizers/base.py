@@ -17,7 +17,9 @@ class Levels:
     """A quantized weight as integers: value = gain * code + offset.
 
     codes: uint8 in [0, 2^bits - 1], in the weight's shape. gain, offset: float64, 0-dim for the
-    whole tensor or (filters, 1, 1, 1) for one of each filter.
+    whole tensor or (filters, 1, 1, 1) for one of each filter. A gain is above 0, or not a number
+    where a weight is not: it must not hide behind an integer code. Sums of codes lose least when
+    the codes lie around (2^bits - 1) / 2, where the values are near 0.
     """
 
     codes: Tensor

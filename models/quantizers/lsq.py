@@ -35,13 +35,12 @@ class LearnedSteps(nn.ParameterDict):
     def __init__(self, bit_widths: Sequence[int]) -> None:
         super().__init__({f"{bits}bit": nn.Parameter(torch.ones(())) for bits in bit_widths})
 
-    def add(self, precision: Precision, source: Precision) -> None:
-        """Add a step for a precision's weights, with the range alpha m of another one's."""
-        name = f"{precision.weights}bit"
-        if name not in self and FLOAT not in (precision.weights, source.weights):
+    def begin(self, precision: Precision, source: Precision) -> None:
+        """Begin a step for a precision's weights, with the range alpha m of another one's."""
+        if FLOAT not in (precision.weights, source.weights):
             same_range = largest_multiple(source.weights) / largest_multiple(precision.weights)
             step = self[f"{source.weights}bit"].detach() * same_range
-            self[name] = nn.Parameter(step)
+            self[f"{precision.weights}bit"] = nn.Parameter(step)
 
 
 class LsqFloorWeight(WeightQuantizer):

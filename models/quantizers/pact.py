@@ -46,8 +46,8 @@ class ClipLevels(nn.ParameterDict):
     def __init__(self, names: Sequence[str], initial: float) -> None:
         super().__init__({name: nn.Parameter(torch.tensor(initial)) for name in names})
 
-    def add(self, precision: Precision, source: Precision) -> None:
-        """Add a clip level for a precision, a copy of another one's; nothing if it is shared."""
+    def begin(self, precision: Precision, source: Precision) -> None:
+        """Begin a clip level for a precision, a copy of another one's; nothing if it is shared."""
         if source.label in self:
             self[precision.label] = deepcopy(self[source.label])
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from models.precision import FLOAT, OperatingPoint, Precision, check_high_to_low
+from models.precision import FLOAT, OperatingPoint, Precision, check_high_to_low, cost
 from models.quantizers.pact import PactSettings
 from models.quantizers.truncated import TruncatedSettings
 
@@ -32,9 +32,10 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def points(self) -> tuple[OperatingPoint, ...]:
-        """The operating points: one for each bit-width, then those of the assignments."""
+        """The operating points, high to low; an assignment stands where its default would."""
         uniform = [OperatingPoint.at(bits) for bits in self.bit_widths]
-        return (*uniform, *(_point(name, layers) for name, layers in self.assignment.items()))
+        assigned = [_point(name, layers) for name, layers in self.assignment.items()]
+        return tuple(sorted([*uniform, *assigned], key=lambda p: cost(p.precision), reverse=True))
 
     @field_validator("bit_widths")
     @classmethod
@@ -53,6 +54,8 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
         for name, layers in assignment.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(f"names are letters, digits, - and _ (at most 40), not {name!r}")
+            if _is_bit_width(name):
+                raise ValueError(f"'{name}' is what a bit-width is called; use another name")
             if DEFAULT not in layers:
                 raise ValueError(f"'{name}' has no `default`, the bit-width of all other layers")
             for layer, bits in layers.items():
@@ -63,14 +66,18 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
         return assignment
 
     @model_validator(mode="after")
-    def _named_once(self) -> Self:
-        names = [point.name for point in self.points]
-        if not names:
+    def _at_least_one(self) -> Self:
+        if not self.points:
             raise ValueError("bit_widths: at least one bit-width, or an assignment, is needed")
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"assignment: {', '.join(twice)} is a bit-width; use another name")
         return self
+
+
+def _is_bit_width(name: str) -> bool:
+    try:
+        Precision.parse(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _point(name: str, layers: dict[str, int | str]) -> OperatingPoint:

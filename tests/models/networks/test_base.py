@@ -308,9 +308,28 @@ def test_weights_at_an_added_bit_width_are_the_stored_codes_shifted(tiny: Tiny, 
         torch.testing.assert_close(layer.weight_at(bits), expected)
 
 
-@pytest.mark.parametrize(("bits", "source"), [(4, 8), (3, 5)])
+@pytest.mark.parametrize(("bits", "source"), [(4, 4), (3, 5)])
 def test_a_bit_width_that_is_there_and_a_source_that_is_not_are_refused(
     tiny: Tiny, bits: int, source: int
 ) -> None:
     with pytest.raises(ValueError, match=f"{bits}bit cannot be copied from {source}bit"):
         tiny().add(Precision(bits, bits), Precision(source, source))
+
+
+def test_a_precision_that_only_some_layer_has_is_begun_anew_in_all_of_them(tiny: Tiny) -> None:
+    network = trained_a_little(tiny(bit_widths=(8, 6, 4)))
+    (six, eight) = precisions(6, 8)
+    network.add(six, eight)
+    assert network.precisions == precisions(8, 6, 4)
+    state = network.state_dict()
+    own = [name for name in state if "6bit" in name]
+    assert own
+    assert all(torch.equal(state[name], state[name.replace("6bit", "8bit")]) for name in own)
+
+
+def test_an_assignment_to_a_precision_without_batch_norm_is_refused(tiny: Tiny) -> None:
+    network = tiny()
+    (three,) = precisions(3)
+    layers = (three,) * len(network.quantized_layers)
+    with pytest.raises(ValueError, match="no batch norm for 3bit"):
+        network(torch.randn(1, 3, 8, 8), Assignment(three, layers))

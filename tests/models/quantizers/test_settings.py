@@ -29,15 +29,18 @@ def test_defaults_are_those_of_coquant() -> None:
     }
 
 
-def test_points_are_the_bit_widths_and_then_the_assignments() -> None:
+def test_points_go_from_high_to_low_and_assignments_stand_where_their_default_would() -> None:
     settings = QuantizerSettings(
-        bit_widths=(8, "w1a4"), assignment={"mixed": {"default": 4, "layer1.0.conv1": "w8a4"}}
+        bit_widths=(8, 4, "w1a4"),
+        assignment={"mixed": {"default": 4, "layer1.0.conv1": "w8a4"}, "high": {"default": 8}},
     )
-    low, mixed = Precision(1, 4), (("layer1.0.conv1", Precision(8, 4)),)
+    mixed = (("layer1.0.conv1", Precision(8, 4)),)
     assert settings.points == (
         OperatingPoint("8bit", Precision(8, 8)),
-        OperatingPoint("w1a4", low),
+        OperatingPoint("high", Precision(8, 8)),
+        OperatingPoint("4bit", Precision(4, 4)),
         OperatingPoint("mixed", Precision(4, 4), mixed),
+        OperatingPoint("w1a4", Precision(1, 4)),
     )
 
 
@@ -57,7 +60,9 @@ def test_bit_widths_are_kept_as_they_are_usually_written() -> None:
         ("bitwidths", (8,), "not permitted"),
         ("assignment", {"mixed": {"layer1": 4}}, "'mixed' has no `default`"),
         ("assignment", {"mixed": {"default": 4, "fc": "x"}}, "'mixed', fc: a precision is written"),
-        ("assignment", {"8bit": {"default": 8}}, "8bit is a bit-width; use another name"),
+        ("assignment", {"8bit": {"default": 8}}, "'8bit' is what a bit-width is called"),
+        ("assignment", {"w1a4": {"default": 8}}, "'w1a4' is what a bit-width is called"),
+        ("assignment", {"float": {"default": 8}}, "'float' is what a bit-width is called"),
         ("assignment", {"a/b": {"default": 8}}, "names are letters"),
     ],
 )
