@@ -1,9 +1,10 @@
 """The quantizer section of a job: at which precisions, and by which quantizers."""
 
+import json
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, PlainValidator, field_validator, model_validator
 
 from models.precision import FLOAT, OperatingPoint, Precision, check_high_to_low, cost
 from models.quantizers.pact import PactSettings
@@ -15,14 +16,25 @@ DEFAULT = "default"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
+def _as_written(value: object) -> int | str:
+    """Return a bit-width as it is usually written: 4, or "w1a4"."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"a bit-width is written 4 or w1a4, not {json.dumps(value)}")
+    precision = Precision.parse(value)
+    return precision.weights if precision.weights == precision.activations else precision.label
+
+
+BitWidth = Annotated[int | str, PlainValidator(_as_written)]
+
+
 class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
     """Precisions and quantizers; `weights` and `activations` are the settings of the named ones."""
 
-    bit_widths: tuple[int | str, ...] = Field(
+    bit_widths: tuple[BitWidth, ...] = Field(
         (8, 6, 4, 2),
         description="bit-widths of weights and activations, high to low (B); w1a4: 1 and 4",
     )
-    assignment: dict[str, dict[str, int | str]] = Field(
+    assignment: dict[str, dict[str, BitWidth]] = Field(
         {},
         description="further operating points: name -> {layer: bit-width}, and a `default` for "
         "the layers that are not named",
@@ -44,7 +56,7 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
         if (FLOAT, FLOAT) in precisions:
             raise ValueError("a float network is trained by the method 'float', without bit-widths")
         check_high_to_low(precisions)
-        return tuple(p.weights if p.weights == p.activations else p.label for p in precisions)
+        return bit_widths
 
     @field_validator("assignment")
     @classmethod
@@ -58,11 +70,6 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"'{name}' is what a bit-width is called; use another name")
             if DEFAULT not in layers:
                 raise ValueError(f"'{name}' has no `default`, the bit-width of all other layers")
-            for layer, bits in layers.items():
-                try:
-                    Precision.parse(bits)
-                except ValueError as error:
-                    raise ValueError(f"'{name}', {layer}: {error}") from None
         return assignment
 
     @model_validator(mode="after")
