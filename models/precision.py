@@ -86,7 +86,7 @@ class LayerInfo(NamedTuple):
     name: str
     block: int | None
     fed_by: int | None
-    kind: Literal["conv", "depthwise", "shortcut", "linear"]
+    kind: Literal["conv", "depthwise", "shortcut"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Where a rank runs: its peers and its checkpoints. Ray Train, or a single process."""
 
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,10 +20,10 @@ class Context(Protocol):
     def latest(self) -> Path | None:
         """Return the folder of the last committed checkpoint, the same on every rank."""
 
-    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
+    def commit(self, folder: Path | None, at: Reached) -> None:
         """Commit a checkpoint folder (rank 0's; None elsewhere), which is moved away.
 
-        metrics: those of the epoch that it ends, if it does. Every rank calls this equally often.
+        Every rank calls this equally often.
         """
 
 
@@ -59,7 +58,7 @@ class RayContext:
             )
         return run_checkpoints.latest(self._run)
 
-    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
+    def commit(self, folder: Path | None, at: Reached) -> None:
         """Put rank 0's folder among the run's checkpoints."""
         if folder is not None:
             self._run.commit(folder, at, keep=self._keep)

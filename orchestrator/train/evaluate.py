@@ -21,12 +21,11 @@ from orchestrator.train.scores import METRICS
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A row for each point, high to low; the number of samples judged, and the broken ones."""
+    """A row for each point, high to low, and why the samples that were left out are broken."""
 
     metric_name: str
     rows: tuple[PointResult, ...]
     broken: dict[str, str]
-    samples: int
 
 
 @dataclass
@@ -122,4 +121,4 @@ def _judge(parts: list[_Part], dataset: Dataset, points: list[str]) -> Evaluatio
         losses = np.array([value for part in parts for value in part.losses[point]])
         metric = METRICS[dataset.metric].judge(kept[order], targets)
         rows.append(PointResult(point, metric, float(losses[order].mean())))
-    return Evaluation(dataset.metric, tuple(rows), broken, len(indices))
+    return Evaluation(dataset.metric, tuple(rows), broken)

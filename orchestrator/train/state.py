@@ -1,4 +1,4 @@
-"""What a run needs to continue exactly where it was: the whole content of a checkpoint."""
+"""What a run needs to continue exactly where it was, and the checkpoint that holds it."""
 
 import io
 import pickle
@@ -66,15 +66,13 @@ class RankState:
 class TrainState:
     """The state of a run at a step, except for the weights, which are stored beside it.
 
-    run: orch's id of the run; mlflow_run_id: MLflow's. job: what it learns, as plain values.
+    job: what it learns, as plain values.
     at: how much is done. micro_batch: samples that passed at once.
     optimizer, method: what they have learned in the running phase.
     ranks, tallies: of each rank, its generators and statistics, and the sums of the running epoch.
     best, last: the results of the best epoch and of the last one.
     """
 
-    run: str
-    mlflow_run_id: str | None
     job: Values
     at: Reached
     micro_batch: int

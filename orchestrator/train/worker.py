@@ -1,6 +1,5 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,9 +145,9 @@ class Worker:
         if self.ranks.is_first:
             self.progress.evaluated(self.at, result, losses, evaluation.broken)
             self._record(reached, metrics)
-        self._go_on(reached, metrics)
+        self._go_on(reached)
 
-    def _go_on(self, reached: Result, metrics: dict[str, float]) -> None:
+    def _go_on(self, reached: Result) -> None:
         """Advance to the next epoch, which may be the first of the next phase, and save."""
         improved = self._is_best(reached)
         self.last = reached
@@ -158,7 +157,7 @@ class Worker:
         if self.at.epoch == self.phase.epochs and self.at.phase + 1 < len(self.phase_jobs):
             self._start_phase(self.at.phase + 1)
         self.tally = Tally(self.phase.job.points, self.ranks.device)
-        self._save(metrics, best=improved)
+        self._save(best=improved)
 
     def _start_phase(self, number: int) -> None:
         """Begin a phase with a fresh optimizer and method, and without a best epoch."""
@@ -216,7 +215,7 @@ class Worker:
         if warning:
             warn(warning)
 
-    def _save(self, metrics: Mapping[str, float] | None = None, *, best: bool = False) -> None:
+    def _save(self, *, best: bool = False) -> None:
         """Commit the state of all ranks as the latest checkpoint.
 
         Raises Diverged, on every rank, when a number in it is not finite: the last checkpoint
@@ -230,12 +229,10 @@ class Worker:
             state.write(written, self.parts.network)
             if best:
                 self.folder.keep_as_best(written, self._epochs_done())
-        self.context.commit(written, state.at, metrics or {})
+        self.context.commit(written, state.at)
 
     def _state(self) -> TrainState:
         return TrainState(
-            run=self.folder.name,
-            mlflow_run_id=self.tracked.run_id if self.tracked else None,
             job=self.job.as_dict(),
             at=self.at,
             micro_batch=self.plan.micro_batch,

@@ -141,7 +141,10 @@ def tiny_job(tmp_path: Path, pictures: Path) -> Callable[..., Job]:
 
 
 class FolderContext:
-    """One process, or one of several, that keeps its checkpoints in numbered folders."""
+    """One process, or one of several, that keeps its checkpoints in numbered folders.
+
+    It can be a worker's recorder, too: `reports` are then what was recorded.
+    """
 
     def __init__(self, folder: Path, ranks: Ranks | None = None) -> None:
         self.folder = folder
@@ -152,8 +155,10 @@ class FolderContext:
         found = sorted(self.folder.glob("checkpoint-*"))
         return found[-1] if found else None
 
-    def commit(self, folder: Path | None, at: Reached, metrics: Mapping[str, float]) -> None:
-        self.reports.append({**at._asdict(), **metrics})
+    def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.reports.append({"step": step, "epoch": epoch, **metrics})
+
+    def commit(self, folder: Path | None, at: Reached) -> None:
         if folder is not None:
             number = len(list(self.folder.glob("checkpoint-*")))
             shutil.move(folder, self.folder / f"checkpoint-{number:03d}")

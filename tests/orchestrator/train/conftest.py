@@ -13,8 +13,6 @@ def make_state() -> Callable[..., TrainState]:
 
     def make(network: nn.Module, **changes: object) -> TrainState:
         values = {
-            "run": "tiny-1",
-            "mlflow_run_id": None,
             "job": {"name": "tiny"},
             "at": Reached(0, 0, 0),
             "micro_batch": 4,

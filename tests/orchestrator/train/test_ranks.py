@@ -45,4 +45,5 @@ def test_all_ranks_have_equal_parameters_and_results_after_three_steps(
     for name, expected in first["parameters"].items():
         assert torch.equal(second["parameters"][name], expected), name
     assert first["evaluation"] == second["evaluation"]
-    assert first["evaluation"].samples == 9
+    of_nine_samples = [9 * row.metric / 100 for row in first["evaluation"].rows]
+    assert of_nine_samples == pytest.approx([round(count) for count in of_nine_samples])

@@ -31,15 +31,12 @@ def run(tmp_path: Path, folder_context: Any) -> Callable[..., Any]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         context = folder_context(folder)
-        Worker(job, Run(RunFolder(folder)), context).run()
+        worker = Worker(job, Run(RunFolder(folder)), context)
+        worker.recorder = context
+        worker.run()
         return context
 
     return go
-
-
-def epochs(context: Any) -> list[dict[str, Any]]:
-    """Return the reports of whole epochs, which carry their metrics."""
-    return [report for report in context.reports if "epoch_seconds" in "".join(report)]
 
 
 def weights(context: Any) -> dict[str, torch.Tensor]:
@@ -53,8 +50,8 @@ def test_a_run_ends_with_a_result_at_every_bit_width(
     result = json.loads((context.folder / "result.json").read_text())
     assert [row["point"] for row in result["rows"]] == ["8bit", "6bit", "4bit", "2bit"]
     assert all(0 <= row["metric"] <= 100 for row in result["rows"])
-    assert [report["epoch"] for report in epochs(context)] == [1, 2]
-    first = epochs(context)[0]
+    assert [report["epoch"] for report in context.reports] == [1, 2]
+    first = context.reports[0]
     expected = {"train_loss/8bit", "top1/2bit", "weights/clip_level/4bit_min", "training/lr_weight"}
     assert expected <= set(first)
     shares = [v for key, v in first.items() if key.startswith("training/teacher_share/2bit/")]
@@ -121,7 +118,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
 def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    reports = epochs(run(tiny_job("optimizer.schedule_per=step")))
+    reports = run(tiny_job("optimizer.schedule_per=step")).reports
     rates = [report["training/lr_norm"] for report in reports]
     factors = [(1 + math.cos(math.pi * step / 6)) / 2 for step in (2, 5)]
     assert rates == pytest.approx([0.05 * factor for factor in factors])
@@ -140,7 +137,7 @@ def test_every_method_of_several_points_trains_to_its_table(
     tiny_job: Callable[..., Job], run: Callable[..., Any], method: str, clips: set[str]
 ) -> None:
     context = run(tiny_job(f"method={{name: {method}}}", "quantizer.bit_widths=[8, 2]"))
-    [*_, last] = epochs(context)
+    [*_, last] = context.reports
     levels = {key.rpartition("/")[2] for key in last if key.startswith("weights/clip_level/")}
     assert levels == {f"{name}_{what}" for name in clips for what in ("min", "mean")}
     result = json.loads((context.folder / "result.json").read_text())
@@ -180,7 +177,7 @@ def test_the_best_epoch_is_kept_and_can_be_the_result(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
     context = run(tiny_job("training.epochs=3", "checkpoint.select=best"))
-    by_epoch = [sum(r[f"top1/{bits}bit"] for bits in (8, 6, 4, 2)) for r in epochs(context)]
+    by_epoch = [sum(r[f"top1/{bits}bit"] for bits in (8, 6, 4, 2)) for r in context.reports]
     best = by_epoch.index(max(by_epoch))
     kept = [folder.name for folder in context.folder.glob("best-epoch-*")]
     assert kept == [f"best-epoch-{best + 1:04d}"]
