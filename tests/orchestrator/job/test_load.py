@@ -263,34 +263,6 @@ def test_another_method_does_not_inherit_the_settings_of_the_one_before(tmp_path
     )
 
 
-def test_settings_without_effect_are_warned_about(tmp_path: Path) -> None:
-    loaded = load_job(
-        write(tmp_path, GOOD), ["optimizer.schedule=multistep", "optimizer.milestones=[2, 30]"]
-    )
-    assert loaded.warnings == [
-        "optimizer.milestones: 30 lie beyond the last of 3 epochs and have no effect."
-    ]
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (["method.teacher_mode=highest"], "method.lambda: no effect"),
-        (["training.epochs=1"], "method.p1: no effect, the last epoch swaps nothing"),
-        (["method.p1=1", "method.swap_unit=layer"], "method.swap_unit: no effect, method.p1 is 1"),
-        (
-            ["training.global_batch=74", "cluster={num_workers: 2, max_batch_per_worker: 36}"],
-            "37 passes of 1,",
-        ),
-    ],
-)
-def test_what_is_switched_off_or_needlessly_small_is_warned_about(
-    tmp_path: Path, overrides: list[str], words: str
-) -> None:
-    [warning] = load_job(write(tmp_path, GOOD), overrides).warnings
-    assert words in warning
-
-
 def test_a_job_survives_the_way_through_plain_values(tmp_path: Path) -> None:
     job = load_job(write(tmp_path, GOOD)).job
     assert job_from_dict(job.as_dict()) == job

@@ -1,0 +1,50 @@
+"""Settings that have no effect, and passes that are smaller than they need to be."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.job.load import load_job
+
+GOOD = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: coquant, lambda: 1e-3, p1: 0.9}
+optimizer: {lr: 5e-2}
+training: {epochs: 3, global_batch: 128}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "mine.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_settings_without_effect_are_warned_about(tmp_path: Path) -> None:
+    loaded = load_job(
+        write(tmp_path, GOOD), ["optimizer.schedule=multistep", "optimizer.milestones=[2, 30]"]
+    )
+    assert loaded.warnings == [
+        "optimizer.milestones: 30 lie beyond the last of 3 epochs and have no effect."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["method.teacher_mode=highest"], "method.lambda: no effect"),
+        (["training.epochs=1"], "method.p1: no effect, the last epoch swaps nothing"),
+        (["method.p1=1", "method.swap_unit=layer"], "method.swap_unit: no effect, method.p1 is 1"),
+        (
+            ["training.global_batch=74", "cluster={num_workers: 2, max_batch_per_worker: 36}"],
+            "37 passes of 1,",
+        ),
+    ],
+)
+def test_what_is_switched_off_or_needlessly_small_is_warned_about(
+    tmp_path: Path, overrides: list[str], words: str
+) -> None:
+    [warning] = load_job(write(tmp_path, GOOD), overrides).warnings
+    assert words in warning
