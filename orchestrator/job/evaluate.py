@@ -45,6 +45,7 @@ def mistakes(settings: Evaluate, trained: Sequence[OperatingPoint]) -> Iterator[
         )
         return
     highest = max((precision.weights for precision in sources), default=0)
+    clipped = any(precision.activations != FLOAT for precision in sources)
     for point, times in Counter(settings.operating_points).items():
         if times > 1:
             yield KEY, f"{point.name} is listed {times} times; once is enough."
@@ -53,6 +54,13 @@ def mistakes(settings: Evaluate, trained: Sequence[OperatingPoint]) -> Iterator[
         elif point.precision.weights > highest:
             above = f"is above the highest trained bit-width, {highest}"
             yield KEY, f"{point.name} {above}; weights can lose bits, not gain them."
+        elif point.precision.activations != FLOAT and not clipped:
+            weights_alone = Precision(point.precision.weights, FLOAT).label
+            yield (
+                KEY,
+                f"{point.name} quantizes activations, and a network whose activations stay float "
+                f"in training has no clip level to start from; give {weights_alone} instead.",
+            )
 
 
 def uniform(trained: Iterable[OperatingPoint]) -> list[Precision]:

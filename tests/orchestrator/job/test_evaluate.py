@@ -76,6 +76,20 @@ def test_a_float_network_has_no_bit_width_to_start_from(file: Path) -> None:
     assert ["evaluate.points" in line and "float" in line for line in lines] == [True]
 
 
+def test_activations_that_stayed_float_in_training_have_no_clip_level_to_start_from(
+    file: Path,
+) -> None:
+    float_activations = "quantizer.bit_widths=[w4a32, w2a32]"
+    assert refused(file, float_activations, "evaluate.points=[3, w1a4]") == [
+        f"--set  evaluate.points: {name} quantizes activations, and a network whose activations "
+        f"stay float in training has no clip level to start from; give {instead} instead."
+        for name, instead in (("3bit", "w3a32"), ("w1a4", "w1a32"))
+    ]
+    assert load_job(file, [float_activations, "evaluate.points=[w3a32]"]).job.evaluate.points
+    some = ["quantizer.bit_widths=[w4a32, 4]", "evaluate.points=[3, w3a32]"]
+    assert len(load_job(file, some).job.evaluate.points) == 2
+
+
 def test_individual_runs_of_a_job_are_evaluated_as_trained(file: Path) -> None:
     jobs = [loaded.job for loaded in load_each_bit_width(file)]
     assert [job.evaluate.points for job in jobs] == [(), (), ()]

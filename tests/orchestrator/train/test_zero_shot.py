@@ -256,6 +256,21 @@ def test_the_best_epochs_weights_are_judged_where_those_are_chosen(
     assert chosen["rows"][-1]["loss"] != last["rows"][-1]["loss"]
 
 
+@pytest.mark.parametrize("quantizer", ["coquant_trunc", "lsq_floor"])
+def test_a_network_with_float_activations_is_evaluated_at_other_weights(
+    tiny_job: Callable[..., Job], run: Callable[..., Path], quantizer: str
+) -> None:
+    job = tiny_job(
+        "quantizer.bit_widths=[w4a32, w2a32]",
+        f"quantizer.weights={{name: {quantizer}}}",
+        "evaluate={points: [w3a32], calibration_batches: 2}",
+        "training.epochs=1",
+    )
+    rows = result_in(run(job))["rows"]
+    assert [row["point"] for row in rows] == ["w4a32", "w2a32", "w3a32"]
+    assert len({row["loss"] for row in rows}) == 3
+
+
 class Kept:
     """Keeps what is recorded instead of sending it."""
 
