@@ -51,7 +51,7 @@ def _what(details: ErrorDetails, kind: type[BaseModel]) -> str:
         return f"{_EXPECTED[details['type']]}, got {given}."
     match details["type"]:
         case "extra_forbidden":
-            return "unknown key." + suggestion(str(details["loc"][-1]), _siblings(details, kind))
+            return "unknown key." + _meant(str(details["loc"][-1]), _section_of(details, kind))
         case "missing":
             return "is required and has no default; add it."
         case "literal_error":
@@ -77,9 +77,21 @@ def _section(annotation: Any) -> Any:
     return next((arg for arg in get_args(annotation) if arg is not type(None)), annotation)
 
 
-def _siblings(details: ErrorDetails, kind: type[BaseModel]) -> list[str]:
-    """Return the keys of the section in which an unknown one was found."""
+def _section_of(details: ErrorDetails, kind: type[BaseModel]) -> type[BaseModel]:
+    """Return the section in which an unknown key was found."""
     section: Any = kind
     for part in details["loc"][:-1]:
         section = _section(section.model_fields[str(part)].annotation)
-    return [field.alias or name for name, field in section.model_fields.items()]
+    found: type[BaseModel] = section
+    return found
+
+
+def _meant(key: str, section: type[BaseModel]) -> str:
+    """Suggest a known key for an unknown one; for the name of a field, its key in a job file."""
+    field = section.model_fields.get(key)
+    return suggestion(field.alias if field and field.alias else key, keys_of(section))
+
+
+def keys_of(settings: type[BaseModel]) -> list[str]:
+    """Return the keys that a section has in a job file: aliases, else names."""
+    return [field.alias or name for name, field in settings.model_fields.items()]

@@ -132,18 +132,22 @@ def _keep_the_stronger_reference(merged: Merged) -> None:
 def _individual(merged: Merged, precision: Precision) -> Source:
     """Return the values that turn a job into the individual run at one bit-width.
 
-    Its own runs it cannot refer to, and it is evaluated at no other bit-width.
+    Its own runs it cannot refer to, and it is evaluated at no other bit-width. What is given in
+    place of a section stays, to be reported as a mistake.
     """
-    values: Values = {
+    given = merged.values
+    sections: Values = {
         "method": {"name": "individual"},
         "quantizer": {"bit_widths": [precision.label]},
     }
-    if isinstance(name := merged.values.get("name"), str):
+    if "evaluate" in given:
+        sections["evaluate"] = {"points": []}
+    values = {key: own for key, own in sections.items() if isinstance(given.get(key, {}), dict)}
+    if isinstance(name := given.get("name"), str):
         values["name"] = individual_name(name, precision.label)
-    if "runs" in (merged.values.get("reference") or {}):
+    reference = given.get("reference")
+    if isinstance(reference, dict) and "runs" in reference:
         values["reference"] = None
-    if "evaluate" in merged.values:
-        values["evaluate"] = {"points": []}
     return Source(EACH, Path.cwd(), values)
 
 

@@ -6,7 +6,9 @@ another optimizer inherits none of the settings of the job's own.
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from pathlib import Path
 
+from orchestrator.job.families import names_in
 from orchestrator.job.merge import Merged
 from orchestrator.job.source import Keys, Source, Values
 
@@ -36,25 +38,15 @@ def unchangeable(phase: Values) -> Iterator[Keys]:
 
 def in_phase(job: Values, phase: Values) -> Values:
     """Return a job's values in a phase."""
-    own = {key: value for key, value in job.items() if key != PHASES}
-    return _laid_over(own | {section: {} for section in _renamed(own, phase)}, phase)
-
-
-def _laid_over(weaker: Values, stronger: Values) -> Values:
-    laid = dict(weaker)
-    for key, value in stronger.items():
-        below = laid.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            laid[key] = _laid_over(below, value)
-        else:
-            laid[key] = value
-    return laid
+    own = Merged({key: value for key, value in job.items() if key != PHASES})
+    return merged_in_phase(own, Source(PHASES, Path.cwd(), phase)).values
 
 
 def _renamed(job: Values, phase: Values) -> list[str]:
-    """Return the sections in which a phase names another component than the job."""
+    """Return the sections in which a phase names another component than the job has."""
+    names = dict(names_in(job))
     return [
-        section for section in phase if _name(phase[section]) not in (None, _name(job.get(section)))
+        section for section in phase if _name(phase[section]) not in (None, names.get((section,)))
     ]
 
 
@@ -86,11 +78,16 @@ def train_one_thing_in_all_phases(merged: Merged) -> None:
     if not isinstance(phases, list):
         return
     merged.values[PHASES] = [
-        {key: phase[key] for key in phase if key not in ("method", "quantizer")}
+        {key: phase[key] for key in phase if not _trains_otherwise(key, phase[key])}
         if isinstance(phase, dict)
         else phase
         for phase in phases
     ]
+
+
+def _trains_otherwise(key: str, section: object) -> bool:
+    """Return whether a phase's setting is a method or a quantizer; other values are mistakes."""
+    return key in ("method", "quantizer") and isinstance(section, dict)
 
 
 def _part(source: Source, number: int, values: Values) -> Source:

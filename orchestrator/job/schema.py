@@ -238,6 +238,7 @@ def job_from_dict(values: Values) -> Job:
 def validated(kind: type[Job], values: Mapping[str, Any]) -> Job:
     """Return the job of plain values, none of them converted: true is no number, "5" is text.
 
-    Reading JSON, pydantic is strict and still accepts a list for a tuple and text for a path.
+    Reading JSON, pydantic is strict and still accepts a list for a tuple and text for a path. A
+    setting has one key, its alias if it has one (`lambda`), else its name.
     """
-    return kind.model_validate_json(json.dumps(values), strict=True)
+    return kind.model_validate_json(json.dumps(values), strict=True, by_alias=True, by_name=False)

@@ -15,7 +15,7 @@ from orchestrator.job.check import (
     not_as_given,
     phase_mistakes,
 )
-from orchestrator.job.explain import explain
+from orchestrator.job.explain import explain, keys_of
 from orchestrator.job.families import FAMILIES, component_names, value_at
 from orchestrator.job.merge import Merged
 from orchestrator.job.origins import origins, origins_in
@@ -141,7 +141,7 @@ def _drop_settings_of_others(merged: Merged, kind: type[Job]) -> list[str]:
         if named_by is None:
             continue
         values = value_at(merged.values, above)
-        known = _keys_of(_settings_at(kind, above))
+        known = keys_of(_settings_at(kind, above))
         for key in [key for key in values if key not in known]:
             source = merged.source_of((*above, key))
             if source is not named_by and not (source and source.name == "--set"):
@@ -158,8 +158,3 @@ def _settings_at(kind: Any, keys: Keys) -> Any:
     for key in keys:
         kind = kind.model_fields[key].annotation
     return kind
-
-
-def _keys_of(settings: Any) -> set[str]:
-    fields = settings.model_fields
-    return set(fields) | {field.alias for field in fields.values() if field.alias}

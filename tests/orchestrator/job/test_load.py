@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import JobFileError
-from orchestrator.job.load import load_job, load_values
+from orchestrator.job.load import load_each_bit_width, load_job, load_values
 from orchestrator.job.schema import job_from_dict
 
 GOOD = """
@@ -322,3 +322,38 @@ def test_a_job_loaded_again_is_warned_of_its_overrides_alone(tmp_path: Path) -> 
     job = load_job(write(tmp_path, GOOD)).job.as_dict()
     assert load_values(job, "mine-1").warnings == []
     assert len(load_values(job, "mine-1", ["start.weights=a.pt"]).warnings) == 1
+
+
+@pytest.mark.parametrize("override", ["quantizer=5", "reference=runs", "reference=5", "evaluate=5"])
+def test_what_stands_in_place_of_a_section_is_a_mistake_of_individual_runs_too(
+    tmp_path: Path, override: str
+) -> None:
+    with pytest.raises(JobFileError) as caught:
+        load_each_bit_width(write(tmp_path, GOOD), [override])
+    assert caught.value.mistakes == mistakes_of(write(tmp_path, GOOD), override)
+    assert len(caught.value.mistakes) == 1
+
+
+def test_a_method_that_is_no_section_is_a_mistake_of_individual_runs_too(tmp_path: Path) -> None:
+    phases = "phases=[{method: coquant}]"
+    for override, place in (("method=coquant", ""), (phases, "phase 1, ")):
+        with pytest.raises(JobFileError) as caught:
+            load_each_bit_width(write(tmp_path, GOOD), [override])
+        assert caught.value.mistakes[0].startswith(f"--set  {place}method.name: is required; one")
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "key"),
+    [
+        ("method.swap_probability=0.9", "method.swap_probability", "p1"),
+        ("method.distance_weight=0.1", "method.distance_weight", "lambda"),
+        ("start.source=scratch", "start.source", "from"),
+        ("phases=[{method: {swap_probability: 0.9}}]", "phase 1, method.swap_probability", "p1"),
+    ],
+)
+def test_a_setting_has_one_key_which_is_suggested_for_the_name_that_python_code_uses(
+    tmp_path: Path, override: str, place: str, key: str
+) -> None:
+    for text in (GOOD, GOOD.replace(", lambda: 1e-3, p1: 0.9", "")):
+        [mistake] = mistakes_of(write(tmp_path, text), override)
+        assert mistake.startswith(f"--set  {place}: unknown key. Did you mean '{key}'? Known: ")

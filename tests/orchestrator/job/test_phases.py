@@ -91,6 +91,23 @@ def test_another_method_in_a_phase_takes_nothing_of_the_jobs_own(tmp_path: Path)
     assert (second.method.swap_probability, second.method.distance_weight) == (0.2, 1e-3)
 
 
+@pytest.mark.parametrize("own_name", ["", "name: sgd, "])
+@pytest.mark.parametrize("phase_name", ["", "name: sgd, "])
+def test_an_optimizer_s_default_name_is_its_name_in_phases(
+    tmp_path: Path, own_name: str, phase_name: str
+) -> None:
+    text = DESCENDING.replace("{lr: 0.05,", f"{{{own_name}lr: 0.05, momentum: 0, weight_decay: 0,")
+    steps = f"[{{optimizer: {{{phase_name}schedule: multistep, milestones: [2]}}}}]"
+    given = [f"phases={steps}", "quantizer.bit_widths=[4]"]
+    [only] = load_job(write(tmp_path, text), given).job.phase_jobs()
+    assert only.optimizer.milestones == (2,)
+    assert (only.optimizer.lr, only.optimizer.momentum, only.optimizer.weight_decay) == (0.05, 0, 0)
+    # The check sees what the run would have: without momentum, nesterov is a mistake.
+    nesterov = f"phases=[{{optimizer: {{{phase_name}lr: 0.1, nesterov: true}}}}]"
+    [mistake] = mistakes_of(tmp_path, text, nesterov, "quantizer.bit_widths=[4]")
+    assert "phase 1, optimizer: nesterov needs a momentum above 0." in mistake
+
+
 def test_every_mistake_in_a_phase_is_named_with_its_line(tmp_path: Path) -> None:
     text = """
 name: mine
