@@ -10,7 +10,7 @@ from models.quantizers.base import ActivationQuantizer, WeightQuantizer
 class Head(nn.Linear):
     """nn.Linear whose weights are quantized at the same bit-width at every operating point.
 
-    Its inputs are quantized at the precision of the call (AdaBits, section 4). Without quantizers
+    Its inputs are quantized at the precision of the call (AdaBits). Without quantizers
     it is the linear layer of a float network.
     """
 

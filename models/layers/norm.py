@@ -12,7 +12,7 @@ from models.precision import LayerPrecision, Precision
 
 
 class SwitchableBatchNorm2d(nn.ModuleDict):
-    """One nn.BatchNorm2d for each precision, of which each call uses one (AdaBits, section 3).
+    """One nn.BatchNorm2d for each precision, of which each call uses one (AdaBits).
 
     The sets are named by their precision: `bn1.8bit.weight`, `bn1.w1a4.weight`, ...
     """
@@ -41,9 +41,9 @@ class SwitchableBatchNorm2d(nn.ModuleDict):
 
 
 class TransitionalBatchNorm2d(SwitchableBatchNorm2d):
-    """One set for each pair of precisions: the preceding layer's, and the layer's own.
+    """One set for each pair of precisions: the preceding layer's, and the layer's own (Bit-Mixer).
 
-    Bit-Mixer, section 3.2. The sets are named `bn1.4bit_to_2bit.weight`, ...
+    The sets are named `bn1.4bit_to_2bit.weight`, ...
     """
 
     def __init__(self, channels: int, precisions: Sequence[Precision]) -> None:

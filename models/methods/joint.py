@@ -4,7 +4,7 @@
 
 They differ in what the points share besides the weights (CoQuant Table 1): `joint` ("Joint
 Training") has one set of batch norm and one clip level for all, `switchable_bn` ("Switchable BN") a
-set of batch norm for each precision, `adabits` ("AdaBits": Jin et al., CVPR 2020, section 3.3, with
+set of batch norm for each precision, `adabits` ("AdaBits": Jin et al., CVPR 2020, with
 CoQuant's quantizers) a clip level for each as well.
 """
 
