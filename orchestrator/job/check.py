@@ -26,7 +26,7 @@ LARGEST = 2**40
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line for each pair of settings that contradict one another in a whole job."""
     found = [*_segments(job), *_batch(job), *_reference(job)]
-    found += evaluate.mistakes(job.evaluate, job.points)
+    found += evaluate.mistakes(job.evaluate, job.points, job.phase_jobs()[-1].points)
     return _lines(found, merged, shown)
 
 
@@ -168,7 +168,8 @@ def _reference(job: Job) -> list[tuple[str, str]]:
         name, rows = str(job.reference.published), published_rows()
         unknown = f"no published row is called '{name}'." + suggestion(name, rows)
         return [] if name in rows else [("reference.published", unknown)]
-    missing = [point.name for point in job.points if point.name not in job.reference.runs]
+    compared = job.phase_jobs()[-1].points
+    missing = [point.name for point in compared if point.name not in job.reference.runs]
     if missing:
         return [("reference.runs", f"names no run for {', '.join(missing)}.")]
     return []

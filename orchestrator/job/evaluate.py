@@ -12,12 +12,13 @@ KEY = "evaluate.points"
 
 
 def _as_written(value: object) -> int | str:
-    precision = Precision.parse(str(value))
+    written = str(value).lower() if isinstance(value, bool) else str(value)
+    precision = Precision.parse(written)
     return precision.weights if precision.weights == precision.activations else precision.label
 
 
 class Evaluate(BaseModel, frozen=True, extra="forbid"):
-    """Bit-widths at which the trained network is evaluated without training (zero-shot)."""
+    """Bit-widths at which the trained network is evaluated, though not trained in the last phase."""
 
     points: tuple[Annotated[int | str, PlainValidator(_as_written)], ...] = Field(
         (), description="bit-widths below the highest trained one, such as [7, 5, 3]"
@@ -34,33 +35,51 @@ class Evaluate(BaseModel, frozen=True, extra="forbid"):
         return tuple(map(OperatingPoint.at, self.points))
 
 
-def mistakes(settings: Evaluate, trained: Sequence[OperatingPoint]) -> Iterator[tuple[str, str]]:
-    """Yield (key, problem) for each point that a network trained at `trained` cannot be run at."""
-    names = [point.name for point in trained]
-    sources = uniform(trained)
-    if settings.points and not sources:
-        yield (
-            KEY,
-            f"training at {', '.join(names)} leaves nothing for other bit-widths to start from.",
-        )
-        return
-    highest = max((precision.weights for precision in sources), default=0)
-    clipped = any(precision.activations != FLOAT for precision in sources)
-    for point, times in Counter(settings.operating_points).items():
+def mistakes(
+    settings: Evaluate, trained: Sequence[OperatingPoint], last: Sequence[OperatingPoint]
+) -> Iterator[tuple[str, str]]:
+    """Yield (key, problem) for each point that a trained network cannot be run at.
+
+    trained: the points of all phases; last: those of the last one, evaluated in any case.
+    """
+    names = {point.name for point in trained}
+    evaluated = {point.name for point in last}
+    listed = Counter(settings.operating_points)
+    for point, times in listed.items():
         if times > 1:
             yield KEY, f"{point.name} is listed {times} times; once is enough."
-        if point.name in names:
+        if point.name in evaluated:
             yield KEY, f"{point.name} is trained, and so evaluated anyway; remove it."
-        elif point.precision.weights > highest:
-            above = f"is above the highest trained bit-width, {highest}"
-            yield KEY, f"{point.name} {above}; weights can lose bits, not gain them."
-        elif point.precision.activations != FLOAT and not clipped:
-            weights_alone = Precision(point.precision.weights, FLOAT).label
-            yield (
-                KEY,
-                f"{point.name} quantizes activations, and a network whose activations stay float "
-                f"in training has no clip level to start from; give {weights_alone} instead.",
-            )
+        elif point.name not in names and uniform(last):
+            highest = max(precision.weights for precision in uniform(trained))
+            yield from ((KEY, problem) for problem in _unreachable(point, highest, uniform(last)))
+    if not uniform(last) and any(point.name not in names for point in listed):
+        labels = ", ".join(point.name for point in last)
+        yield KEY, f"training at {labels} leaves nothing for other bit-widths to start from."
+
+
+def _unreachable(
+    point: OperatingPoint, highest: int, sources: Iterable[Precision]
+) -> Iterator[str]:
+    """Yield why a network with weights of `highest` bits cannot be run at a zero-shot point.
+
+    sources: the precisions whose batch norm and clip levels the point can take.
+    """
+    weights, activations = point.precision
+    if weights == FLOAT:
+        yield (
+            f"{point.name} has float weights, and the network is evaluated with quantized ones; "
+            f"expected are bit-widths below {highest}."
+        )
+    elif weights > highest:
+        above = f"is above the highest trained bit-width, {highest}"
+        yield f"{point.name} {above}; weights can lose bits, not gain them."
+    elif activations != FLOAT and all(source.activations == FLOAT for source in sources):
+        yield (
+            f"{point.name} quantizes activations, and a network whose activations stay float in "
+            f"training has no clip level to start from; give {Precision(weights, FLOAT).label} "
+            "instead."
+        )
 
 
 def uniform(trained: Iterable[OperatingPoint]) -> list[Precision]:

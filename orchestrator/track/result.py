@@ -8,15 +8,23 @@ from orchestrator.track.delta_b import ReferenceResults, delta_b
 
 NO_REFERENCE = "No Delta_B: the job names no reference (reference.published or reference.runs)."
 
-ZERO_SHOT = "Zero-shot: not trained at this bit-width, batch norm calibrated; not in Delta_B."
+ZERO_SHOT = "zero-shot"
+EARLIER_PHASE = "earlier phase"
+CALIBRATED = {
+    ZERO_SHOT: "Zero-shot: not trained at this bit-width, batch norm calibrated; not in Delta_B.",
+    EARLIER_PHASE: "Earlier phase: not trained at this bit-width in the last one, batch norm "
+    "calibrated; not in Delta_B.",
+}
+"""What a row is called whose point the last phase did not train, and what that means."""
 
 
 class PointResult(NamedTuple):
     """What a run reached at one operating point, on the evaluation set.
 
     metric: in percent. loss: mean cross-entropy. reference: of a network that was trained at
-    this point alone, in percent; ratio: of the metric to it, in percent. zero_shot: the run was
-    not trained at this point, which does not count in Delta_B.
+    this point alone, in percent; ratio: of the metric to it, in percent. calibrated: ZERO_SHOT or
+    EARLIER_PHASE for a point at which only batch norm was calibrated at the end; such a point does
+    not count in Delta_B.
     """
 
     point: str
@@ -24,7 +32,7 @@ class PointResult(NamedTuple):
     loss: float
     reference: float | None = None
     ratio: float | None = None
-    zero_shot: bool = False
+    calibrated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Result:
 
     def beside(self, reference: ReferenceResults | None) -> "Result":
         """Return the result with its reference, and with Delta_B if that can be computed."""
-        trained = {row.point: row.metric for row in self.rows if not row.zero_shot}
+        trained = {row.point: row.metric for row in self.rows if not row.calibrated}
         obstacle = _obstacle(self.metric_name, trained, reference)
         if obstacle or reference is None:
             return replace(self, note=obstacle)
@@ -70,7 +78,8 @@ class Result:
         ]
         value = self.delta_b
         sentence = self.note if value is None else f"Delta_B = {value:.2f} %. {self.note}"
-        sentence += f" {ZERO_SHOT}" * any(row.zero_shot for row in self.rows)
+        marks = {row.calibrated for row in self.rows}
+        sentence += "".join(f" {meaning}" for mark, meaning in CALIBRATED.items() if mark in marks)
         return "\n".join([*lines, "", f"Epoch {self.epoch + 1}. {sentence}"])
 
 
@@ -83,7 +92,7 @@ def _beside(row: PointResult, reference: float | None) -> PointResult:
 def _line(row: PointResult) -> str:
     reference = "-" if row.reference is None else f"{row.reference:.1f}"
     ratio = "-" if row.ratio is None else f"{row.ratio:.1f}"
-    point = f"{row.point} (zero-shot)" if row.zero_shot else row.point
+    point = f"{row.point} ({row.calibrated})" if row.calibrated else row.point
     return f"| {point} | {row.metric:.2f} | {row.loss:.4f} | {reference} | {ratio} |"
 
 

@@ -1,4 +1,4 @@
-"""The end of a run: the trained network at bit-widths that it was not trained at (zero-shot).
+"""The end of a run: the trained network at bit-widths that its last phase did not train.
 
 The weights' codes lose further bits (CoQuant Eq. 4), and batch norm is calibrated.
 """
@@ -16,7 +16,7 @@ from orchestrator.data.loader import train_batches
 from orchestrator.job.evaluate import uniform
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import BatchPlan
-from orchestrator.track.result import PointResult
+from orchestrator.track.result import EARLIER_PHASE, ZERO_SHOT, PointResult
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import Parts
@@ -27,7 +27,8 @@ def zero_shot(
 ) -> list[PointResult]:
     """Evaluate a trained network at each point of `job.evaluate`; it stays as it is.
 
-    A copy of it for each point takes batch norm and clip levels from the nearest trained bit-width.
+    A point of an earlier phase has batch norm and clip levels of its own; any other one takes those
+    of the nearest bit-width of the last phase (zero-shot), in a copy of the network for each.
     Statistics come from training batches, of which each rank runs its own, and are averaged over
     the ranks. Every rank gets the same rows. Raises Diverged as `evaluate` does.
     """
@@ -43,14 +44,22 @@ def zero_shot(
             batch=job.cluster.max_batch_per_worker,
             loader_workers=job.cluster.loader_workers,
         )
-        rows += (row._replace(zero_shot=True) for row in found.rows)
+        mark = EARLIER_PHASE if _is_trained(point, job) else ZERO_SHOT
+        rows += (row._replace(calibrated=mark) for row in found.rows)
     return rows
 
 
 def _copy_at(point: OperatingPoint, network: AnyBitNetwork, job: Job) -> AnyBitNetwork:
     copy = deepcopy(network)
-    copy.add(point.precision, point.precision.nearest(uniform(job.points)))
+    if not _is_trained(point, job):
+        sources = uniform(job.phase_jobs()[-1].points)
+        copy.add(point.precision, point.precision.nearest(sources))
     return copy
+
+
+def _is_trained(point: OperatingPoint, job: Job) -> bool:
+    """Return whether a phase trains the whole network at a point."""
+    return any(point.name == trained.name for trained in job.points)
 
 
 def _inputs(job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks) -> Iterator[Tensor]:

@@ -104,7 +104,7 @@ def test_a_folder_that_takes_nothing_more_is_said_once_and_the_log_has_the_rest(
 def test_the_end_that_the_workers_wrote_is_read_as_the_event_that_says_it(
     folder: RunFolder,
 ) -> None:
-    rows = (PointResult("8bit", 91.0, 0.1), PointResult("7bit", 80.0, 0.2, zero_shot=True))
+    rows = (PointResult("8bit", 91.0, 0.1), PointResult("7bit", 80.0, 0.2, calibrated="zero-shot"))
     result = Result("top1", 1, 18, rows, note="No Delta_B.")
     write_end(folder, result)
     end = finished_in(folder)

@@ -69,6 +69,7 @@ def test_what_is_no_precision_is_refused_with_what_one_looks_like(file: Path, va
     (line,) = refused(file, f"evaluate.points={value}")
     assert "evaluate.points.0: " in line
     assert "a precision is written 4, w1a4 or float" in line or "bit-widths are 1 to 8" in line
+    assert "True" not in line
 
 
 def test_a_float_network_has_no_bit_width_to_start_from(file: Path) -> None:
@@ -95,10 +96,11 @@ def test_individual_runs_of_a_job_are_evaluated_as_trained(file: Path) -> None:
     assert [job.evaluate.points for job in jobs] == [(), (), ()]
 
 
-def test_a_bit_width_of_any_phase_is_trained(file: Path) -> None:
+def test_bit_widths_of_the_last_phase_alone_are_evaluated_anyway(file: Path) -> None:
     phases = "phases=[{quantizer: {bit_widths: [6, 2]}}, {quantizer: {bit_widths: [4, 3]}}]"
     job = load_job(file, [phases, "evaluate.points=[5, 1]"]).job
     assert [point.name for point in job.evaluate.operating_points] == ["5bit", "1bit"]
+    assert load_job(file, [phases, "evaluate.points=[6, 2]"]).job.evaluate.points == (6, 2)
     assert refused(file, phases, "evaluate.points=[7, 3]") == [
         "--set  evaluate.points: 7bit is above the highest trained bit-width, 6; weights can lose "
         "bits, not gain them.",
@@ -114,5 +116,18 @@ def test_other_points_are_no_other_training(file: Path) -> None:
 def test_only_whole_networks_at_one_precision_are_started_from() -> None:
     mixed = OperatingPoint("mixed", Precision(4, 4), (("conv1", Precision(8, 8)),))
     assert uniform([OperatingPoint.at(6), mixed, OperatingPoint.at("w1a4")]) == [(6, 6), (1, 4)]
-    assert len(list(mistakes(Evaluate(points=(3, 2)), [mixed]))) == 1
-    assert list(mistakes(Evaluate(), [mixed])) == []
+    assert len(list(mistakes(Evaluate(points=(3, 2)), [mixed], [mixed]))) == 1
+    assert list(mistakes(Evaluate(), [mixed], [mixed])) == []
+
+
+def test_a_precision_that_only_an_assignment_uses_is_not_trained(file: Path) -> None:
+    mix = "quantizer.assignment={mix: {default: 4, layer1.0.conv1: 5}}"
+    assert load_job(file, [mix, "evaluate.points=[5]"]).job.evaluate.points == (5,)
+
+
+@pytest.mark.parametrize("value", ["float", "w32a4"])
+def test_float_weights_are_refused_as_what_they_are(file: Path, value: str) -> None:
+    assert refused(file, f"evaluate.points=[{value}]") == [
+        f"--set  evaluate.points: {value} has float weights, and the network is evaluated with "
+        "quantized ones; expected are bit-widths below 6."
+    ]

@@ -36,3 +36,15 @@ def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
     for name in (tmp_path / "pictures_float", tmp_path / "nothing"):
         job = tiny_job("start.from=float", f"start.weights={name}")
         assert references.resolved(job).start.weights == name
+
+
+def test_only_points_of_the_last_phase_need_a_run_to_compare_with(
+    tiny_job: Callable[..., Job],
+) -> None:
+    phases = "phases=[{quantizer: {bit_widths: [8, 4]}}, {quantizer: {bit_widths: [6, 4]}}]"
+    runs = {"6bit": "6a" * 16, "4bit": "4a" * 16}
+    job = tiny_job(phases, f"reference.runs={{6: {runs['6bit']}, 4: {runs['4bit']}, 8: gone}}")
+    resolved = references.resolved(job).reference
+    assert resolved is not None
+    assert resolved.runs == runs
+    tiny_job(phases, "reference.runs={6: anything, 4: anything}")

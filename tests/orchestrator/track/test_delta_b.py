@@ -43,7 +43,7 @@ def test_a_table_says_what_it_was_compared_with() -> None:
 
 def test_a_point_that_was_not_trained_takes_no_part_in_delta_b() -> None:
     reference = ReferenceResults("published: somewhere", "top1", {"8bit": 80.0})
-    rows = [PointResult("8bit", 88.0, 0.5), PointResult("7bit", 40.0, 0.9, zero_shot=True)]
+    rows = [PointResult("8bit", 88.0, 0.5), PointResult("7bit", 40.0, 0.9, calibrated="zero-shot")]
     result = Result("top1", 4, 45, tuple(rows)).beside(reference)
     assert result.delta_b == pytest.approx(110.0)
     assert result.rows[1] == rows[1]

@@ -26,7 +26,7 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import Parts, build_parts
 from orchestrator.train.state import load_weights
 from orchestrator.train.worker import Run, Worker
-from orchestrator.train.zero_shot import zero_shot
+from orchestrator.train.zero_shot import _copy_at, zero_shot
 from tests.orchestrator.train.thread_ranks import Meeting
 
 CPU = torch.device("cpu")
@@ -114,7 +114,10 @@ def test_each_point_is_evaluated_with_statistics_of_training_batches(
     job: Job, parts: Parts
 ) -> None:
     rows = zero_shot(parts.network, job, parts, plan_of(job), Ranks())
-    assert [(row.point, row.zero_shot) for row in rows] == [("5bit", True), ("3bit", True)]
+    assert [(row.point, row.calibrated) for row in rows] == [
+        ("5bit", "zero-shot"),
+        ("3bit", "zero-shot"),
+    ]
     for row, bits in zip(rows, (5, 3), strict=True):
         metric, loss = by_hand(job, parts, bits)
         assert row.metric == pytest.approx(metric)
@@ -193,7 +196,7 @@ def test_a_run_ends_with_the_points_that_were_not_trained_below_those_that_were(
     plain = job.model_copy(update={"evaluate": Evaluate()})
     trained = result_in(run(plain, "trained", reference))
     assert [row["point"] for row in result["rows"]] == ALL
-    assert [row["zero_shot"] for row in result["rows"]] == [False] * 4 + [True] * 2
+    assert [row["calibrated"] for row in result["rows"]] == [None] * 4 + ["zero-shot"] * 2
     assert result["rows"][:4] == trained["rows"]
     assert result["rows"][5]["ratio"] == 2 * result["rows"][5]["metric"]
     assert result["delta_b"] == trained["delta_b"]
@@ -217,6 +220,38 @@ def test_a_network_of_every_method_is_evaluated_below_its_highest_bit_width(
     assert [row["point"] for row in rows[-2:]] == ["3bit", "w5a8"]
     losses = [row["loss"] for row in rows]
     assert len(set(losses)) == len(losses)
+
+
+def test_a_point_of_an_earlier_phase_is_calibrated_with_its_own_batch_norm_and_clip_levels(
+    tiny_job: Callable[..., Job], run: Callable[..., Path]
+) -> None:
+    job = tiny_job(
+        "phases=[{quantizer: {bit_widths: [8, 4]}}, {quantizer: {bit_widths: [6, 2]}}]",
+        "training.epochs=1",
+        "evaluate={points: [4, 3], calibration_batches: 1000}",
+    )
+    result = result_in(run(job))
+    marks = [(row["point"], row["calibrated"]) for row in result["rows"]]
+    assert marks[2:] == [("4bit", "earlier phase"), ("3bit", "zero-shot")]
+    assert "| 4bit (earlier phase) | " in result["table"]
+    assert "Earlier phase: not trained at this bit-width in the last one" in result["table"]
+
+
+def test_points_of_earlier_phases_keep_their_own_state_and_are_no_source_of_others(
+    tiny_job: Callable[..., Job],
+) -> None:
+    job = tiny_job(
+        "phases=[{quantizer: {bit_widths: [8, 4]}}, {quantizer: {bit_widths: [6, 2]}}]",
+        "evaluate.points=[4, 7]",
+    )
+    network = build_parts(job, CPU).network
+    with torch.no_grad():
+        for name, levels in network.clip_levels().items():
+            for level in levels:
+                level.fill_(int(name[0]))
+    copies = [_copy_at(OperatingPoint.at(bits), network, job) for bits in (4, 7)]
+    found = [copies[0].clip_levels()["4bit"], copies[1].clip_levels()["7bit"]]
+    assert [{level.item() for level in levels} for levels in found] == [{4.0}, {6.0}]
 
 
 @pytest.mark.parametrize("select", ["last", "best"])
