@@ -18,7 +18,7 @@ def _as_written(value: object) -> int | str:
 
 
 class Evaluate(BaseModel, frozen=True, extra="forbid"):
-    """Bit-widths at which the trained network is evaluated, though not trained in the last phase."""
+    """Bit-widths that the last phase does not train, at which the network is evaluated as well."""
 
     points: tuple[Annotated[int | str, PlainValidator(_as_written)], ...] = Field(
         (), description="bit-widths below the highest trained one, such as [7, 5, 3]"

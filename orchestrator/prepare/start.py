@@ -84,18 +84,29 @@ def weights_file(given: Path, job: Job) -> Path:
     run = RunFolder(given)
     if not run.job.exists():
         raise ValueError(f"{given} is not the folder of a run or a checkpoint.")
-    trained = yaml.safe_load(run.job.read())
-    if problem := _unlike(trained["method"]["name"], job):
+    if problem := _unlike(_setting(run, "method", "name"), job):
         raise ValueError(f"{given.name} was trained by the method {problem}")
     if not run.result.exists():
         raise ValueError(
             f"{given.name} has not finished; `orch resume {given.name}` finishes it, or name one "
             "of its checkpoint folders."
         )
-    kept = run.best() if trained["checkpoint"]["select"] == "best" else run.checkpoints()
+    best = _setting(run, "checkpoint", "select") == "best"
+    kept = run.best() if best else run.checkpoints()
     if not kept:
         raise ValueError(f"{given} no longer holds a checkpoint.")
     return kept[-1] / WEIGHTS
+
+
+def _setting(run: RunFolder, section: str, key: str) -> str:
+    """Return a setting of a run. Raises ValueError when its job.yaml is damaged."""
+    try:
+        return str(yaml.safe_load(run.job.read())[section][key])
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{run.job.path} is damaged: expected are the settings of a run, with "
+            f"{section}.{key}. Name one of the run's checkpoint folders instead."
+        ) from error
 
 
 def _unlike(method: str, job: Job) -> str:

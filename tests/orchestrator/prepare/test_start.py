@@ -168,3 +168,15 @@ def test_another_network_and_a_damaged_checkpoint_are_one_clear_error(
     job = tiny_job(*from_it)
     with pytest.raises(CheckpointMismatch, match=r"is damaged: model\.safetensors has"):
         start(build_network(job, num_classes=3), job)
+
+
+@pytest.mark.parametrize("content", ["", "foo: 1", "{", "[1]", "method: 5", "method: {}"])
+@pytest.mark.parametrize("source", ["float", "checkpoint"])
+def test_a_run_with_damaged_settings_is_one_clear_error(
+    tiny_job: Callable[..., Job], tmp_path: Path, source: str, content: str
+) -> None:
+    (tmp_path / "job.yaml").write_text(content)
+    job = tiny_job(f"start.from={source}", f"start.weights={tmp_path}")
+    with pytest.raises(CheckpointMismatch, match=r"is damaged: .* with method\.name") as caught:
+        start(build_network(job, num_classes=3), job)
+    assert len(str(caught.value).splitlines()) == 1
