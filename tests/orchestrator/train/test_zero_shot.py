@@ -254,6 +254,19 @@ def test_points_of_earlier_phases_keep_their_own_state_and_are_no_source_of_othe
     assert [{level.item() for level in levels} for levels in found] == [{4.0}, {6.0}]
 
 
+def test_a_precision_that_an_assignment_gives_one_layer_can_be_that_of_a_whole_network(
+    tiny_job: Callable[..., Job], run: Callable[..., Path]
+) -> None:
+    job = tiny_job(
+        "quantizer.bit_widths=[8, 4]",
+        "quantizer.assignment={mix: {default: 8, layer1.0.conv1: 6}}",
+        "training.epochs=1",
+        "evaluate.points=[6]",
+    )
+    last = result_in(run(job))["rows"][-1]
+    assert (last["point"], last["calibrated"]) == ("6bit", "zero-shot")
+
+
 @pytest.mark.parametrize("select", ["last", "best"])
 def test_a_run_killed_in_its_last_evaluation_ends_with_the_same_table(
     tiny_job: Callable[..., Job],
