@@ -25,7 +25,9 @@ DATASETS = {
 class Dataset(Protocol):
     """Labeled samples, addressed by number. Instances can be pickled and hold no open file.
 
-    The class attribute Settings is the pydantic model of the data set's section of a job file.
+    The class attribute Settings is the pydantic model of the data set's section of a job file: it
+    has `name`, `max_broken_share` and, if the data set reads files, `root`, the only one without a
+    default. It may have `metric`, where a job chooses what is reported.
     mean, std: of the channels red, green, blue, for pixels in [0, 1].
     """
 
@@ -36,7 +38,10 @@ class Dataset(Protocol):
 
     @staticmethod
     def missing(settings: Any) -> list[str]:
-        """Return a message for each thing that is missing, with where it can be had."""
+        """Return a message for each thing that is missing, with where it can be had.
+
+        A data set without files returns none.
+        """
 
     def __init__(self, settings: Any, *, train: bool, num_segments: int | None) -> None: ...
 
@@ -92,7 +97,7 @@ def missing_data(settings: Any) -> list[str]:
     try:
         return dataset_class(settings.name).missing(settings)
     except OSError as error:
-        return [f"{error.filename or settings.root} cannot be read ({error.strerror})."]
+        return [f"{error.filename or settings.name} cannot be read ({error.strerror})."]
 
 
 def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dataset:

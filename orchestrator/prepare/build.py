@@ -60,7 +60,7 @@ def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
 def check_data(job: Job, train_set: Dataset, val_set: Dataset) -> None:
     """Raise DataError when there is nothing to evaluate on, or too much is missing."""
     if len(val_set) == 0:
-        raise DataError(f"The evaluation set of '{job.data.name}' at {job.data.root} is empty.")
+        raise DataError(f"The evaluation set of '{job.data.name}' is empty.")
     for role, dataset in (("training", train_set), ("evaluation", val_set)):
         check_broken(dataset, dataset.num_missing, job.data.max_broken_share, role)
 
