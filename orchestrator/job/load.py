@@ -9,6 +9,7 @@ from typing import Any
 from models.precision import Precision, check_high_to_low, cost
 from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
+from orchestrator.job.families import value_at
 from orchestrator.job.merge import Merged, file_chain, override
 from orchestrator.job.phases import PHASES, train_one_thing_in_all_phases
 from orchestrator.job.source import Source, Values
@@ -16,6 +17,7 @@ from orchestrator.job.uri import masked
 from orchestrator.job.whole import EACH, LoadedJob, whole_job
 
 REFERENCES = (("reference", "published"), ("reference", "runs"))
+ASSIGNMENT = ("quantizer", "assignment")
 
 
 def load_job(
@@ -58,7 +60,8 @@ def load_each_bit_width(
 ) -> list[LoadedJob]:
     """Load a job file as one individual run for each of its bit-widths, high to low.
 
-    Raises JobFileError as `load_job` does, each mistake once.
+    Assignments of bit-widths to single layers are left out. Raises JobFileError as `load_job` does,
+    each mistake once.
     """
     try:
         precisions = list(map(Precision.parse, _bit_widths(_merged(path, overrides, name)[0])))
@@ -66,7 +69,8 @@ def load_each_bit_width(
     except ValueError:
         precisions = []
     if not precisions:
-        return [load_job(path, overrides, name=name)]
+        load_job(path, overrides, name=name)
+        raise JobFileError([f"{EACH}: the job has no bit-width to train alone; give some."])
     jobs: list[LoadedJob] = []
     mistakes: list[str] = []
     for precision in precisions:
@@ -85,6 +89,8 @@ def _load(
     merged, mistakes = _merged(path, overrides, name)
     if individual_at is not None:
         merged.lay_over(_individual(merged, individual_at))
+        if value_at(merged.values, ASSIGNMENT) is not None:
+            merged.drop(ASSIGNMENT)
         train_one_thing_in_all_phases(merged)
     return _whole(merged, mistakes, next(s.name for s in reversed(merged.layers) if s.lines))
 

@@ -49,12 +49,12 @@ class Merged:
         return None
 
     def drop(self, keys: Keys) -> None:
-        """Remove a value."""
+        """Remove a value, or a section with all that is in it."""
         section = self.values
         for key in keys[:-1]:
             section = section[key]
         del section[keys[-1]]
-        self.sources.pop(keys, None)
+        self._forget(keys)
 
     def _lay(self, new: Values, old: Values, keys: Keys, source: Source) -> None:
         for raw_key, value in new.items():
@@ -66,10 +66,14 @@ class Merged:
                 self.sources.setdefault(here, source)
                 self._lay(value, old[key], here, source)
             else:
-                for below in [known for known in self.sources if known[: len(here)] == here]:
-                    del self.sources[below]
+                self._forget(here)
                 old[key] = value
                 self.sources[here] = source
+
+    def _forget(self, keys: Keys) -> None:
+        """Remove the sources of a value, or of a section and all that is in it."""
+        for known in [known for known in self.sources if known[: len(keys)] == keys]:
+            del self.sources[known]
 
 
 def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:

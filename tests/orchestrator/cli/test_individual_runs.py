@@ -28,6 +28,26 @@ def test_each_bit_width_becomes_an_individual_job_of_its_own(
     assert "orch submit tiny.yaml --set reference.runs=tiny" in done.stderr
 
 
+def test_assignments_of_bit_widths_to_layers_are_no_part_of_individual_jobs(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    options = ("--each-bit-width", "--address", cluster.url, "--dry-run", "--json")
+    mix = "quantizer.assignment={mix: {default: 4, layer1.0.conv1: 8}}"
+    done = orch("submit", "tiny.yaml", "--set", mix, *options)
+    jobs = [one["job"] for one in json.loads(done.stdout)["jobs"]]
+    assert [job["name"] for job in jobs] == [f"tiny_{bits}bit" for bits in (8, 6, 4, 2)]
+    assert {len(job["quantizer"]["assignment"]) for job in jobs} == {0}
+
+
+def test_a_job_without_bit_widths_has_no_individual_jobs(orch: Orch, cluster: FakeCluster) -> None:
+    mixed = "{bit_widths: [], assignment: {a: {default: 4}, b: {default: 8}}}"
+    options = ("--each-bit-width", "--address", cluster.url)
+    done = orch("submit", "tiny.yaml", "--set", f"quantizer={mixed}", *options)
+    assert done.exit_code == 2
+    assert "--each-bit-width: the job has no bit-width to train alone" in done.stderr
+    assert registry.load_all() == []
+
+
 def test_followed_individual_jobs_are_one_document_and_the_first_failure_is_the_exit_code(
     orch: Orch, cluster: FakeCluster
 ) -> None:
