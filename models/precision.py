@@ -14,7 +14,10 @@ MAX_BITS = 8
 FLOAT = 32
 """Stands for a bit-width where nothing is quantized."""
 
-_LABEL = re.compile(r"(?P<both>\d+)(?:bit)?|w(?P<weights>\d+)a(?P<activations>\d+)|float")
+_BITS = "(?:0|[1-9][0-9]*)"
+_LABEL = re.compile(
+    rf"(?P<both>{_BITS})(?:bit)?|w(?P<weights>{_BITS})a(?P<activations>{_BITS})|float"
+)
 
 
 class Precision(NamedTuple):
@@ -34,14 +37,17 @@ class Precision(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name of its parameters in a state dict: the label, unless reserved ("float")."""
+        """The name of its parameters in a state dict: the label, but "32bit" for "float".
+
+        A torch module cannot have a child that is called like its method `float`.
+        """
         return f"{FLOAT}bit" if self == (FLOAT, FLOAT) else self.label
 
     @classmethod
     def parse(cls, text: str | int) -> Precision:
         """Return the precision that 4, "4", "4bit", "w1a4" or "float" names.
 
-        Raises ValueError for any other text and for bit-widths that are not 1 to 8, or 32 (float).
+        Raises ValueError for any other text and for bit-widths other than 1 to 8 and 32 (float).
         """
         found = _LABEL.fullmatch(str(text))
         if not found:
@@ -53,7 +59,7 @@ class Precision(NamedTuple):
         else:
             bits = (FLOAT, FLOAT)
         if any(not 1 <= one <= MAX_BITS and one != FLOAT for one in bits):
-            raise ValueError(f"bit-widths are 1 to {MAX_BITS}, not {text}")
+            raise ValueError(f"bit-widths are 1 to {MAX_BITS}, or {FLOAT} for float, not {text}")
         return cls(*bits)
 
     def nearest(self, others: Iterable[Precision]) -> Precision:

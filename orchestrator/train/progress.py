@@ -10,7 +10,8 @@ from orchestrator.track.result import Result
 from orchestrator.train.tally import Tally
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
-"""Share of the time so far between two events, so that the log of a long run stays small."""
+"""Limits of the time between two events, which is a hundredth of the time so far: the log of a long
+run stays small."""
 
 
 class Progress:

@@ -27,7 +27,8 @@ def test_a_precision_is_read_as_it_is_written(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "bit", "w4", "a4", "0", 9, "w0a4", "w4a16", "-4", "4.0", "8 bit"]
+    "text",
+    ["", "bit", "w4", "a4", "0", 9, "w0a4", "w4a16", "-4", "4.0", "8 bit", "08", "w4a04", "\u0664"],
 )
 def test_other_words_are_refused_with_what_was_expected(text: str | int) -> None:
     with pytest.raises(ValueError, match=r"a precision is written|bit-widths are 1 to 8"):
