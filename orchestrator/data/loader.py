@@ -29,7 +29,7 @@ ORDER, SAMPLE = 0, 1
 
 
 @dataclass(frozen=True)
-class Batch:
+class LoadedBatch:
     """Samples of one rank, each uint8, with what went wrong while loading them.
 
     inputs: (samples, *sample_shape). labels, indices: int64 (samples,). valid: bool (samples,),
@@ -67,7 +67,7 @@ def train_batches(
     epoch: int,
     start_step: int = 0,
     num_workers: int = 0,
-) -> Iterator[Iterator[Batch]]:
+) -> Iterator[Iterator[LoadedBatch]]:
     """Yield, for each step of the epoch from start_step, the passes of one rank of the plan.
 
     num_workers: loader processes of this rank.
@@ -91,7 +91,7 @@ def train_batches(
 
 def eval_batches(
     dataset: Dataset, *, batch: int, rank: int, world: int, num_workers: int = 0
-) -> Iterator[Batch]:
+) -> Iterator[LoadedBatch]:
     """Yield the samples rank, rank + world, ... so that all ranks see each sample exactly once.
 
     The last batch may be smaller. Ranks may get different numbers of batches, or none.
@@ -117,7 +117,7 @@ def _generator(*key: int) -> np.random.Generator:
     return np.random.default_rng(key)
 
 
-def _unless_exhausted(batch: "Batch | _Exhausted") -> Batch:
+def _unless_exhausted(batch: "LoadedBatch | _Exhausted") -> LoadedBatch:
     if isinstance(batch, _Exhausted):
         raise DataError(batch.message)
     return batch
@@ -140,7 +140,7 @@ class _Sample:
     broken: list[tuple[str, str]]
 
 
-class _TrainBatches(TorchDataset["Batch | _Exhausted"]):
+class _TrainBatches(TorchDataset["LoadedBatch | _Exhausted"]):
     """Training samples by their places in the order of an epoch, a batch at a time."""
 
     def __init__(self, dataset: Dataset, seed: int, epoch: int) -> None:
@@ -148,7 +148,7 @@ class _TrainBatches(TorchDataset["Batch | _Exhausted"]):
         self._key = (SAMPLE, seed, epoch)
         self._order = epoch_order(len(dataset), seed=seed, epoch=epoch)
 
-    def __getitem__(self, places: Sequence[int]) -> "Batch | _Exhausted":
+    def __getitem__(self, places: Sequence[int]) -> "LoadedBatch | _Exhausted":
         samples = []
         for place in places:
             sample = self._sample(place)
@@ -176,13 +176,13 @@ class _TrainBatches(TorchDataset["Batch | _Exhausted"]):
         )
 
 
-class _EvalBatches(TorchDataset[Batch]):
+class _EvalBatches(TorchDataset[LoadedBatch]):
     """Evaluation samples by number, a batch at a time."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
-    def __getitem__(self, indices: Sequence[int]) -> Batch:
+    def __getitem__(self, indices: Sequence[int]) -> LoadedBatch:
         return _collate(self._dataset, [self._sample(index) for index in indices])
 
     def _sample(self, index: int) -> _Sample:
@@ -193,8 +193,8 @@ class _EvalBatches(TorchDataset[Batch]):
             return _Sample(blank, index, False, [(self._dataset.source(index), error.reason)])
 
 
-def _collate(dataset: Dataset, samples: Sequence[_Sample]) -> Batch:
-    return Batch(
+def _collate(dataset: Dataset, samples: Sequence[_Sample]) -> LoadedBatch:
+    return LoadedBatch(
         inputs=torch.stack([sample.inputs for sample in samples]),
         labels=torch.tensor([dataset.label(sample.index) for sample in samples]),
         indices=torch.tensor([sample.index for sample in samples]),

@@ -22,7 +22,7 @@ class Role(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     weight_decay: float | None = Field(None, ge=0, description="likewise")
 
 
-class ClipLevels(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+class ClipRole(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """The learned bound of activations (alpha), one per quantizer and bit-width."""
 
     lr: float = Field(0.1, ge=0, description="alpha lr")
@@ -48,7 +48,7 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     shared_lr_div: bool = Field(
         True, description="weights and biases use lr / |B|, |B| being the number of points"
     )
-    clip: ClipLevels = ClipLevels()
+    clip: ClipRole = ClipRole()
     depthwise: Role | None = Field(None, description="weights of depth-wise convolutions")
     bias: Role | None = Field(None, description="biases of convolutions and linear layers")
     norm: Role | None = Field(None, description="batch norm's weights and biases")

@@ -8,7 +8,7 @@ from torch import nn
 
 from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
-from orchestrator.data import loader
+from orchestrator.data.loader import LoadedBatch
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
 from orchestrator.train.optimizers import set_rates
@@ -39,7 +39,7 @@ class Loop:
 
 def train_epoch(
     loop: Loop,
-    steps: Iterable[Iterable[loader.Batch]],
+    steps: Iterable[Iterable[LoadedBatch]],
     tally: Tally,
     *,
     epoch: int,
@@ -58,9 +58,7 @@ def train_epoch(
     for index, loaded in enumerate(steps, start=first_step):
         batches = _batches(loop, loaded, tally)
         optimizer.zero_grad(set_to_none=True)
-        for point, loss, teacher in loop.method.losses(
-            network, batches, _position(loop, epoch, index)
-        ):
+        for point, loss, teacher in loop.method.losses(network, batches, _step(loop, epoch, index)):
             torch.autograd.backward(loss / len(batches))
             tally.add(point, loss, teacher)
         stop = _average(loop, parameters, tally, stop=wants_stop())
@@ -73,7 +71,7 @@ def train_epoch(
     return False
 
 
-def _batches(loop: Loop, loaded: Iterable[loader.Batch], tally: Tally) -> list[Batch]:
+def _batches(loop: Loop, loaded: Iterable[LoadedBatch], tally: Tally) -> list[Batch]:
     """Return all of this rank's batches of a step, on its device."""
     device = loop.ranks.device
     batches = []
@@ -93,7 +91,7 @@ def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: 
         raise
 
 
-def _position(loop: Loop, epoch: int, index: int) -> Step:
+def _step(loop: Loop, epoch: int, index: int) -> Step:
     return Step(
         seed=loop.seed,
         index=(loop.epochs_before + epoch) * loop.steps_per_epoch + index,

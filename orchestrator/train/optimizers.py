@@ -7,7 +7,7 @@ import torch
 from models.roles import ROLES, NamedParameter
 from orchestrator.job.optimizer import Optimizer
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+_TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -32,7 +32,7 @@ def build_optimizer(
         for role in ROLES
         if any(one.role == role for one in named)
     ]
-    return OPTIMIZERS[settings.name](groups, lr=settings.lr, **settings.own())
+    return _TORCH[settings.name](groups, lr=settings.lr, **settings.own())
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

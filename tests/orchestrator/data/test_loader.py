@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orchestrator.data.images import BrokenImage
 from orchestrator.data.loader import (
-    Batch,
+    LoadedBatch,
     epoch_order,
     eval_batches,
     steps_per_epoch,
@@ -51,26 +51,26 @@ class Numbers:
         return torch.tensor([index, drawn, 0], dtype=torch.uint8)[:, None, None]
 
 
-def train(dataset: Numbers, **settings: int) -> list[list[Batch]]:
+def train(dataset: Numbers, **settings: int) -> list[list[LoadedBatch]]:
     return [list(step) for step in asked(dataset, **settings)]
 
 
 def asked(
     dataset: Numbers, *, world: int = 1, micro_batch: int = 2, **settings: int
-) -> Iterator[Iterator[Batch]]:
+) -> Iterator[Iterator[LoadedBatch]]:
     """The steps of 8 samples that a rank is given."""
     chosen = {"seed": 3, "epoch": 1, "rank": 0} | settings
     return train_batches(dataset, plan_batch(8, world, micro_batch), **chosen)
 
 
-def evaluate(dataset: Numbers, *, world: int, num_workers: int = 0) -> list[list[Batch]]:
+def evaluate(dataset: Numbers, *, world: int, num_workers: int = 0) -> list[list[LoadedBatch]]:
     return [
         list(eval_batches(dataset, batch=4, rank=rank, world=world, num_workers=num_workers))
         for rank in range(world)
     ]
 
 
-def whole(batches: Iterable[Batch], part: Callable[[Batch], Tensor]) -> Tensor:
+def whole(batches: Iterable[LoadedBatch], part: Callable[[LoadedBatch], Tensor]) -> Tensor:
     return torch.cat([part(batch) for batch in batches])
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from models.layers.normalize import Normalize
 from models.networks.base import AnyBitNetwork
 from models.roles import roles
-from orchestrator.data.loader import Batch
+from orchestrator.data.loader import LoadedBatch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_method, build_network
 from orchestrator.train.epoch import Loop, train_epoch
@@ -85,8 +85,8 @@ class Noting(Tally):
         self._seen.passes.append((point, loss.item(), teacher))
 
 
-def batch(images: Tensor, labels: Tensor) -> Batch:
-    return Batch(images, labels, torch.arange(len(labels)), torch.ones(len(labels)) > 0, [])
+def batch(images: Tensor, labels: Tensor) -> LoadedBatch:
+    return LoadedBatch(images, labels, torch.arange(len(labels)), torch.ones(len(labels)) > 0, [])
 
 
 def loop_of(job: Job, ranks: Ranks) -> Loop:
@@ -126,7 +126,7 @@ def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Given]]
     return seen
 
 
-def _passes(passes: Iterable[Given]) -> Iterable[Batch]:
+def _passes(passes: Iterable[Given]) -> Iterable[LoadedBatch]:
     return (batch(*one) for one in passes)
 
 

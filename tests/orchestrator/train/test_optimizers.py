@@ -9,7 +9,7 @@ from torch import nn
 
 from models.roles import roles
 from models.table import resolve
-from orchestrator.job.optimizer import OPTIMIZERS, Adam, AdamW, ClipLevels, Optimizer, Role, Sgd
+from orchestrator.job.optimizer import OPTIMIZERS, Adam, AdamW, ClipRole, Optimizer, Role, Sgd
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
 from orchestrator.train.optimizers import build_optimizer, learning_rates, set_rates
@@ -36,7 +36,7 @@ def groups_of(**settings: Any) -> dict[str, tuple[float, float]]:
 
 
 def test_a_role_without_settings_of_its_own_takes_the_optimizers() -> None:
-    assert groups_of(lr=0.4, weight_decay=0.3, clip=ClipLevels(lr=0.1, weight_decay=0.2)) == {
+    assert groups_of(lr=0.4, weight_decay=0.3, clip=ClipRole(lr=0.1, weight_decay=0.2)) == {
         "weight": (0.2, 0.3),
         "depthwise": (0.2, 0.3),
         "bias": (0.2, 0.3),
