@@ -52,6 +52,23 @@ def test_a_weight_quantizer_keeps_levels_and_order_and_passes_a_gradient(
 
 
 @pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_a_gain_is_above_zero_even_of_zeros_and_shows_a_weight_that_is_not_a_number(
+    name: str, bits: int
+) -> None:
+    kind = resolve(WEIGHT_QUANTIZERS, name)
+    for weight in (torch.randn(20, 30), torch.zeros(20, 30)):
+        levels = Bound(kind, weight).levels(bits)
+        assert levels.gain.dtype == levels.offset.dtype == torch.float64
+        assert (levels.gain > 0).all()
+    weight = torch.randn(20, 30)
+    weight[3, 4] = torch.nan
+    bound = Bound(kind, weight)
+    assert bound.levels(bits).gain.isnan().any()
+    assert bound.values(bits)[3, 4].isnan()
+
+
+@pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
 @pytest.mark.parametrize(("high", "low"), [(8, 4), (4, 1)])
 def test_the_distance_of_two_bit_widths_is_that_of_their_values(
     name: str, high: int, low: int
