@@ -74,6 +74,21 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     return warnings
 
 
+def reference_warnings(job: Job) -> list[str]:
+    """Return a line when a published row lacks points that a job trains to the end."""
+    if job.reference is None or job.reference.published is None:
+        return []
+    name = job.reference.published
+    known = published_rows()[name].values
+    lacking = [point.name for point in job.phase_jobs()[-1].points if point.name not in known]
+    if not lacking:
+        return []
+    return [
+        f"reference.published: there will be no Delta_B, '{name}' has no result at "
+        f"{', '.join(lacking)}; it has {', '.join(known)}."
+    ]
+
+
 def not_as_given(
     given: Mapping[str, Any], taken: Mapping[str, Any], merged: Merged, above: Keys = ()
 ) -> list[str]:
@@ -171,5 +186,7 @@ def _reference(job: Job) -> list[tuple[str, str]]:
     compared = job.phase_jobs()[-1].points
     missing = [point.name for point in compared if point.name not in job.reference.runs]
     if missing:
-        return [("reference.runs", f"names no run for {', '.join(missing)}.")]
+        each = ", ".join(f"{point.name}: RUN" for point in compared)
+        problem = f"names no run for {', '.join(missing)}; give one for each point: {{{each}}}."
+        return [("reference.runs", problem)]
     return []

@@ -14,6 +14,7 @@ from orchestrator.job.check import (
     layout_mistakes,
     not_as_given,
     phase_mistakes,
+    reference_warnings,
 )
 from orchestrator.job.explain import explain, keys_of
 from orchestrator.job.families import FAMILIES, component_names, value_at
@@ -54,7 +55,7 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     if mistakes:
         raise JobFileError(mistakes)
     hidden = [f"{key}: no effect, every phase sets it." for key in hidden_by_all(merged, phases)]
-    warnings = own.warnings + hidden + _warnings(parts or [own])
+    warnings = own.warnings + hidden + _warnings(parts or [own]) + reference_warnings(job)
     return LoadedJob(job, origins(job.as_dict(), merged) | origins_in(phases), warnings)
 
 

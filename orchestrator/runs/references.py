@@ -83,7 +83,9 @@ def _unlike(job: "Job", point: str, record: Record) -> str:
     metric, own_metric = data.get("metric"), getattr(job.data, "metric", None)
     if method != "individual":
         return f"was trained by the method '{method}', not 'individual'"
-    trained = [Precision.parse(bits).label for bits in record.job["quantizer"]["bit_widths"]]
+    quantizer = record.job["quantizer"]
+    trained = [Precision.parse(bits).label for bits in quantizer["bit_widths"]]
+    trained += quantizer.get("assignment", ())
     if trained != [point]:
         return f"was trained at {', '.join(trained)}, not at {point}"
     if data["name"] != job.data.name:

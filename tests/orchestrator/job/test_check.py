@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import JobFileError
 from orchestrator.job.load import load_job
 
 GOOD = """
@@ -48,3 +49,25 @@ def test_what_is_switched_off_or_needlessly_small_is_warned_about(
 ) -> None:
     [warning] = load_job(write(tmp_path, GOOD), overrides).warnings
     assert words in warning
+
+
+def test_a_published_row_without_a_trained_point_is_worth_a_warning(tmp_path: Path) -> None:
+    file = write(tmp_path, GOOD + "reference: {published: cifar10_resnet18}\n")
+    mix = "quantizer.assignment={mix: {default: 4}}"
+    assert load_job(file).warnings == []
+    assert load_job(file, ["quantizer.bit_widths=[8, 3]", mix]).warnings == [
+        "reference.published: there will be no Delta_B, 'cifar10_resnet18' has no result at mix, "
+        "3bit; it has 8bit, 6bit, 4bit, 2bit."
+    ]
+    phases = ["phases=[{quantizer: {bit_widths: [5, 3]}}, {quantizer: {bit_widths: [8, 4]}}]"]
+    assert load_job(file, phases).warnings == []
+
+
+def test_a_reference_that_lacks_an_assignment_says_what_to_give(tmp_path: Path) -> None:
+    mix = "quantizer={bit_widths: [8], assignment: {mix: {default: 4}}}"
+    with pytest.raises(JobFileError) as caught:
+        load_job(write(tmp_path, GOOD), [mix, "reference.runs=one"])
+    assert caught.value.mistakes == [
+        "--set  reference.runs: names no run for mix; give one for each point: "
+        "{8bit: RUN, mix: RUN}."
+    ]

@@ -134,7 +134,7 @@ def test_environment_variables_in_paths_are_filled_in_or_missed(
         (GOOD.replace("128}", "2000000000}") + "cluster: {num_workers: 3}\n", "; 2 or 4 can."),
         (GOOD + "cluster: {loader_workers: 2000000000}\n", "less than or equal to 1000"),
         (GOOD + "reference: {runs: {8: a, 8bit: b, 6: c, 4: d, 2: e}}\n", "same key twice in diff"),
-        (GOOD + "reference: {runs: {x: a}}\n", "names no run for 8bit, 6bit, 4bit, 2bit."),
+        (GOOD + "reference: {runs: {x: a}}\n", "names no run for 8bit, 6bit, 4bit, 2bit; give one"),
         ("just words", "expected keys and values"),
         ("", "expected keys and values"),
         ("name: a\nname: b\n" + GOOD.replace("name: mine", ""), "given twice (first on line 1)"),

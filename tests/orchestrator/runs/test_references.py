@@ -1,10 +1,12 @@
 """Names of runs in a job, with a registry of one run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
 from orchestrator.runs import references, registry
 from orchestrator.runs.registry import Attempt, Record
@@ -48,3 +50,19 @@ def test_only_points_of_the_last_phase_need_a_run_to_compare_with(
     assert resolved is not None
     assert resolved.runs == runs
     tiny_job(phases, "reference.runs={6: anything, 4: anything}")
+
+
+@pytest.mark.parametrize(("trained", "fits"), [("mix", True), ("other", False)])
+def test_an_individual_run_at_an_assignment_is_compared_with(
+    tiny_job: Callable[..., Job], run_dir: Path, trained: str, fits: bool
+) -> None:
+    def at(name: str) -> str:
+        return f"quantizer={{bit_widths: [], assignment: {{{name}: {{default: 4}}}}}}"
+
+    record = registry.load_all()[0]
+    alone = tiny_job("method={name: individual}", at(trained)).as_dict()
+    registry.save(replace(record, job=alone))
+    job = tiny_job("method={name: individual}", at("mix"), "reference.runs={mix: pictures_float}")
+    with pytest.raises(UsageError) as caught:
+        references.resolved(job)
+    assert ("was trained at" in str(caught.value)) != fits
