@@ -340,20 +340,3 @@ def test_a_method_that_is_no_section_is_a_mistake_of_individual_runs_too(tmp_pat
         with pytest.raises(JobFileError) as caught:
             load_each_bit_width(write(tmp_path, GOOD), [override])
         assert caught.value.mistakes[0].startswith(f"--set  {place}method.name: is required; one")
-
-
-@pytest.mark.parametrize(
-    ("override", "place", "key"),
-    [
-        ("method.swap_probability=0.9", "method.swap_probability", "p1"),
-        ("method.distance_weight=0.1", "method.distance_weight", "lambda"),
-        ("start.source=scratch", "start.source", "from"),
-        ("phases=[{method: {swap_probability: 0.9}}]", "phase 1, method.swap_probability", "p1"),
-    ],
-)
-def test_a_setting_has_one_key_which_is_suggested_for_the_name_that_python_code_uses(
-    tmp_path: Path, override: str, place: str, key: str
-) -> None:
-    for text in (GOOD, GOOD.replace(", lambda: 1e-3, p1: 0.9", "")):
-        [mistake] = mistakes_of(write(tmp_path, text), override)
-        assert mistake.startswith(f"--set  {place}: unknown key. Did you mean '{key}'? Known: ")
