@@ -25,12 +25,12 @@ from orchestrator.track.delta_b import ReferenceResults
 def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
     """Check data, initial weights, output folder, reference and tracking server of a job.
 
-    folder: of the run that the job continues. Returns the reference of Delta_B. Raises
-    UsageError with every problem found, or Unreachable when the tracking server is the only one.
+    folder: of the run that the job continues; if it holds a checkpoint, the initial weights are not
+    needed. Returns the reference of Delta_B. Raises UsageError with every problem found, or
+    Unreachable when the tracking server is the only one.
     """
-    problems: list[str] = []
-    for part in (_data, _start, _output):
-        problems += part(job)
+    resumed = folder is not None and bool(folder.to_continue_from())
+    problems = [*_data(job, resumed), *([] if resumed else _start(job)), *_output(job)]
     if problems:
         raise UsageError("\n".join(problems))
     uri = record.tracking_uri(job, folder)
@@ -47,18 +47,23 @@ def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
     return found[0]
 
 
-def _data(job: Job) -> list[str]:
+def _data(job: Job, resumed: bool) -> list[str]:
     problems = missing_data(job.data)
-    return [f"data: {problem}" for problem in problems] or _collect(lambda: _try_data(job), [])
+    return [f"data: {problem}" for problem in problems] or _collect(
+        lambda: _try_data(job, resumed), []
+    )
 
 
-def _try_data(job: Job) -> None:
-    """Open the data sets and the initial weights once, as every worker will; decodes nothing."""
+def _try_data(job: Job, resumed: bool) -> None:
+    """Open data sets and initial weights once, as every worker will; decodes nothing.
+
+    resumed: the weights come from a checkpoint.
+    """
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
-    if not _start(job):
+    if not resumed and not _start(job):
         start(build_network(job, train_set.num_classes), job)
 
 

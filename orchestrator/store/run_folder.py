@@ -6,7 +6,7 @@
     mlflow_run.json              where MLflow keeps the record
     stop                         asks the workers to save and end
     checkpoint_p01_e0003_s000120 taken in phase 1 after 3 epochs and 120 steps of the next
-    best-epoch-0003              a copy of the checkpoint of the best epoch
+    best-epoch-0003              a copy of the checkpoint at the end of the best epoch
     damaged_checkpoint_...       one that was found damaged, set aside
     result.json, results.md      the final results, as JSON and as a table
 
@@ -163,6 +163,14 @@ class RunFolder:
         """Return the copies of best epochs: one, or two if a kill came in between."""
         return sorted(self.path.glob("best-epoch-*"))
 
+    def best_copy(self, epoch: int) -> Path:
+        """Return where the copy of the best epoch's checkpoint is, epochs of the run from 1."""
+        return self.path / f"best-epoch-{epoch:04d}"
+
+    def to_continue_from(self) -> list[Path]:
+        """Return all checkpoints, the newest first; copies of best epochs are the last resort."""
+        return [*reversed(self.checkpoints()), *reversed(self.best())]
+
     def unusable(self) -> list[str]:
         """Return the names of everything else that was once a checkpoint."""
         usable = {folder.name for folder in self.checkpoints()}
@@ -188,8 +196,8 @@ class RunFolder:
             shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
 
     def keep_as_best(self, folder: Path, epoch: int) -> None:
-        """Copy a checkpoint as that of the best epoch (from 1), replacing the one before."""
-        target = self.path / f"best-epoch-{epoch:04d}"
+        """Copy a checkpoint as that of the best epoch, beside those of epochs before."""
+        target = self.best_copy(epoch)
         scratch = target.with_name(f".{target.name}")
         shutil.rmtree(scratch, ignore_errors=True)
         try:
@@ -199,9 +207,12 @@ class RunFolder:
             raise
         shutil.rmtree(target, ignore_errors=True)
         scratch.rename(target)
+
+    def drop_best_but(self, epoch: int) -> None:
+        """Remove the copies of all best epochs but one."""
         for old in self.best():
-            if old != target:
-                shutil.rmtree(old)
+            if old != self.best_copy(epoch):
+                shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
 
     def set_aside(self, folder: Path) -> Path:
         """Rename a damaged checkpoint to a name that is not in use; return the new path."""

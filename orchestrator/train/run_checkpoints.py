@@ -16,7 +16,7 @@ def latest(run: RunFolder) -> Path | None:
     last resort. Raises CheckpointMismatch rather than restart a run that had made progress.
     """
     damaged: list[str] = []
-    for folder in [*reversed(run.checkpoints()), *reversed(run.best())]:
+    for folder in run.to_continue_from():
         fault = damage(folder)
         if fault is None:
             if damaged:

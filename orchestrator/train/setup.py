@@ -29,15 +29,16 @@ class Parts:
     warning: str | None = None
 
 
-def build_parts(job: Job, device: torch.device) -> Parts:
+def build_parts(job: Job, device: torch.device, *, resumed: bool = False) -> Parts:
     """Build a job's parts; the initial weights depend on the job alone, not on the rank.
 
+    resumed: all weights come from a checkpoint, so those that the job starts from are not read.
     Raises MissingData, DataError or CheckpointMismatch for mistakes in the job.
     """
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     network = build_network(job, train_set.num_classes)
-    warning = start(network, job)
+    warning = None if resumed else start(network, job)
     network.to(device)
     network.convolve_codes_in(CODE_DTYPES[job.training.precision])
     return Parts(train_set, val_set, network, warning)

@@ -42,14 +42,22 @@ class Run:
 
 
 class Worker:
-    """One rank of a run."""
+    """One rank of a run, at the last checkpoint or the start.
+
+    at: how much is done. phase, tally: the running phase, and the sums of its running epoch.
+    """
+
+    at: Reached
+    phase: Phase
+    tally: Tally
 
     def __init__(self, job: Job, run: Run, context: Context) -> None:
         self.job = job
         self.folder, self.tracked, self.reference = run.folder, run.tracked, run.reference
         self.context = context
         self.ranks = context.ranks
-        self.parts = build_parts(job, self.ranks.device)
+        checkpoint = self._newest()
+        self.parts = build_parts(job, self.ranks.device, resumed=checkpoint is not None)
         torch.manual_seed(job.seed + 1 + self.ranks.rank)
         plan = plan_batch(
             job.training.global_batch, self.ranks.world, job.cluster.max_batch_per_worker
@@ -57,28 +65,31 @@ class Worker:
         self.plan = plan
         self.steps = steps_per_epoch(len(self.parts.train_set), plan.global_batch)
         self.phase_jobs = job.phase_jobs()
-        self.phase = self._build_phase(0)
-        self.at = Reached(0, 0, 0)
         self.best: Result | None = None
         self.last: Result | None = None
-        self.tally = Tally(self.phase.job.points, self.ranks.device)
         epochs = [phase.training.epochs for phase in self.phase_jobs]
         self.progress = Progress(Events(self.folder), epochs, self.steps)
         self.recorder = (
             Recorder(run.tracked, self.folder) if self.ranks.is_first and run.tracked else None
         )
+        if checkpoint is None:
+            self._begin()
+        else:
+            self._resume(checkpoint)
 
     def run(self) -> None:
-        """Train from the last checkpoint, or the start, to the end or until asked to stop."""
-        self._resume()
+        """Train to the end or until asked to stop."""
         while self.at.epoch < self.phase.epochs:
             if self._train():
                 return
             self._finish_epoch()
         self._finish()
 
-    def _build_phase(self, number: int) -> Phase:
-        return build_phase(self.phase_jobs, number, self.parts, self.ranks, self.steps)
+    def _newest(self) -> Path | None:
+        """Return the folder of the checkpoint to continue from, if there is one."""
+        if self.ranks.is_first:
+            self.folder.sweep()
+        return self.context.latest()
 
     def _train(self) -> bool:
         """Train to the end of the epoch; return whether a stop came first."""
@@ -149,20 +160,24 @@ class Worker:
 
     def _go_on(self, reached: Result) -> None:
         """Advance to the next epoch, which may be the first of the next phase, and save."""
-        improved = self._is_best(reached)
         self.last = reached
-        if improved:
+        if self._is_best(reached):
             self.best = reached
         self.at = Reached(self.at.phase, self.at.epoch + 1, 0)
+        self.tally = Tally(self.phase.job.points, self.ranks.device)
         if self.at.epoch == self.phase.epochs and self.at.phase + 1 < len(self.phase_jobs):
             self._start_phase(self.at.phase + 1)
+        self._save(best=self.best if self.best is reached else None)
+
+    def _enter(self, at: Reached) -> None:
+        """Build the phase of a position; its optimizer, method and tally are new."""
+        self.at = at
+        self.phase = build_phase(self.phase_jobs, at.phase, self.parts, self.ranks, self.steps)
         self.tally = Tally(self.phase.job.points, self.ranks.device)
-        self._save(best=improved)
 
     def _start_phase(self, number: int) -> None:
         """Begin a phase with a fresh optimizer and method, and without a best epoch."""
-        self.phase = self._build_phase(number)
-        self.at = Reached(number, 0, 0)
+        self._enter(Reached(number, 0, 0))
         self.best = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.job.seed)
@@ -187,7 +202,7 @@ class Worker:
         network = self.parts.network
         if self.job.checkpoint.select == "best":
             network = deepcopy(network)
-            load_weights(self.folder.best()[-1], network)
+            load_weights(self.folder.best_copy(chosen.epoch + 1), network)
         if self.ranks.is_first:
             points = ", ".join(point.name for point in self.job.evaluate.operating_points)
             message = f"Calibrating batch norm and evaluating at {points}, without training ..."
@@ -209,17 +224,20 @@ class Worker:
         """Return the completed epochs of the run so far, over all phases."""
         return self.phase.epochs_before + self.at.epoch
 
-    def _record(self, at: Result, metrics: dict[str, float]) -> None:
-        """Record metrics of the weights that a result judges."""
-        warning = self.recorder.log(at.step, at.epoch + 1, metrics) if self.recorder else None
-        if warning:
-            warn(warning)
+    def _record(self, result: Result, metrics: dict[str, float]) -> None:
+        """Record metrics of the weights that a result is about."""
+        if self.recorder:
+            warning = self.recorder.log(result.step, result.epoch + 1, metrics)
+            if warning:
+                warn(warning)
 
-    def _save(self, *, best: bool = False) -> None:
+    def _save(self, *, best: Result | None = None) -> None:
         """Commit the state of all ranks as the latest checkpoint.
 
-        Raises Diverged, on every rank, when a number in it is not finite: the last checkpoint
-        from which a run can continue stays the latest.
+        best: the result of the epoch that has just ended, if it is the best one. Its copy is made
+        before the commit and others are removed after it, so that there always is one of the epoch
+        that the latest checkpoint names. Raises Diverged, on every rank, when a number in the state
+        is not finite: the last checkpoint from which a run can continue stays the latest.
         """
         self._check_finite()
         state = self._state()
@@ -228,8 +246,13 @@ class Worker:
             written = self.folder.scratch(state.at)
             state.write(written, self.parts.network)
             if best:
-                self.folder.keep_as_best(written, self._epochs_done())
+                self.folder.keep_as_best(written, best.epoch + 1)
         self.context.commit(written, state.at)
+        self._drop_other_copies()
+
+    def _drop_other_copies(self) -> None:
+        if self.ranks.is_first and self.best:
+            self.folder.drop_best_but(self.best.epoch + 1)
 
     def _state(self) -> TrainState:
         return TrainState(
@@ -253,25 +276,34 @@ class Worker:
                 f"saved. {ADVICE}"
             )
 
-    def _resume(self) -> None:
-        """Continue from the last committed checkpoint, if there is one."""
-        if self.ranks.is_first:
-            self.folder.sweep()
-        folder = self.context.latest()
-        if folder is None:
-            if self.parts.warning and self.ranks.is_first:
-                warn(self.parts.warning)
-            self._start_phase(0)
-            return
+    def _begin(self) -> None:
+        if self.parts.warning and self.ranks.is_first:
+            warn(self.parts.warning)
+        self._start_phase(0)
+
+    def _resume(self, folder: Path) -> None:
+        """Continue from a checkpoint."""
         state = TrainState.read(folder)
         state.check_same_job(self.job, folder)
-        self.at, self.best, self.last = state.at, state.best, state.last
-        self.phase = self._build_phase(self.at.phase)
-        self.tally = Tally(self.phase.job.points, self.ranks.device)
+        self._enter(state.at)
         self._restore(state, folder)
+        self.last = state.last
+        self.best = self._best_with_copy(state.best)
+        self._drop_other_copies()
         if self.ranks.is_first:
             inform(f"Continuing from the checkpoint at {self.at}.")
             self._tell_changed_plan(state.micro_batch)
+
+    def _best_with_copy(self, best: Result | None) -> Result | None:
+        """Return the best epoch so far, unless its copy is lost, as after a damaged checkpoint."""
+        if best is None or self.folder.best_copy(best.epoch + 1).is_dir():
+            return best
+        if self.ranks.is_first:
+            warn(
+                f"The weights of epoch {best.epoch + 1}, the best one so far, are lost; the best "
+                "of the epochs from here on takes its place."
+            )
+        return None
 
     def _restore(self, state: TrainState, folder: Path) -> None:
         """Restore everything that trains from a checkpoint's state."""

@@ -62,6 +62,23 @@ def test_weights_of_another_network_are_refused_with_the_differences(
         preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'wide.pt'}"))
 
 
+@pytest.mark.parametrize("checkpoint", ["checkpoint_p01_e0001_s000000", "best-epoch-0001"])
+def test_a_run_with_a_checkpoint_needs_its_initial_weights_no_more(
+    tiny_job: Callable[..., Job], tmp_path: Path, checkpoint: str
+) -> None:
+    (tmp_path / "text.pt").write_text("no weights")
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
+    for weights in ("gone.pt", "text.pt"):
+        job = tiny_job("start.from=float", f"start.weights={tmp_path / weights}")
+        with pytest.raises(UsageError, match=r"start\.weights: .*"):
+            preflight.check(job, folder)
+    (folder.path / checkpoint).mkdir()
+    for weights in ("gone.pt", "text.pt"):
+        job = tiny_job("start.from=float", f"start.weights={tmp_path / weights}")
+        preflight.check(job, folder)
+
+
 def test_a_tracking_server_that_is_away_is_no_mistake_of_the_job(
     tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,8 @@ def test_only_the_best_epoch_is_kept(folder: RunFolder) -> None:
     commit(folder, 0, 1, 0)
     for epoch in (1, 5, 5):
         folder.keep_as_best(folder.checkpoints()[0], epoch)
+    assert [kept.name for kept in folder.best()] == ["best-epoch-0001", "best-epoch-0005"]
+    folder.drop_best_but(5)
     assert [kept.name for kept in folder.best()] == ["best-epoch-0005"]
     assert content(folder.best()[0]) == content(folder.checkpoints()[0])
 

@@ -136,6 +136,9 @@ class Alone:
     def __init__(self, ranks: Ranks) -> None:
         self.ranks = ranks
 
+    def latest(self) -> None:
+        return None
+
 
 def test_ranks_start_with_equal_weights_and_draw_different_random_numbers(
     tiny_job: TinyJob, tmp_path: Path

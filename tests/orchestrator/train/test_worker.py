@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,17 +174,6 @@ def test_the_individual_method_trains_one_bit_width(
     assert [row["point"] for row in result["rows"]] == ["4bit"]
 
 
-def test_the_best_epoch_is_kept_and_can_be_the_result(
-    tiny_job: Callable[..., Job], run: Callable[..., Any]
-) -> None:
-    context = run(tiny_job("training.epochs=3", "checkpoint.select=best"))
-    by_epoch = [sum(r[f"top1/{bits}bit"] for bits in (8, 6, 4, 2)) for r in context.reports]
-    best = by_epoch.index(max(by_epoch))
-    kept = [folder.name for folder in context.folder.glob("best-epoch-*")]
-    assert kept == [f"best-epoch-{best + 1:04d}"]
-    assert json.loads((context.folder / "result.json").read_text())["epoch"] == best
-
-
 def test_mixed_precision_trains_and_keeps_float32_weights(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
@@ -202,8 +192,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_a_reason(
 @pytest.fixture
 def damaged(tmp_path: Path, pictures: Path) -> Path:
     """Return a copy of the pictures in which one to train on and one to evaluate on is damaged."""
-    import shutil
-
     copy = tmp_path / "damaged"
     shutil.copytree(pictures, copy)
     for role in ("train", "val"):
@@ -324,3 +312,21 @@ def test_what_a_float_model_does_not_give_is_said_once(
         run(job, name)
     said = capsys.readouterr().out
     assert said.count("Not taken from the float model: fc.weight, fc.bias.") == 1
+
+
+def test_a_resume_does_not_read_the_initial_weights_again(
+    tiny_job: Callable[..., Job], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "float.pt"
+    single = build_network(tiny_job("method={name: float}"), num_classes=3)
+    torch.save(single.state_dict(), file)
+    job = tiny_job("start.from=float", f"start.weights={file}", "training.epochs=1")
+    expected = weights(run(job, "undisturbed"))
+    folder = RunFolder(tmp_path / "stopped")
+    folder.make()
+    folder.ask_to_stop()
+    run(job, "stopped")
+    file.unlink()
+    folder.withdraw_stop()
+    found = weights(run(job, "stopped"))
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
