@@ -1,51 +1,145 @@
 """Start a network from the weights of another one that was trained at some of its precisions."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+_PRECISION = r"(?:\d+bit|w\d+a\d+)"
+_SET = re.compile(rf"{_PRECISION}(?:_to_{_PRECISION})?|shared")
+"""The part of a tensor's name that says at which precision, or transition, it is used."""
 
-def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -> list[str]:
+_COUNTER = "num_batches_tracked"
+
+
+class Untrained(NamedTuple):
+    """Precisions at which a network was not trained at all, or only in some layers."""
+
+    wholly: list[str]
+    partly: list[str]
+
+
+class _Place(NamedTuple):
+    """What a tensor is, and the precision at which it is used; None when all share it."""
+
+    what: str
+    at: str | None
+
+
+Places = dict[str, _Place]
+"""The place of each tensor, by name."""
+
+
+def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -> Untrained:
     """Copy the weights of a trained network; return the precisions that it was not trained at.
 
     For these, batch norm, clip levels and steps keep their initial values; those of precisions
-    that `network` does not run at are ignored. Any other difference raises ValueError; nothing is
-    copied then.
+    that `network` does not run at are ignored. What the trained network shares and this one
+    switches is copied to each precision. Any other difference raises ValueError; nothing is copied
+    then.
     """
-    own = network.state_dict()
-    switches = [
-        f"{name}." for name, m in network.named_modules() if isinstance(m, _BY_PRECISION) and name
-    ]
-    ours, theirs = (
-        {name: _precision(name, switches) for name in names} for names in (own, trained)
-    )
-    both = set(ours.values()) & set(theirs.values()) | {None}
-    missing = [name for name, at in ours.items() if name not in trained and at in both]
-    unexpected = [name for name, at in theirs.items() if name not in own and at in both]
-    shapes = [
-        f"{name} {tuple(trained[name].shape)} instead of {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in trained and trained[name].shape != value.shape
-    ]
-    found = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
-    mistakes = [f"{len(names)} {what} ({_some(names)})" for what, names in found.items() if names]
-    if mistakes:
-        raise ValueError(f"these are the weights of another network: {'; '.join(mistakes)}")
+    own, batches = network.state_dict(), _batches(trained)
+    never = {at for at, counts in batches.items() if not any(counts)}
+    ours = _places(own)
+    theirs = {name: place for name, place in _places(trained).items() if place.at not in never}
+    sources = _sources(ours, theirs)
+    both = {at for _, at in ours.values()} & {at for _, at in theirs.values()}
+    _check(sources, ours, theirs, both)
+    _check_shapes(sources, own, trained)
     with torch.no_grad():
-        for name in own.keys() & trained.keys():
-            own[name].copy_(trained[name])
-    return [at for at in dict.fromkeys(ours.values()) if at is not None and at not in both]
+        for name, source in sources.items():
+            own[name].copy_(trained[source])
+    wholly = dict.fromkeys(at for name, (_, at) in ours.items() if name not in sources)
+    partly = [at for at, counts in batches.items() if at in both and not all(counts)]
+    return Untrained([at for at in wholly if at is not None], partly)
 
 
-_BY_PRECISION = (nn.ModuleDict, nn.ParameterDict)
-"""Modules that hold something for each precision, under its name."""
+def _places(names: Iterable[str]) -> Places:
+    places: Places = {}
+    for name in names:
+        parts = name.split(".")
+        at = next((part for part in parts if _SET.fullmatch(part)), None)
+        what = ".".join(part for part in parts if part != at)
+        places[name] = _Place(what, None if at == "shared" else at)
+    return places
 
 
-def _precision(name: str, switches: list[str]) -> str | None:
-    """Return the precision that a tensor belongs to; None when all share it."""
-    inside = next((name.removeprefix(one) for one in switches if name.startswith(one)), None)
-    return inside.partition(".")[0] if inside else None
+def _batches(trained: Mapping[str, Tensor]) -> dict[str, list[int]]:
+    """Return for each precision how many batches each of its sets of batch norm has seen."""
+    counts: dict[str, list[int]] = {}
+    for name, (what, at) in _places(trained).items():
+        if at is not None and what.endswith(f".{_COUNTER}"):
+            counts.setdefault(at, []).append(int(trained[name]))
+    return counts
+
+
+def _sources(ours: Places, theirs: Places) -> dict[str, str]:
+    """Return the name of the tensor that each tensor is copied from, where there is one."""
+    named = {place: name for name, place in theirs.items()}
+    found = {
+        name: named.get(place, named.get(_Place(place.what, None))) for name, place in ours.items()
+    }
+    return {name: source for name, source in found.items() if source is not None}
+
+
+def _check(sources: Mapping[str, str], ours: Places, theirs: Places, both: set[str | None]) -> None:
+    """Raise ValueError if something is missing or unexpected that not only one of the two has."""
+    used = set(sources.values())
+    missing = [n for n, (_, at) in ours.items() if n not in sources and at in {None, *both}]
+    unexpected = [n for n, (_, at) in theirs.items() if n not in used and at in {None, *both}]
+    if not missing and not unexpected:
+        return
+    norms = _norms(ours) | _norms(theirs)
+    kinds: dict[str | None, list[str]] = {}
+    for what, _ in ((ours | theirs)[name] for name in (*missing, *unexpected)):
+        kinds.setdefault(_kind(what, norms), []).append(what)
+    if None in kinds:
+        raise ValueError(_another(missing=missing, unexpected=unexpected))
+    unlike = [f"{k}: {_sets(w, theirs)} instead of {_sets(w, ours)}" for k, w in kinds.items()]
+    raise ValueError(
+        "these weights were trained by a method or a weight quantizer that needs another layout "
+        f"of the network ({'; '.join(unlike)}); start from a run whose layout is the same"
+    )
+
+
+def _check_shapes(
+    sources: Mapping[str, str], own: Mapping[str, Tensor], trained: Mapping[str, Tensor]
+) -> None:
+    unlike = [
+        f"{name} {tuple(trained[source].shape)} instead of {tuple(own[name].shape)}"
+        for name, source in sources.items()
+        if trained[source].shape != own[name].shape
+    ]
+    if unlike:
+        raise ValueError(_another(**{"of another shape": unlike}))
+
+
+def _another(**found: list[str]) -> str:
+    mistakes = [f"{len(names)} {what} ({_some(names)})" for what, names in found.items() if names]
+    return f"these are the weights of another network: {'; '.join(mistakes)}"
+
+
+def _norms(places: Places) -> set[str]:
+    """Return the names of all batch norms."""
+    whats = (what for what, _ in places.values())
+    return {what.rpartition(".")[0] for what in whats if what.endswith(f".{_COUNTER}")}
+
+
+def _kind(what: str, norms: set[str]) -> str | None:
+    """Return what a tensor belongs to if methods or quantizers decide how many of it there are."""
+    owner, _, last = what.rpartition(".")
+    if owner in norms:
+        return "batch norm"
+    return {"clip_levels": "clip levels", "steps": "learned steps"}.get(last)
+
+
+def _sets(whats: list[str], places: Places) -> str:
+    """Return the precisions that have some tensors of their own, "shared" or "none"."""
+    found = dict.fromkeys(place.at for place in places.values() if place.what in whats)
+    own = [at for at in found if at is not None]
+    return ", ".join(own) or ("shared" if found else "none")
 
 
 def _some(names: list[str], shown: int = 3) -> str:

@@ -6,7 +6,7 @@ import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from models.checkpoint_weights import load_checkpoint_weights
+from models.checkpoint_weights import Untrained, load_checkpoint_weights
 from models.float_file import read_state_dict
 from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
@@ -31,12 +31,12 @@ def start(network: AnyBitNetwork, job: Job) -> str | None:
     try:
         path = weights_file(job.start.weights, job)
         load = _load_float if job.start.source == "float" else _load_checkpoint
-        return load(network, path)
+        return load(network, path, job)
     except (OSError, ValueError) as error:
         raise CheckpointMismatch(f"start.weights: {error}") from error
 
 
-def _load_float(network: AnyBitNetwork, path: Path) -> str | None:
+def _load_float(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
     weights = read_state_dict(path)
     try:
         left_out = load_float_weights(network, weights)
@@ -49,24 +49,36 @@ def _load_float(network: AnyBitNetwork, path: Path) -> str | None:
     return f"Not taken from the float model: {named}{more}. Everything else is."
 
 
-def _load_checkpoint(network: AnyBitNetwork, path: Path) -> str | None:
+def _load_checkpoint(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
     if fault := damage(path.parent):
         raise ValueError(f"{path.parent} is damaged: {fault}")
     try:
         trained = load_file(path)
-        fresh = load_checkpoint_weights(network, trained)
-        if fresh:
+        untrained = load_checkpoint_weights(network, trained)
+        if untrained.wholly:
             # Steps that are not given start from the weights that are; then those that are given.
             network.start_quantizers()
             load_checkpoint_weights(network, trained)
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"{path}: {error}") from error
-    if not fresh:
-        return None
-    return (
-        f"{path.parent} was not trained at {', '.join(fresh)}: batch norm, clip levels and steps "
-        "of these start fresh."
-    )
+    return _not_trained(path.parent, untrained, job)
+
+
+def _not_trained(folder: Path, untrained: Untrained, job: Job) -> str | None:
+    """Return a warning about precisions at which the network of a checkpoint was not trained."""
+    warnings: list[str] = []
+    if fresh := untrained.wholly:
+        warnings.append(
+            f"{folder} was not trained at {', '.join(fresh)}: batch norm, clip levels and steps "
+            "of these start fresh."
+        )
+    whole = {point.precision.key for point in job.points if not point.layers}
+    if partly := [at for at in untrained.partly if at in whole]:
+        warnings.append(
+            f"{folder} was trained at {', '.join(partly)} in some layers only: batch norm, clip "
+            "levels and steps of the others start as good as fresh."
+        )
+    return " ".join(warnings) or None
 
 
 def weights_file(given: Path, job: Job) -> Path:

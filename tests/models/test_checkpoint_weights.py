@@ -16,9 +16,13 @@ def network(*precisions: str, width: int = 4, shared_norm: bool = False) -> nn.M
         if shared_norm
         else nn.ModuleDict({name: nn.BatchNorm2d(width) for name in precisions})
     )
-    module.clip = nn.ParameterDict({name: nn.Parameter(torch.rand(())) for name in precisions})
+    module.clip_levels = nn.ParameterDict(
+        {name: nn.Parameter(torch.rand(())) for name in precisions}
+    )
     for value in module.parameters():
         nn.init.normal_(value.data)
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.num_batches_tracked.fill_(9)
     return module
 
 
@@ -32,13 +36,16 @@ def copied(target: nn.Module, source: nn.Module) -> set[str]:
 
 def test_what_both_run_at_is_copied_and_the_rest_stays_and_is_named() -> None:
     source, target = network("8bit", "4bit"), network("8bit", "w1a4", "2bit")
-    assert load_checkpoint_weights(target, source.state_dict()) == ["w1a4", "2bit"]
-    assert {"conv.weight", "conv.bias", "bn.8bit.weight", "clip.8bit"} <= copied(target, source)
+    untrained = load_checkpoint_weights(target, source.state_dict())
+    assert untrained == (["w1a4", "2bit"], [])
+    assert {"conv.weight", "conv.bias", "bn.8bit.weight", "clip_levels.8bit"} <= copied(
+        target, source
+    )
 
 
 def test_a_network_with_no_precision_in_common_gets_what_all_share() -> None:
     source, target = network("8bit"), network("4bit")
-    assert load_checkpoint_weights(target, source.state_dict()) == ["4bit"]
+    assert load_checkpoint_weights(target, source.state_dict()).wholly == ["4bit"]
     assert copied(target, source) == {"conv.weight", "conv.bias"}
 
 
@@ -46,7 +53,10 @@ def test_a_network_with_no_precision_in_common_gets_what_all_share() -> None:
     ("other", "message"),
     [
         (network("8bit", width=6), r"of another shape \(conv.weight \(4, 3, 1, 1\) instead of"),
-        (network("8bit", shared_norm=True), r"missing \(bn.weight.*unexpected \(bn.8bit"),
+        (
+            network("8bit", shared_norm=True),
+            r"another layout.*\(batch norm: 8bit instead of shared\)",
+        ),
         (nn.Sequential(nn.Conv2d(3, 4, 1)), r"missing.*unexpected"),
     ],
 )
@@ -55,3 +65,47 @@ def test_another_network_is_refused_and_nothing_is_copied(other: nn.Module, mess
     with pytest.raises(ValueError, match=message):
         load_checkpoint_weights(other, network("8bit").state_dict())
     assert all(torch.equal(before[name], value) for name, value in other.state_dict().items())
+
+
+def test_what_the_trained_network_shares_is_copied_to_every_precision() -> None:
+    source, target = network("shared", shared_norm=True), network("8bit", "4bit")
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], [])
+    for name in ("8bit", "4bit"):
+        assert torch.equal(target.bn[name].weight, source.bn.weight)  # type: ignore[index,union-attr]
+        assert target.clip_levels[name] == source.clip_levels["shared"]  # type: ignore[index]
+
+
+def test_shared_clip_levels_are_copied_beside_switched_batch_norm() -> None:
+    source, target = network("8bit", "4bit"), network("8bit", "4bit")
+    source.clip_levels = network("shared").clip_levels
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], [])
+    assert torch.equal(target.bn["4bit"].weight, source.bn["4bit"].weight)  # type: ignore[index]
+    assert target.clip_levels["4bit"] == source.clip_levels["shared"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("given", "steps"), [(False, "none instead of 8bit"), (True, "8bit instead of none")]
+)
+def test_another_weight_quantizer_is_named_as_what_differs(given: bool, steps: str) -> None:
+    source, target = network("8bit"), network("8bit")
+    stepped = source if given else target
+    stepped.conv.steps = nn.ParameterDict({"8bit": nn.Parameter(torch.ones(()))})
+    with pytest.raises(ValueError, match=rf"weight quantizer.*\(learned steps: {steps}\)"):
+        load_checkpoint_weights(target, source.state_dict())
+
+
+def test_a_precision_whose_batch_norm_never_saw_a_batch_was_not_trained() -> None:
+    source, target = network("8bit", "4bit"), network("8bit", "4bit")
+    source.bn["4bit"].num_batches_tracked.zero_()  # type: ignore[index]
+    before = target.clip_levels["4bit"].item()  # type: ignore[index]
+    assert load_checkpoint_weights(target, source.state_dict()) == (["4bit"], [])
+    assert target.clip_levels["4bit"].item() == before  # type: ignore[index]
+
+
+def test_a_precision_that_was_trained_in_some_layers_only_is_copied_and_named() -> None:
+    source, target = network("8bit", "4bit"), network("8bit", "4bit")
+    for module in (source, target):
+        module.bn2 = network("8bit", "4bit").bn
+    source.bn["4bit"].num_batches_tracked.zero_()  # type: ignore[index]
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], ["4bit"])
+    assert {"bn.4bit.weight", "bn2.4bit.weight"} <= copied(target, source)
