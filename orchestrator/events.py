@@ -218,9 +218,9 @@ def events_file(submission_id: str) -> str:
 
 def say(event: Event) -> Event:
     """Print an event as one line, and return it with its time."""
-    said = replace(event, time=round(time.time(), 3))
-    print(to_line(said), flush=True)  # noqa: T201 - the job's log
-    return said
+    stamped = replace(event, time=round(time.time(), 3))
+    print(to_line(stamped), flush=True)  # noqa: T201 - the job's log
+    return stamped
 
 
 def inform(message: str) -> None:

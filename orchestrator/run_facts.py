@@ -62,8 +62,8 @@ class RunFacts:
     @property
     def last_time(self) -> float | None:
         """The time of the run's last event, in seconds since 1970."""
-        said = (getattr(self, name, None) for name in KINDS)
-        return max((event.time for event in said if event and event.time), default=None)
+        latest = (getattr(self, name, None) for name in KINDS)
+        return max((event.time for event in latest if event and event.time), default=None)
 
 
 def facts_in(values: object) -> RunFacts:

@@ -243,10 +243,10 @@ class ClusterClient:
                 return UsageError("The code to ship is larger than the cluster accepts (100 MiB).")
             case _:
                 lines = error.read().decode(errors="replace").strip().splitlines()
-                said = lines[-1] if lines else error.reason
-                if NO_FILE in said:
+                reason = lines[-1] if lines else error.reason
+                if NO_FILE in reason:
                     return _NotThere()
-                return Unreachable(f"The cluster at {self.url} answers {error.code}: {said}")
+                return Unreachable(f"The cluster at {self.url} answers {error.code}: {reason}")
 
 
 class _Connection(http.client.HTTPConnection):

@@ -107,14 +107,14 @@ def not_as_given(
                 )
                 mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
             mistakes += not_as_given(value, below, merged, keys)
-        elif problem := _odd(value, taken.get(key)):
+        elif problem := _problem_with(value, taken.get(key)):
             mistakes.append(f"{merged.where(keys)}  {'.'.join(keys)}: {problem}")
     return mistakes
 
 
-def _odd(given: Any, taken: Any) -> str:
+def _problem_with(given: Any, taken: Any) -> str:
     if isinstance(given, list):
-        return next(filter(None, map(_odd, given, taken)), "")
+        return next(filter(None, map(_problem_with, given, taken)), "")
     if isinstance(given, float) and not math.isfinite(given):
         return f"expected a finite number, got {given}."
     if isinstance(given, int | float) and abs(given) >= LARGEST:

@@ -47,7 +47,7 @@ def load_values(values: Values, called: str, overrides: Sequence[str] = ()) -> L
     """
     try:
         now, before = (
-            _whole(*_laid([Source(called, Path.cwd(), deepcopy(values))], given), called)
+            _whole(*_merged_with([Source(called, Path.cwd(), deepcopy(values))], given), called)
             for given in (overrides, ())
         )
     except JobFileError as error:
@@ -109,13 +109,13 @@ def _merged(
     chain, mistakes, complete = file_chain(Path(path))
     if not complete:
         raise JobFileError(mistakes)
-    merged, odd = _laid(chain, overrides)
+    merged, malformed = _merged_with(chain, overrides)
     if name is not None:
         merged.lay_over(Source("--name", Path.cwd(), {"name": name}))
-    return merged, mistakes + odd
+    return merged, mistakes + malformed
 
 
-def _laid(sources: Sequence[Source], overrides: Sequence[str]) -> tuple[Merged, list[str]]:
+def _merged_with(sources: Sequence[Source], overrides: Sequence[str]) -> tuple[Merged, list[str]]:
     """Return the values of sources and overrides, and the mistakes in the overrides' form."""
     merged, mistakes = Merged(), []
     for source in sources:

@@ -118,13 +118,13 @@ def _gives(phase: Values, keys: Keys) -> bool:
 
 def merged_in_phase(merged: Merged, phase: Source) -> Merged:
     """Return a job's values and their sources in a phase."""
-    laid = Merged(deepcopy(merged.values), dict(merged.sources), list(merged.layers))
-    for section in _renamed(laid.values, phase.values):
-        laid.values[section] = {}
-        for keys in [keys for keys in laid.sources if keys[0] == section]:
-            del laid.sources[keys]
-    laid.lay_over(Source(phase.name, phase.folder, _changes(phase.values), phase.lines))
-    return laid
+    changed = Merged(deepcopy(merged.values), dict(merged.sources), list(merged.layers))
+    for section in _renamed(changed.values, phase.values):
+        changed.values[section] = {}
+        for keys in [keys for keys in changed.sources if keys[0] == section]:
+            del changed.sources[keys]
+    changed.lay_over(Source(phase.name, phase.folder, _changes(phase.values), phase.lines))
+    return changed
 
 
 def _changes(phase: Values) -> Values:

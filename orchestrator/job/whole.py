@@ -82,8 +82,8 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
         job = validated(kind, merged.values)
     except ValidationError as error:
         return _Checked(merged, None, mistakes + explain(error, merged, kind, shown))
-    if odd := not_as_given(merged.values, job.as_dict(), merged):
-        return _Checked(merged, None, mistakes + odd)
+    if converted := not_as_given(merged.values, job.as_dict(), merged):
+        return _Checked(merged, None, mistakes + converted)
     if in_itself:
         mistakes += phase_mistakes(job, merged, shown)
     return _Checked(merged, job, mistakes, warnings)

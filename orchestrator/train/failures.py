@@ -46,8 +46,8 @@ def _full(error: Exception) -> str | None:
     """Return the system's message for a full disk or quota, also from shutil's own error."""
     if not isinstance(error, OSError):
         return None
-    said = (os.strerror(code) for code in _FULL)
-    return next((text for text in said if text in f"{error.strerror} {error}"), None)
+    texts = (os.strerror(code) for code in _FULL)
+    return next((text for text in texts if text in f"{error.strerror} {error}"), None)
 
 
 def _folder(error: Exception, run_dir: Path) -> Path:

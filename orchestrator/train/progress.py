@@ -20,8 +20,8 @@ class Progress:
     epochs: of each phase. steps: of each epoch.
     """
 
-    def __init__(self, said: Events, epochs: Sequence[int], steps: int) -> None:
-        self._events = said
+    def __init__(self, run_events: Events, epochs: Sequence[int], steps: int) -> None:
+        self._events = run_events
         self._epochs = tuple(epochs)
         self._steps = steps
         self._last_said = 0.0
