@@ -1,4 +1,4 @@
-"""The house: short functions, small files, no circles, plain words."""
+"""The house rules: short functions, small files, no circles, plain words."""
 
 import ast
 import re
