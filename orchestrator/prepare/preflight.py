@@ -22,15 +22,18 @@ from orchestrator.track import record, recorder, reference
 from orchestrator.track.delta_b import ReferenceResults
 
 
-def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
+def check(
+    job: Job, folder: RunFolder | None = None, warn: Callable[[str], object] = lambda _: None
+) -> ReferenceResults | None:
     """Check data, initial weights, output folder, reference and tracking server of a job.
 
     folder: of the run that the job continues; if it holds a checkpoint, the initial weights are not
-    needed. Returns the reference of Delta_B. Raises UsageError with every problem found, or
-    Unreachable when the tracking server is the only one.
+    needed. warn: is called with what the initial weights lack. Returns the reference of Delta_B.
+    Raises UsageError with every problem found, or Unreachable when the tracking server is the only
+    one.
     """
     resumed = folder is not None and bool(folder.to_continue_from())
-    problems = [*_data(job, resumed), *([] if resumed else _start(job)), *_output(job)]
+    problems = [*_data(job, resumed, warn), *([] if resumed else _start(job)), *_output(job)]
     if problems:
         raise UsageError("\n".join(problems))
     uri = record.tracking_uri(job, folder)
@@ -47,14 +50,14 @@ def check(job: Job, folder: RunFolder | None = None) -> ReferenceResults | None:
     return found[0]
 
 
-def _data(job: Job, resumed: bool) -> list[str]:
+def _data(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
     problems = missing_data(job.data)
     return [f"data: {problem}" for problem in problems] or _collect(
-        lambda: _try_data(job, resumed), []
+        lambda: _try_data(job, resumed, warn), []
     )
 
 
-def _try_data(job: Job, resumed: bool) -> None:
+def _try_data(job: Job, resumed: bool, warn: Callable[[str], object]) -> None:
     """Open data sets and initial weights once, as every worker will; decodes nothing.
 
     resumed: the weights come from a checkpoint.
@@ -64,7 +67,9 @@ def _try_data(job: Job, resumed: bool) -> None:
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
     if not resumed and not _start(job):
-        start(build_network(job, train_set.num_classes), job)
+        lacking = start(build_network(job, train_set.num_classes), job)
+        if lacking:
+            warn(lacking)
 
 
 def _try_pass(job: Job, train_set: Dataset) -> None:

@@ -72,7 +72,7 @@ def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = 
             lambda: capacity.check(
                 asked, local.offer(with_gpus=asked.gpus_per_worker > 0), "This machine"
             ),
-            lambda: _preflight(job, folder),
+            lambda: _preflight(job, folder, say),
             environment.for_local_head,
             home.check_writable,
         )
@@ -83,7 +83,7 @@ def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = 
     here = is_this_machine(url, _head_ip(offered))
     _together(
         lambda: capacity.check(asked, offered, f"The cluster at {url}"),
-        lambda: _preflight(job, folder) if here else None,
+        lambda: _preflight(job, folder, say) if here else None,
         environment.for_other_cluster,
         home.check_writable,
     )
@@ -220,10 +220,10 @@ def _take_back(record: Record) -> None:
         registry.save(replace(record, attempts=record.attempts[:-1]))
 
 
-def _preflight(job: "Job", folder: RunFolder | None) -> None:
+def _preflight(job: "Job", folder: RunFolder | None, say: Say) -> None:
     from orchestrator.prepare import preflight
 
-    preflight.check(job, folder)
+    preflight.check(job, folder, lambda warning: say(f"warning: {warning}"))
 
 
 def _head_ip(offered: Capacity) -> str | None:

@@ -128,3 +128,15 @@ def test_an_assignment_to_a_layer_that_is_not_there_is_refused_with_those_that_a
     message = str(caught.value)
     assert "quantizer.assignment.mixed: no layer is called 'layer1.0.conv9'" in message
     assert "layer1.0.conv1, layer1.0.conv2, layer2.0.conv1" in message
+
+
+def test_what_the_initial_weights_lack_is_a_warning(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    float_model = build_network(tiny_job("method={name: float}"), 3).state_dict()
+    del float_model["fc.weight"], float_model["fc.bias"]
+    torch.save(float_model, tmp_path / "headless.pt")
+    warnings: list[str] = []
+    job = tiny_job("start.from=float", f"start.weights={tmp_path / 'headless.pt'}")
+    preflight.check(job, warn=warnings.append)
+    assert warnings == ["Not taken from the float model: fc.weight, fc.bias. Everything else is."]

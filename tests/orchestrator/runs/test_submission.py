@@ -13,6 +13,7 @@ import pytest
 from orchestrator import handover
 from orchestrator.cluster import local
 from orchestrator.cluster.local import Head
+from orchestrator.job.schema import Job
 from orchestrator.runs import submission
 from orchestrator.runs.registry import Record
 from orchestrator.runs.submission import Place
@@ -85,3 +86,12 @@ def test_secrets_stay_here_when_the_cluster_is_elsewhere_and_that_is_said_once(
     assert SECRET not in received(cluster) + str(said)
     assert [line for line in said if "AWS_SECRET_ACCESS_KEY" in line] == said
     assert len(said) == 1
+
+
+def test_what_the_initial_weights_lack_is_said_before_anything_is_submitted(
+    tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.prepare.preflight.start", lambda *_: "Not trained at 2bit.")
+    said: list[str] = []
+    submission.check(tiny_job(), None, said.append)
+    assert said == ["warning: Not trained at 2bit."]
