@@ -65,11 +65,6 @@ class AnyBitNetwork(nn.Module, ABC):
         """
         return self.backbone._layers
 
-    @property
-    def num_blocks(self) -> int:
-        """Number of blocks that can be swapped (L)."""
-        return len({info.block for info in self.quantized_layers if info.block is not None})
-
     def forward(self, inputs: Tensor, at: Point | Assignment) -> Tensor:
         """Return logits (batch, classes) in the type of the parameters.
 

@@ -29,7 +29,7 @@ def full_size() -> AnyBitNetwork:
 
 def test_mobilenet_for_cifar_has_its_known_number_of_parameters(full_size: AnyBitNetwork) -> None:
     assert sum(p.numel() for _, p, role in roles(full_size) if role != "clip") == 2_296_922
-    assert full_size.num_blocks == 17
+    assert {info.block for info in full_size.quantized_layers} == {None, *range(17)}
 
 
 def test_stride_one_blocks_whose_channels_change_have_a_shortcut_convolution(

@@ -21,7 +21,7 @@ def test_resnet18_for_cifar_has_its_known_number_of_parameters() -> None:
             num_classes=10,
         )
     assert sum(p.numel() for _, p, role in roles(network) if role != "clip") == 11_173_962
-    assert network.num_blocks == 8
+    assert {info.block for info in network.quantized_layers} == set(range(8))
 
 
 def test_small_images_keep_their_size_in_the_first_stage(
