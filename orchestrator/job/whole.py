@@ -144,12 +144,13 @@ def _drop_settings_of_others(merged: Merged, kind: type[Job]) -> list[str]:
         values = value_at(merged.values, above)
         known = keys_of(_settings_at(kind, above))
         for key in [key for key in values if key not in known]:
-            source = merged.source_of((*above, key))
-            if source is not named_by and not (source and source.name == "--set"):
-                where = merged.where((*above, key))
-                merged.drop((*above, key))
+            keys = (*above, key)
+            is_older = merged.rank(keys) < merged.rank((*above, "name"))
+            if is_older and merged.sources[keys].name != "--set":
+                where = merged.where(keys)
+                merged.drop(keys)
                 if named_by.name != EACH:
-                    place = ".".join((*above, key))
+                    place = ".".join(keys)
                     unlike = f"'{values['name']}' has no such setting"
                     warnings.append(f"{where}  {place}: left out, {unlike}.")
     return warnings

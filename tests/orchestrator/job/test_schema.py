@@ -36,3 +36,18 @@ def test_a_setting_has_one_key_which_is_suggested_for_the_name_that_python_code_
             load_job(file, [override])
         [mistake] = caught.value.mistakes
         assert mistake.startswith(f"--set  {place}: unknown key. Did you mean '{key}'? Known: ")
+
+
+@pytest.mark.parametrize("inside", ["method: {KEY: 0.9}", "phases: [{method: {KEY: 0.9}}]"])
+def test_an_unknown_key_in_a_file_that_extends_another_is_a_mistake(
+    tmp_path: Path, inside: str
+) -> None:
+    (tmp_path / "base.yaml").write_text(JOB)
+    file = tmp_path / "mine.yaml"
+    for key in ("swap_probability", "p2"):
+        file.write_text(f"extends: base.yaml\n{inside.replace('KEY', key)}\n")
+        with pytest.raises(JobFileError) as caught:
+            load_job(file)
+        [mistake] = caught.value.mistakes
+        assert f"mine.yaml:2  {'phase 1, ' * ('phases' in inside)}method.{key}: unknown" in mistake
+        assert "Did you mean 'p1'?" in mistake
