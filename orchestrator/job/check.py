@@ -12,6 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.job import evaluate
 from orchestrator.job.explain import shown_value
 from orchestrator.job.merge import Merged
+from orchestrator.job.network import float_and_quantized, unknown_layers, without_parameters
 from orchestrator.job.optimizer import optimizer_warnings
 from orchestrator.job.schema import Job
 from orchestrator.job.source import Keys
@@ -27,7 +28,11 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line for each pair of settings that contradict one another in a whole job."""
     found = [*_segments(job), *_batch(job), *_reference(job)]
     found += evaluate.mistakes(job.evaluate, job.points, job.phase_jobs()[-1].points)
-    return _lines(found, merged, shown)
+    layers = [
+        f"{merged.where(keys) or shown}  {'.'.join(keys)}: {problem}"
+        for keys, problem in unknown_layers(job)
+    ]
+    return _lines(found, merged, shown) + layers
 
 
 def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
@@ -69,13 +74,23 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     warnings = [*_without_effect(job, merged), *_small_passes(job)]
     given = {keys[1] for keys in merged.sources if keys[0] == "optimizer" and len(keys) > 1}
     warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
+    warnings += [*without_parameters(job), *float_and_quantized(job, merged)]
     if job.start.weights is not None and job.start.source == "scratch":
         warnings.append("start.weights: no effect, start.from is 'scratch'.")
     return warnings
 
 
-def reference_warnings(job: Job) -> list[str]:
-    """Return a line when a published row lacks points that a job trains to the end."""
+def end_warnings(job: Job, merged: Merged) -> list[str]:
+    """Return a line for each setting of the end of a run that is without effect."""
+    warnings = _lacking_reference(job)
+    calibration = ("evaluate", "calibration_batches")
+    if calibration in merged.sources and not job.evaluate.points:
+        warnings.append(f"{'.'.join(calibration)}: no effect, evaluate.points is empty.")
+    return warnings
+
+
+def _lacking_reference(job: Job) -> list[str]:
+    """Return a warning when a published row lacks points that a job trains to the end."""
     if job.reference is None or job.reference.published is None:
         return []
     name = job.reference.published

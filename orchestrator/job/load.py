@@ -17,7 +17,8 @@ from orchestrator.job.uri import masked
 from orchestrator.job.whole import EACH, LoadedJob, whole_job
 
 REFERENCES = (("reference", "published"), ("reference", "runs"))
-ASSIGNMENT = ("quantizer", "assignment")
+NOT_INDIVIDUAL = (("quantizer", "assignment"), ("evaluate",))
+"""Sections that an individual run at one bit-width has no use for."""
 
 
 def load_job(
@@ -89,8 +90,9 @@ def _load(
     merged, mistakes = _merged(path, overrides, name)
     if individual_at is not None:
         merged.lay_over(_individual(merged, individual_at))
-        if value_at(merged.values, ASSIGNMENT) is not None:
-            merged.drop(ASSIGNMENT)
+        for keys in NOT_INDIVIDUAL:
+            if isinstance(value_at(merged.values, keys), dict):
+                merged.drop(keys)
         train_one_thing_in_all_phases(merged)
     return _whole(merged, mistakes, next(s.name for s in reversed(merged.layers) if s.lines))
 
@@ -138,16 +140,14 @@ def _keep_the_stronger_reference(merged: Merged) -> None:
 def _individual(merged: Merged, precision: Precision) -> Source:
     """Return the values that turn a job into the individual run at one bit-width.
 
-    Its own runs it cannot refer to, and it is evaluated at no other bit-width. What is given in
-    place of a section stays, to be reported as a mistake.
+    Its own runs it cannot refer to. What is given in place of a section stays, to be reported as a
+    mistake.
     """
     given = merged.values
     sections: Values = {
         "method": {"name": "individual"},
         "quantizer": {"bit_widths": [precision.label]},
     }
-    if "evaluate" in given:
-        sections["evaluate"] = {"points": []}
     values = {key: own for key, own in sections.items() if isinstance(given.get(key, {}), dict)}
     if isinstance(name := given.get("name"), str):
         values["name"] = individual_name(name, precision.label)

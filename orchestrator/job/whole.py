@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from orchestrator.errors import JobFileError
 from orchestrator.job.check import (
+    end_warnings,
     job_mistakes,
     job_warnings,
     layout_mistakes,
     not_as_given,
     phase_mistakes,
-    reference_warnings,
 )
 from orchestrator.job.explain import explain, keys_of
 from orchestrator.job.families import FAMILIES, component_names, value_at
@@ -55,7 +55,7 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     if mistakes:
         raise JobFileError(mistakes)
     hidden = [f"{key}: no effect, every phase sets it." for key in hidden_by_all(merged, phases)]
-    warnings = own.warnings + hidden + _warnings(parts or [own]) + reference_warnings(job)
+    warnings = own.warnings + hidden + _warnings(parts or [own]) + end_warnings(job, merged)
     return LoadedJob(job, origins(job.as_dict(), merged) | origins_in(phases), warnings)
 
 

@@ -9,7 +9,7 @@ from models.networks.base import AnyBitNetwork
 from models.precision import precisions_of
 from models.table import resolve
 from orchestrator.data import Dataset, dataset_class, open_dataset
-from orchestrator.errors import DataError, UsageError
+from orchestrator.errors import DataError
 from orchestrator.job.schema import Job
 
 
@@ -33,13 +33,12 @@ def build_method(job: Job) -> Method:
 def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
     """Build the network of a job, with random weights, for the points of all its phases.
 
-    It stores weights as codes of the highest bit-width that a phase's method asks for. Raises
-    UsageError for an assignment to a layer that the network does not have.
+    It stores weights as codes of the highest bit-width that a phase's method asks for.
     """
     methods = [build_method(phase) for phase in job.phase_jobs()]
     data = dataset_class(job.data.name)
     torch.manual_seed(job.seed)
-    network = models.build_network(
+    return models.build_network(
         job.model,
         job.quantizer,
         precisions=precisions_of(job.points),
@@ -49,12 +48,6 @@ def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
         mean=data.mean,
         std=data.std,
     )
-    for point in job.points:
-        try:
-            network.assignment(point)
-        except ValueError as error:
-            raise UsageError(f"quantizer.assignment.{point.name}: {error}.") from error
-    return network
 
 
 def check_data(job: Job, train_set: Dataset, val_set: Dataset) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import JobFileError
-from orchestrator.job.load import load_job
+from orchestrator.job.load import load_each_bit_width, load_job
 
 GOOD = """
 name: mine
@@ -71,3 +71,12 @@ def test_a_reference_that_lacks_an_assignment_says_what_to_give(tmp_path: Path) 
         "--set  reference.runs: names no run for mix; give one for each point: "
         "{8bit: RUN, mix: RUN}."
     ]
+
+
+def test_the_calibration_of_no_point_is_worth_a_warning(tmp_path: Path) -> None:
+    file, batches = write(tmp_path, GOOD), "evaluate.calibration_batches=9"
+    assert load_job(file, [batches]).warnings == [
+        "evaluate.calibration_batches: no effect, evaluate.points is empty."
+    ]
+    assert load_job(file, [batches, "evaluate.points=[3]"]).warnings == []
+    assert [one.warnings for one in load_each_bit_width(file, [batches])] == [[]] * 4

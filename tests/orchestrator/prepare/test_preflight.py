@@ -119,17 +119,6 @@ def test_a_pass_of_one_sample_that_shrinks_to_one_pixel_is_refused_before_anythi
         preflight.check(tiny_job(*one, "data.crop=8", "data.resize=8"))
 
 
-def test_an_assignment_to_a_layer_that_is_not_there_is_refused_with_those_that_are(
-    tiny_job: Callable[..., Job],
-) -> None:
-    job = tiny_job("quantizer.assignment={mixed: {default: 4, layer1.0.conv9: 8}}")
-    with pytest.raises(UsageError) as caught:
-        preflight.check(job)
-    message = str(caught.value)
-    assert "quantizer.assignment.mixed: no layer is called 'layer1.0.conv9'" in message
-    assert "layer1.0.conv1, layer1.0.conv2, layer2.0.conv1" in message
-
-
 def test_what_the_initial_weights_lack_is_a_warning(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:

@@ -1,0 +1,75 @@
+"""What a job says about layers and parameters, checked against its network without weights."""
+
+from collections.abc import Iterator
+
+import torch
+
+import models
+from models.methods import METHODS
+from models.networks.base import AnyBitNetwork
+from models.precision import precisions_of
+from models.quantizers.settings import DEFAULT
+from models.roles import Role, roles
+from models.table import resolve
+from orchestrator.job.merge import Merged
+from orchestrator.job.schema import Job
+from orchestrator.job.source import Keys
+from orchestrator.job.words import suggestion
+
+_ROLES: tuple[Role, ...] = ("depthwise", "step", "method")
+"""Roles that not every network and method has parameters of."""
+
+
+def blank_network(job: Job) -> AnyBitNetwork:
+    """Build the network of a job on torch's meta device, which takes milliseconds."""
+    with torch.device("meta"):
+        return models.build_network(
+            job.model, job.quantizer, precisions=precisions_of(job.points), num_classes=1
+        )
+
+
+def unknown_layers(job: Job) -> Iterator[tuple[Keys, str]]:
+    """Yield the place in the job and the problem of each layer that the network does not have."""
+    named = [
+        (name, layer)
+        for name, layers in job.quantizer.assignment.items()
+        for layer in layers
+        if layer != DEFAULT
+    ]
+    known = {info.name for info in blank_network(job).quantized_layers} if named else set()
+    for name, layer in named:
+        if layer not in known:
+            problem = "the network has no such layer." + suggestion(layer, known)
+            yield ("quantizer", "assignment", name, layer), problem
+
+
+def without_parameters(job: Job) -> list[str]:
+    """Return a warning for each role with settings of its own that no parameter has."""
+    given = [role for role in _ROLES if getattr(job.optimizer, role) is not None]
+    if not given:
+        return []
+    method = resolve(METHODS, job.method.name)(job.method, job.points)
+    found = {named.role for named in roles(blank_network(job), method)}
+    return [
+        f"optimizer.{role}: no effect, neither the network nor the method has such parameters."
+        for role in given
+        if role not in found
+    ]
+
+
+def float_and_quantized(job: Job, merged: Merged) -> list[str]:
+    """Return a warning for each setting of quantizers that stands beside a float method's name.
+
+    Those of a weaker source, such as a file that the job extends, were meant for another method.
+    """
+    if job.method.quantized:
+        return []
+    reason = f"the method '{job.method.name}' quantizes nothing"
+    since = merged.rank(("method", "name"))
+    return [
+        f"{'.'.join(keys)}: no effect, {reason}."
+        for keys in merged.sources
+        if (keys[0] == "quantizer" or keys[:2] == ("optimizer", "clip"))
+        and not any(other[:-1] == keys for other in merged.sources)
+        and merged.rank(keys) >= since
+    ]

@@ -1,0 +1,101 @@
+"""Layers and parameters that a job names, and its network does not have."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import JobFileError
+from orchestrator.job.load import load_job
+from orchestrator.job.network import blank_network
+
+GOOD = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: coquant}
+optimizer: {lr: 5e-2}
+training: {epochs: 3, global_batch: 128}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.yaml"
+    file.write_text(GOOD)
+    return file
+
+
+def warnings(file: Path, *overrides: str) -> list[str]:
+    return load_job(file, overrides).warnings
+
+
+def test_an_unknown_layer_of_an_assignment_is_named_with_its_line_and_a_similar_one(
+    file: Path,
+) -> None:
+    mixed = "quantizer:\n  assignment:\n    mixed:\n      default: 4\n      layer1.0.conv9: 8\n"
+    file.write_text(GOOD + mixed)
+    with pytest.raises(JobFileError) as caught:
+        load_job(file)
+    [line] = caught.value.mistakes
+    place = f"{file}:12  quantizer.assignment.mixed.layer1.0.conv9: "
+    assert line.startswith(f"{place}the network has no such layer. Did you mean 'layer1.0.conv")
+    assert "Known: layer1.0.conv1, layer1.0.conv2, layer1.1.conv1" in line
+    file.write_text(GOOD + mixed.replace("conv9", "conv1"))
+    assert len(load_job(file).job.points) == 5
+
+
+def test_layers_are_those_of_the_jobs_own_network_also_in_phases(file: Path) -> None:
+    phases = ["model.depths=[1, 1, 1, 1]", "phases=[{training: {epochs: 1}}]"]
+    known = "quantizer.assignment={mixed: {default: 4, layer4.0.conv1: 8}}"
+    assert len(load_job(file, [*phases, known]).job.points) == 5
+    with pytest.raises(JobFileError, match="no such layer"):
+        load_job(file, [*phases, known.replace("layer4.0", "layer4.1")])
+
+
+def test_a_blank_network_holds_no_numbers(file: Path) -> None:
+    network = blank_network(load_job(file).job)
+    assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
+
+
+@pytest.mark.parametrize("role", ["depthwise", "step", "method"])
+def test_settings_of_parameters_that_nothing_has_are_warned_about(file: Path, role: str) -> None:
+    assert warnings(file, f"optimizer.{role}={{lr: 0.1}}") == [
+        f"optimizer.{role}: no effect, neither the network nor the method has such parameters."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "override"),
+    [
+        ("depthwise", "model={name: mobilenet_v2_cifar}"),
+        ("step", "quantizer.weights={name: lsq_floor}"),
+        ("norm", "seed=1"),
+        ("bias", "seed=1"),
+    ],
+)
+def test_settings_of_parameters_that_something_has_are_not(
+    file: Path, role: str, override: str
+) -> None:
+    assert warnings(file, override, f"optimizer.{role}={{lr: 0.1}}") == []
+
+
+def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -> None:
+    file = tmp_path / "float.yaml"
+    file.write_text(GOOD.replace("coquant", "float"))
+    given = {
+        "quantizer.bit_widths": "[8, 4]",
+        "quantizer.assignment": "{mix: {default: 4}}",
+        "quantizer.activations.clip_init": "4",
+        "optimizer.clip.lr": "0.1",
+    }
+    found = warnings(file, *(f"{key}={value}" for key, value in given.items()))
+    assert sorted(found) == sorted(
+        f"{key}: no effect, the method 'float' quantizes nothing."
+        for key in {**given, "quantizer.assignment.mix.default": ""}
+        if key != "quantizer.assignment"
+    )
+
+
+def test_a_job_that_becomes_a_float_one_need_not_take_back_what_it_extends(file: Path) -> None:
+    file.write_text(GOOD + "quantizer: {bit_widths: [8, 4]}\n")
+    assert warnings(file, "method={name: float}") == []
