@@ -90,12 +90,12 @@ def end_warnings(job: Job, merged: Merged) -> list[str]:
 
 
 def _lacking_reference(job: Job) -> list[str]:
-    """Return a warning when a published row lacks points that a job trains to the end."""
+    """Return a warning when a published row lacks points of Delta_B."""
     if job.reference is None or job.reference.published is None:
         return []
     name = job.reference.published
     known = published_rows()[name].values
-    lacking = [point.name for point in job.phase_jobs()[-1].points if point.name not in known]
+    lacking = [point.name for point in job.compared if point.name not in known]
     if not lacking:
         return []
     return [
@@ -198,10 +198,9 @@ def _reference(job: Job) -> list[tuple[str, str]]:
         name, rows = str(job.reference.published), published_rows()
         unknown = f"no published row is called '{name}'." + suggestion(name, rows)
         return [] if name in rows else [("reference.published", unknown)]
-    compared = job.phase_jobs()[-1].points
-    missing = [point.name for point in compared if point.name not in job.reference.runs]
+    missing = [point.name for point in job.compared if point.name not in job.reference.runs]
     if missing:
-        each = ", ".join(f"{point.name}: RUN" for point in compared)
+        each = ", ".join(f"{point.name}: RUN" for point in job.compared)
         problem = f"names no run for {', '.join(missing)}; give one for each point: {{{each}}}."
         return [("reference.runs", problem)]
     return []

@@ -193,6 +193,14 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             return tuple(sorted(found.values(), key=_height, reverse=True))
         return self.quantizer.points if self.method.quantized else (OperatingPoint.at(FLOAT),)
 
+    @property
+    def compared(self) -> tuple[OperatingPoint, ...]:
+        """The points of Delta_B: the last phase's, and earlier ones that are evaluated at the end."""
+        last = self.phase_jobs()[-1].points
+        listed = {point.name for point in self.evaluate.operating_points}
+        earlier = (p for p in self.points if p.name in listed and p not in last)
+        return (*last, *earlier)
+
     def as_dict(self) -> Values:
         """Return the job as plain values, with the keys of a job file."""
         return self.model_dump(mode="json", by_alias=True)

@@ -40,14 +40,14 @@ def _with_reference(job: "Job") -> "Job":
     """Return the job with MLflow's run ids in place of the names in `reference.runs`.
 
     A name is what every command takes: a run's id, a job's name, a unique beginning, or `last`.
-    Those of points that the last phase does not train are left out. Raises UsageError with all that
-    is wrong with them.
+    Those of points that do not count in Delta_B are left out. Raises UsageError with all that is
+    wrong with them.
     """
     if job.reference is None or job.reference.runs is None:
         return job
     ids: dict[str, str] = {}
     problems: list[str] = []
-    for point in (point.name for point in job.phase_jobs()[-1].points):
+    for point in (point.name for point in job.compared):
         name = job.reference.runs[point]
         try:
             ids[point] = name if _MLFLOW_ID.fullmatch(name) else _mlflow_id(job, point, name)

@@ -12,8 +12,8 @@ ZERO_SHOT = "zero-shot"
 EARLIER_PHASE = "earlier phase"
 CALIBRATED = {
     ZERO_SHOT: "Zero-shot: not trained at this bit-width, batch norm calibrated; not in Delta_B.",
-    EARLIER_PHASE: "Earlier phase: not trained at this bit-width in the last one, batch norm "
-    "calibrated; not in Delta_B.",
+    EARLIER_PHASE: "Earlier phase: trained at this bit-width before the last phase, batch norm "
+    "calibrated with the final weights.",
 }
 """What a row is called whose point the last phase did not train, and what that means."""
 
@@ -23,8 +23,8 @@ class PointResult(NamedTuple):
 
     metric: in percent. loss: mean cross-entropy. reference: of a network that was trained at
     this point alone, in percent; ratio: of the metric to it, in percent. calibrated: ZERO_SHOT or
-    EARLIER_PHASE for a point at which only batch norm was calibrated at the end; such a point does
-    not count in Delta_B.
+    EARLIER_PHASE for a point at which only batch norm was calibrated at the end; a zero-shot one
+    does not count in Delta_B.
     """
 
     point: str
@@ -58,7 +58,7 @@ class Result:
 
     def beside(self, reference: ReferenceResults | None) -> "Result":
         """Return the result with its reference, and with Delta_B if that can be computed."""
-        trained = {row.point: row.metric for row in self.rows if not row.calibrated}
+        trained = {row.point: row.metric for row in self.rows if row.calibrated != ZERO_SHOT}
         obstacle = _obstacle(self.metric_name, trained, reference)
         if obstacle or reference is None:
             return replace(self, note=obstacle)

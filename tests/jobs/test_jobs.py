@@ -124,3 +124,15 @@ def test_the_readmes_examples_are_parts_of_a_job(block: str, tmp_path: Path) -> 
     file = tmp_path / "example.yaml"
     file.write_text(f"extends: {JOBS / 'cifar10_r18_joint.yaml'}\n{block}")
     assert load_job(file).job.name == "cifar10_r18_joint"
+
+
+def test_the_progressive_job_trains_one_bit_width_after_another_and_compares_all_of_them() -> None:
+    job = load_job(JOBS / "cifar10_r18_progressive.yaml").job
+    assert [[p.name for p in phase.points] for phase in job.phase_jobs()] == [
+        ["8bit"],
+        ["6bit"],
+        ["4bit"],
+        ["2bit"],
+    ]
+    assert {phase.training.epochs for phase in job.phase_jobs()} == {350}
+    assert [point.name for point in job.compared] == ["2bit", "8bit", "6bit", "4bit"]

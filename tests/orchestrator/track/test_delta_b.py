@@ -63,3 +63,14 @@ def test_a_reference_of_another_metric_or_of_zero_gives_no_delta_b() -> None:
     assert "is map, this run has top1" in result.beside(other).note
     zero = ReferenceResults("own", "top1", {"8bit": 0.0})
     assert "no result above zero at 8bit." in result.beside(zero).note
+
+
+def test_a_point_of_an_earlier_phase_counts_in_delta_b_and_a_zero_shot_one_does_not() -> None:
+    rows = (
+        PointResult("2bit", 45.0, 1.0),
+        PointResult("4bit", 90.0, 1.0, calibrated="earlier phase"),
+        PointResult("3bit", 10.0, 1.0, calibrated="zero-shot"),
+    )
+    values = {"2bit": 90.0, "4bit": 90.0, "3bit": 90.0}
+    result = Result("top1", 0, 1, rows).beside(ReferenceResults("mine", "top1", values))
+    assert result.delta_b == pytest.approx(75.0)

@@ -234,7 +234,7 @@ def test_a_point_of_an_earlier_phase_is_calibrated_with_its_own_batch_norm_and_c
     marks = [(row["point"], row["calibrated"]) for row in result["rows"]]
     assert marks[2:] == [("4bit", "earlier phase"), ("3bit", "zero-shot")]
     assert "| 4bit (earlier phase) | " in result["table"]
-    assert "Earlier phase: not trained at this bit-width in the last one" in result["table"]
+    assert "Earlier phase: trained at this bit-width before the last phase" in result["table"]
 
 
 def test_points_of_earlier_phases_keep_their_own_state_and_are_no_source_of_others(
