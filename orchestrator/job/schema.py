@@ -195,7 +195,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def compared(self) -> tuple[OperatingPoint, ...]:
-        """The points of Delta_B: the last phase's, and earlier ones that are evaluated at the end."""
+        """The points of Delta_B: the last phase's, and earlier ones evaluated at the end."""
         last = self.phase_jobs()[-1].points
         listed = {point.name for point in self.evaluate.operating_points}
         earlier = (p for p in self.points if p.name in listed and p not in last)
