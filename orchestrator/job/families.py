@@ -59,7 +59,11 @@ def component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[Key
         is_section = given is None or isinstance(given, dict)
         where = merged.where((*keys, "name") if isinstance(given, dict) else keys) or shown
         place = f"{where}  {'.'.join(keys)}.name"
-        if not is_section or name is None:
+        if not is_section:
+            example = name if isinstance(name, str) and name in table else min(table)
+            expected = f"expected keys and values, such as {{name: {example}}}, got {given!r}."
+            mistakes.append(f"{where}  {'.'.join(keys)}: {expected}")
+        elif name is None:
             mistakes.append(f"{place}: is required; one of: {', '.join(sorted(table))}.")
         elif not isinstance(name, str) or name not in table:
             hint = suggestion(str(name), table)

@@ -139,6 +139,8 @@ def override(text: str) -> tuple[Source | None, list[str]]:
     keys = key.strip().split(".")
     if not equals or not all(re.fullmatch(r"[\w-]+", part) for part in keys):
         return None, [f"--set {text[:LONGEST]}: expected KEY=VALUE, for example training.epochs=3."]
+    if keys[:2] == ["quantizer", "assignment"]:
+        keys[3:] = [".".join(keys[3:])] * (len(keys) > 3)  # A layer's name has dots.
     try:
         nested: Any = parse_value(value)
     except ValueError as error:

@@ -60,9 +60,8 @@ def take_phases(merged: Merged, shown: str) -> tuple[list[Source], list[str]]:
     source = merged.source_of((PHASES,))
     if given is None or source is None:
         return [], []
-    if not isinstance(given, list) or not all(isinstance(phase, dict) for phase in given):
-        where = source.where((PHASES,))
-        return [], [f"{where}  phases: expected a list with the settings of each phase."]
+    if problem := _malformed(given):
+        return [], [f"{source.where((PHASES,))}  phases: {problem}"]
     phases = [_part(source, number, values) for number, values in enumerate(given)]
     mistakes = [
         f"{phase.where(keys) or shown}  phase {number}, {'.'.join(keys)}: {ALLOWED}."
@@ -70,6 +69,17 @@ def take_phases(merged: Merged, shown: str) -> tuple[list[Source], list[str]]:
         for keys in unchangeable(phase.values)
     ]
     return phases, mistakes
+
+
+def _malformed(given: object) -> str:
+    """Return why a value is not a list of phases, or nothing."""
+    if not isinstance(given, list):
+        return (
+            "expected a list with the settings of each phase, also from --set: "
+            "'phases=[{training: {epochs: 2}}, {training: {epochs: 3}}]'."
+        )
+    odd = [number for number, phase in enumerate(given, start=1) if not isinstance(phase, dict)]
+    return f"phase {odd[0]}: expected keys and values, got {given[odd[0] - 1]!r}." if odd else ""
 
 
 def train_one_thing_in_all_phases(merged: Merged) -> None:
@@ -119,11 +129,12 @@ def _gives(phase: Values, keys: Keys) -> bool:
 def merged_in_phase(merged: Merged, phase: Source) -> Merged:
     """Return a job's values and their sources in a phase."""
     changed = Merged(deepcopy(merged.values), dict(merged.sources), list(merged.layers))
-    for section in _renamed(changed.values, phase.values):
+    changes = _changes(phase.values)
+    for section in _renamed(changed.values, changes):
         changed.values[section] = {}
         for keys in [keys for keys in changed.sources if keys[0] == section]:
             del changed.sources[keys]
-    changed.lay_over(Source(phase.name, phase.folder, _changes(phase.values), phase.lines))
+    changed.lay_over(Source(phase.name, phase.folder, changes, phase.lines))
     return changed
 
 

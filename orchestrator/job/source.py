@@ -220,12 +220,20 @@ def _collect(node: yaml.Node, keys: Keys, lines: dict[Keys, int], shown: str) ->
         line = key_node.start_mark.line + 1
         if child in lines:
             mistakes.append(
-                f"{shown}:{line}  {'.'.join(child)}: given twice (first on line {lines[child]}); "
+                f"{shown}:{line}  {_named(child)}: given twice (first on line {lines[child]}); "
                 "keep one."
             )
+            continue
         lines[child] = line
         mistakes += _collect(value_node, child, lines, shown)
     return mistakes
+
+
+def _named(keys: Keys) -> str:
+    """Return a place as messages name it: `training.epochs`, `phase 1, training.epochs`."""
+    if keys[0] == "phases" and len(keys) > 2 and keys[1].isdecimal():
+        return f"phase {int(keys[1]) + 1}, {'.'.join(keys[2:])}"
+    return ".".join(keys)
 
 
 def _refusal(problem: str, place: Any) -> _Refused:

@@ -125,7 +125,9 @@ def _other_mistakes(
     try:
         validated(kind, values)
     except ValidationError as error:
-        return explain(error, merged, kind, shown)
+        unnamed = [f"  {'.'.join(keys)}: " for keys in FAMILIES.keys() - names.keys()]
+        lines = explain(error, merged, kind, shown)
+        return [line for line in lines if not any(place in line for place in unnamed)]
     return []
 
 

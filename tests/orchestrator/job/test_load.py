@@ -339,4 +339,5 @@ def test_a_method_that_is_no_section_is_a_mistake_of_individual_runs_too(tmp_pat
     for override, place in (("method=coquant", ""), (phases, "phase 1, ")):
         with pytest.raises(JobFileError) as caught:
             load_each_bit_width(write(tmp_path, GOOD), [override])
-        assert caught.value.mistakes[0].startswith(f"--set  {place}method.name: is required; one")
+        expected = "expected keys and values, such as {name: coquant}, got 'coquant'."
+        assert caught.value.mistakes[0] == f"--set  {place}method: {expected}"

@@ -99,3 +99,11 @@ def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -
 def test_a_job_that_becomes_a_float_one_need_not_take_back_what_it_extends(file: Path) -> None:
     file.write_text(GOOD + "quantizer: {bit_widths: [8, 4]}\n")
     assert warnings(file, "method={name: float}") == []
+
+
+def test_a_layer_of_an_assignment_can_be_set_on_the_command_line(file: Path) -> None:
+    file.write_text(GOOD + "quantizer: {assignment: {mix: {default: 4}}}\n")
+    job = load_job(file, ["quantizer.assignment.mix.layer1.0.conv1=6"]).job
+    assert job.quantizer.assignment["mix"] == {"default": 4, "layer1.0.conv1": 6}
+    job = load_job(file, ["quantizer.assignment.mix.default=8"]).job
+    assert job.quantizer.assignment["mix"] == {"default": 8}

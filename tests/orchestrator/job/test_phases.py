@@ -155,17 +155,39 @@ def test_a_mistake_of_the_job_itself_is_named_once(tmp_path: Path) -> None:
     assert "mine.yaml:6  optimizer.gama: unknown key." in mistake
 
 
-@pytest.mark.parametrize("given", ["3", "{a: 1}", "[1]", "[[]]"])
-def test_phases_that_are_no_list_of_settings_are_refused(tmp_path: Path, given: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("3", "expected a list with the settings of each phase, also from --set: 'phases=[{train"),
+        ("{a: 1}", "expected a list with the settings of each phase, also from --set: 'phases"),
+        ("[1]", "phase 1: expected keys and values, got 1."),
+        ("[{training: {epochs: 1}}, null]", "phase 2: expected keys and values, got None."),
+        ("[[]]", "phase 1: expected keys and values, got []."),
+    ],
+)
+def test_phases_that_are_no_list_of_settings_are_refused(
+    tmp_path: Path, given: str, problem: str
+) -> None:
     text = DESCENDING.partition("phases:")[0]
     text += f"quantizer: {{bit_widths: [4]}}\nphases: {given}\n"
     [mistake] = mistakes_of(tmp_path, text)
-    assert mistake.endswith("mine.yaml:9  phases: expected a list with the settings of each phase.")
+    assert f"mine.yaml:9  phases: {problem}" in mistake
 
 
 def test_a_key_given_twice_in_a_phase_is_named(tmp_path: Path) -> None:
     text = DESCENDING + "      lr: 0.1\n"
-    assert "mine.yaml:14  phases.1.optimizer.lr: given twice" in mistakes_of(tmp_path, text)[0]
+    assert "mine.yaml:14  phase 2, optimizer.lr: given twice" in mistakes_of(tmp_path, text)[0]
+
+
+def test_a_section_given_twice_is_one_mistake(tmp_path: Path) -> None:
+    text = DESCENDING + "    optimizer: {lr: 0.1}\n"
+    [mistake] = [line for line in mistakes_of(tmp_path, text) if "twice" in line]
+    assert "phase 2, optimizer: given twice" in mistake
+
+
+def test_a_section_that_no_phase_may_change_is_one_mistake(tmp_path: Path) -> None:
+    [mistake] = mistakes_of(tmp_path, DESCENDING + "    model: {name: resnet50}\n")
+    assert "phase 2, model: a phase changes" in mistake
 
 
 def test_warnings_say_which_phase_they_are_about(tmp_path: Path) -> None:
