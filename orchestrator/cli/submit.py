@@ -206,9 +206,9 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     from orchestrator.job.load import load_values
 
     loaded = load_values(record.job, record.run, overrides)
-    _warn([loaded])
     job = references.resolved(loaded.job)
     check_unchanged(record.job, job.as_dict(), record.run)
+    _warn([loaded])
     return job
 
 

@@ -226,6 +226,18 @@ def test_what_a_run_learns_cannot_be_changed_in_resuming(orch: Orch, cluster: Fa
     assert list(cluster.jobs) == [run]
 
 
+def test_a_refused_change_is_not_preceded_by_warnings_about_it(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    cluster.new_job = {"statuses": ["STOPPED"]}
+    run = orch("submit", "tiny.yaml", "--address", cluster.url, "--detach").stdout.strip()
+    options = ("--set", "optimizer.warmup_epochs=50", "--address", cluster.url)
+    done = orch("resume", run, *options)
+    assert done.exit_code != 0
+    assert "optimizer.warmup_epochs" in done.stderr
+    assert "warning:" not in done.stderr
+
+
 def test_a_run_that_is_active_cannot_be_resumed(orch: Orch, cluster: FakeCluster) -> None:
     cluster.new_job = {"statuses": ["RUNNING"]}
     orch("submit", "tiny.yaml", "--address", cluster.url, "--detach")
