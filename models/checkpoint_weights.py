@@ -12,6 +12,7 @@ _SET = re.compile(rf"{_PRECISION}(?:_to_{_PRECISION})?|shared")
 """The part of a tensor's name that says at which precision, or transition, it is used."""
 
 _COUNTER = "num_batches_tracked"
+_STEPS = " steps"
 
 
 class Untrained(NamedTuple):
@@ -53,7 +54,8 @@ def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -
             own[name].copy_(trained[source])
     wholly = dict.fromkeys(at for name, (_, at) in ours.items() if name not in sources)
     partly = [at for at, counts in batches.items() if at in both and not all(counts)]
-    return Untrained([at for at in wholly if at is not None], partly)
+    own_sets = [at for at in wholly if at is not None and not at.endswith(_STEPS)]
+    return Untrained(own_sets, partly)
 
 
 def _places(names: Iterable[str]) -> Places:
@@ -62,6 +64,8 @@ def _places(names: Iterable[str]) -> Places:
         parts = name.split(".")
         at = next((part for part in parts if _SET.fullmatch(part)), None)
         what = ".".join(part for part in parts if part != at)
+        # A step belongs to the weights' bit-width, whatever the activations have.
+        at = f"{at}{_STEPS}" if "steps" in parts else at
         places[name] = _Place(what, None if at == "shared" else at)
     return places
 

@@ -43,6 +43,8 @@ class LayerFactory:
     def __post_init__(self) -> None:
         if not self.precisions:
             raise ValueError("a network needs at least one precision")
+        for precision in self.precisions:
+            Precision.parse(precision.label)
         highest = max((*self._weight_bits, 1))
         if not highest <= self.code_bits <= 8:
             raise ValueError(f"{highest}-bit weights do not fit {self.code_bits}-bit codes")

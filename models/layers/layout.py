@@ -23,6 +23,11 @@ class Layout:
     stem_bits: int = FLOAT
     head_bits: int = FLOAT
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for bit-widths that are not 1 to 8, or 32 (float)."""
+        for bits in (self.stem_bits, self.head_bits):
+            Precision.parse(bits)
+
 
 @runtime_checkable
 class Switched(Protocol):

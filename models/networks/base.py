@@ -14,6 +14,7 @@ from models.layers.linear import Head
 from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
 from models.networks.settings import NetworkSettings
 from models.precision import (
+    FLOAT,
     Assignment,
     LayerInfo,
     LayerPrecision,
@@ -163,12 +164,16 @@ class AnyBitNetwork(nn.Module, ABC):
 
         Batch norm, clip levels and learned steps start as those of `source`, to be calibrated or
         trained, also where some layer has its own; what precisions share stays shared. Raises
-        ValueError for a source that the network lacks, and for one that is the precision itself.
+        ValueError for a source that the network lacks, that is the precision itself, or that has
+        float activations unlike it, and for weights of more bits than the stored codes have.
         """
-        if precision == source or source not in self.precisions:
+        unlike = precision.activations != FLOAT == source.activations
+        code_bits = min(layer.quantizer.code_bits for layer in self.convolutions())
+        too_many = code_bits < precision.weights != FLOAT
+        if precision == source or source not in self.precisions or unlike or too_many:
             known = ", ".join(own.label for own in self.precisions)
             wanted = f"{precision.label} cannot be copied from {source.label}"
-            raise ValueError(f"{wanted}: the network has {known}")
+            raise ValueError(f"{wanted}: the network has {known}, and {code_bits}-bit codes")
         for module in list(self.modules()):
             if isinstance(module, Switched):
                 module.begin(precision, source)

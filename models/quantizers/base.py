@@ -53,6 +53,7 @@ class WeightQuantizer(nn.Module, ABC):
         self.settings = settings
         self.code_bits = code_bits
         self._shared: Any = None
+        self._of: tuple[Tensor, ...] = ()
         self._key: tuple[object, ...] = ()
         self._distances: dict[tuple[int, int], Tensor] = {}
 
@@ -89,12 +90,13 @@ class WeightQuantizer(nn.Module, ABC):
     def shared(self, weight: Tensor) -> Any:
         """Return what `share` computed of the present weight, at the present parameters."""
         own = (parameter._version for parameter in self.parameters())
-        key = (id(weight), weight._version, weight.data_ptr(), weight.dtype, *own)
-        if key != self._key:
+        key = (weight._version, weight.data_ptr(), weight.dtype, *own)
+        if key != self._key or not any(kept is weight for kept in self._of):
             # Evaluation may come first under inference mode; training must be able to use it.
             with torch.inference_mode(mode=False), torch.no_grad():
                 self._shared = self.share(weight)
-            self._key, self._distances = key, {}
+            # The weight is kept: another one could else have its place in memory.
+            self._of, self._key, self._distances = (weight,), key, {}
         return self._shared
 
 

@@ -37,10 +37,11 @@ class LearnedSteps(nn.ParameterDict):
 
     def begin(self, precision: Precision, source: Precision) -> None:
         """Begin a step for a precision's weights, with the range alpha m of another one's."""
-        if FLOAT not in (precision.weights, source.weights):
+        name = f"{precision.weights}bit"
+        if name not in self and FLOAT not in (precision.weights, source.weights):
             same_range = largest_multiple(source.weights) / largest_multiple(precision.weights)
             step = self[f"{source.weights}bit"].detach() * same_range
-            self[f"{precision.weights}bit"] = nn.Parameter(step)
+            self[name] = nn.Parameter(step)
 
 
 class LsqFloorWeight(WeightQuantizer):
@@ -69,9 +70,7 @@ class LsqFloorWeight(WeightQuantizer):
         At one bit the codes are 0 and 1, the gain 2 alpha_b, the offset -alpha_b.
         """
         multiples, step = self._multiples(weight, bits)
-        most = largest_multiple(bits)
-        # A weight that is not a number must not hide behind an integer code.
-        gain = (step + 0 * weight.detach().abs().amax()).double()
+        most, gain = largest_multiple(bits), step.double()
         if bits == 1:
             return Levels(((multiples + 1) / 2).to(torch.uint8), 2 * gain, -gain)
         return Levels((multiples + most).to(torch.uint8), gain, -gain * most)
@@ -88,9 +87,10 @@ class LsqFloorWeight(WeightQuantizer):
 
     def _multiples(self, weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
         """Return W_b / alpha_b, whole numbers, and the step alpha_b that is used."""
-        dtype = arithmetic_dtype(weight)
-        step = used_step(self.steps[f"{bits}bit"].to(dtype))
-        return floored(weight.detach().to(dtype) / step, bits), step
+        values = weight.detach().to(arithmetic_dtype(weight))
+        step = used_step(self.steps[f"{bits}bit"].to(values.dtype))
+        # A weight that is not a finite number must not hide behind a whole one.
+        return floored(values / step, bits), step + 0 * values.abs().amax()
 
 
 def largest_multiple(bits: int) -> int:

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from models.precision import LayerPrecision, Precision
+from models.precision import FLOAT, LayerPrecision, Precision
 from models.quantizers.base import ActivationQuantizer, arithmetic_dtype
 
 SHARED = "shared"
@@ -48,7 +48,7 @@ class ClipLevels(nn.ParameterDict):
 
     def begin(self, precision: Precision, source: Precision) -> None:
         """Begin a clip level for a precision, a copy of another one's; nothing if it is shared."""
-        if source.label in self:
+        if source.label in self and precision.activations != FLOAT:
             self[precision.label] = deepcopy(self[source.label])
 
     def at(self, at: LayerPrecision) -> nn.Parameter:

@@ -69,6 +69,17 @@ def test_a_gain_is_above_zero_even_of_zeros_and_shows_a_weight_that_is_not_a_num
 
 
 @pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
+def test_a_weight_in_the_place_of_a_forgotten_one_is_quantized_as_itself(name: str) -> None:
+    kind = resolve(WEIGHT_QUANTIZERS, name)
+    quantizer = kind(kind.Settings(), (4,), 8)
+    for _ in range(30):
+        weight = torch.randn(16, 3, 3, 3)
+        fresh = kind(kind.Settings(), (4,), 8)
+        assert torch.equal(quantizer(weight, 4), fresh(weight, 4))
+        del weight
+
+
+@pytest.mark.parametrize("name", WEIGHT_QUANTIZERS)
 @pytest.mark.parametrize(("high", "low"), [(8, 4), (4, 1)])
 def test_the_distance_of_two_bit_widths_is_that_of_their_values(
     name: str, high: int, low: int

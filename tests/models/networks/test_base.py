@@ -333,3 +333,15 @@ def test_an_assignment_to_a_precision_without_batch_norm_is_refused(tiny: Tiny) 
     layers = (three,) * len(network.quantized_layers)
     with pytest.raises(ValueError, match="no batch norm for 3bit"):
         network(torch.randn(1, 3, 8, 8), Assignment(three, layers))
+
+
+@pytest.mark.parametrize(
+    ("trained", "new", "source"),
+    [((8, 4), "6", "6"), (("w4a32",), "4", "w4a32"), ((4, 2), "8", "4")],
+)
+def test_what_cannot_begin_as_another_precision_is_refused(
+    tiny: Tiny, trained: tuple[int | str, ...], new: str, source: str
+) -> None:
+    network = tiny(bit_widths=trained)
+    with pytest.raises(ValueError, match="cannot be copied from"):
+        network.add(Precision.parse(new), Precision.parse(source))

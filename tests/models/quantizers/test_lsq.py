@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.precision import Precision
 from models.quantizers.lsq import LsqFloorSettings, LsqFloorWeight
 from tests.models.precisions import Bound
 
@@ -66,6 +67,22 @@ def test_a_step_of_the_optimizer_on_a_learned_step_changes_distances() -> None:
     assert bound.distance(4, 2).item() != before
 
 
-def test_a_weight_that_is_no_number_shows_in_every_value() -> None:
-    bound = Bound(LsqFloorWeight, torch.tensor([0.3, torch.nan]))
-    assert bound.values(4).isnan().all()
+@pytest.mark.parametrize("bits", [4, 1])
+@pytest.mark.parametrize("lost", [torch.nan, torch.inf])
+def test_a_weight_that_is_not_finite_shows_in_every_value(lost: float, bits: int) -> None:
+    bound = Bound(LsqFloorWeight, torch.tensor([0.3, 0.1]))
+    bound.weight[1] = lost
+    assert bound.values(bits).isnan().all()
+    assert bound.levels(bits).values(torch.float32).isnan().all()
+
+
+def test_a_step_that_is_there_is_kept_when_another_precision_begins() -> None:
+    bound = Bound(LsqFloorWeight, torch.randn(50), code_bits=4)
+    before = bound.values(4)
+    steps = bound.quantizer.get_submodule("steps")
+    parameter = steps["4bit"]
+    steps.begin(Precision(4, 8), Precision(3, 3))
+    assert steps["4bit"] is parameter
+    assert torch.equal(bound.values(4), before)
+    steps.begin(Precision(5, 5), Precision(4, 4))
+    assert steps["5bit"].item() == pytest.approx(parameter.item() * 7 / 15)

@@ -105,3 +105,19 @@ def test_steps_of_a_bit_width_that_another_run_did_not_train_start_from_its_weig
     assert steps["8bit"] == trained["layer2.0.conv1.quantizer.steps.8bit"].item()
     assert steps["2bit"] == pytest.approx(2 * layer.weight.abs().mean().item())
     assert torch.equal(layer.weight, trained["layer2.0.conv1.weight"])
+
+
+def test_a_run_of_learned_steps_is_a_start_for_other_activations(
+    tiny_job: Callable[..., Job], folder_context: Any, tmp_path: Any
+) -> None:
+    lsq = "quantizer.weights={name: lsq_floor}"
+    context = folder_context(tmp_path)
+    train(tiny_job(lsq, "quantizer.bit_widths=[8, 4]", "training.epochs=1"), context)
+    checkpoint = f"start={{from: checkpoint, weights: {context.latest()}}}"
+    job = tiny_job(lsq, "quantizer.bit_widths=[w8a4, w4a8]", checkpoint)
+    network = build_network(job, 3)
+    start(network, job)
+    trained = load_file(context.latest() / "model.safetensors")
+    steps = network.get_submodule("layer2.0.conv1").quantizer.steps
+    for name in ("8bit", "4bit"):
+        assert torch.equal(steps[name], trained[f"layer2.0.conv1.quantizer.steps.{name}"])
