@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks.results_file import REPOSITORY, conditions, keep
+from benchmarks.results_file import REPOSITORY, conditions, keep, positive
 from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
 from orchestrator.job.load import load_each_bit_width, load_job
@@ -26,10 +26,10 @@ JOB = REPOSITORY / "jobs" / "cifar10_r18.yaml"
 def main() -> None:
     """Measure, print the ratios, and keep them in benchmarks/results."""
     parser = argparse.ArgumentParser(description="What a CoQuant step costs.")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=positive, default=7)
+    parser.add_argument("--batch", type=positive, default=32)
+    parser.add_argument("--threads", type=positive, default=1)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     given = parser.parse_args()
     kind = torch.device(given.device).type
     about = conditions(

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.results_file import REPOSITORY, conditions, keep
+from benchmarks.results_file import REPOSITORY, conditions, keep, positive
 
 SIGNS = {"checks": "Submitted ", "driver": " workers, each of which loads", "workers": "epoch 1/"}
 """The first line of the output with these words ends the stage."""
@@ -29,7 +29,7 @@ SIGNS = {"checks": "Submitted ", "driver": " workers, each of which loads", "wor
 def main() -> None:
     """Measure and keep the figures in benchmarks/results."""
     parser = argparse.ArgumentParser(description="What the quickstart reaches, and when.")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=positive, default=3)
     runs = parser.parse_args().runs
     about = conditions(f"python -m benchmarks.quickstart --runs {runs}")
     seconds, points = zip(*(quickstart() for _ in range(runs)), strict=True)

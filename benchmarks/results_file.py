@@ -1,5 +1,6 @@
 """Keep what a benchmark measured, with what one must know to believe it or to measure it again."""
 
+import argparse
 import json
 import os
 import platform
@@ -58,3 +59,10 @@ def _git(*words: str) -> str:
         ["git", *words], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+def positive(text: str) -> int:
+    """Return the whole number above 0 that an option gives, as argparse's `type`."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")

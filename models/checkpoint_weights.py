@@ -46,7 +46,7 @@ def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -
     ours = _places(own)
     theirs = {name: place for name, place in _places(trained).items() if place.at not in never}
     sources = _sources(ours, theirs)
-    both = {at for _, at in ours.values()} & {at for _, at in theirs.values()}
+    both = _in_both(ours, theirs)
     _check(sources, ours, theirs, both)
     _check_shapes(sources, own, trained)
     with torch.no_grad():
@@ -68,6 +68,13 @@ def _places(names: Iterable[str]) -> Places:
         at = f"{at}{_STEPS}" if "steps" in parts else at
         places[name] = _Place(what, None if at == "shared" else at)
     return places
+
+
+def _in_both(ours: Places, theirs: Places) -> set[str | None]:
+    """Return the precisions of both; those of steps as well where only one of the two has any."""
+    own, other = ({at for _, at in places.values()} for places in (ours, theirs))
+    steps = [{at for at in one if at and at.endswith(_STEPS)} for one in (own, other)]
+    return (own & other) | (set() if all(steps) else steps[0] | steps[1])
 
 
 def _batches(trained: Mapping[str, Tensor]) -> dict[str, list[int]]:
@@ -142,7 +149,7 @@ def _kind(what: str, norms: set[str]) -> str | None:
 def _sets(whats: list[str], places: Places) -> str:
     """Return the precisions that have some tensors of their own, "shared" or "none"."""
     found = dict.fromkeys(place.at for place in places.values() if place.what in whats)
-    own = [at for at in found if at is not None]
+    own = [at.removesuffix(_STEPS) for at in found if at is not None]
     return ", ".join(own) or ("shared" if found else "none")
 
 
