@@ -22,9 +22,7 @@ class AnyPrecisionSettings(MethodSettings, frozen=True):
     """Whether points below the highest also learn from the labels."""
 
     name: Literal["any_precision"] = "any_precision"
-    labels: Literal["all", "highest"] = Field(
-        "all", description="which points learn from the labels"
-    )
+    labels: Literal["all", "highest"] = Field("all", description="points that learn from labels")
 
 
 class AnyPrecision(Method):
@@ -56,5 +54,4 @@ class AnyPrecision(Method):
         if target is None:
             return F.cross_entropy(logits, labels)
         loss = distillation_loss(logits, target)
-        alone = self.settings.labels == "highest"
-        return loss if alone else F.cross_entropy(logits, labels) + loss
+        return loss if self.settings.labels == "highest" else F.cross_entropy(logits, labels) + loss
