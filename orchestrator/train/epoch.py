@@ -52,23 +52,40 @@ def train_epoch(
     steps: for each optimizer step from `first_step` on, its batches, one after another.
     epoch: of the phase. after_step: called with the number of steps of this epoch that are done.
     """
-    network, optimizer = loop.network, loop.optimizer
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    network.train()
+    loop.network.train()
     for index, loaded in enumerate(steps, start=first_step):
-        batches = _batches(loop, loaded, tally)
-        optimizer.zero_grad(set_to_none=True)
-        for point, loss, teacher in loop.method.losses(network, batches, _step(loop, epoch, index)):
-            torch.autograd.backward(loss / len(batches))
-            tally.add(point, loss, teacher)
-        stop = _average(loop, parameters, tally, stop=wants_stop())
-        here = Position(loop.phase, epoch, index, loop.epochs, loop.steps_per_epoch)
-        set_rates(optimizer, loop.schedule(here))
-        optimizer.step()
+        stop = train_step(loop, loaded, tally, epoch=epoch, index=index, wants_stop=wants_stop)
         after_step(index + 1)
         if stop:
             return True
     return False
+
+
+def train_step(
+    loop: Loop,
+    loaded: Iterable[LoadedBatch],
+    tally: Tally,
+    *,
+    epoch: int,
+    index: int,
+    wants_stop: Callable[[], bool],
+) -> bool:
+    """Take one step of the optimizer; return whether a rank asked to stop.
+
+    loaded: its batches. epoch: of the phase. index: of the step in its epoch.
+    """
+    network, optimizer = loop.network, loop.optimizer
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    batches = _batches(loop, loaded, tally)
+    optimizer.zero_grad(set_to_none=True)
+    for point, loss, teacher in loop.method.losses(network, batches, _step(loop, epoch, index)):
+        torch.autograd.backward(loss / len(batches))
+        tally.add(point, loss, teacher)
+    stop = _average(loop, parameters, tally, stop=wants_stop())
+    here = Position(loop.phase, epoch, index, loop.epochs, loop.steps_per_epoch)
+    set_rates(optimizer, loop.schedule(here))
+    optimizer.step()
+    return stop
 
 
 def _batches(loop: Loop, loaded: Iterable[LoadedBatch], tally: Tally) -> list[Batch]:
