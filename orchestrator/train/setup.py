@@ -39,6 +39,11 @@ def build_parts(job: Job, device: torch.device, *, resumed: bool = False) -> Par
     check_data(job, train_set, val_set)
     network = build_network(job, train_set.num_classes)
     warning = None if resumed else start(network, job)
+    place(network, job, device)
+    return Parts(train_set, val_set, network, warning)
+
+
+def place(network: AnyBitNetwork, job: Job, device: torch.device) -> None:
+    """Move a network to a device, to compute there as the job says."""
     network.to(device)
     network.convolve_codes_in(CODE_DTYPES[job.training.precision])
-    return Parts(train_set, val_set, network, warning)
