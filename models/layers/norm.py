@@ -4,8 +4,10 @@ transition from one precision to another."""
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import dataclass
 from itertools import product
 
+import torch
 from torch import Tensor, nn
 
 from models.precision import LayerPrecision, Precision
@@ -85,9 +87,58 @@ class TransitionalBatchNorm2d(SwitchableBatchNorm2d):
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """One set for all precisions; takes a precision like a switchable one and ignores it."""
 
-    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:  # type: ignore[override]
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
+    def forward(self, inputs: Tensor, at: LayerPrecision | None = None) -> Tensor:
         """Normalize (batch, channels, height, width)."""
         return super().forward(inputs)
+
+
+@dataclass(frozen=True)
+class BatchStatistics:
+    """Mean and unbiased variance (channels,) of a batch, found once for several passes over it."""
+
+    norm: SharedBatchNorm2d
+    mean: Tensor
+    variance: Tensor
+
+    @torch.no_grad()
+    def count_pass(self) -> None:
+        """Update the running statistics as a pass does, unless they are left alone for a while."""
+        norm = self.norm
+        if not norm.track_running_stats:
+            return
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(self.mean, norm.momentum)
+        norm.running_var.lerp_(self.variance, norm.momentum)
+
+
+@contextmanager
+def measure(norm: SharedBatchNorm2d) -> Iterator[BatchStatistics]:
+    """Yield what a training pass through `norm` is to find; the running statistics stay.
+
+    The pass is run within, in training mode.
+    """
+    mean, variance = torch.zeros_like(norm.running_mean), torch.zeros_like(norm.running_var)
+    found = BatchStatistics(norm, mean, variance)
+    within = {
+        "running_mean": found.mean,
+        "running_var": found.variance,
+        "num_batches_tracked": torch.zeros_like(norm.num_batches_tracked),
+        "momentum": 1.0,  # all of the batch, nothing of before
+        "track_running_stats": True,
+    }
+    before = {name: getattr(norm, name) for name in within}
+    try:
+        for name, value in within.items():
+            setattr(norm, name, value)
+        yield found
+    finally:
+        for name, value in before.items():
+            setattr(norm, name, value)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from models.layers.layout import Layout
-from models.networks.base import AnyBitNetwork
+from models.networks.base import AnyBitNetwork, Inputs
 from models.precision import FLOAT, MAX_BITS, OperatingPoint, precisions_of
 
 Mistake = tuple[str, str]
@@ -35,11 +35,12 @@ class MethodSettings(
 class Batch(NamedTuple):
     """The samples of one forward pass of one rank.
 
-    inputs: (batch, channels, height, width), or clips with segments after the batch.
+    inputs: (batch, channels, height, width), or clips with segments after the batch; or what the
+        network's stem made of them.
     labels: class indices (batch,).
     """
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Tensor
 
 

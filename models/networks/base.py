@@ -11,8 +11,14 @@ from torch import Tensor, nn
 from models.layers.conv import QuantizedConv2d
 from models.layers.layout import Switched
 from models.layers.linear import Head
-from models.layers.norm import SwitchableBatchNorm2d, keep_statistics
+from models.layers.norm import (
+    SharedBatchNorm2d,
+    SwitchableBatchNorm2d,
+    keep_statistics,
+    measure,
+)
 from models.networks.settings import NetworkSettings
+from models.networks.stem import StemOutput
 from models.precision import (
     FLOAT,
     Assignment,
@@ -26,6 +32,9 @@ from models.quantizers.pact import ClipLevels
 
 Point = OperatingPoint | int | str
 """An operating point, or the notation of a single precision: 4, "4bit", "w1a4"."""
+
+Inputs = Tensor | StemOutput
+"""A batch: uint8 pixels or floats, or what the stem made of them."""
 
 
 class Block(Protocol):
@@ -66,10 +75,11 @@ class AnyBitNetwork(nn.Module, ABC):
         """
         return self.backbone._layers
 
-    def forward(self, inputs: Tensor, at: Point | Assignment) -> Tensor:
+    def forward(self, inputs: Inputs, at: Point | Assignment) -> Tensor:
         """Return logits (batch, classes) in the type of the parameters.
 
-        inputs: uint8 pixels, which the first layer normalizes; floats go in as they are.
+        inputs: uint8 pixels, which the first layer normalizes; floats go in as they are; behind the
+        stem starts what `share` returned.
         Raises ValueError for a precision that the network has no batch norm for.
         """
         assignment = at if isinstance(at, Assignment) else self.assignment(at)
@@ -77,11 +87,37 @@ class AnyBitNetwork(nn.Module, ABC):
             count = len(self.quantized_layers)
             raise ValueError(f"{len(assignment.layers)} precisions for {count} layers")
         self._check_known(assignment)
-        return self.logits(inputs, assignment)
+        features = inputs.begin_pass() if isinstance(inputs, StemOutput) else self.stem(inputs)
+        return self.from_stem(features, assignment)
+
+    def share(self, inputs: Tensor) -> StemOutput:
+        """Run the stem once, for all passes over a batch."""
+        norm = self.stem_norm
+        if not (isinstance(norm, SharedBatchNorm2d) and norm.training):
+            return StemOutput(self.stem(inputs), [])
+        with measure(norm) as statistics:
+            return StemOutput(self.stem(inputs), [statistics])
+
+    @property
+    def shares_stem_norm(self) -> bool:
+        """Whether the batch norm behind the first convolution is the same at all points."""
+        return isinstance(self.stem_norm, SharedBatchNorm2d)
+
+    @property
+    @abstractmethod
+    def stem_norm(self) -> nn.Module:
+        """The batch norm behind the first convolution."""
 
     @abstractmethod
-    def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
-        """Compute the logits (batch, classes); called by forward."""
+    def stem(self, inputs: Tensor) -> Tensor:
+        """Compute what the logits of all points have in common; called by forward and share.
+
+        Up to the first convolution, and its batch norm if it is shared; without a random number.
+        """
+
+    @abstractmethod
+    def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
+        """Compute the logits (batch, classes) from what `stem` returns, which stays as it is."""
 
     def assignment(self, point: Point) -> Assignment:
         """Return the precision of each layer at an operating point.

@@ -152,11 +152,21 @@ class MobileNetV2Cifar(AnyBitNetwork):
         self._layers = list_layers(blocks, outside=["conv2"])
         initialize(self, settings.init_weights)
 
-    def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
-        """Run images (batch, 3, height, width) to logits (batch, classes)."""
+    @property
+    def stem_norm(self) -> nn.Module:
+        """The batch norm behind the first convolution."""
+        return self.bn1
+
+    def stem(self, inputs: Tensor) -> Tensor:
+        """Run images (batch, 3, height, width) to what all points have in common."""
+        features: Tensor = self.conv1(self.normalize(inputs, self.conv1.weight.dtype))
+        return self.relu(self.bn1(features)) if self.shares_stem_norm else features
+
+    def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
+        """Run what `stem` returns to logits (batch, classes)."""
         outside = LayerPrecision(assignment.outside, assignment.outside)
-        images = self.normalize(inputs, self.conv1.weight.dtype)
-        features = self.relu(self.bn1(self.conv1(images), outside))
+        if not self.shares_stem_norm:
+            features = self.relu(self.bn1(features, outside))
         *inside, last = self.layer_precisions(assignment)
         at = iter(inside)
         for block in self.layers.children():

@@ -225,11 +225,25 @@ class ResNet(AnyBitNetwork):
             for name, block in self.get_submodule(stage).named_children():
                 yield f"{stage}.{name}", block
 
-    def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
-        """Run images (batch, 3, height, width) to logits (batch, classes)."""
+    @property
+    def stem_norm(self) -> nn.Module:
+        """The batch norm behind the first convolution."""
+        return self.bn1
+
+    def stem(self, inputs: Tensor) -> Tensor:
+        """Run images (batch, 3, height, width) to what all points have in common."""
+        features: Tensor = self.conv1(self.normalize(inputs, self.conv1.weight.dtype))
+        return self._enter(self.bn1(features)) if self.shares_stem_norm else features
+
+    def _enter(self, normalized: Tensor) -> Tensor:
+        features: Tensor = self.maxpool(self.relu(normalized))
+        return features
+
+    def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
+        """Run what `stem` returns to logits (batch, classes)."""
         outside = LayerPrecision(assignment.outside, assignment.outside)
-        images = self.normalize(inputs, self.conv1.weight.dtype)
-        features = self.maxpool(self.relu(self.bn1(self.conv1(images), outside)))
+        if not self.shares_stem_norm:
+            features = self._enter(self.bn1(features, outside))
         at = iter(self.layer_precisions(assignment))
         for _, block in self._blocks():
             count = len(self.block.main) + (block.shortcut_layer is not None)

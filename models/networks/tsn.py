@@ -3,7 +3,7 @@
 Wang et al., Temporal Segment Networks; the consensus is the mean of the frames' logits.
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.networks.base import AnyBitNetwork
 from models.precision import Assignment
@@ -22,8 +22,13 @@ class TemporalSegmentNetwork(AnyBitNetwork):
         """The image network."""
         return self.frames
 
-    def logits(self, inputs: Tensor, assignment: Assignment) -> Tensor:
-        """Return the consensus of each clip (batch, classes).
+    @property
+    def stem_norm(self) -> nn.Module:
+        """That of the image network."""
+        return self.frames.stem_norm
+
+    def stem(self, inputs: Tensor) -> Tensor:
+        """Run the image network's stem on every frame.
 
         Raises ValueError if the clips have another number of segments.
         """
@@ -32,8 +37,11 @@ class TemporalSegmentNetwork(AnyBitNetwork):
                 f"clips are (batch, {self.num_segments}, channels, height, width), "
                 f"not {tuple(inputs.shape)}"
             )
-        frame_logits: Tensor = self.frames(inputs.flatten(0, 1), assignment)
-        return consensus(frame_logits, self.num_segments)
+        return self.frames.stem(inputs.flatten(0, 1))
+
+    def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
+        """Return the consensus of each clip (batch, classes)."""
+        return consensus(self.frames.from_stem(features, assignment), self.num_segments)
 
 
 def consensus(frame_logits: Tensor, num_segments: int) -> Tensor:

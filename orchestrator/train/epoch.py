@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
+from models.networks.sharing import sharing
 from orchestrator.data.loader import LoadedBatch
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import average_gradients
@@ -76,11 +77,14 @@ def train_step(
     """
     network, optimizer = loop.network, loop.optimizer
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    batches = _batches(loop, loaded, tally)
+    inputs, labels = _load(loop, loaded, tally)
+    step = _step(loop, epoch, index)
     optimizer.zero_grad(set_to_none=True)
-    for point, loss, teacher in loop.method.losses(network, batches, _step(loop, epoch, index)):
-        torch.autograd.backward(loss / len(batches))
-        tally.add(point, loss, teacher)
+    with sharing(network, inputs) as shared:
+        batches = list(map(Batch, shared, labels))
+        for point, loss, teacher in loop.method.losses(network, batches, step):
+            torch.autograd.backward(loss / len(batches))
+            tally.add(point, loss, teacher)
     stop = _average(loop, parameters, tally, stop=wants_stop())
     here = Position(loop.phase, epoch, index, loop.epochs, loop.steps_per_epoch)
     set_rates(optimizer, loop.schedule(here))
@@ -88,15 +92,18 @@ def train_step(
     return stop
 
 
-def _batches(loop: Loop, loaded: Iterable[LoadedBatch], tally: Tally) -> list[Batch]:
-    """Return all of this rank's batches of a step, on its device."""
+def _load(
+    loop: Loop, loaded: Iterable[LoadedBatch], tally: Tally
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return inputs and labels of this rank's batches of a step, on its device."""
     device = loop.ranks.device
-    batches = []
+    inputs, labels = [], []
     for batch in loaded:
-        batches.append(Batch(batch.inputs.to(device), batch.labels.to(device)))
+        inputs.append(batch.inputs.to(device))
+        labels.append(batch.labels.to(device))
         tally.samples += len(batch.labels) * loop.ranks.world
         tally.broken |= dict(batch.broken)
-    return batches
+    return inputs, labels
 
 
 def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: bool) -> bool:

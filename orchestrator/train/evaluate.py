@@ -54,8 +54,9 @@ def evaluate(
 ) -> Evaluation:
     """Run the network at each of the points over the whole evaluation set.
 
-    Every batch is decoded once and run at all points. The results of all ranks are put in the
-    order of the data set before they are judged, so they do not depend on the number of ranks.
+    Every batch is decoded, and run through the stem, once for all points. The results of all ranks
+    are put in the order of the data set before they are judged, so they do not depend on the number
+    of ranks.
     Raises Diverged, on every rank, when scores or losses of a point are not finite.
     """
     average_norm_statistics(network, ranks)
@@ -90,9 +91,10 @@ def _run(
         part.indices += item.indices[item.valid].tolist()
         valid = item.valid.to(ranks.device)
         inputs = item.inputs.to(ranks.device)
+        shared = network.share(inputs)
         labels = item.labels.to(ranks.device)
         for point in points:
-            logits = network(inputs, point)
+            logits = network(shared, point)
             losses = F.cross_entropy(logits, labels, reduction="none")
             scores = logits.softmax(dim=1)
             part.losses[point.name] += losses[valid].tolist()

@@ -9,6 +9,7 @@ from models.layers.norm import (
     SwitchableBatchNorm2d,
     TransitionalBatchNorm2d,
     keep_statistics,
+    measure,
 )
 from tests.models.precisions import at, precisions
 
@@ -46,6 +47,31 @@ def test_kept_statistics_are_those_of_an_evaluation() -> None:
     with keep_statistics([norm]):
         inside = norm(inputs)
     assert torch.equal(inside, norm(inputs))
+
+
+@pytest.mark.parametrize("passes", [0, 1, 3])
+def test_a_batch_measured_once_counts_as_often_as_passes_say(passes: int) -> None:
+    shared, plain, inputs = SharedBatchNorm2d(3), nn.BatchNorm2d(3), torch.randn(4, 3, 5, 5) * 2
+    for norm in (shared, plain):
+        norm(inputs + 1)
+    with measure(shared) as statistics:
+        output = shared(inputs)
+    for _ in range(passes):
+        assert torch.equal(plain(inputs), output)
+        statistics.count_pass()
+    torch.testing.assert_close(shared.state_dict(), plain.state_dict())
+
+
+def test_a_measured_batch_does_not_count_while_statistics_are_kept() -> None:
+    norm = SharedBatchNorm2d(3)
+    with keep_statistics([norm]):
+        with measure(norm) as statistics:
+            norm(torch.randn(4, 3, 5, 5))
+        statistics.count_pass()
+    assert norm.num_batches_tracked == 0
+    statistics.count_pass()
+    assert norm.num_batches_tracked == 1
+    assert norm.running_mean.abs().min() > 0
 
 
 def test_statistics_are_written_again_after_an_error() -> None:

@@ -1,0 +1,181 @@
+"""A step in which the passes share the stem, against the same step in which each runs its own."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import NETWORKS
+from models.layers.layout import Layout
+from models.methods import METHODS
+from models.methods.base import Batch, Method, Step
+from models.methods.coquant import CoQuant, CoQuantSettings
+from models.networks import sharing as module
+from models.networks.base import AnyBitNetwork
+from models.networks.sharing import sharing
+from models.precision import FLOAT, OperatingPoint
+from models.table import resolve
+
+Tiny = Callable[..., AnyBitNetwork]
+MakeStep = Callable[..., Step]
+POINTS = tuple(map(OperatingPoint.at, (8, 4, 2)))
+LABELS = torch.tensor([0, 1, 2, 0])
+
+
+def images(*batch: int) -> Tensor:
+    return torch.randint(256, (*batch, 3, 16, 16)).byte()
+
+
+def train(
+    network: AnyBitNetwork, method: Method, inputs: Sequence[Tensor], step: Step, *, share: bool
+) -> dict[str, Tensor | None]:
+    """One step; the gradients and what it did to the state of the network."""
+    torch.manual_seed(1)
+    with sharing(network, inputs) if share else nullcontext(inputs) as given:
+        for one in method.losses(network, [Batch(x, LABELS) for x in given], step):
+            (one.loss / len(inputs)).backward()
+    gradients = {f"gradient of {n}": p.grad for n, p in network.named_parameters()}
+    return gradients | network.state_dict()
+
+
+def check_shared(
+    network: AnyBitNetwork, method: Method, inputs: Sequence[Tensor], step: Step
+) -> None:
+    network.double()
+    alone = deepcopy(network)
+    wanted = train(alone, method, inputs, step, share=False)
+    found = train(network, method, inputs, step, share=True)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert (found[name] is None) == (value is None), name
+        if value is not None:
+            torch.testing.assert_close(found[name], value, rtol=1e-12, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("method_name", METHODS)
+def test_every_method_has_the_gradients_and_statistics_of_passes_that_run_the_stem(
+    tiny: Tiny, make_step: MakeStep, name: str, method_name: str
+) -> None:
+    method_class = resolve(METHODS, method_name)
+    settings = method_class.Settings(name=method_name)
+    choices = (POINTS, POINTS[1:2], (OperatingPoint.at(FLOAT),))
+    points = next(own for own in choices if not method_class.mistakes(settings, own))
+    method = method_class(settings, points)
+    names = tuple(point.name for point in points)
+    network = tiny(name, bit_widths=names, layout=method.layout, dropout=0.5)
+    check_shared(network, method, images(2, 4).unbind(), make_step())
+
+
+@pytest.mark.parametrize(
+    "network_settings",
+    [
+        {"stem_bn_shared": False},
+        {"layout": Layout(stem_bits=2, head_bits=4)},
+        {"layout": Layout(norm="transitional", clip="shared")},
+        {"weights": "lsq_floor", "layout": Layout(stem_bits=3)},
+        {"weights": "dorefa"},
+        {"num_segments": 2},
+    ],
+)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"teacher_logits": "clean", "teacher_mode": "recursive"},
+        {"swap_updates_bn_stats": False, "swap_unit": "layer"},
+    ],
+)
+def test_coquants_step_is_the_same_with_a_shared_stem(
+    tiny: Tiny, make_step: MakeStep, network_settings: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    network = tiny("resnet18", bit_widths=(8, 4, 2), **network_settings)
+    network.start_quantizers()
+    segments = (2,) if "num_segments" in network_settings else ()
+    method = CoQuant(CoQuantSettings(p1=0.4, **settings), POINTS)
+    check_shared(network, method, images(3, 4, *segments).unbind(), make_step())
+
+
+def test_a_step_in_evaluation_mode_leaves_the_statistics(tiny: Tiny, make_step: MakeStep) -> None:
+    network = tiny(bit_widths=(8, 4, 2)).eval()
+    check_shared(network, CoQuant(CoQuantSettings(), POINTS), [images(4)], make_step())
+    assert network.bn1.num_batches_tracked == 0
+
+
+def runs(layer: nn.Module) -> Counter[str]:
+    """Count the forward and backward passes of a layer from now on."""
+    counts: Counter[str] = Counter()
+
+    def ran(_layer: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counts["forward"] += 1
+        output.register_hook(lambda _: counts.update(["backward"]))
+
+    layer.register_forward_hook(ran)
+    return counts
+
+
+@pytest.mark.parametrize(("kept", "stems"), [(2**20, 3), (2 * 4 * 4 * 16 * 16 * 4, 2), (0, 1)])
+def test_the_stem_runs_once_for_each_batch_that_is_kept(
+    tiny: Tiny, make_step: MakeStep, monkeypatch: pytest.MonkeyPatch, kept: int, stems: int
+) -> None:
+    """An output of it has four images, four channels, 16 x 16 pixels, and four bytes for each."""
+    monkeypatch.setattr(module, "KEPT_BYTES", kept)
+    network = tiny(bit_widths=(8, 4, 2))
+    counts, method = runs(network.conv1), CoQuant(CoQuantSettings(), POINTS)
+    train(network, method, images(3, 4).unbind(), make_step(), share=True)
+    expected = stems + len(POINTS) * (3 - stems)
+    assert counts == {"forward": expected, "backward": expected}
+
+
+def test_an_extra_pass_of_a_teacher_does_not_run_the_stem(tiny: Tiny, make_step: MakeStep) -> None:
+    network = tiny(bit_widths=(8, 4, 2))
+    counts = runs(network.conv1)
+    settings = CoQuantSettings(teacher_logits="clean", teacher_mode="recursive")
+    train(network, CoQuant(settings, POINTS), [images(4)], make_step(), share=True)
+    assert counts == {"forward": 1, "backward": 1}
+    assert network.bn1.num_batches_tracked == len(POINTS)
+
+
+def test_what_no_pass_used_has_no_gradient_and_keeps_its_statistics(tiny: Tiny) -> None:
+    network = tiny()
+    with sharing(network, [images(4)]):
+        pass
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert network.bn1.num_batches_tracked == 0
+
+
+class Stopped(Exception):
+    """In the middle of a step."""
+
+
+def test_after_an_exception_nothing_goes_backward_and_the_next_step_is_whole(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network, method = tiny(bit_widths=(8, 4, 2)), CoQuant(CoQuantSettings(), POINTS)
+
+    def stopped() -> None:
+        with sharing(network, [images(4)]) as given:
+            losses = method.losses(network, [Batch(given[0], LABELS)], make_step())
+            next(losses).loss.backward()
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        stopped()
+    assert network.conv1.weight.grad is None
+    network.zero_grad()
+    check_shared(network, method, [images(4)], make_step())
+
+
+def test_features_of_a_stem_are_no_parameters_and_points_without_gradient_share_them(
+    tiny: Tiny,
+) -> None:
+    network, inputs = tiny().eval(), images(4)
+    with torch.no_grad():
+        stem = network.share(inputs)
+        for bits in (8, 2):
+            assert torch.equal(network(stem, bits), network(inputs, bits))
+    assert not stem.features.requires_grad
