@@ -191,6 +191,13 @@ def kernel_for(device: torch.device) -> Kernel | None:
     return next((kernel for kernel in candidates if exact(kernel, device)), None)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a processor multiplies bfloat16 itself, instead of taking longer for it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def exact(kernel: Kernel, device: torch.device) -> bool:
     """Return whether a kernel gives what float64 gives, on a few shapes, extreme codes and random.
 

@@ -63,6 +63,21 @@ class Started(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Arithmetic(Event):
+    """How the workers compute, and why so.
+
+    kind: "integer" where quantized layers convolve codes, "float" where they convolve values.
+    kernel: what convolves the codes, empty in floats. backward: the type of backward passes.
+    """
+
+    state = State.RUNNING
+    kind: str
+    kernel: str = ""
+    backward: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress(Event):
     """The progress of a run. phase, epoch of the phase: from 0; step: how many are done in it.
 
@@ -170,7 +185,10 @@ class Stopped(Event):
 
 KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
-    for kind in (Started, Progress, Evaluated, Restarted, Log, Finished, Failed, Stopped)
+    for kind in (
+        *(Started, Arithmetic, Progress, Evaluated, Restarted, Log),
+        *(Finished, Failed, Stopped),
+    )
 }
 """Each kind of event by its word, which is used in JSON and names a part of `RunFacts`."""
 

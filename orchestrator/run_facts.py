@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.events import (
     KINDS,
+    Arithmetic,
     Evaluated,
     Event,
     Failed,
@@ -34,6 +35,7 @@ class RunFacts:
 
     state: State | None = None
     started: Started | None = None
+    arithmetic: Arithmetic | None = None
     progress: Progress | None = None
     evaluated: Evaluated | None = None
     restarted: Restarted | None = None

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 
 from orchestrator.events import (
+    Arithmetic,
     Evaluated,
     Event,
     Failed,
@@ -22,6 +23,8 @@ def describe(event: Event) -> list[str]:
         case Started(mlflow=record):
             places = [f"MLflow: {where}" for where in (record.command, record.link) if where]
             return [f"Run {event.run} in {event.run_dir}", *places]
+        case Arithmetic():
+            return [f"Arithmetic: {arithmetic_line(event)}"]
         case Progress():
             return [progress_line(event)]
         case Evaluated():
@@ -37,6 +40,12 @@ def describe(event: Event) -> list[str]:
             return [event.message]
         case _:
             return []
+
+
+def arithmetic_line(how: Arithmetic) -> str:
+    """Return how a run computes, in one line."""
+    by = f" ({how.kernel})" if how.kernel else ""
+    return f"{how.kind}{by}, backward in {how.backward}; {how.reason}"
 
 
 def progress_line(at: Progress) -> str:

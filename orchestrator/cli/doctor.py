@@ -111,6 +111,25 @@ def _precision() -> Iterator[Finding]:
     yield Finding("precision", "ok", text)
 
 
+def _arithmetic() -> Iterator[Finding]:
+    try:
+        import torch
+
+        from models.kernels import has_bfloat16, kernel_for
+    except ImportError:
+        return  # the check of the GPU says so
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        kernel = kernel_for(torch.device(device))
+        backward = "bfloat16 or float32" if has_bfloat16(torch.device(device)) else "float32"
+        if kernel is not None:
+            text = f"{device}: integers are exact ({kernel.name}), backward in {backward}"
+            yield Finding("arithmetic", "ok", text)
+        else:
+            text = f"{device}: no kernel adds up integers exactly, jobs compute in floats"
+            advice = "Leave training.arithmetic at auto; a job that says integer fails here."
+            yield Finding("arithmetic", "warn", text, advice)
+
+
 def _cluster() -> Iterator[Finding]:
     from orchestrator.cluster import address, local
     from orchestrator.cluster.client import ClusterClient
@@ -206,6 +225,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _machine,
     _gpu,
     _precision,
+    _arithmetic,
     _cluster,
     _tracking,
     _home,

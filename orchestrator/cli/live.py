@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from orchestrator.cli.output import console, moves, say
 from orchestrator.events import (
+    Arithmetic,
     Evaluated,
     Event,
     Failed,
@@ -121,7 +122,7 @@ class LiveScreen:
             self._progress = event
         elif isinstance(event, Evaluated):
             self._evaluated = event
-        if isinstance(event, Started | Log | Evaluated | Restarted):
+        if isinstance(event, Started | Arithmetic | Log | Evaluated | Restarted):
             for line in describe(event):
                 self._live.console.print(line, markup=False, soft_wrap=True)
 

@@ -20,7 +20,7 @@ from orchestrator.runs import registry, view
 from orchestrator.runs.delay import is_late, silence
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
-from orchestrator.wording import by_point, clock, describe, duration, progress_line
+from orchestrator.wording import arithmetic_line, by_point, clock, describe, duration, progress_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -91,6 +91,8 @@ def status(job_name: str, as_json: bool) -> None:
     answer("")
     for line in link_lines(seen):
         answer(line)
+    if seen.facts.arithmetic:
+        answer(f"{'arithmetic:':<15}{arithmetic_line(seen.facts.arithmetic)}")
     for number, attempt in enumerate(seen.record.attempts, 1):
         began = clock(attempt.submitted_at)
         answer(f"{f'attempt {number}:':<15}{attempt.submission_id}, submitted {began}")

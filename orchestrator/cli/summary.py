@@ -65,6 +65,7 @@ def as_dict(view: RunView) -> dict[str, object]:
             for attempt in record.attempts
         ],
         "mlflow": recorded | {"metrics_waiting": Journal(record.folder).waiting()},
+        "arithmetic": plain(facts.arithmetic),
         "progress": plain(facts.progress),
         "evaluated": plain(facts.evaluated),
         "result": plain(facts.finished),

@@ -8,14 +8,19 @@ from typing import Any
 from orchestrator.errors import OrchError, RecordGone, Refused
 from orchestrator.job.tracking_uri import checked, sqlite_file
 from orchestrator.job.uri import sqlite_uri
+from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run
 from orchestrator.track.server import mlflow_client
+from orchestrator.wording import arithmetic_line
 
 RUN_TAG = "orch.run"
 """The tag that names a run as orch does."""
+
+ARITHMETIC_TAG = "orch.arithmetic"
+"""The tag that says how a run computes."""
 
 
 def tracking_uri(configured: str | None, output: Path) -> str:
@@ -146,6 +151,7 @@ class Recorder:
 
     def __init__(self, run: TrackedRun, folder: RunFolder) -> None:
         self._run = run
+        self._folder = folder
         self._journal = Journal(folder)
 
     def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> str | None:
@@ -171,15 +177,21 @@ class Recorder:
         if not lines:
             return
         with mlflow_client(self._run.uri) as client:
-            from mlflow.entities import Metric
+            from mlflow.entities import Metric, RunTag
 
             rows = [
                 Metric(key, value, line.time_ms, line.step)
                 for line in lines
                 for key, value in line.metrics.items()
             ]
-            client.log_batch(self._run.run_id, metrics=rows)
+            tags = [RunTag(key, value) for key, value in self._tags().items()]
+            client.log_batch(self._run.run_id, metrics=rows, tags=tags)
         self._journal.mark_sent(mark)
+
+    def _tags(self) -> dict[str, str]:
+        """Return what the workers found out about the run; a restart may find something else."""
+        how = facts_of(self._folder).arithmetic
+        return {ARITHMETIC_TAG: arithmetic_line(how)} if how else {}
 
 
 def _check_active(experiment: Any, uri: str) -> None:

@@ -1,6 +1,7 @@
 """What a run states from its start to its end, as examples for tests."""
 
 from orchestrator.events import (
+    Arithmetic,
     Evaluated,
     Event,
     Finished,
@@ -21,6 +22,9 @@ RECORD = RecordPlaces(
     command="mlflow ui --backend-store-uri sqlite:///x",
 )
 STARTED = Started(run="r", run_dir="/runs/r", mlflow=RECORD)
+ARITHMETIC = Arithmetic(
+    kind="integer", kernel="int8", backward="float32", reason="exact on every rank"
+)
 PROGRESS = Progress(
     epoch=0,
     epochs=2,

@@ -8,10 +8,11 @@ import pytest
 
 from orchestrator import events
 from orchestrator.events import Event, Failed, Log, Restarted, Stopped
-from tests.orchestrator.statements import EVALUATED, EVENTS, FINISHED, PROGRESS, STARTED
+from tests.orchestrator.statements import ARITHMETIC, EVALUATED, EVENTS, FINISHED, PROGRESS, STARTED
 
 EVERY_KIND: list[Event] = [
     *EVENTS,
+    ARITHMETIC,
     Restarted(count=2, reason="Killed."),
     Failed(message="lost", exit_code=1),
     Stopped(message="saved"),

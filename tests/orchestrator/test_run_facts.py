@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.result import PointResult, Result
 from orchestrator.typed_json import plain
-from tests.orchestrator.statements import EVALUATED, FINISHED, PROGRESS, STARTED
+from tests.orchestrator.statements import ARITHMETIC, EVALUATED, FINISHED, PROGRESS, STARTED
 
 
 @pytest.fixture
@@ -60,6 +61,14 @@ def test_restarts_are_kept_until_the_run_is_submitted_again(folder: RunFolder) -
     assert kept.count == 2
     Events(folder).say(STARTED)
     assert facts_of(folder).restarted is None
+
+
+def test_how_a_run_computes_is_kept_when_it_goes_on(folder: RunFolder) -> None:
+    for event in (STARTED, ARITHMETIC, PROGRESS, STARTED):
+        Events(folder).say(event)
+    kept = facts_of(folder).arithmetic
+    assert kept is not None
+    assert replace(kept, time=None) == ARITHMETIC
 
 
 @pytest.mark.parametrize(

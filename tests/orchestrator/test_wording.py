@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator import wording
-from orchestrator.events import Event, Failed, Log, Progress, Restarted, Stopped
-from tests.orchestrator.statements import EVALUATED, FINISHED, RECORD, STARTED
+from orchestrator.events import Arithmetic, Event, Failed, Log, Progress, Restarted, Stopped
+from tests.orchestrator.statements import ARITHMETIC, EVALUATED, FINISHED, RECORD, STARTED
 
 AT = Progress(
     epoch=2,
@@ -50,6 +50,14 @@ def test_a_started_run_says_how_to_open_its_record_and_where(
     ("event", "lines"),
     [
         (EVALUATED, ["epoch 1: top1 8bit 91.0"]),
+        (
+            ARITHMETIC,
+            ["Arithmetic: integer (int8), backward in float32; exact on every rank"],
+        ),
+        (
+            Arithmetic(kind="float", backward="bfloat16", reason="the job says so"),
+            ["Arithmetic: float, backward in bfloat16; the job says so"],
+        ),
         (Restarted(count=2, reason="Killed."), ["warning: Killed. The workers are restarted (2)."]),
         (Log(message="hello"), ["info: hello"]),
         (replace(FINISHED, table="a\nb"), ["a", "b"]),

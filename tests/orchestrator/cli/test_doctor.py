@@ -5,7 +5,9 @@ import pwd
 from pathlib import Path
 
 import pytest
+import torch
 
+from models import kernels
 from orchestrator.cli import doctor
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch
@@ -72,3 +74,20 @@ def test_a_check_that_cannot_look_says_why_and_the_others_go_on(
     assert (done.exit_code, done.stderr) == (1, "")
     assert done.stdout.count("Set ORCH_HOME") >= 2
     assert "ok    s3" in done.stdout
+
+
+def test_the_arithmetic_of_this_machine_is_named_and_its_lack_is_no_failure(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(_: torch.device) -> None:
+        return None
+
+    kernel = kernels.kernel_for(torch.device("cpu"))
+    assert kernel is not None
+    assert f"arithmetic  cpu: integers are exact ({kernel.name})" in orch("doctor").stdout
+    monkeypatch.setattr(kernels, "kernel_for", none)
+    monkeypatch.setattr(doctor, "CHECKS", (doctor._arithmetic,))
+    done = orch("doctor")
+    assert done.exit_code == 0
+    assert "warn  arithmetic  cpu: no kernel adds up integers exactly" in done.stdout
+    assert "Leave training.arithmetic at auto" in done.stdout

@@ -10,7 +10,7 @@ from rich.console import Console
 from orchestrator.cli import live
 from orchestrator.events import Restarted
 from orchestrator.state import State
-from tests.orchestrator.statements import EVALUATED, EVENTS, FINISHED, PROGRESS
+from tests.orchestrator.statements import ARITHMETIC, EVALUATED, EVENTS, FINISHED, PROGRESS
 
 
 def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.Mon
     assert isinstance(screen, live.LiveScreen)
     with screen:
         screen.state(State.PENDING, "")
-        for event in EVENTS[:4]:
+        for event in (*EVENTS[:4], ARITHMETIC):
             screen.event(event)
         screen.state(State.RUNNING, "")
         screen.state(State.RUNNING, "the cluster is away")
@@ -34,6 +34,7 @@ def test_a_terminal_shows_bars_speed_and_the_last_metric(monkeypatch: pytest.Mon
     assert "12.5 samples/s   ETA 1m05s   loss 8bit 2.250" in shown
     assert "top1: 8bit 91.0" in shown
     assert "warning: one broken file" in shown
+    assert "Arithmetic: integer (int8)" in shown
     assert "the cluster is away" in shown
 
 

@@ -17,7 +17,7 @@ from orchestrator.runs.view import RunView
 from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch, Submitted
-from tests.orchestrator.statements import EVALUATED, EVENTS, PROGRESS, STARTED
+from tests.orchestrator.statements import ARITHMETIC, EVALUATED, EVENTS, PROGRESS, STARTED
 
 
 def test_an_empty_list_says_how_to_begin(orch: Orch) -> None:
@@ -188,3 +188,23 @@ def test_the_status_of_a_silent_run_has_its_age_its_restarts_and_no_eta(
     assert lines[3] == "restarts: 2, the last: Killed."
     printed = json.loads(orch("status", "last", "--json").stdout)
     assert (printed["restarts"], printed["delay"][:12]) == (2, "No progress ")
+
+
+def test_the_status_says_how_a_run_computes(orch: Orch, submitted: Submitted) -> None:
+    submitted(STARTED, ARITHMETIC)
+    lines = orch("status", "last").stdout.splitlines()
+    assert "arithmetic:    integer (int8), backward in float32; exact on every rank" in lines
+    printed = json.loads(orch("status", "last", "--json").stdout)["arithmetic"]
+    assert (printed["kind"], printed["kernel"], printed["backward"]) == (
+        "integer",
+        "int8",
+        "float32",
+    )
+
+
+def test_a_run_that_does_not_compute_yet_has_no_arithmetic(
+    orch: Orch, submitted: Submitted
+) -> None:
+    submitted(STARTED)
+    assert "arithmetic" not in orch("status", "last").stdout
+    assert json.loads(orch("status", "last", "--json").stdout)["arithmetic"] is None

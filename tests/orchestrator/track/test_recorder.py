@@ -3,16 +3,19 @@
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import Unreachable
+from orchestrator.run_facts import Events
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun, remembered_run
 from tests.mlflow_server import MlflowServer
+from tests.orchestrator.statements import ARITHMETIC
 
 
 @pytest.fixture
@@ -149,3 +152,18 @@ def test_the_printed_command_names_the_very_database_after_the_shell_has_read_it
         connection.execute(text("create table seen (x)"))
     engine.dispose()
     assert (tmp_path / name / "mlflow.db").exists()
+
+
+def test_the_record_says_how_the_run_computes_at_present(uri: str, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    folder = RunFolder(tmp_path / "run")
+    folder.make()
+    run = recorder.open_run(uri, "tests", "arithmetic", folder)
+    seen = []
+    for step, how in enumerate((ARITHMETIC, replace(ARITHMETIC, kernel="tf32"))):
+        Events(folder).say(how)
+        Recorder(run, folder).log(step, 1, {"top1/8bit": 50.0})
+        seen.append(MlflowClient(tracking_uri=uri).get_run(run.run_id).data.tags["orch.arithmetic"])
+    ending = "backward in float32; exact on every rank"
+    assert seen == [f"integer (int8), {ending}", f"integer (tf32), {ending}"]
