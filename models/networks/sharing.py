@@ -1,12 +1,13 @@
 """One optimizer step, in which what its passes have in common is computed once."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from torch import Tensor
 
 from models.networks.base import AnyBitNetwork, Inputs
 from models.networks.stem import StemOutput
+from models.quantizers.base import WeightQuantizer
 
 KEPT_BYTES = 64 * 2**20
 """Up to this size the outputs of the stem are kept for all batches of a step.
@@ -20,14 +21,22 @@ and a dozen times behind a 7x7 one with pooling.
 def sharing(network: AnyBitNetwork, inputs: Sequence[Tensor]) -> Iterator[list[Inputs]]:
     """Yield the batches of a step as the network takes them at any operating point, in any pass.
 
-    Gradients stop where the passes part. On the way out they go on from there, once, as the sum
-    over all passes; after an exception they are dropped. The first batch is always kept behind the
-    stem, others within KEPT_BYTES: the rest stay inputs, and each pass runs the stem.
+    Backward passes stop where they meet: behind the stem, and at the normalized weights. On the way
+    out the sum of their gradients goes on from there, once; after an exception it is dropped. The
+    first batch is always kept behind the stem, others within KEPT_BYTES: the rest stay inputs, and
+    each pass runs the stem.
     """
-    stems = _run_stems(network, inputs)
-    yield [*stems, *inputs[len(stems) :]]
-    for stem in stems:
-        stem.push()
+    with ExitStack() as weights:
+        for quantizer in _quantizers(network):
+            weights.enter_context(quantizer.gathering())
+        stems = _run_stems(network, inputs)
+        yield [*stems, *inputs[len(stems) :]]
+        for stem in stems:
+            stem.push()
+
+
+def _quantizers(network: AnyBitNetwork) -> list[WeightQuantizer]:
+    return [module for module in network.modules() if isinstance(module, WeightQuantizer)]
 
 
 def _run_stems(network: AnyBitNetwork, inputs: Sequence[Tensor]) -> list[StemOutput]:

@@ -1,7 +1,8 @@
 """The interfaces of weight and activation quantizers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,6 +69,14 @@ class WeightQuantizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, weight: Tensor, bits: int) -> Tensor:
         """Return the values of `levels`, differentiable with respect to weight and parameters."""
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Within, gradients may wait before what all bit-widths go through, to do so as one sum.
+
+        Leaving lets them go on; after an exception they are dropped. Here none waits.
+        """
+        yield
 
     def start(self, weight: Tensor) -> None:
         """Initialize the parameters from the weight at the start of a training."""

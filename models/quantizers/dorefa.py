@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from models.quantizers.base import Levels, WeightQuantizer
-from models.quantizers.tanh_norm import NormalizedWeight
+from models.quantizers.base import Levels
+from models.quantizers.tanh_norm import NormalizedWeight, NormalizingQuantizer
 
 
 class DoReFaSettings(BaseModel, frozen=True, extra="forbid"):
@@ -24,7 +24,7 @@ class DoReFaSettings(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class DoReFaWeight(WeightQuantizer):
+class DoReFaWeight(NormalizingQuantizer):
     """Rounds the normalized weight at any bit-width."""
 
     Settings = DoReFaSettings
@@ -34,19 +34,15 @@ class DoReFaWeight(WeightQuantizer):
         """Return the normalized weight."""
         return NormalizedWeight(weight)
 
+    def normalized(self, weight: Tensor) -> NormalizedWeight:
+        """Return the normalized weight, all that is shared."""
+        normalized: NormalizedWeight = self.shared(weight)
+        return normalized
+
     def levels(self, weight: Tensor, bits: int) -> Levels:
         """Return round((2^b - 1) x), its gain 2 / (2^b - 1) and its offset -1."""
-        normalized: NormalizedWeight = self.shared(weight)
+        normalized = self.normalized(weight)
         codes = normalized.unit().mul_(2**bits - 1).round_().to(torch.uint8)
         # A weight that is not a number must not hide behind an integer code.
         finite = 1 + 0 * normalized.maximum.double()
         return Levels(codes, 2 / (2**bits - 1) * finite, -finite)
-
-    def forward(self, weight: Tensor, bits: int) -> Tensor:
-        """Return W_b; the gradient passes the rounding unchanged: dL/dx = 2 dL/dW_b."""
-        normalized: NormalizedWeight = self.shared(weight)
-        values = self.levels(weight, bits).values(normalized.tanh.dtype)
-        slope = torch.full_like(normalized.maximum, 2.0)
-        return normalized.straight_through(
-            weight, values, slope, max_grad=self.settings.norm_max_grad
-        )

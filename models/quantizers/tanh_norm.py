@@ -3,12 +3,16 @@
 Shared by the weight quantizers of CoQuant (Eq. 1, 3) and AdaBits (Eq. 2-4).
 """
 
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.quantizers.base import arithmetic_dtype
+from models.cut import Cut
+from models.quantizers.base import WeightQuantizer, arithmetic_dtype
 
 
 class NormalizedWeight:
@@ -27,46 +31,90 @@ class NormalizedWeight:
         """Return x in [0,1]."""
         return (self.tanh / (2 * self.divisor)).add_(0.5)
 
-    def straight_through(
-        self, weight: Tensor, values: Tensor, slope: Tensor, *, max_grad: bool
-    ) -> Tensor:
-        """Return `values` with the gradient dL/dx = slope * dL/dvalues carried on to weight.
+    def signed(self, weight: Tensor, *, max_grad: bool) -> Tensor:
+        """Return a tensor without memory that passes its gradient, that of 2x - 1, on to weight.
 
-        slope: 0-dim. max_grad: differentiate through the maximum as well.
+        max_grad: differentiate through the maximum as well.
         """
-        output: Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]
-            weight, values, self.tanh, self.divisor, slope, max_grad
+        output: Tensor = _Normalize.apply(  # type: ignore[no-untyped-call]
+            weight, self.tanh, self.divisor, max_grad
         )
         return output
 
 
-class _StraightThrough(torch.autograd.Function):
-    """Identity from x to the values; the exact derivative of the normalization from W to x."""
+class NormalizingQuantizer(WeightQuantizer):
+    """A quantizer of x whose gradient passes rounding unchanged: dL/d(2x - 1) = dL/dW_b."""
+
+    def __init__(self, settings: Any, bit_widths: Sequence[int], code_bits: int) -> None:
+        super().__init__(settings, bit_widths, code_bits)
+        self._cuts: dict[NormalizedWeight, Cut] | None = None
+
+    @abstractmethod
+    def normalized(self, weight: Tensor) -> NormalizedWeight:
+        """Return the normalization that all bit-widths share."""
+
+    def forward(self, weight: Tensor, bits: int) -> Tensor:
+        """Return W_b with the gradient of `stand_in`."""
+        values = self.levels(weight, bits).values(arithmetic_dtype(weight))
+        output: Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]
+            self.stand_in(weight, bits), values
+        )
+        return output
+
+    def stand_in(self, weight: Tensor, bits: int) -> Tensor:
+        """Return a tensor without memory whose gradient, that of W_b, is passed on to weight."""
+        normalized, max_grad = self.normalized(weight), self.settings.norm_max_grad
+        if self._cuts is None:
+            return normalized.signed(weight, max_grad=max_grad)
+        if normalized not in self._cuts:
+            with torch.enable_grad():  # a pass without gradient may come first
+                self._cuts[normalized] = Cut(normalized.signed(weight, max_grad=max_grad))
+        return self._cuts[normalized].leaf
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Within, gradients add up at 2x - 1; leaving passes their sum on to the weight."""
+        assert self._cuts is None
+        cuts: dict[NormalizedWeight, Cut] = {}
+        self._cuts = cuts
+        try:
+            yield
+            for cut in cuts.values():
+                cut.push()
+        finally:
+            self._cuts = None
+
+
+class _Normalize(torch.autograd.Function):
+    """From W to 2x - 1 = tanh W / max|tanh W|, of which only the derivative is computed."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        weight: Tensor,
-        values: Tensor,
-        tanh: Tensor,
-        divisor: Tensor,
-        slope: Tensor,
-        max_grad: bool,
-    ) -> Tensor:
-        ctx.save_for_backward(tanh, divisor, slope)
+    def forward(ctx: Any, weight: Tensor, tanh: Tensor, divisor: Tensor, max_grad: bool) -> Tensor:
+        ctx.save_for_backward(tanh, divisor)
         ctx.max_grad = max_grad
         ctx.weight_dtype = weight.dtype
+        return tanh.new_zeros(()).expand_as(tanh)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        tanh, divisor = ctx.saved_tensors
+        grad_tanh = grads[0] / divisor
+        if ctx.max_grad:
+            # Where |t| is the maximum, its derivative is t / max|t|; equal maxima share it.
+            maxima = torch.where(tanh.abs() == divisor, tanh, 0)
+            pull = (grad_tanh * tanh).sum() / divisor.square()
+            grad_tanh.addcmul_(maxima, pull / maxima.count_nonzero().clamp(min=1), value=-1)
+        grad_weight = torch.ops.aten.tanh_backward(grad_tanh, tanh)
+        return grad_weight.to(ctx.weight_dtype), None, None, None
+
+
+class _StraightThrough(torch.autograd.Function):
+    """The values, with the gradient of another tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, differentiable: Tensor, values: Tensor) -> Tensor:
         return values.view_as(values)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        tanh, divisor, slope = ctx.saved_tensors
-        grad_x = grads[0].to(tanh.dtype) * slope
-        grad_tanh = grad_x / (2 * divisor)
-        if ctx.max_grad:
-            at_maximum = tanh.abs() == divisor
-            pull = (grad_x * tanh).sum() / (2 * divisor.square())
-            share = pull / at_maximum.sum().clamp(min=1)
-            grad_tanh -= torch.where(at_maximum, tanh.sign() * share, 0)
-        grad_weight = grad_tanh * (1 - tanh.square())
-        return grad_weight.to(ctx.weight_dtype), None, None, None, None, None
+        return grads[0], None

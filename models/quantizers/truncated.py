@@ -14,8 +14,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from models.quantizers.base import Levels, WeightQuantizer
-from models.quantizers.tanh_norm import NormalizedWeight
+from models.quantizers.base import Levels
+from models.quantizers.tanh_norm import NormalizedWeight, NormalizingQuantizer
 
 
 class TruncatedSettings(BaseModel, frozen=True, extra="forbid"):
@@ -70,7 +70,7 @@ class StoredCodes:
         return torch.where(totals > 0, totals[-1] / totals, 1.0)
 
 
-class TruncatedWeight(WeightQuantizer):
+class TruncatedWeight(NormalizingQuantizer):
     """Stores codes of b1 bits; every lower bit-width is a shift of them, and one scale."""
 
     Settings = TruncatedSettings
@@ -82,6 +82,11 @@ class TruncatedWeight(WeightQuantizer):
         aligned = self.settings.align_domain == "unit"
         return StoredCodes(weight, self.code_bits, aligned=aligned)
 
+    def normalized(self, weight: Tensor) -> NormalizedWeight:
+        """Return the normalization from which the stored codes come."""
+        normalized: NormalizedWeight = self.shared(weight).normalized
+        return normalized
+
     def align_scale(self, weight: Tensor, bits: int) -> Tensor:
         """Return s_b, 0-dim, float64."""
         scale: Tensor = self.shared(weight).align_scales[bits - 1]
@@ -92,17 +97,12 @@ class TruncatedWeight(WeightQuantizer):
         levels: Levels = self.shared(weight).at(bits)
         return levels
 
-    def forward(self, weight: Tensor, bits: int) -> Tensor:
-        """Return W_b; the gradient passes round, floor and s_b unchanged: dL/dx = 2 dL/dW_b."""
-        stored: StoredCodes = self.shared(weight)
-        levels = stored.at(bits)
-        dtype = stored.normalized.tanh.dtype
-        slope = torch.full_like(levels.gain, 2.0)
-        if self.settings.align_scale_in_backward:
-            slope *= stored.align_scales[bits - 1]
-        return stored.normalized.straight_through(
-            weight, levels.values(dtype), slope.to(dtype), max_grad=self.settings.norm_max_grad
-        )
+    def stand_in(self, weight: Tensor, bits: int) -> Tensor:
+        """Return a tensor whose gradient passes round, floor and by default s_b unchanged."""
+        stand_in = super().stand_in(weight, bits)
+        if not self.settings.align_scale_in_backward:
+            return stand_in
+        return stand_in * self.align_scale(weight, bits).to(stand_in.dtype)
 
     def gap(self, weight: Tensor, teacher: int, student: int) -> Tensor:
         """Compute mean|W_teacher - W_student| from the histogram."""

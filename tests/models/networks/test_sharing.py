@@ -1,4 +1,4 @@
-"""A step in which the passes share the stem, against the same step in which each runs its own."""
+"""A step whose passes share what they can, against the same step in which each does everything."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -57,10 +57,9 @@ def check_shared(
             torch.testing.assert_close(found[name], value, rtol=1e-12, atol=1e-12, msg=name)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("method_name", METHODS)
-def test_every_method_has_the_gradients_and_statistics_of_passes_that_run_the_stem(
-    tiny: Tiny, make_step: MakeStep, name: str, method_name: str
+def test_every_method_has_the_gradients_and_statistics_of_passes_by_themselves(
+    tiny: Tiny, make_step: MakeStep, method_name: str
 ) -> None:
     method_class = resolve(METHODS, method_name)
     settings = method_class.Settings(name=method_name)
@@ -68,8 +67,16 @@ def test_every_method_has_the_gradients_and_statistics_of_passes_that_run_the_st
     points = next(own for own in choices if not method_class.mistakes(settings, own))
     method = method_class(settings, points)
     names = tuple(point.name for point in points)
-    network = tiny(name, bit_widths=names, layout=method.layout, dropout=0.5)
+    network = tiny(bit_widths=names, layout=method.layout, dropout=0.5)
     check_shared(network, method, images(2, 4).unbind(), make_step())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_has_the_gradients_and_statistics_of_passes_by_themselves(
+    tiny: Tiny, make_step: MakeStep, name: str
+) -> None:
+    network = tiny(name, bit_widths=(8, 4, 2), dropout=0.5)
+    check_shared(network, CoQuant(CoQuantSettings(), POINTS), [images(4)], make_step())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,7 @@ def test_every_method_has_the_gradients_and_statistics_of_passes_that_run_the_st
         {"swap_updates_bn_stats": False, "swap_unit": "layer"},
     ],
 )
-def test_coquants_step_is_the_same_with_a_shared_stem(
+def test_coquants_step_is_the_same_in_every_layout(
     tiny: Tiny, make_step: MakeStep, network_settings: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     network = tiny("resnet18", bit_widths=(8, 4, 2), **network_settings)
@@ -116,6 +123,19 @@ def runs(layer: nn.Module) -> Counter[str]:
 
     layer.register_forward_hook(ran)
     return counts
+
+
+def test_each_weight_is_reached_once_however_many_passes_use_it(
+    tiny: Tiny, make_step: MakeStep
+) -> None:
+    network = tiny(bit_widths=(8, 4, 2), layout=Layout(stem_bits=4, head_bits=2))
+    method, counts = CoQuant(CoQuantSettings(), POINTS), Counter[str]()
+    for name, parameter in network.named_parameters():
+        if parameter.dim() > 1:
+            parameter.register_hook(lambda _, name=name: counts.update([name]))
+    train(network, method, images(2, 4).unbind(), make_step(), share=True)
+    assert len(counts) > 5
+    assert set(counts.values()) == {1}
 
 
 @pytest.mark.parametrize(("kept", "stems"), [(2**20, 3), (2 * 4 * 4 * 16 * 16 * 4, 2), (0, 1)])
@@ -165,7 +185,8 @@ def test_after_an_exception_nothing_goes_backward_and_the_next_step_is_whole(
 
     with pytest.raises(Stopped):
         stopped()
-    assert network.conv1.weight.grad is None
+    weights = [p for p in network.parameters() if p.dim() == 4]
+    assert all(weight.grad is None for weight in weights)
     network.zero_grad()
     check_shared(network, method, [images(4)], make_step())
 
