@@ -107,7 +107,7 @@ class CoQuant(Method):
         """Yield the losses of each operating point, high to low."""
         highest, *students = self.points
         outputs: Outputs = {highest: []}
-        entropy: dict[OperatingPoint, float] = {}
+        entropy: dict[OperatingPoint, Tensor] = {}
         # Each loss is built in a call so that no local of this frame outlives the yield.
         for batch in batches:
             yield self._alone(network, batch, highest, outputs)
@@ -140,7 +140,7 @@ class CoQuant(Method):
         step: Step,
         student: OperatingPoint,
         outputs: Outputs,
-        entropy: dict[OperatingPoint, float],
+        entropy: dict[OperatingPoint, Tensor],
     ) -> OperatingPoint:
         """Choose among the points that have run, the same one on every rank."""
         candidates = list(outputs)
@@ -155,8 +155,11 @@ class CoQuant(Method):
         for point in candidates:
             if point not in entropy:
                 entropy[point] = mean_entropy(outputs[point], step.sum_over_ranks)
-        distance = {point: network.weight_distance(point, student).item() for point in candidates}
-        return choose_teacher(teacher_scores(entropy, distance, self.settings.distance_weight))
+        distance = [network.weight_distance(point, student) for point in candidates]
+        # Everything is fetched at once: each read of a value waits for the device.
+        both = torch.stack([torch.stack(list(entropy.values())), torch.stack(distance)])
+        entropies, distances = (dict(zip(candidates, row, strict=True)) for row in both.tolist())
+        return choose_teacher(teacher_scores(entropies, distances, self.settings.distance_weight))
 
     def _teacher_logits(
         self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped", outputs: Outputs

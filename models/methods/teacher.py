@@ -11,16 +11,16 @@ Point = TypeVar("Point")
 """The caller's key of an operating point."""
 
 
-def mean_entropy(logits: Sequence[Tensor], sum_over_ranks: Callable[[Tensor], Tensor]) -> float:
+def mean_entropy(logits: Sequence[Tensor], sum_over_ranks: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the entropy of softmax(logits), in nats, averaged over the global batch (Eq. 6).
 
-    logits: (batch, classes) of each of this rank's batches.
+    0-dim, float64, on the device. logits: (batch, classes) of each of this rank's batches.
     """
     log_probabilities = F.log_softmax(torch.cat(list(logits)).detach().double(), dim=1)
     total = -(log_probabilities.exp() * log_probabilities).sum()
     count = torch.full_like(total, len(log_probabilities))
     total, count = sum_over_ranks(torch.stack([total, count])).unbind()
-    return (total / count).item()
+    return total / count
 
 
 def teacher_scores(

@@ -41,7 +41,7 @@ class StoredCodes:
         self.normalized = NormalizedWeight(weight)
         top = 2**code_bits - 1
         self.codes = self.normalized.unit().mul_(top).round_().to(torch.uint8)
-        self.histogram = torch.bincount(self.codes.flatten(), minlength=top + 1)
+        self.histogram = _histogram(self.codes.flatten(), top + 1)
         kept = self._kept_codes()
         self.align_scales = self._align_scales(kept, aligned)
         # A weight that is not a number must not hide behind an integer code.
@@ -110,3 +110,14 @@ class TruncatedWeight(NormalizingQuantizer):
         gaps = (stored.levels[teacher - 1] - stored.levels[student - 1]).abs()
         mean: Tensor = (gaps * stored.histogram).sum() / stored.codes.numel()
         return mean
+
+
+def _histogram(codes: Tensor, bins: int) -> Tensor:
+    """Return how many of the codes (N,) are 0, 1 ... bins - 1, int64."""
+    if codes.is_cpu:
+        return torch.bincount(codes, minlength=bins)
+    # bincount would make the host wait for the largest code; on a CPU it is the faster one.
+    ones = torch.ones((), dtype=torch.int64, device=codes.device).expand(len(codes))
+    return torch.zeros(bins, dtype=torch.int64, device=codes.device).index_add_(
+        0, codes.int(), ones
+    )

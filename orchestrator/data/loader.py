@@ -6,7 +6,7 @@ on seed and epoch: neither the number of ranks or worker processes nor a resume 
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
@@ -44,6 +44,10 @@ class LoadedBatch:
     valid: Tensor
     broken: list[tuple[str, str]]
 
+    def pin_memory(self) -> "LoadedBatch":
+        """Return the batch with what a device gets in pinned memory; called by the data loader."""
+        return replace(self, inputs=self.inputs.pin_memory(), labels=self.labels.pin_memory())
+
 
 def steps_per_epoch(num_samples: int, global_batch: int) -> int:
     """Return the number of whole global batches; the rest is left out of the epoch.
@@ -67,10 +71,12 @@ def train_batches(
     epoch: int,
     start_step: int = 0,
     num_workers: int = 0,
+    pin: bool = False,
 ) -> Iterator[Iterator[LoadedBatch]]:
     """Yield, for each step of the epoch from start_step, the passes of one rank of the plan.
 
-    num_workers: loader processes of this rank.
+    num_workers: loader processes of this rank. pin: load into pinned memory, which a GPU needs to
+    fetch a batch while the host goes on.
     A broken sample is replaced by the next one, in the order of the epoch, that can be loaded.
     Passes of a step that were not taken when the next step is asked for are skipped.
     Raises DataError when MAX_REPLACEMENTS samples in a row are broken.
@@ -81,7 +87,7 @@ def train_batches(
         for step in steps
         for start in _starts(plan, step, rank)
     ]
-    loader = _load(_TrainBatches(dataset, seed, epoch), passes, num_workers)
+    loader = _load(_TrainBatches(dataset, seed, epoch), passes, num_workers, pin=pin)
     for _ in steps:
         micro = map(_unless_exhausted, islice(loader, plan.accumulation))
         yield micro
@@ -90,16 +96,23 @@ def train_batches(
 
 
 def eval_batches(
-    dataset: Dataset, *, batch: int, rank: int, world: int, num_workers: int = 0
+    dataset: Dataset,
+    *,
+    batch: int,
+    rank: int,
+    world: int,
+    num_workers: int = 0,
+    pin: bool = False,
 ) -> Iterator[LoadedBatch]:
     """Yield the samples rank, rank + world, ... so that all ranks see each sample exactly once.
 
-    The last batch may be smaller. Ranks may get different numbers of batches, or none.
+    num_workers, pin: as for training. The last batch may be smaller. Ranks may get different
+    numbers of batches, or none.
     A broken sample keeps its place with a blank input and valid False.
     """
     mine = range(rank, len(dataset), world)
     batches = [mine[start : start + batch] for start in range(0, len(mine), batch)]
-    yield from _load(_EvalBatches(dataset), batches, num_workers)
+    yield from _load(_EvalBatches(dataset), batches, num_workers, pin=pin)
 
 
 def epoch_order(num_samples: int, *, seed: int, epoch: int) -> Tensor:
@@ -207,7 +220,7 @@ Item = TypeVar("Item")
 
 
 def _load(
-    dataset: TorchDataset[Item], batches: Sequence[Sequence[int]], num_workers: int
+    dataset: TorchDataset[Item], batches: Sequence[Sequence[int]], num_workers: int, *, pin: bool
 ) -> Iterator[Item]:
     """Load dataset[batch] for each batch, in order, in num_workers forked processes or in this one.
 
@@ -223,6 +236,7 @@ def _load(
             num_workers=num_workers,
             multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
             generator=torch.Generator(),
+            pin_memory=pin,
         )
     )
 

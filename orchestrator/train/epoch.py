@@ -99,8 +99,8 @@ def _load(
     device = loop.ranks.device
     inputs, labels = [], []
     for batch in loaded:
-        inputs.append(batch.inputs.to(device))
-        labels.append(batch.labels.to(device))
+        inputs.append(batch.inputs.to(device, non_blocking=True))
+        labels.append(batch.labels.to(device, non_blocking=True))
         tally.samples += len(batch.labels) * loop.ranks.world
         tally.broken |= dict(batch.broken)
     return inputs, labels

@@ -1,11 +1,13 @@
 """Top-1 or mAP at every operating point, over all ranks, each sample counted once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 
 from models.networks.base import AnyBitNetwork
@@ -28,17 +30,20 @@ class Evaluation:
     broken: dict[str, str]
 
 
+Blocks = list[NDArray[Any]]
+"""Rows of samples, one array below the other."""
+
+
 @dataclass
 class _Part:
     """What one rank evaluated: indices of samples; by point what the metric keeps, and losses.
 
-    diverged: the points at which a score or a loss was not finite.
+    A loss is not a number where a score or the loss itself is not finite.
     """
 
     indices: list[int] = field(default_factory=list)
-    kept: dict[str, list[Any]] = field(default_factory=dict)
-    losses: dict[str, list[float]] = field(default_factory=dict)
-    diverged: set[str] = field(default_factory=set)
+    kept: dict[str, Blocks] = field(default_factory=dict)
+    losses: dict[str, Blocks] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
 
@@ -79,34 +84,62 @@ def _run(
     batch: int,
     loader_workers: int,
 ) -> _Part:
-    part = _Part(
-        kept={point.name: [] for point in points},
-        losses={point.name: [] for point in points},
-    )
-    keep = METRICS[dataset.metric].keep
+    part = _Part()
+    valid: list[Tensor] = []
+    on_device = {point: _Outputs(METRICS[dataset.metric].keep) for point in points}
     for item in eval_batches(
-        dataset, batch=batch, rank=ranks.rank, world=ranks.world, num_workers=loader_workers
+        dataset,
+        batch=batch,
+        rank=ranks.rank,
+        world=ranks.world,
+        num_workers=loader_workers,
+        pin=ranks.pins,
     ):
         part.broken |= dict(item.broken)
         part.indices += item.indices[item.valid].tolist()
-        valid = item.valid.to(ranks.device)
-        inputs = item.inputs.to(ranks.device)
+        valid.append(item.valid)
+        inputs = item.inputs.to(ranks.device, non_blocking=True)
         shared = network.share(inputs)
-        labels = item.labels.to(ranks.device)
-        for point in points:
+        labels = item.labels.to(ranks.device, non_blocking=True)
+        for point, outputs in on_device.items():
             logits = network(shared, point)
-            losses = F.cross_entropy(logits, labels, reduction="none")
-            scores = logits.softmax(dim=1)
-            part.losses[point.name] += losses[valid].tolist()
-            part.kept[point.name].append(keep(scores[valid].cpu().numpy()))
-            if not torch.isfinite(torch.cat([logits, losses[:, None]], dim=1)[valid]).all():
-                part.diverged.add(point.name)
+            outputs.add(logits, labels)
+    for point, outputs in on_device.items():
+        part.kept[point.name], part.losses[point.name] = outputs.of(valid)
     return part
 
 
+class _Outputs:
+    """What is kept of the outputs at one point, on the device until the last batch has run."""
+
+    def __init__(self, keep: Callable[[Tensor], Tensor]) -> None:
+        self._keep = keep
+        self._kept: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Keep what counts of a batch's logits (batch, classes)."""
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        scores = logits.softmax(dim=1)
+        self._kept.append(self._keep(scores))
+        self._losses.append(losses.where(logits.isfinite().all(dim=1), torch.nan).double())
+
+    def of(self, valid: list[Tensor]) -> tuple[Blocks, Blocks]:
+        """Fetch the rows of the valid samples: what the metric keeps, and losses."""
+        if not valid:
+            return [], []
+        rows = torch.cat(valid).numpy()
+        kept, losses = (torch.cat(blocks).cpu().numpy() for blocks in (self._kept, self._losses))
+        return [kept[rows]], [losses[rows]]
+
+
 def _check_finite(parts: list[_Part], points: list[str]) -> None:
-    diverged = {point for part in parts for point in part.diverged}
-    if lost := [point for point in points if point in diverged]:
+    lost = [
+        point
+        for point in points
+        if not all(np.isfinite(block).all() for part in parts for block in part.losses[point])
+    ]
+    if lost:
         raise Diverged(
             f"In the evaluation, scores at {', '.join(lost)} are no longer finite numbers. {ADVICE}"
         )
@@ -120,7 +153,7 @@ def _judge(parts: list[_Part], dataset: Dataset, points: list[str]) -> Evaluatio
     rows = []
     for point in points:
         kept = np.concatenate([block for part in parts for block in part.kept[point]])
-        losses = np.array([value for part in parts for value in part.losses[point]])
+        losses = np.concatenate([block for part in parts for block in part.losses[point]])
         metric = METRICS[dataset.metric].judge(kept[order], targets)
         rows.append(PointResult(point, metric, float(losses[order].mean())))
     return Evaluation(dataset.metric, tuple(rows), broken)

@@ -40,6 +40,11 @@ class Ranks:
         """Whether this is rank 0, which writes and records."""
         return self.rank == 0
 
+    @property
+    def pins(self) -> bool:
+        """Whether batches are loaded into pinned memory, from which a GPU fetches them itself."""
+        return self.device.type == "cuda"
+
     def sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of a tensor over all ranks; the argument keeps its value."""
         total = tensor.clone()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 def top1(predicted: NDArray[np.int64], targets: Sequence[Sequence[int]]) -> float:
@@ -41,14 +42,15 @@ def mean_average_precision(
 class Metric:
     """How a data set is judged: what to keep of each batch's scores, and the metric over all of it.
 
-    keep: scores (batch, classes) -> one row per sample. judge: all rows and targets -> percent.
+    keep: scores (batch, classes) -> one row per sample, on their device.
+    judge: all rows and targets -> percent.
     """
 
-    keep: Callable[[NDArray[Any]], NDArray[Any]]
+    keep: Callable[[Tensor], Tensor]
     judge: Callable[[NDArray[Any], Sequence[Sequence[int]]], float]
 
 
 METRICS = {
-    "top1": Metric(keep=lambda scores: scores.argmax(axis=1), judge=top1),
+    "top1": Metric(keep=lambda scores: scores.argmax(dim=1), judge=top1),
     "map": Metric(keep=lambda scores: scores, judge=mean_average_precision),
 }

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,13 +32,14 @@ class TallyState:
 class Tally:
     """Sums over the passes of an epoch on this rank, and the names of broken samples.
 
-    Everything is kept by the names of the operating points, in their order.
+    Everything is kept by the names of the operating points, in their order; the losses stay on
+    their device, from which they are fetched together.
     """
 
     def __init__(self, points: Sequence[OperatingPoint], device: torch.device) -> None:
-        zero = torch.zeros((), dtype=torch.float64, device=device)
-        self._loss = {point.name: zero.clone() for point in points}
-        self._passes = dict.fromkeys(self._loss, 0)
+        self._passes = {point.name: 0 for point in points}
+        self._losses = torch.zeros(len(self._passes), dtype=torch.float64, device=device)
+        self._loss = dict(zip(self._passes, self._losses.unbind(), strict=True))
         self._teachers: dict[tuple[str, str], int] = {}
         self._seconds_before = 0.0
         self._start = time.monotonic()
@@ -46,7 +47,7 @@ class Tally:
         self.broken: dict[str, str] = {}
 
     def add(self, point: str, loss: Tensor, teacher: str | None) -> None:
-        """Count one pass at an operating point; the loss stays on its device."""
+        """Count one pass at an operating point; nothing waits for the loss."""
         self._loss[point] += loss.detach()
         self._passes[point] += 1
         if teacher is not None:
@@ -60,28 +61,20 @@ class Tally:
 
     def total_loss(self) -> Tensor:
         """Return the sum of all losses on this rank, on its device; finite if all of them are."""
-        return torch.stack(list(self._loss.values())).sum()
+        return self._losses.sum()
 
     def local_losses(self) -> dict[str, float]:
         """Return the mean loss of each point that has run so far, on this rank."""
-        return {
-            point: float(total) / self._passes[point]
-            for point, total in self._loss.items()
-            if self._passes[point]
-        }
+        return _means(self._passes, self._losses.tolist(), list(self._passes.values()))
 
     def mean_losses(self, ranks: Ranks) -> dict[str, float]:
         """Return the mean loss over all ranks of each point that has run.
 
         Raises Diverged, on every rank, when one is not a finite number.
         """
-        sums = ranks.sum(torch.stack(list(self._loss.values())))
-        passes = ranks.sum(torch.tensor(list(self._passes.values()), device=ranks.device))
-        means = {
-            point: (total / count).item()
-            for point, total, count in zip(self._loss, sums, passes, strict=True)
-            if count
-        }
+        passes = self._losses.new_tensor(list(self._passes.values()))
+        sums, counts = ranks.sum(torch.stack([self._losses, passes])).tolist()
+        means = _means(self._passes, sums, counts)
         _check_finite(means)
         return means
 
@@ -99,7 +92,7 @@ class Tally:
     def state(self) -> TallyState:
         """Return the sums so far."""
         return TallyState(
-            loss={point: float(value) for point, value in self._loss.items()},
+            loss=dict(zip(self._passes, self._losses.tolist(), strict=True)),
             passes=dict(self._passes),
             teachers=dict(self._teachers),
             seconds=self.seconds,
@@ -123,6 +116,14 @@ class Tally:
         self._seconds_before = states[0].seconds
         self._start = time.monotonic()
         self.samples = states[0].samples
+
+
+def _means(
+    points: Iterable[str], sums: Sequence[float], counts: Sequence[float]
+) -> dict[str, float]:
+    """Return the mean of each point that was counted."""
+    both = zip(points, sums, counts, strict=True)
+    return {point: total / count for point, total, count in both if count}
 
 
 def _check_finite(losses: Mapping[str, float]) -> None:

@@ -101,6 +101,7 @@ class Worker:
             epoch=self._epochs_done(),
             start_step=self.at.step,
             num_workers=self.job.cluster.loader_workers,
+            pin=self.ranks.pins,
         )
         stopped = train_epoch(
             self.phase.loop,

@@ -71,7 +71,8 @@ def _inputs(job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks) -> Iterator[T
         seed=job.seed,
         epoch=job.epochs,
         num_workers=job.cluster.loader_workers,
+        pin=ranks.pins,
     )
     for batches in islice(steps, job.evaluate.calibration_batches):
         for batch in batches:
-            yield batch.inputs.to(ranks.device)
+            yield batch.inputs.to(ranks.device, non_blocking=True)

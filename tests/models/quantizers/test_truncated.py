@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.nn import functional as F
 
-from models.quantizers.truncated import TruncatedWeight
+from models.quantizers.truncated import TruncatedSettings, TruncatedWeight
+from tests.far_device import FAR, far_device
 from tests.models.precisions import Bound
 
 Golden = Callable[[str], dict[str, Any]]
@@ -195,3 +196,20 @@ def test_autocast_does_not_flip_codes() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = truncated(weight).values(4)
     assert torch.equal(inside, truncated(weight).values(4))
+
+
+def test_where_counting_codes_would_wait_for_the_device_scales_and_distances_are_the_same() -> None:
+    weight = torch.randn(5, 7)
+    near_scale, near_gap = scale_and_gap(weight)
+    with far_device() as waits:
+        far = weight.to(FAR)
+        waits.clear()
+        far_scale, far_gap = scale_and_gap(far)
+        assert waits == []
+        assert torch.equal(near_scale, far_scale.cpu())
+        assert torch.equal(near_gap, far_gap.cpu())
+
+
+def scale_and_gap(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    quantizer = TruncatedWeight(TruncatedSettings(), (8, 2), 8)
+    return quantizer.align_scale(weight, 2), quantizer.distance(weight, 8, 2)

@@ -228,3 +228,22 @@ def test_steps_are_whole_global_batches() -> None:
     assert [steps_per_epoch(count, 8) for count in (8, 15, 16, 100)] == [1, 1, 2, 12]
     with pytest.raises(UsageError, match=r"7 samples, fewer than one global batch of 8: set"):
         steps_per_epoch(7, 8)
+
+
+def test_a_pinned_batch_is_the_same_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a machine with a GPU can pin; here a copy takes the place of a pinned tensor."""
+    pinned: list[Tensor] = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    for step, plain in zip(asked(Numbers(16), pin=True), asked(Numbers(16)), strict=True):
+        for batch, other in zip(step, plain, strict=True):
+            assert [batch.inputs, batch.labels] == pinned[-2:]
+            assert torch.equal(batch.inputs, other.inputs)
+            assert torch.equal(batch.labels, other.labels)
+            assert batch.indices.tolist() == other.indices.tolist()
+    assert len(pinned) == 16
