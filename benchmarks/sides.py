@@ -1,0 +1,155 @@
+"""The steps and evaluations that are compared, each built from a setting and ready to run again.
+
+Those of `orch` are its own: what a worker of a run calls for each step, and after each epoch.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmarks.comparison import Run
+from benchmarks.fake_quantized import fake_quantize, set_bits
+from benchmarks.noise import Noise
+from benchmarks.settings import Setting
+from orchestrator.job.schema import Job
+from orchestrator.prepare.build import build_network
+from orchestrator.train.epoch import train_step
+from orchestrator.train.evaluate import evaluate
+from orchestrator.train.phase import Phase, build_phase
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.setup import Parts, place
+from orchestrator.train.tally import Tally
+
+STEPS_PER_EPOCH = 1000
+EVALUATED = 4
+"""How many batches an evaluation has."""
+
+
+def coquant(setting: Setting) -> Run:
+    """One step of the optimizer at all bit-widths, with swaps and teachers."""
+    return _step_of(setting.load(), setting)
+
+
+def four_individual(setting: Setting) -> Run:
+    """One step of each bit-width, every one with a network and an optimizer of its own."""
+    steps = [_step_of(job, setting) for job in setting.load_each()]
+    return lambda: [step() for step in steps]
+
+
+def evaluation(setting: Setting) -> Run:
+    """An evaluation at all bit-widths."""
+    dataset = Noise(setting, EVALUATED * setting.batch)
+    phase, ranks = _phase(setting.load(), setting, dataset)
+    network, points = phase.loop.network, phase.job.points
+    return lambda: evaluate(network, points, dataset, ranks, batch=setting.batch)
+
+
+def _step_of(job: Job, setting: Setting) -> Run:
+    """Return what takes one step after the other in the middle of a job's training."""
+    dataset = Noise(setting, setting.batch)
+    phase, ranks = _phase(job, setting, dataset)
+    tally, batch = Tally(job.points, ranks.device), dataset.batch()
+    phase.loop.network.train()
+    steps = iter(range(STEPS_PER_EPOCH))
+
+    def step() -> None:
+        train_step(
+            phase.loop,
+            [batch],
+            tally,
+            epoch=phase.epochs // 2,
+            index=next(steps),
+            wants_stop=lambda: False,
+        )
+
+    return step
+
+
+def _phase(job: Job, setting: Setting, dataset: Noise) -> tuple[Phase, Ranks]:
+    """Build what a worker trains with, on one rank."""
+    ranks = Ranks(device=torch.device(setting.device))
+    network = build_network(job, setting.classes)
+    place(network, job, ranks.device)
+    parts = Parts(dataset, dataset, network)
+    return build_phase(job.phase_jobs(), 0, parts, ranks, STEPS_PER_EPOCH), ranks
+
+
+def float_step(setting: Setting) -> Run:
+    """One step of the float network in plain torch, in torch's own memory format."""
+    network = setting.network(setting.classes)
+    return _plain_step(network, setting, torch.contiguous_format)
+
+
+def float_step_channels_last(setting: Setting) -> Run:
+    """The same step with the channels last in memory."""
+    network = setting.network(setting.classes)
+    return _plain_step(network, setting, torch.channels_last)
+
+
+def fake_quantized(setting: Setting) -> Run:
+    """One step with the loss of every bit-width in turn, fake quantization written plainly."""
+    network = setting.network(setting.classes)
+    bit_widths = [point.precision.weights for point in setting.load().points]
+    fake_quantize(network, bit_widths)
+    return _plain_step(network, setting, torch.contiguous_format, bit_widths)
+
+
+def float_evaluation(setting: Setting) -> Run:
+    """An evaluation of the float network in plain torch."""
+    return _plain_evaluation(setting, torch.contiguous_format)
+
+
+def float_evaluation_channels_last(setting: Setting) -> Run:
+    """The same evaluation with the channels last in memory."""
+    return _plain_evaluation(setting, torch.channels_last)
+
+
+def _plain_step(
+    network: nn.Module,
+    setting: Setting,
+    memory_format: torch.memory_format,
+    bit_widths: Sequence[int] = (32,),
+) -> Run:
+    """Return what takes a step of SGD; bit_widths: of the passes."""
+    device, data = setting.device, Noise(setting, setting.batch)
+    network.to(device, memory_format=memory_format).train()
+    inputs = data.normalized().to(device, memory_format=memory_format)
+    labels = data.labels.to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        for bits in bit_widths:
+            set_bits(network, bits)
+            with _mixed(setting):
+                loss = F.cross_entropy(network(inputs), labels)
+            loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def _plain_evaluation(setting: Setting, memory_format: torch.memory_format) -> Run:
+    device, data = setting.device, Noise(setting, EVALUATED * setting.batch)
+    network = setting.network(setting.classes).to(device, memory_format=memory_format).eval()
+    inputs = data.normalized().to(device, memory_format=memory_format).split(setting.batch)
+    labels = data.labels.to(device).split(setting.batch)
+
+    @torch.no_grad()
+    def evaluate_once() -> float:
+        right = torch.zeros((), device=device)
+        for images, classes in zip(inputs, labels, strict=True):
+            with _mixed(setting):
+                right += (network(images).argmax(dim=1) == classes).sum()
+        return float(right)
+
+    return evaluate_once
+
+
+def _mixed(setting: Setting) -> AbstractContextManager[None]:
+    """On a GPU, the mixed precision that torch offers for a float network."""
+    mixed = setting.device == "cuda" and setting.precision == "bfloat16"
+    return torch.autocast(setting.device, torch.bfloat16, enabled=mixed)

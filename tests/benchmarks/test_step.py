@@ -1,0 +1,62 @@
+"""Every side is measured as often, and the peaks of memory are those of known allocations."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from benchmarks import evaluate, plain, step
+from benchmarks.breakdown import PYTHON, breakdown
+from benchmarks.comparison import Seconds, compared, measure, ratio
+from benchmarks.memory import peak_allocated, peak_resident
+from benchmarks.settings import Setting
+
+# With fewer channels, oneDNN's strided 1x1 convolutions write beyond their memory in the backward
+# pass when channels are last (uxlfoundation/oneDNN issue 6035).
+TINY = Setting(
+    "cifar10_r18.yaml",
+    lambda classes: plain.ResNet(plain.BasicBlock, (16, 32), (1, 1), classes, small=True),
+    batch=2,
+    size=8,
+    overrides=("model.widths=[16, 32]", "model.depths=[1, 1]"),
+)
+MEGABYTE = 2**20
+
+
+@pytest.mark.parametrize("sides", [step.STEPS, evaluate.EVALUATIONS], ids=["steps", "evaluations"])
+def test_every_side_runs_and_is_measured_as_often(sides: dict[str, step.Build]) -> None:
+    seconds = measure({name: build(TINY) for name, build in sides.items()}, 2, warm_up=1)
+    assert seconds.keys() == sides.keys()
+    assert all(len(own.cpu) == len(own.wall) == 2 for own in seconds.values())
+    assert all(min(own.cpu + own.wall) > 0 for own in seconds.values())
+
+
+def test_a_ratio_is_that_of_medians_and_its_spread_that_within_rounds() -> None:
+    assert ratio([2.0, 9.0, 4.0], [1.0, 3.0, 2.0]) == {"of_medians": 2.0, "min": 2.0, "max": 3.0}
+    seconds = {"one": Seconds([2.0], [1.0]), "other": Seconds([1.0], [4.0])}
+    figures = compared(seconds, "one")
+    assert figures["cpu_ratio"] == {"other": {"of_medians": 2.0, "min": 2.0, "max": 2.0}}
+    assert figures["wall_seconds"] == {"one": 1.0, "other": 4.0}
+
+
+def two_tensors_of_which_one_goes_early() -> None:
+    first = torch.ones(16 * MEGABYTE, dtype=torch.uint8)
+    second = torch.ones(32 * MEGABYTE, dtype=torch.uint8)
+    del first
+    third = torch.ones(8 * MEGABYTE, dtype=torch.uint8)
+    del second, third
+
+
+def test_the_peak_is_what_was_there_at_once() -> None:
+    assert peak_allocated(two_tensors_of_which_one_goes_early) == 48 * MEGABYTE
+
+
+def test_the_resident_peak_has_all_pages_of_the_tensors() -> None:
+    assert peak_resident(partial(torch.ones, 64 * MEGABYTE)) > 250 * MEGABYTE
+
+
+def test_a_breakdown_adds_up_to_the_whole() -> None:
+    shares = breakdown(step.STEPS["coquant"](TINY), steps=1)
+    assert sum(shares.values()) == pytest.approx(100, abs=0.5)
+    assert {k for k, v in shares.items() if v > 0} >= {"convolution", "batch norm", "quantizers"}
+    assert shares[PYTHON] > 0
