@@ -37,6 +37,8 @@ def _calibrating(network: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in network.modules()]
     norms = [(m, m.momentum) for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     network.eval()
+    for norm, _ in norms:
+        norm.train()
     hooks = [norm.register_forward_pre_hook(_start_anew) for norm, _ in norms]
     try:
         yield
@@ -51,7 +53,6 @@ def _calibrating(network: nn.Module) -> Iterator[None]:
 
 def _start_anew(norm: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
     assert isinstance(norm, nn.BatchNorm2d)
-    if not norm.training:
-        norm.train()
+    if norm.momentum is not None:
         norm.reset_running_stats()
         norm.momentum = None  # torch's cumulative average

@@ -2,16 +2,19 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from models.precision import FLOAT, LayerPrecision
+from models.kernels import Kernel
+from models.layers.integer import Affine, IntegerWeight, convolve, with_gradient
+from models.precision import FLOAT, LayerPrecision, Precision
+from models.quantized import Activations, Codes, values_of
 from models.quantizers.base import Levels, WeightQuantizer
 
 
 class QuantizedConv2d(nn.Conv2d):
     """nn.Conv2d without bias over square kernels, padded to keep the size at stride 1.
 
-    code_dtype: the type in which codes are multiplied and added, None for the values themselves.
+    kernel: multiplies codes, where the inputs are codes and the convolution is not depth-wise.
+    dtype: of convolutions of values, and of backward passes.
     """
 
     def __init__(
@@ -33,7 +36,8 @@ class QuantizedConv2d(nn.Conv2d):
             groups=groups,
             bias=False,
         )
-        self.code_dtype: torch.dtype | None = None
+        self.kernel: Kernel | None = None
+        self.dtype = torch.float32
         self.quantizer = quantizer
 
     def start_quantizer(self) -> None:
@@ -58,55 +62,55 @@ class QuantizedConv2d(nn.Conv2d):
             return gap.detach().abs().mean()
         return self.quantizer.distance(self.weight, teacher, student)
 
-    def forward(  # type: ignore[override]
-        self, inputs: Tensor, at: LayerPrecision, step: Tensor | None
-    ) -> Tensor:
-        """Convolve quantized (batch, channels, height, width) with the weight of the precision.
+    def forward(self, inputs: Activations, at: LayerPrecision) -> Tensor:  # type: ignore[override]
+        """Convolve (batch, channels, height, width) with the weight of the precision."""
+        bits = at.own.weights
+        if not isinstance(inputs, Codes) or bits == FLOAT:
+            return self._convolve_values(values_of(inputs), self.weight_at(bits))
+        output = self._convolve_codes(inputs, bits)
+        weight, levels = self.quantizer.stand_in(self.weight, bits), self.levels(bits)
+        return with_gradient(output, self, inputs, weight, levels, self.dtype)
 
-        step: of which the inputs are whole multiples, None for float activations.
-        """
-        weight = self.weight_at(at.own.weights)
-        if self.code_dtype is None:
+    def followed(self, inputs: Codes, at: LayerPrecision, after: Affine) -> Tensor:
+        """Return scale * conv(inputs) + shift, without gradient."""
+        bits = at.own.weights
+        if bits == FLOAT or self._in_floats:
+            return after(self(inputs, at))
+        return self._convolve_integers(inputs, bits, after)
+
+    @property
+    def _in_floats(self) -> bool:
+        """Whether codes are convolved as floats: a depth-wise convolution is as fast so."""
+        return self.kernel is None or self.groups == self.in_channels > 1
+
+    def _convolve_codes(self, inputs: Codes, bits: int) -> Tensor:
+        if not self._in_floats:
+            return self._convolve_integers(inputs, bits)
+        values = self.levels(bits).values(torch.float32)
+        with torch.no_grad():
+            output: Tensor = self._conv_forward(inputs.values(), values, None)
+        return output
+
+    def _convolve_integers(self, inputs: Codes, bits: int, after: Affine | None = None) -> Tensor:
+        at = Precision(bits, inputs.bits)
+        kernel = self.kernel
+        assert kernel is not None
+
+        def pack() -> IntegerWeight:
+            return IntegerWeight.of(self.levels(bits), at, self, kernel)
+
+        # While a network trains, each is used once or twice and would only fill the memory.
+        kept = not torch.is_grad_enabled()
+        weight = self.quantizer.derived(self.weight, (at, kernel), pack) if kept else pack()
+        return convolve(self, inputs, weight, kernel, after)
+
+    def _convolve_values(self, inputs: Tensor, weight: Tensor) -> Tensor:
+        """Convolve values, rounded to a smaller type as in mixed precision."""
+        if inputs.dtype == torch.float64 or self.dtype == torch.float32:
             output: Tensor = self._conv_forward(inputs, weight, None)
             return output
-        if step is None or at.own.weights == FLOAT:
-            return self._convolve_values(inputs, weight, self.code_dtype)
-        return self._convolve_codes(inputs, weight, at.own.weights, step, self.code_dtype)
-
-    def _convolve_values(self, inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """Convolve unquantized inputs, rounded to `dtype` as in mixed precision."""
-        output: Tensor = self._conv_forward(inputs.to(dtype), weight.to(dtype), None)
-        return output.to(inputs.dtype)
-
-    def _convolve_codes(
-        self, inputs: Tensor, weight: Tensor, bits: int, step: Tensor, dtype: torch.dtype
-    ) -> Tensor:
-        """Convolve whole numbers that `dtype` holds exactly; scale and offset come afterwards.
-
-        With x = step q and W = gain m + offset,  conv(x, W) = step (gain conv(q, m) + offset
-        conv(q, 1)). m = 2k - n, the weight's code k centered, lies in [-255, 255]; its offset is
-        near zero, so there is little cancellation. The gradients are those of conv(x, W): gain,
-        offset and step are constants. Only the sums are rounded to `dtype`.
-        """
-        gain, offset = self._centered(bits, inputs.dtype)
-        codes = _whole(inputs / step)
-        centered = _whole((weight - offset) / gain)
-        products = self._conv_forward(codes.to(dtype), centered.to(dtype), None)
-        sums = _by_filter(offset) * self._window_sums(codes)
-        total: Tensor = _by_filter(gain) * products.to(inputs.dtype) + sums
-        return step * total
-
-    def _centered(self, bits: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        levels = self.levels(bits)
-        gain, offset = levels.gain, levels.offset
-        return (gain / 2).to(dtype), (offset + gain * (2**bits - 1) / 2).to(dtype)
-
-    def _window_sums(self, codes: Tensor) -> Tensor:
-        """Return conv(codes, ones): for each group the sum over the window, repeated per filter."""
-        by_group = codes.reshape(len(codes), self.groups, -1, *codes.shape[2:]).sum(dim=2)
-        size, padding = self.kernel_size[0], int(self.padding[0])
-        sums = F.avg_pool2d(by_group, size, self.stride[0], padding, divisor_override=1)
-        return sums.repeat_interleave(self.out_channels // self.groups, dim=1)
+        rounded: Tensor = self._conv_forward(inputs.to(self.dtype), weight.to(self.dtype), None)
+        return rounded.to(inputs.dtype)
 
 
 class StemConv2d(QuantizedConv2d):
@@ -128,13 +132,3 @@ class StemConv2d(QuantizedConv2d):
         """Convolve images (batch, 3, height, width), which are not quantized."""
         output: Tensor = self._conv_forward(inputs, self.weight_at(self.bits), None)
         return output
-
-
-def _by_filter(value: Tensor) -> Tensor:
-    """Reshape one value, or one for each filter, to the channels of an output."""
-    return value.reshape(-1, 1, 1)
-
-
-def _whole(values: Tensor) -> Tensor:
-    """Round away what the arithmetic added to whole numbers; the gradient passes."""
-    return values + (values.round() - values).detach()

@@ -1,5 +1,6 @@
 """Make the layers of one network, all with the same quantizers, precisions and layout."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -8,6 +9,7 @@ from models.layers.conv import QuantizedConv2d, StemConv2d
 from models.layers.layout import Layout
 from models.layers.linear import Head
 from models.layers.norm import (
+    Norm,
     SharedBatchNorm2d,
     SwitchableBatchNorm2d,
     TransitionalBatchNorm2d,
@@ -19,7 +21,7 @@ from models.quantizers.pact import SHARED
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 
-NORMS = {
+NORMS: dict[str, Callable[[int, Sequence[Precision]], Norm]] = {
     "shared": lambda channels, _: SharedBatchNorm2d(channels),
     "switchable": SwitchableBatchNorm2d,
     "transitional": TransitionalBatchNorm2d,
@@ -94,12 +96,11 @@ class LayerFactory:
         chosen: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, self.settings.weights.name)
         return chosen(self.settings.weights, bit_widths, code_bits)
 
-    def norm(self, channels: int) -> nn.Module:
+    def norm(self, channels: int) -> Norm:
         """Batch norm after a quantized convolution, as the layout says."""
-        norm: nn.Module = NORMS[self.layout.norm](channels, self.precisions)
-        return norm
+        return NORMS[self.layout.norm](channels, self.precisions)
 
-    def stem_norm(self, channels: int, *, shared: bool) -> nn.Module:
+    def stem_norm(self, channels: int, *, shared: bool) -> Norm:
         """Batch norm after the first convolution, whose input is the same at all precisions."""
         return SharedBatchNorm2d(channels) if shared else self.norm(channels)
 

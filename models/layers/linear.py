@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.precision import FLOAT, LayerPrecision
+from models.quantized import values_of
 from models.quantizers.base import ActivationQuantizer, WeightQuantizer
 
 
@@ -37,4 +38,6 @@ class Head(nn.Linear):
         """Map (batch, in_features) to (batch, num_classes)."""
         if self.quantizer is None or self.act is None:
             return super().forward(inputs)
-        return F.linear(self.act(inputs, at), self.quantizer(self.weight, self.bits), self.bias)
+        return F.linear(
+            values_of(self.act(inputs, at)), self.quantizer(self.weight, self.bits), self.bias
+        )

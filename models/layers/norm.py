@@ -36,9 +36,15 @@ class SwitchableBatchNorm2d(nn.ModuleDict):
         """Add a set for a precision: a copy of another one's."""
         self[precision.key] = deepcopy(self[source.key])
 
+    def at(self, at: LayerPrecision) -> nn.BatchNorm2d:
+        """Return the set of the layer's precision."""
+        norm = self[at.own.key]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
+
     def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
-        """Normalize (batch, channels, height, width) with the set of the layer's precision."""
-        output: Tensor = self[at.own.key](inputs)
+        """Normalize (batch, channels, height, width) with the set of the layer."""
+        output: Tensor = self.at(at)(inputs)
         return output
 
 
@@ -78,10 +84,11 @@ class TransitionalBatchNorm2d(SwitchableBatchNorm2d):
                 if list(changed) != ends:
                     self["_to_".join(changed)] = deepcopy(norm)
 
-    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
-        """Normalize (batch, channels, height, width) with the set of the transition."""
-        output: Tensor = self[self.set_name(at)](inputs)
-        return output
+    def at(self, at: LayerPrecision) -> nn.BatchNorm2d:
+        """Return the set of the transition."""
+        norm = self[self.set_name(at)]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -92,9 +99,17 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
     num_batches_tracked: Tensor
     momentum: float
 
+    def at(self, at: LayerPrecision) -> nn.BatchNorm2d:
+        """Return itself."""
+        return self
+
     def forward(self, inputs: Tensor, at: LayerPrecision | None = None) -> Tensor:
         """Normalize (batch, channels, height, width)."""
         return super().forward(inputs)
+
+
+Norm = SharedBatchNorm2d | SwitchableBatchNorm2d
+"""Batch norm that takes the precision of its layer."""
 
 
 @dataclass(frozen=True)

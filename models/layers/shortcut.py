@@ -2,8 +2,12 @@
 
 from torch import Tensor, nn
 
+from models.layers.conv import QuantizedConv2d
 from models.layers.factory import LayerFactory
+from models.layers.norm import Norm
+from models.layers.normalized import normalized
 from models.precision import LayerPrecision
+from models.quantized import Activations
 
 
 class Shortcut(nn.ModuleList):
@@ -16,10 +20,9 @@ class Shortcut(nn.ModuleList):
             [layers.conv(in_channels, out_channels, 1, stride), layers.norm(out_channels)]
         )
 
-    def forward(self, inputs: Tensor, at: LayerPrecision, step: Tensor | None) -> Tensor:
-        """Map quantized inputs (batch, in_channels, ...) to (batch, out_channels, ...).
-
-        step: of which the inputs are whole multiples, None for float activations.
-        """
-        output: Tensor = self[1](self[0](inputs, at, step), at)
-        return output
+    def forward(self, inputs: Activations, at: LayerPrecision) -> Tensor:
+        """Map quantized inputs (batch, in_channels, ...) to (batch, out_channels, ...)."""
+        conv, norm = self
+        assert isinstance(conv, QuantizedConv2d)
+        assert isinstance(norm, Norm)
+        return normalized(conv, norm, inputs, at)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from models.kernels import Kernel
 from models.layers.conv import QuantizedConv2d
 from models.layers.layout import Switched
 from models.layers.linear import Head
@@ -28,6 +29,7 @@ from models.precision import (
     Precision,
     cost,
 )
+from models.quantizers.base import ActivationQuantizer
 from models.quantizers.pact import ClipLevels
 
 Point = OperatingPoint | int | str
@@ -149,14 +151,21 @@ class AnyBitNetwork(nn.Module, ABC):
             for at, info in zip(own, self.quantized_layers, strict=True)
         ]
 
-    def convolve_codes_in(self, dtype: torch.dtype | None) -> None:
-        """Let quantized convolutions multiply and add whole numbers of this type, such as bfloat16.
+    def compute_in(self, kernel: Kernel | None, dtype: torch.dtype = torch.float32) -> None:
+        """Let quantized layers compute on codes with a kernel, or on values if there is none.
 
-        Batch norm, quantizers, the first convolution and the linear layer compute in the type of
-        the parameters, and so do all convolutions with None.
+        dtype: of the backward passes of quantized convolutions, and of their forward passes on
+        values. Batch norm, quantizers, the first convolution and the linear layer compute in the
+        type of the parameters; networks of float64 always compute on values.
         """
         for module in self.convolutions():
-            module.code_dtype = dtype
+            module.kernel, module.dtype = kernel, dtype
+        for quantizer in self.modules():
+            if isinstance(quantizer, ActivationQuantizer):
+                quantizer.in_codes = kernel is not None
+        for head in self.modules():
+            if isinstance(head, Head) and head.act is not None:
+                head.act.in_codes = False
 
     def start_quantizers(self) -> None:
         """Initialize learned steps from the present weights."""

@@ -11,10 +11,12 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.layers.factory import LayerFactory
 from models.layers.initialize import InitWeights, initialize
 from models.layers.normalize import Normalize
+from models.layers.normalized import normalized
 from models.layers.shortcut import Shortcut
 from models.networks.base import AnyBitNetwork, list_layers
 from models.networks.settings import MOST_CHANNELS, NetworkSettings
@@ -79,7 +81,6 @@ class InvertedResidual(nn.Module):
         super().__init__()
         width = in_channels * expansion
         self.has_residual = stride == 1
-        self.relu = nn.ReLU(inplace=True)
         self.act1 = layers.activation(signed=signed)
         self.conv1 = layers.conv(in_channels, width, 1)
         self.bn1 = layers.norm(width)
@@ -104,12 +105,9 @@ class InvertedResidual(nn.Module):
         """at: one for each of the three layers, and one for the shortcut's, if it has one."""
         first, second, third = at[:3]
         quantized = self.act1(inputs, first)
-        output = self.conv1(quantized, first, self.act1.step(first))
-        output = self.relu(self.bn1(output, first))
-        output = self.conv2(self.act2(output, second), second, self.act2.step(second))
-        output = self.relu(self.bn2(output, second))
-        output = self.conv3(self.act3(output, third), third, self.act3.step(third))
-        projected: Tensor = self.bn3(output, third)
+        output = normalized(self.conv1, self.bn1, quantized, first)
+        output = normalized(self.conv2, self.bn2, self.act2(output, second), second)
+        projected = normalized(self.conv3, self.bn3, self.act3(output, third), third)
         if not self.has_residual:
             return projected
         if self.shortcut is None:
@@ -117,7 +115,7 @@ class InvertedResidual(nn.Module):
         own = at[-1]
         if own.own != first.own:
             quantized = self.act1(inputs, own)
-        block: Tensor = projected + self.shortcut(quantized, own, self.act1.step(own))
+        block: Tensor = projected + self.shortcut(quantized, own)
         return block
 
 
@@ -138,7 +136,6 @@ class MobileNetV2Cifar(AnyBitNetwork):
     ) -> None:
         super().__init__(layers.precisions)
         self.normalize = normalize
-        self.relu = nn.ReLU(inplace=True)
         self.conv1 = layers.stem(settings.stem_width, 3)
         self.bn1 = layers.stem_norm(settings.stem_width, shared=settings.stem_bn_shared)
         self.layers = nn.ModuleList(_blocks(settings, layers))
@@ -160,21 +157,20 @@ class MobileNetV2Cifar(AnyBitNetwork):
     def stem(self, inputs: Tensor) -> Tensor:
         """Run images (batch, 3, height, width) to what all points have in common."""
         features: Tensor = self.conv1(self.normalize(inputs, self.conv1.weight.dtype))
-        return self.relu(self.bn1(features)) if self.shares_stem_norm else features
+        return self.bn1(features) if self.shares_stem_norm else features
 
     def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
         """Run what `stem` returns to logits (batch, classes)."""
         outside = LayerPrecision(assignment.outside, assignment.outside)
         if not self.shares_stem_norm:
-            features = self.relu(self.bn1(features, outside))
+            features = self.bn1(features, outside)
         *inside, last = self.layer_precisions(assignment)
         at = iter(inside)
         for block in self.layers.children():
             assert isinstance(block, InvertedResidual)
             count = len(block.main) + (block.shortcut_layer is not None)
             features = block(features, [next(at) for _ in range(count)])
-        features = self.conv2(self.act2(features, last), last, self.act2.step(last))
-        features = self.relu(self.bn2(features, last))
+        features = F.relu(normalized(self.conv2, self.bn2, self.act2(features, last), last))
         logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)), outside)
         return logits
 

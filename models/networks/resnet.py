@@ -9,14 +9,17 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.layers.factory import LayerFactory
 from models.layers.initialize import initialize
 from models.layers.normalize import Normalize
+from models.layers.normalized import normalized
 from models.layers.shortcut import Shortcut
 from models.networks.base import AnyBitNetwork, list_layers
 from models.networks.settings import NetworkSettings
 from models.precision import Assignment, LayerPrecision
+from models.quantized import Activations, values_of
 
 
 class ResNetSettings(NetworkSettings):
@@ -46,7 +49,10 @@ class ResNet50Settings(ResNetSettings):
 
 
 class ResidualBlock(nn.Module):
-    """A residual block whose input quantizer feeds first layer, shortcut and identity alike."""
+    """A residual block whose input quantizer feeds first layer, shortcut and identity alike.
+
+    Inputs and outputs are sums that the next ReLU has not seen: it belongs to the quantizer.
+    """
 
     expansion: ClassVar[int]
     main: ClassVar[tuple[str, ...]]
@@ -62,7 +68,6 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.quantize_identity = quantize_identity
-        self.relu = nn.ReLU(inplace=True)
         self.act1 = layers.activation()
         self.downsample = (
             Shortcut(in_channels, out_channels, stride, layers)
@@ -75,17 +80,19 @@ class ResidualBlock(nn.Module):
         """The name of the shortcut's convolution, if it has one."""
         return None if self.downsample is None else "downsample.0"
 
-    def shortcut(self, inputs: Tensor, quantized: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
+    def shortcut(
+        self, inputs: Tensor, quantized: Activations, at: Sequence[LayerPrecision]
+    ) -> Tensor:
         """Return what is added to the residual: (batch, out_channels, height, width).
 
-        quantized: the inputs at the precision of the block's first layer.
+        quantized: relu(inputs) at the precision of the block's first layer.
         """
         if self.downsample is None:
-            return quantized if self.quantize_identity else inputs
+            return values_of(quantized) if self.quantize_identity else F.relu(inputs)
         first, own = at[0], at[-1]
         if own.own != first.own:
             quantized = self.act1(inputs, own)
-        output: Tensor = self.downsample(quantized, own, self.act1.step(own))
+        output: Tensor = self.downsample(quantized, own)
         return output
 
 
@@ -115,12 +122,9 @@ class BasicBlock(ResidualBlock):
         """at: one for each of the two layers, and one for the shortcut's, if it has one."""
         first, second = at[:2]
         quantized = self.act1(inputs, first)
-        output = self.conv1(quantized, first, self.act1.step(first))
-        output = self.relu(self.bn1(output, first))
-        output = self.conv2(self.act2(output, second), second, self.act2.step(second))
-        output = self.bn2(output, second)
-        block: Tensor = self.relu(output + self.shortcut(inputs, quantized, at))
-        return block
+        output = normalized(self.conv1, self.bn1, quantized, first)
+        output = normalized(self.conv2, self.bn2, self.act2(output, second), second)
+        return output + self.shortcut(inputs, quantized, at)
 
 
 class Bottleneck(ResidualBlock):
@@ -155,14 +159,10 @@ class Bottleneck(ResidualBlock):
         """at: one for each of the three layers, and one for the shortcut's, if it has one."""
         first, second, third = at[:3]
         quantized = self.act1(inputs, first)
-        output = self.conv1(quantized, first, self.act1.step(first))
-        output = self.relu(self.bn1(output, first))
-        output = self.conv2(self.act2(output, second), second, self.act2.step(second))
-        output = self.relu(self.bn2(output, second))
-        output = self.conv3(self.act3(output, third), third, self.act3.step(third))
-        output = self.bn3(output, third)
-        block: Tensor = self.relu(output + self.shortcut(inputs, quantized, at))
-        return block
+        output = normalized(self.conv1, self.bn1, quantized, first)
+        output = normalized(self.conv2, self.bn2, self.act2(output, second), second)
+        output = normalized(self.conv3, self.bn3, self.act3(output, third), third)
+        return output + self.shortcut(inputs, quantized, at)
 
 
 class ResNet(AnyBitNetwork):
@@ -182,7 +182,6 @@ class ResNet(AnyBitNetwork):
         self.normalize = normalize
         self.conv1 = self.stem_conv(stem_width, layers)
         self.bn1 = layers.stem_norm(stem_width, shared=settings.stem_bn_shared)
-        self.relu = nn.ReLU(inplace=True)
         self.maxpool = self.stem_pool()
         self.stages: list[str] = []
         channels = stem_width
@@ -233,22 +232,19 @@ class ResNet(AnyBitNetwork):
     def stem(self, inputs: Tensor) -> Tensor:
         """Run images (batch, 3, height, width) to what all points have in common."""
         features: Tensor = self.conv1(self.normalize(inputs, self.conv1.weight.dtype))
-        return self._enter(self.bn1(features)) if self.shares_stem_norm else features
-
-    def _enter(self, normalized: Tensor) -> Tensor:
-        features: Tensor = self.maxpool(self.relu(normalized))
-        return features
+        return self.maxpool(self.bn1(features)) if self.shares_stem_norm else features
 
     def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
         """Run what `stem` returns to logits (batch, classes)."""
         outside = LayerPrecision(assignment.outside, assignment.outside)
         if not self.shares_stem_norm:
-            features = self._enter(self.bn1(features, outside))
+            features = self.maxpool(self.bn1(features, outside))
         at = iter(self.layer_precisions(assignment))
         for _, block in self._blocks():
             count = len(self.block.main) + (block.shortcut_layer is not None)
             features = block(features, [next(at) for _ in range(count)])
-        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)), outside)
+        pooled = self.avgpool(F.relu(features)).flatten(1)
+        logits: Tensor = self.fc(self.dropout(pooled), outside)
         return logits
 
 

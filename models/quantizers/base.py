@@ -1,16 +1,20 @@
 """The interfaces of weight and activation quantizers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.precision import FLOAT, LayerPrecision
+from models.quantized import Activations, Codes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class WeightQuantizer(nn.Module, ABC):
         self._shared: Any = None
         self._of: tuple[Tensor, ...] = ()
         self._key: tuple[object, ...] = ()
-        self._distances: dict[tuple[int, int], Tensor] = {}
+        self._derived: dict[Hashable, Any] = {}
 
     @abstractmethod
     def share(self, weight: Tensor) -> Any:
@@ -69,6 +73,10 @@ class WeightQuantizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, weight: Tensor, bits: int) -> Tensor:
         """Return the values of `levels`, differentiable with respect to weight and parameters."""
+
+    @abstractmethod
+    def stand_in(self, weight: Tensor, bits: int) -> Tensor:
+        """Return a tensor in the place of `forward`, with its gradient but not its values."""
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
@@ -83,12 +91,18 @@ class WeightQuantizer(nn.Module, ABC):
 
     def distance(self, weight: Tensor, teacher: int, student: int) -> Tensor:
         """Return mean|W_teacher - W_student|, 0-dim, float64, without gradient."""
+        key = ("distance", teacher, student)
+        distance: Tensor = self.derived(weight, key, lambda: self.gap(weight, teacher, student))
+        return distance
+
+    def derived(self, weight: Tensor, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return what is computed of the present weight, without gradient, once for each key."""
         self.shared(weight)
-        pair = (teacher, student)
-        if pair not in self._distances:
-            with torch.no_grad():
-                self._distances[pair] = self.gap(weight, teacher, student)
-        return self._distances[pair]
+        if key not in self._derived:
+            with torch.inference_mode(mode=False), torch.no_grad():
+                self._derived[key] = compute()
+        found: T = self._derived[key]
+        return found
 
     def gap(self, weight: Tensor, teacher: int, student: int) -> Tensor:
         """Compute what `distance` returns."""
@@ -105,16 +119,18 @@ class WeightQuantizer(nn.Module, ABC):
             with torch.inference_mode(mode=False), torch.no_grad():
                 self._shared = self.share(weight)
             # The weight is kept: another one could else have its place in memory.
-            self._of, self._key, self._distances = (weight,), key, {}
+            self._of, self._key, self._derived = (weight,), key, {}
         return self._shared
 
 
 class ActivationQuantizer(nn.Module, ABC):
     """Quantizes the input of a layer at the precision of the call; may own parameters.
 
+    in_codes: float32 inputs are returned as codes instead of values.
+
     An entry of ACTIVATION_QUANTIZERS; called with (settings, names, signed): the names by which
-    its parameters are switched, labels of precisions or "shared" alone; signed says that the
-    input is not the output of a ReLU.
+    its parameters are switched, labels of precisions or "shared" alone; without signed the ReLU
+    that precedes it is part of it.
     """
 
     Settings: ClassVar[type[BaseModel]]
@@ -123,28 +139,27 @@ class ActivationQuantizer(nn.Module, ABC):
         super().__init__()
         self.settings = settings
         self.signed = signed
+        self.in_codes = False
 
-    def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
-        """Return inputs on the levels of the precision, in float32 (float64 for float64 inputs).
+    def forward(self, inputs: Tensor, at: LayerPrecision) -> Activations:
+        """Return inputs, after the ReLU unless they are signed, on the levels of the precision.
 
-        At float activations the inputs are returned as they are.
+        float32 becomes codes if they are wanted, else values in float32 (float64 for float64
+        inputs). At float activations nothing is quantized.
         """
-        return inputs if at.own.activations == FLOAT else self.quantize(inputs, at)
+        quantized = at.own.activations != FLOAT
+        if quantized and self.in_codes and inputs.dtype == torch.float32:
+            return self.encode(inputs, at)
+        values = inputs if self.signed else F.relu(inputs)
+        return self.quantize(values, at) if quantized else values
 
     @abstractmethod
     def quantize(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
-        """Compute what `forward` returns."""
-
-    def step(self, at: LayerPrecision) -> Tensor | None:
-        """Return the number, 0-dim and without gradient, of which all levels are whole multiples.
-
-        None at float activations. The multiples are at most 255, so they are exact in bfloat16.
-        """
-        return None if at.own.activations == FLOAT else self.level_step(at)
+        """Return inputs on the levels of the precision, as values; the ReLU is behind them."""
 
     @abstractmethod
-    def level_step(self, at: LayerPrecision) -> Tensor:
-        """Compute what `step` returns."""
+    def encode(self, inputs: Tensor, at: LayerPrecision) -> Codes:
+        """Return inputs (batch, channels, height, width), after the ReLU, as codes."""
 
 
 def arithmetic_dtype(tensor: Tensor) -> torch.dtype:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from models.precision import FLOAT, Precision
+from models.quantized import stand_in_for
 from models.quantizers.base import Levels, WeightQuantizer, arithmetic_dtype
 
 SMALLEST_STEP = 1e-6
@@ -79,9 +80,16 @@ class LsqFloorWeight(WeightQuantizer):
         """Return W_b with Bit-Mixer's gradients for the weight and for the step."""
         with torch.no_grad():
             multiples, step = self._multiples(weight, bits)
-        values = multiples * step
+        return self._attach(multiples * step, weight, bits)
+
+    def stand_in(self, weight: Tensor, bits: int) -> Tensor:
+        """Return a tensor without memory, with the gradient of `forward`."""
+        return self._attach(stand_in_for(weight.shape, weight), weight, bits)
+
+    def _attach(self, values: Tensor, weight: Tensor, bits: int) -> Tensor:
+        """Return values with Bit-Mixer's gradients for the weight and for the step."""
         output: Tensor = _LearnedStep.apply(  # type: ignore[no-untyped-call]
-            weight, self.steps[f"{bits}bit"], values, largest_multiple(bits)
+            weight, self.steps[f"{bits}bit"], values, bits
         )
         return output
 
@@ -118,19 +126,21 @@ class _LearnedStep(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, step: Tensor, values: Tensor, most: int) -> Tensor:
-        ctx.save_for_backward(weight, step, values)
-        ctx.most = most
+    def forward(ctx: Any, weight: Tensor, step: Tensor, values: Tensor, bits: int) -> Tensor:
+        ctx.save_for_backward(weight, step)
+        ctx.bits = bits
         return values.view_as(values)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        weight, step, values = ctx.saved_tensors
-        alpha = used_step(step.to(values.dtype))
-        ratio, multiples = weight.to(values.dtype) / alpha, values / alpha
-        inside = (ratio > -ctx.most) & (ratio < ctx.most)
+        weight, step = ctx.saved_tensors
+        most = largest_multiple(ctx.bits)
+        values = weight.to(arithmetic_dtype(weight))
+        ratio = values / used_step(step.to(values.dtype))
+        multiples = floored(ratio, ctx.bits)
+        inside = (ratio > -most) & (ratio < most)
         grad_weight = torch.where(inside, grads[0], 0).to(weight.dtype)
         slope = torch.where(inside, multiples - ratio, multiples)
-        scale = (weight.numel() * ctx.most) ** -0.5
+        scale = (weight.numel() * most) ** -0.5
         grad_step = scale * (grads[0] * slope).sum() * torch.where(step < 0, -1.0, 1.0)
         return grad_weight, grad_step.to(step.dtype), None, None

@@ -6,13 +6,14 @@ signed     u = (clip(A, -alpha, alpha) / alpha + 1) / 2,   y = alpha (2 round(n 
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from models.precision import FLOAT, LayerPrecision, Precision
+from models.quantized import Codes, decoded, stand_in_for
 from models.quantizers.base import ActivationQuantizer, arithmetic_dtype
 
 SHARED = "shared"
@@ -67,23 +68,43 @@ class Pact(ActivationQuantizer):
         super().__init__(settings, names, signed=signed)
         self.clip_levels = ClipLevels(names, settings.clip_init)
 
-    def level_step(self, at: LayerPrecision) -> Tensor:
-        """Return alpha / n: levels are its multiples 0 ... n, or -n, -n + 2 ... n if signed."""
-        alpha = self.clip_levels.at(at).detach().clamp(min=self.settings.floor)
-        step: Tensor = alpha / (2**at.own.activations - 1)
-        return step
-
     def quantize(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
         """Return inputs on the 2^bits levels of [0, alpha], or of [-alpha, alpha] if signed."""
         output: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]
-            inputs,
-            self.clip_levels.at(at),
-            2**at.own.activations - 1,
-            self.signed and self.settings.signed_inputs == "symmetric",
-            self.settings.gradient == "calibrated",
-            self.settings.floor,
+            inputs, self.clip_levels.at(at), self._form(at)
         )
         return output
+
+    def encode(self, inputs: Tensor, at: LayerPrecision) -> Codes:
+        """Return the same levels as codes: k of alpha k / n, or of alpha (2 k / n - 1) if signed.
+
+        Inputs that are not a number make the step one.
+        """
+        form, clip_level = self._form(at), self.clip_levels.at(at)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        stand_in, codes = _Encode.apply(  # type: ignore[no-untyped-call]
+            inputs, clip_level, form, not self.signed
+        )
+        alpha = clip_level.detach().clamp(min=form.floor) + 0 * inputs.detach().sum()
+        step = alpha * (1 + form.signed) / form.top
+        return Codes(codes, at.own.activations, step, -alpha if form.signed else None, stand_in)
+
+    def _form(self, at: LayerPrecision) -> "_Form":
+        return _Form(
+            top=2**at.own.activations - 1,
+            signed=self.signed and self.settings.signed_inputs == "symmetric",
+            calibrated=self.settings.gradient == "calibrated",
+            floor=self.settings.floor,
+        )
+
+
+class _Form(NamedTuple):
+    """How inputs are clipped: top is n; calibrated says which gradient the clip level gets."""
+
+    top: int
+    signed: bool
+    calibrated: bool
+    floor: float
 
 
 class _FakeQuantize(torch.autograd.Function):
@@ -97,42 +118,92 @@ class _FakeQuantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        inputs: Tensor,
-        clip_level: Tensor,
-        top: int,
-        signed: bool,
-        calibrated: bool,
-        floor: float,
-    ) -> Tensor:
-        alpha = clip_level.to(arithmetic_dtype(inputs)).clamp(min=floor)
-        output = _levels(inputs.to(alpha.dtype), alpha, top, signed=signed)
+    def forward(ctx: Any, inputs: Tensor, clip_level: Tensor, form: _Form) -> Tensor:
+        alpha = clip_level.to(arithmetic_dtype(inputs)).clamp(min=form.floor)
+        output = _levels(inputs.to(alpha.dtype), alpha, form)
         ctx.save_for_backward(inputs, alpha)
-        ctx.top, ctx.signed, ctx.calibrated = top, signed, calibrated
-        ctx.clip_dtype = clip_level.dtype
+        ctx.form, ctx.clip_dtype = form, clip_level.dtype
         return output
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         inputs, alpha = ctx.saved_tensors
-        values = inputs.to(alpha.dtype)
-        low = -alpha if ctx.signed else torch.zeros_like(alpha)
+        values, form = inputs.to(alpha.dtype), ctx.form
+        low = -alpha if form.signed else torch.zeros_like(alpha)
         grad_alpha = torch.where(values >= alpha, grads[0], 0).sum()
-        if ctx.signed:
+        if form.signed:
             grad_alpha -= torch.where(values <= low, grads[0], 0).sum()
         inside = (values >= low) & (values <= alpha)
-        if ctx.calibrated:
+        if form.calibrated:
             inside = (values > low) & (values < alpha)
-            rescaled = _levels(values, alpha, ctx.top, signed=ctx.signed).sub_(values).div_(alpha)
+            rescaled = _levels(values, alpha, form).sub_(values).div_(alpha)
             grad_alpha += torch.where(inside, grads[0] * rescaled, 0).sum()
         grad_inputs = torch.where(inside, grads[0], 0).to(inputs.dtype)
-        return grad_inputs, grad_alpha.to(ctx.clip_dtype), None, None, None, None
+        return grad_inputs, grad_alpha.to(ctx.clip_dtype), None
 
 
-def _levels(values: Tensor, alpha: Tensor, top: int, *, signed: bool) -> Tensor:
-    if not signed:
-        clipped = values.clamp(min=0).clamp_(max=alpha)
-        return clipped.mul_(top).div_(alpha).round_().mul_(alpha).div_(top)
-    unit = values.clamp(min=-alpha, max=alpha).div_(alpha).add_(1).div_(2)
-    return unit.mul_(top).round_().mul_(2).div_(top).sub_(1).mul_(alpha)
+class _Encode(torch.autograd.Function):
+    """The codes of the levels above, and their stand-in, with the same gradients.
+
+    Kept for the backward is one byte for each input: whether it lies inside (1), at or above alpha
+    (2), at or below -alpha (4). After a ReLU nothing at 0 lies inside. A calibrated gradient needs
+    the inputs as well.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, inputs: Tensor, clip_level: Tensor, form: _Form, relu: bool
+    ) -> tuple[Tensor, Tensor]:
+        alpha = clip_level.clamp(min=form.floor)
+        codes = _unrounded(inputs, alpha, form).round_().to(torch.uint8)
+        places = _places(inputs, alpha, form, relu=relu)
+        ctx.save_for_backward(places, alpha, inputs if form.calibrated else alpha, codes)
+        ctx.form = form
+        ctx.mark_non_differentiable(codes)
+        return stand_in_for(inputs.shape, inputs), codes
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        places, alpha, inputs, codes = ctx.saved_tensors
+        form: _Form = ctx.form
+        grad = grads[0]
+        grad_inputs = _where(places & 1, grad)
+        grad_alpha = _where(places >> 1 & 1, grad).sum()
+        if form.signed:
+            grad_alpha -= _where(places >> 2, grad).sum()
+        if form.calibrated:
+            slope = decoded(codes, alpha * (1 + form.signed) / form.top, None)
+            slope = slope.sub_(alpha) if form.signed else slope
+            grad_alpha += (slope.sub_(inputs).div_(alpha) * grad_inputs).sum()
+        return grad_inputs, grad_alpha, None, None
+
+
+def _levels(values: Tensor, alpha: Tensor, form: _Form) -> Tensor:
+    codes = _unrounded(values, alpha, form).round_()
+    if not form.signed:
+        return codes.mul_(alpha).div_(form.top)
+    return codes.mul_(2).div_(form.top).sub_(1).mul_(alpha)
+
+
+def _unrounded(values: Tensor, alpha: Tensor, form: _Form) -> Tensor:
+    """Return n times the place of clipped values in their range, in [0, n]."""
+    if not form.signed:
+        return values.clamp(min=0).clamp_(max=alpha).mul_(form.top).div_(alpha)
+    return values.clamp(min=-alpha, max=alpha).div_(alpha).add_(1).div_(2).mul_(form.top)
+
+
+def _places(inputs: Tensor, alpha: Tensor, form: _Form, *, relu: bool) -> Tensor:
+    """Return the byte that `_Encode` keeps for each input."""
+    low = -alpha if form.signed else torch.zeros_like(alpha)
+    above = inputs >= alpha
+    if form.calibrated:
+        inside = (inputs > low) & (inputs < alpha)
+    else:
+        inside = (inputs > low if relu else inputs >= low) & (inputs <= alpha)
+    places = inside.view(torch.uint8).add_(above.view(torch.uint8), alpha=2)
+    return places.add_((inputs <= low).view(torch.uint8), alpha=4) if form.signed else places
+
+
+def _where(mask: Tensor, values: Tensor) -> Tensor:
+    """Return values where a mask of bytes is 1, else 0; faster than torch.where."""
+    return mask.to(values.dtype).mul_(values)

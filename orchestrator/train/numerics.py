@@ -6,11 +6,8 @@ import torch
 
 from orchestrator.job.schema import Training
 
-CODE_DTYPES = {"float32": None, "tf32": torch.float32, "bfloat16": torch.bfloat16}
-"""The type in which quantized convolutions multiply codes; with None they multiply values.
-
-Codes are whole numbers up to 255, which TF32 and bfloat16 hold exactly. TF32 adds them up in
-float32, so that nothing of an 8-bit network is lost; bfloat16 rounds the sums."""
+DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+"""The type in which quantized convolutions of values, and all backward passes, are computed."""
 
 
 def set_numerics(training: Training) -> None:

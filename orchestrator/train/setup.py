@@ -13,7 +13,7 @@ from orchestrator.prepare.build import (
     open_datasets,
 )
 from orchestrator.prepare.start import start
-from orchestrator.train.numerics import CODE_DTYPES
+from orchestrator.train.numerics import DTYPES
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,4 @@ def build_parts(job: Job, device: torch.device, *, resumed: bool = False) -> Par
 def place(network: AnyBitNetwork, job: Job, device: torch.device) -> None:
     """Move a network to a device, to compute there as the job says."""
     network.to(device)
-    network.convolve_codes_in(CODE_DTYPES[job.training.precision])
+    network.compute_in(None, DTYPES[job.training.precision])

@@ -1,7 +1,6 @@
 """What every network, quantizer and method of the tables must do, at tiny sizes."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import NETWORKS
+from models.kernels import kernel_for
 from models.layers.conv import QuantizedConv2d
 from models.layers.layout import Layout
 from models.layers.norm import SwitchableBatchNorm2d
@@ -16,7 +16,6 @@ from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
 from models.precision import Assignment
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
-from models.quantizers.base import ActivationQuantizer
 from models.roles import roles
 from models.table import resolve
 from tests.models.precisions import Bound, at, precisions
@@ -109,8 +108,9 @@ def test_an_activation_quantizer_keeps_levels_and_order_and_passes_gradients(
     values = quantizer(inputs, at(bits))
     assert len(values.unique()) == 2**bits
     assert (values.diff() >= 0).all()
-    multiples = values.detach() / quantizer.step(at(bits))
-    torch.testing.assert_close(multiples, multiples.round(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        values.unique().diff(), values.unique().diff().mean().expand(2**bits - 1)
+    )
     values.square().sum().backward()
     assert inputs.grad is not None
     assert inputs.grad.abs().sum() > 0
@@ -122,8 +122,9 @@ def test_float_activations_pass_an_activation_quantizer_by(name: str) -> None:
     kind = resolve(ACTIVATION_QUANTIZERS, name)
     quantizer = kind(kind.Settings(), [], signed=False)
     inputs = torch.randn(4, 5)
-    assert quantizer(inputs, at("w4a32")) is inputs
-    assert quantizer.step(at("w4a32")) is None
+    assert torch.equal(quantizer(inputs, at("w4a32")), torch.relu(inputs))
+    signed = kind(kind.Settings(), [], signed=True)
+    assert signed(inputs, at("w4a32")) is inputs
 
 
 @networks
@@ -220,22 +221,6 @@ def test_every_quantized_convolution_sees_quantized_inputs(tiny: Tiny, name: str
 
 
 @networks
-def test_quantizers_without_sign_never_see_negative_inputs_and_signed_ones_do(
-    tiny: Tiny, name: str
-) -> None:
-    network = tiny(name)
-    quantizers = [m for m in network.modules() if isinstance(m, ActivationQuantizer)]
-    for quantizer in quantizers:
-        quantizer.register_forward_pre_hook(_record_smallest)
-    network(images(), 8)
-    assert all((quantizer.smallest < 0) == quantizer.signed for quantizer in quantizers)
-
-
-def _record_smallest(module: Any, args: Any) -> None:
-    module.smallest = args[0].min().item()
-
-
-@networks
 def test_every_parameter_has_the_role_of_what_holds_it(tiny: Tiny, name: str) -> None:
     network = tiny(name)
     listed = roles(network)
@@ -255,26 +240,21 @@ def test_every_parameter_has_the_role_of_what_holds_it(tiny: Tiny, name: str) ->
 
 @networks
 @pytest.mark.parametrize("bits", [8, 6, 4, 2])
-def test_convolving_codes_gives_logits_and_gradients_up_to_the_rounding_of_the_sums(
-    tiny: Tiny, name: str, bits: int
-) -> None:
+def test_codes_give_logits_and_gradients_up_to_rounding(tiny: Tiny, name: str, bits: int) -> None:
     network = tiny(name)
     inputs, labels = images(), torch.tensor([0, 1, 2, 0])
     logits, gradients = [], []
-    for dtype in (None, torch.float32, torch.bfloat16):
-        network.convolve_codes_in(dtype)
+    for kernel in (None, kernel_for(torch.device("cpu"))):
+        network.compute_in(kernel)
         network.zero_grad()
         logits.append(network(inputs, bits))
         F.cross_entropy(logits[-1], labels).backward()
         gradients.append({n: p.grad for n, p in network.named_parameters() if p.grad is not None})
-    exact = logits[0]
-    assert all(out.dtype == exact.dtype for out in logits)
-    torch.testing.assert_close(logits[1], exact, rtol=1e-3, atol=1e-3)
-    assert gradients[1].keys() == gradients[2].keys() == gradients[0].keys()
-    exactly, by_codes = (torch.cat([g[n].flatten() for n in gradients[0]]) for g in gradients[:2])
-    assert F.cosine_similarity(exactly, by_codes, dim=0) > 0.999
-    assert all(gradient.isfinite().all() for gradient in gradients[2].values())
-    assert (logits[2] - exact).norm() < 0.1 * exact.norm()
+    # A code that lies on a tie may differ, and what follows it.
+    assert (logits[1] - logits[0]).norm() < 0.02 * logits[0].norm()
+    assert gradients[1].keys() == gradients[0].keys()
+    exactly, by_codes = (torch.cat([g[n].flatten() for n in gradients[0]]) for g in gradients)
+    assert F.cosine_similarity(exactly, by_codes, dim=0) > 0.98
 
 
 @networks

@@ -36,8 +36,8 @@ def test_a_network_of_one_bit_width_truncates_eight_bit_codes(
     of_all = tiny()
     network.load_state_dict(of_all.state_dict(), strict=False)
     layers = [n.get_submodule("layer2.0.conv1") for n in (network, of_all)]
-    inputs, low, step = torch.randn(2, 4, 8, 8), layer_at(2), torch.tensor(1.0)
-    assert torch.equal(layers[0](inputs, low, step), layers[1](inputs, low, step))
+    inputs, low = torch.randn(2, 4, 8, 8), layer_at(2)
+    assert torch.equal(layers[0](inputs, low), layers[1](inputs, low))
 
 
 def test_codes_have_eight_bits_or_those_of_the_bit_width() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from models.kernels import kernel_for
 from models.networks.base import AnyBitNetwork
 from models.networks.tsn import consensus
 
@@ -47,6 +48,8 @@ def test_clips_of_another_shape_are_refused(tiny: Tiny, shape: tuple[int, ...]) 
 
 def test_convolving_codes_reaches_the_frames(tiny: Tiny) -> None:
     network = tiny("resnet18", num_segments=2)
-    network.convolve_codes_in(torch.bfloat16)
-    assert network.backbone.layer1[0].conv1.code_dtype == torch.bfloat16
+    kernel = kernel_for(torch.device("cpu"))
+    network.compute_in(kernel, torch.bfloat16)
+    assert network.backbone.layer1[0].conv1.kernel == kernel
+    assert network.backbone.layer1[0].conv1.dtype == torch.bfloat16
     assert network(torch.randn(2, 2, 3, 16, 16), 8).dtype == torch.float32

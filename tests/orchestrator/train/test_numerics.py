@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from orchestrator.job.schema import Job
-from orchestrator.train.numerics import CODE_DTYPES, set_numerics
+from orchestrator.train.numerics import DTYPES, set_numerics
 from orchestrator.train.setup import build_parts
 
 
@@ -51,11 +51,11 @@ def test_deterministic_sets_what_torch_offers_and_only_then(
 
 @pytest.mark.parametrize(
     ("precision", "expected"),
-    [("float32", None), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
+    [("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)],
 )
 def test_the_precision_of_a_job_reaches_its_quantized_convolutions(
-    tiny_job: Callable[..., Job], precision: str, expected: torch.dtype | None
+    tiny_job: Callable[..., Job], precision: str, expected: torch.dtype
 ) -> None:
     parts = build_parts(tiny_job(f"training.precision={precision}"), torch.device("cpu"))
-    assert parts.network.layer1[0].conv2.code_dtype == expected
-    assert CODE_DTYPES.keys() == {"float32", "tf32", "bfloat16"}
+    assert parts.network.layer1[0].conv2.dtype == expected
+    assert DTYPES.keys() == {"float32", "tf32", "bfloat16"}

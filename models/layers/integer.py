@@ -1,0 +1,171 @@
+"""A convolution of codes: forward in whole numbers, backward in floats.
+
+With x = s q + z and W = a k' + c, where k' = k - 2^(b-1) is a signed code of b bits:
+
+    conv(x, W) = s P(q) + z P(1)        P(q) = a conv(q, k') + c conv(q, 1)
+
+conv(q, 1) is the sum over a window and the channels of a group, one channel for each group. z P(1)
+is one image, and only there for signed activations; padding is the value 0, and counts in neither.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.kernels import Kernel, Packed
+from models.precision import Precision
+from models.quantized import Codes, decoded
+from models.quantizers.base import Levels
+
+
+@dataclass(frozen=True)
+class Affine:
+    """What follows a convolution, filter by filter: scale * output + shift, each (filters,)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """Return what follows an output (batch, filters, height, width)."""
+        return output * self.scale[:, None, None] + self.shift[:, None, None]
+
+
+@dataclass(frozen=True)
+class IntegerWeight:
+    """A weight as its kernel wants it: gain a and offset c of each filter, each (filters,)."""
+
+    packed: Packed
+    gain: Tensor
+    offset: Tensor
+
+    @classmethod
+    def of(cls, levels: Levels, at: Precision, conv: nn.Conv2d, kernel: Kernel) -> "IntegerWeight":
+        """Center the codes of a weight around 0 and pack them."""
+        half = 2 ** (at.weights - 1)
+        centered = (levels.codes.to(torch.int16) - half).to(torch.int8)
+        gain, offset = levels.gain, levels.offset + levels.gain * half
+        by_filter = (value.float().flatten().expand(conv.out_channels) for value in (gain, offset))
+        return cls(kernel.pack(centered, conv, at), *by_filter)
+
+
+def convolve(
+    conv: nn.Conv2d,
+    inputs: Codes,
+    weight: IntegerWeight,
+    kernel: Kernel,
+    after: Affine | None = None,
+) -> Tensor:
+    """Return conv(x, W), or what follows it: float32 (batch, filters, height, width)."""
+    scale = inputs.step if after is None else inputs.step * after.scale
+    shift = None if after is None else after.shift
+    output = _products(conv, inputs.codes, weight, kernel, scale, shift)
+    if inputs.offset is not None:
+        scale = inputs.offset if after is None else inputs.offset * after.scale
+        ones = torch.ones_like(inputs.codes[:1])
+        output += _products(conv, ones, weight, kernel, scale, None)
+    return output
+
+
+def _products(
+    conv: nn.Conv2d,
+    codes: Tensor,
+    weight: IntegerWeight,
+    kernel: Kernel,
+    scale: Tensor,
+    shift: Tensor | None,
+) -> Tensor:
+    """Return scale * P(codes) + shift."""
+    output = kernel.convolve(codes, weight.packed, scale * weight.gain, shift)
+    sums = _window_sums(conv, codes)
+    by_group = _by_group(output, conv.groups)
+    by_group.addcmul_(sums[:, :, None], (scale * weight.offset).view(conv.groups, -1, 1, 1))
+    return output
+
+
+def _window_sums(conv: nn.Conv2d, codes: Tensor) -> Tensor:
+    """Return conv(codes, 1), float32: (batch, groups, height, width)."""
+    by_group = _by_group(codes, conv.groups).sum(dim=2, dtype=torch.int32)
+    size, padding = conv.kernel_size[0], int(conv.padding[0])
+    return F.avg_pool2d(by_group.float(), size, conv.stride[0], padding, divisor_override=1)
+
+
+def _by_group(tensor: Tensor, groups: int) -> Tensor:
+    """View (batch, channels, ...) as (batch, groups, channels / groups, ...)."""
+    batch, channels, *size = tensor.shape
+    return tensor.view(batch, groups, channels // groups, *size)
+
+
+def with_gradient(
+    output: Tensor,
+    conv: nn.Conv2d,
+    inputs: Codes,
+    weight: Tensor,
+    levels: Levels,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Give the convolution of codes the gradients of the same convolution of their values.
+
+    weight: the stand-in for `levels`. dtype: in which the gradients are computed.
+    """
+    result: Tensor = _WithGradient.apply(  # type: ignore[no-untyped-call]
+        inputs.stand_in, weight, output, conv, inputs, levels, dtype
+    )
+    return result
+
+
+class _WithGradient(torch.autograd.Function):
+    """What is kept for the backward are codes; their values are made again there."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        _inputs: Tensor,
+        _weight: Tensor,
+        output: Tensor,
+        conv: nn.Conv2d,
+        codes: Codes,
+        levels: Levels,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        ctx.save_for_backward(
+            codes.codes, codes.step, codes.offset, levels.codes, levels.gain, levels.offset
+        )
+        ctx.conv, ctx.dtype = conv, dtype
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        codes, step, offset, *of_weight = ctx.saved_tensors
+        conv, dtype = ctx.conv, ctx.dtype
+        used = _used(conv, codes)
+        grad_used, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grads[0].to(dtype),
+            decoded(used, step, offset).to(dtype),
+            Levels(*of_weight).values(torch.float32).to(dtype),
+            None,
+            conv.stride if used is codes else [1, 1],
+            conv.padding,
+            conv.dilation,
+            False,
+            [0, 0],
+            conv.groups,
+            [*ctx.needs_input_grad[:2], False],
+        )
+        if grad_used is not None and used is not codes:
+            grad_inputs = torch.zeros_like(codes, dtype=dtype)
+            _used(conv, grad_inputs).copy_(grad_used)
+            grad_used = grad_inputs
+        both = (None if grad is None else grad.float() for grad in (grad_used, grad_weight))
+        return (*both, None, None, None, None, None)
+
+
+def _used(conv: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """Return the inputs of a 1x1 convolution, every other one if it strides; all of other ones.
+
+    oneDNN's gradient of strided 1x1 weights, channels last, is wrong without AVX-512 (torch 2.13).
+    """
+    stride, is_point = conv.stride[0], conv.kernel_size == (1, 1)
+    return inputs[:, :, ::stride, ::stride] if is_point and stride > 1 else inputs
