@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
 from models.networks.sharing import sharing
 from orchestrator.data.loader import LoadedBatch
 from orchestrator.errors import Diverged
-from orchestrator.train.gradients import average_gradients
+from orchestrator.train.gradients import Gradients, gradients_of
 from orchestrator.train.optimizers import set_rates
 from orchestrator.train.position import Position
 from orchestrator.train.ranks import Ranks
@@ -36,6 +37,12 @@ class Loop:
     epochs_before: int
     epochs: int
     steps_per_epoch: int
+
+    @cached_property
+    def gradients(self) -> Gradients:
+        """The gradients of everything that is trained."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return gradients_of(parameters, self.ranks)
 
 
 def train_epoch(
@@ -76,7 +83,6 @@ def train_step(
     loaded: its batches. epoch: of the phase. index: of the step in its epoch.
     """
     network, optimizer = loop.network, loop.optimizer
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     inputs, labels = _load(loop, loaded, tally)
     step = _step(loop, epoch, index)
     optimizer.zero_grad(set_to_none=True)
@@ -85,7 +91,7 @@ def train_step(
         for point, loss, teacher in loop.method.losses(network, batches, step):
             torch.autograd.backward(loss / len(batches))
             tally.add(point, loss, teacher)
-    stop = _average(loop, parameters, tally, stop=wants_stop())
+    stop = _average(loop, tally, stop=wants_stop())
     here = Position(loop.phase, epoch, index, loop.epochs, loop.steps_per_epoch)
     set_rates(optimizer, loop.schedule(here))
     optimizer.step()
@@ -106,10 +112,10 @@ def _load(
     return inputs, labels
 
 
-def _average(loop: Loop, parameters: list[nn.Parameter], tally: Tally, *, stop: bool) -> bool:
+def _average(loop: Loop, tally: Tally, *, stop: bool) -> bool:
     """Average the gradients. Raises Diverged, on every rank, with the points that are lost."""
     try:
-        return average_gradients(parameters, loop.ranks, stop=stop, loss=tally.total_loss())
+        return loop.gradients.average(stop=stop, loss=tally.total_loss())
     except Diverged:
         tally.check_finite(loop.ranks)
         raise

@@ -1,10 +1,10 @@
-"""One all-reduce per step, after the backward passes of all operating points.
+"""The gradients of a step, averaged over the ranks after the backward passes of all points.
 
 The hooks of the data-parallel wrapper cannot be used with a backward pass for each point: they
 reduce too early, too often or, with synchronization skipped, not at all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,55 +14,104 @@ from orchestrator.train.ranks import Ranks
 
 ADVICE = "A smaller optimizer.lr or optimizer.clip.lr usually helps."
 
+CHUNK = 2**22
+"""About how many numbers are summed up at once, 16 MiB in float32."""
 
-def average_gradients(
-    parameters: Sequence[nn.Parameter],
-    ranks: Ranks,
-    *,
-    stop: bool,
-    loss: Tensor | float = 0.0,
-) -> bool:
-    """Replace each gradient by its mean over the ranks; return whether any rank asks to stop.
 
-    A parameter that no point used in this step keeps the gradient None and is skipped by the
-    optimizer. Teacher and swap masks are the same on all ranks, so the set of used parameters is
-    too. Raises RuntimeError when it is not: the ranks have drifted apart.
+class Gradients:
+    """The gradients of the parameters of a run of one rank."""
 
-    loss: of this rank; only whether it is finite matters. Raises Diverged, on every
-    rank, when the loss or a gradient of any rank is not.
-    """
-    if ranks.world == 1:
-        own = torch.as_tensor(loss, device=ranks.device)
-        check_finite([own, *(p.grad for p in parameters if p.grad is not None)])
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        self._parameters = tuple(parameters)
+
+    def average(self, *, stop: bool, loss: Tensor) -> bool:
+        """Replace each gradient by its mean over the ranks; return whether any rank asks to stop.
+
+        A parameter that no point used in this step keeps the gradient None and is skipped by the
+        optimizer.
+
+        loss: of this rank, 0-dim; only whether it is finite matters. Raises Diverged, on every
+        rank, when the loss or a gradient of any rank is not.
+        """
+        given = (p.grad for p in self._parameters if p.grad is not None)
+        total = torch.stack([tensor.sum().double() for tensor in (loss, *given)]).sum()
+        if not total.isfinite():
+            raise _diverged()
         return stop
-    used = torch.tensor([p.grad is not None for p in parameters], device=ranks.device)
-    pieces = [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in parameters]
-    extra = [torch.as_tensor(value, device=ranks.device).view(1) for value in (stop, loss)]
-    flags = torch.cat([used, *extra]).to(pieces[0].dtype)
-    total = ranks.sum(torch.cat([*pieces, flags]))
-    check_finite([total])
-    gradients, used_by, stops, _ = torch.split(total, [total.numel() - len(flags), len(used), 1, 1])
-    if not torch.equal(used_by, flags[: len(used)] * ranks.world):
-        raise RuntimeError("The ranks used different parameters in one step.")
-    _write_back(parameters, gradients / ranks.world)
-    return bool(stops.item())
 
 
-def check_finite(tensors: Sequence[Tensor]) -> None:
-    """Raise Diverged unless every number is finite; one value is fetched from the device.
+class FlatGradients(Gradients):
+    """The gradients of one of several ranks; averaged, they are views of one flat buffer.
 
-    A sum is the quickest test: it is finite only if all its terms are (and do not overflow it,
-    which is as bad).
+    The buffer also carries which parameters were used, the wish to stop, and the loss. Its parts
+    are summed up chunk by chunk: while one is on its way, the next is filled.
     """
-    if not torch.isfinite(torch.stack([tensor.sum().double() for tensor in tensors]).sum()):
-        raise Diverged(f"The loss or its gradients are no longer finite numbers. {ADVICE}")
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], ranks: Ranks, *, chunk: int = CHUNK
+    ) -> None:
+        super().__init__(parameters)
+        self._ranks, self._chunk = ranks, chunk
+        sizes = [p.numel() for p in self._parameters]
+        self._flat = self._parameters[0].detach().new_empty(sum(sizes) + len(sizes) + 2)
+        *self._parts, self._used, self._stop, self._loss = torch.split(
+            self._flat, [*sizes, len(sizes), 1, 1]
+        )
+
+    def average(self, *, stop: bool, loss: Tensor) -> bool:
+        """Do as for one rank, with one read from the device.
+
+        Teacher and swap masks are the same on all ranks, so the set of used parameters is too.
+        Raises RuntimeError when it is not: the ranks have drifted apart.
+        """
+        self._note(stop=stop, loss=loss)
+        for wait in [self._ranks.start_sum(chunk) for chunk in self._filled_chunks()]:
+            wait()
+        alike = ((self._used == 0) | (self._used == self._ranks.world)).all()
+        found = torch.stack([self._flat.sum().isfinite(), alike, self._stop[0] > 0])
+        finite, same, any_stop = found.tolist()
+        if not finite:
+            raise _diverged()
+        if not same:
+            raise RuntimeError("The ranks used different parameters in one step.")
+        self._flat.div_(self._ranks.world)
+        return bool(any_stop)
+
+    def _note(self, *, stop: bool, loss: Tensor) -> None:
+        is_used = [p.grad is not None for p in self._parameters]
+        used = torch.tensor(is_used, dtype=self._flat.dtype, pin_memory=self._ranks.pins)
+        self._used.copy_(used, non_blocking=True)
+        self._stop.fill_(stop)
+        self._loss.copy_(loss)
+
+    def _filled_chunks(self) -> Iterator[Tensor]:
+        """Move all gradients into the buffer; yield each chunk of it as soon as it is full."""
+        begin = end = 0
+        for parameter, part in zip(self._parameters, self._parts, strict=True):
+            _move(parameter, part)
+            end += len(part)
+            if end - begin >= self._chunk:
+                yield self._flat[begin:end]
+                begin = end
+        yield self._flat[begin:]
 
 
-def _write_back(parameters: Sequence[nn.Parameter], gradients: Tensor) -> None:
-    sizes = [p.numel() for p in parameters]
-    for parameter, mean in zip(parameters, torch.split(gradients, sizes), strict=True):
-        if parameter.grad is not None:
-            parameter.grad.copy_(mean.view_as(parameter))
+def gradients_of(parameters: Sequence[nn.Parameter], ranks: Ranks) -> Gradients:
+    """Return the gradients of the parameters, to be averaged over the ranks."""
+    return FlatGradients(parameters, ranks) if ranks.world > 1 else Gradients(parameters)
+
+
+def _move(parameter: nn.Parameter, part: Tensor) -> None:
+    """Make a gradient a view of a part (numbers,) of the buffer, which is 0 if there is none."""
+    if parameter.grad is None:
+        part.zero_()
+    else:
+        view = part.as_strided(parameter.size(), parameter.stride())
+        parameter.grad = view.copy_(parameter.grad)
+
+
+def _diverged() -> Diverged:
+    return Diverged(f"The loss or its gradients are no longer finite numbers. {ADVICE}")
 
 
 def average_norm_statistics(network: nn.Module, ranks: Ranks) -> None:

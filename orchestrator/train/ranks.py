@@ -1,6 +1,6 @@
 """The ranks of a run and their communication; a single process is a run of one rank."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -52,6 +52,21 @@ class Ranks:
             with _other_ranks():
                 dist.all_reduce(total)
         return total
+
+    def start_sum(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin to replace a tensor by its sum over all of several ranks.
+
+        Until what is returned has been called, the tensor is not to be used. On a GPU the call
+        makes its stream wait, and not the host.
+        """
+        with _other_ranks():
+            work = dist.all_reduce(tensor, async_op=True)
+
+        def wait() -> None:
+            with _other_ranks():
+                work.wait()
+
+        return wait
 
     def gather(self, value: T) -> list[T]:
         """Return the values of all ranks, in order, on every rank."""

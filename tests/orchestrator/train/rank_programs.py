@@ -1,40 +1,41 @@
-"""What the processes of a two-rank test run: some steps of a job, and what they left behind."""
+"""What the processes of a test of several ranks run, and what they leave behind."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import Tensor, nn
 
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.job.schema import job_from_dict
 from orchestrator.plan.batch import plan_batch
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
+from orchestrator.train.gradients import FlatGradients
 from orchestrator.train.phase import build_phase
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 
 
-def run_ranks(world: int, folder: Path, job: dict[str, Any], **options: Any) -> list[Any]:
-    """Run the program on `world` processes; return what each of them left."""
+def run_ranks(world: int, folder: Path, program: Callable[[Ranks], Any]) -> list[Any]:
+    """Run a program on `world` processes; return what each of them left."""
     folder.mkdir()
     if world == 1:
         torch.set_num_threads(1)
-        return [train_some_steps(Ranks(), job, **options)]
-    mp.spawn(_process, (world, folder, job, options), nprocs=world)
+        return [program(Ranks())]
+    mp.spawn(_process, (world, folder, program), nprocs=world)
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
-def _process(
-    rank: int, world: int, folder: Path, job: dict[str, Any], options: dict[str, Any]
-) -> None:
+def _process(rank: int, world: int, folder: Path, program: Callable[[Ranks], Any]) -> None:
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-    left = train_some_steps(Ranks(rank, world), job, **options)
+    left = program(Ranks(rank, world))
     torch.save(left, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -70,3 +71,35 @@ def train_some_steps(
         "teachers": tally.teacher_shares(),
         "evaluation": evaluate(parts.network, job.points, parts.val_set, ranks, batch=2),
     }
+
+
+SHAPES = ((3, 5), (), (7,), (2, 3, 2, 2), (40,))
+
+
+def drawn_gradient(rank: int, step: int, number: int) -> Tensor:
+    """The gradient of a rank for the parameter of that number."""
+    generator = torch.Generator().manual_seed(100 * rank + 10 * step + number)
+    return torch.randn(SHAPES[number], generator=generator)
+
+
+def average_drawn_gradients(
+    ranks: Ranks, used: Sequence[Sequence[int]], stop_of: int
+) -> list[tuple[list[Tensor | None], int, bool]]:
+    """Average the gradients of the parameters used in each step, in chunks of 16 numbers or more.
+
+    stop_of: the rank that asks to stop in the last step. Returns for each step the means, in how
+    many places of memory they are, and whether to stop.
+    """
+    parameters = [nn.Parameter(torch.zeros(shape)) for shape in SHAPES]
+    parameters[3].data = parameters[3].to(memory_format=torch.channels_last)
+    gradients = FlatGradients(parameters, ranks, chunk=16)
+    left = []
+    for step, numbers in enumerate(used):
+        for number, parameter in enumerate(parameters):
+            parameter.grad = drawn_gradient(ranks.rank, step, number) if number in numbers else None
+        asks = step == len(used) - 1 and ranks.rank == stop_of
+        stop = gradients.average(stop=asks, loss=torch.zeros(()))
+        means = [None if p.grad is None else p.grad.clone() for p in parameters]
+        storages = [p.grad.untyped_storage() for p in parameters if p.grad is not None]
+        left.append((means, len({storage.data_ptr() for storage in storages}), stop))
+    return left

@@ -1,48 +1,39 @@
 """What the one all-reduce of a step carries besides the gradients."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from orchestrator.errors import Diverged
-from orchestrator.train.gradients import average_gradients, average_norm_statistics
-from orchestrator.train.ranks import Ranks
+from orchestrator.train.gradients import average_norm_statistics, gradients_of
+from tests.orchestrator.train.rank_programs import (
+    average_drawn_gradients,
+    drawn_gradient,
+    run_ranks,
+)
 from tests.orchestrator.train.thread_ranks import Meeting, ThreadRanks
 
-
-@dataclass(frozen=True)
-class PairedRanks(Ranks):
-    """One of two ranks, each in a thread of its own."""
-
-    values: list[Tensor] = field(default_factory=lambda: [torch.empty(0)] * 2)
-    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=20))
-
-    def sum(self, tensor: Tensor) -> Tensor:
-        self.values[self.rank] = tensor
-        self.barrier.wait()
-        return self.values[0] + self.values[1]
+LOSS = torch.zeros(())
 
 
 def average(losses: tuple[float, float], gradients: tuple[float, float]) -> list[float | str]:
     """Average one gradient over two ranks; return it, or what was raised, for each of them."""
-    first = PairedRanks(0, 2)
-    ranks = [first, PairedRanks(1, 2, values=first.values, barrier=first.barrier)]
+    meeting = Meeting(2)
 
-    def run(rank: int) -> float | str:
+    def run(ranks: ThreadRanks) -> float | str:
         parameter = nn.Parameter(torch.zeros(()))
-        parameter.grad = torch.tensor(gradients[rank])
+        parameter.grad = torch.tensor(gradients[ranks.rank])
+        loss = torch.tensor(losses[ranks.rank])
         try:
-            average_gradients([parameter], ranks[rank], stop=False, loss=torch.tensor(losses[rank]))
+            gradients_of([parameter], ranks).average(stop=False, loss=loss)
         except Diverged as error:
             return str(error)
         return parameter.grad.item()
 
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(run, range(2)))
+    return meeting.run([partial(run, ranks) for ranks in meeting.ranks()])
 
 
 def test_ranks_get_the_mean_of_finite_gradients() -> None:
@@ -79,7 +70,7 @@ def averaged(*ranks: tuple[list[nn.Parameter], bool]) -> list[bool]:
     meeting = Meeting(len(ranks))
 
     def program(rank: ThreadRanks, own: list[nn.Parameter], stop: bool) -> bool:
-        return average_gradients(own, rank, stop=stop)
+        return gradients_of(own, rank).average(stop=stop, loss=LOSS)
 
     return meeting.run(
         [
@@ -94,6 +85,22 @@ def test_each_gradient_becomes_the_mean_over_the_ranks_and_an_unused_one_stays_a
     averaged((first, False), (second, False), (third, False))
     for own in (first, second, third):
         assert [None if p.grad is None else p.grad.tolist() for p in own] == [[3, 3], None, [4, 4]]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.distributed.*:FutureWarning")
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_average_in_place_chunk_by_chunk(world: int, tmp_path: Path) -> None:
+    used = [(0, 1, 3, 4), (0, 2, 3)]
+    program = partial(average_drawn_gradients, used=used, stop_of=world - 1)
+    ranks = run_ranks(world, tmp_path / "ranks", program)
+    for step, numbers in enumerate(used):
+        for means, places, stop in (left[step] for left in ranks):
+            assert (places, stop) == (1, step == 1)
+            assert [n for n, mean in enumerate(means) if mean is not None] == list(numbers)
+            for number in numbers:
+                drawn = [drawn_gradient(rank, step, number) for rank in range(world)]
+                torch.testing.assert_close(means[number], torch.stack(drawn).mean(dim=0))
+                assert torch.equal(means[number], ranks[0][step][0][number])
 
 
 @pytest.mark.parametrize("asking", [None, 0, 1])

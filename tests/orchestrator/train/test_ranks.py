@@ -1,6 +1,7 @@
 """Two processes against one: the same gradients, teachers, parameters and results."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from orchestrator.job.schema import Job
-from tests.orchestrator.train.rank_programs import run_ranks
+from tests.orchestrator.train.rank_programs import run_ranks, train_some_steps
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.distributed.*:FutureWarning")
 
@@ -21,9 +22,9 @@ def job(tiny_job: Callable[..., Job]) -> dict[str, Any]:
 def test_one_rank_with_twice_the_batch_has_the_gradients_and_teachers_of_two(
     job: dict[str, Any], tmp_path: Path
 ) -> None:
-    options = {"steps": 1, "norm_in_evaluation_mode": True}
-    [alone] = run_ranks(1, tmp_path / "one", job, **options)
-    together = run_ranks(2, tmp_path / "two", job, **options)
+    program = partial(train_some_steps, values=job, steps=1, norm_in_evaluation_mode=True)
+    [alone] = run_ranks(1, tmp_path / "one", program)
+    together = run_ranks(2, tmp_path / "two", program)
     assert len(alone["teachers"]) >= 3
     for rank in together:
         assert rank["teachers"] == alone["teachers"]
@@ -40,7 +41,8 @@ def test_one_rank_with_twice_the_batch_has_the_gradients_and_teachers_of_two(
 def test_all_ranks_have_equal_parameters_and_results_after_three_steps(
     job: dict[str, Any], tmp_path: Path
 ) -> None:
-    first, second = run_ranks(2, tmp_path / "two", job, steps=3, norm_in_evaluation_mode=False)
+    program = partial(train_some_steps, values=job, steps=3, norm_in_evaluation_mode=False)
+    first, second = run_ranks(2, tmp_path / "two", program)
     assert first["steps"] == second["steps"] == 3
     for name, expected in first["parameters"].items():
         assert torch.equal(second["parameters"][name], expected), name

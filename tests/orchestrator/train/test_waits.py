@@ -27,7 +27,18 @@ MOBILENET = (
 )
 
 
-def waits_of_steps(job: Job, passes: int) -> list[list[str]]:
+class Twins(Ranks):
+    """One of two ranks that do the same."""
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor * self.world
+
+    def start_sum(self, tensor: torch.Tensor) -> Callable[[], None]:
+        tensor.mul_(self.world)
+        return lambda: None
+
+
+def waits_of_steps(job: Job, passes: int, world: int = 1) -> list[list[str]]:
     """Train some steps; return what the host waited for in each."""
     batch = LoadedBatch(
         torch.randint(256, (4, 3, 16, 16)).byte(),
@@ -38,7 +49,7 @@ def waits_of_steps(job: Job, passes: int) -> list[list[str]]:
     )
     of_steps = []
     with far_device() as noted:
-        ranks = Ranks(device=FAR)
+        ranks = Twins(world=world, device=FAR)
         loop = build_phase((job,), 0, build_parts(job, FAR), ranks, STEPS).loop
         tally = Tally(job.points, FAR)
 
@@ -87,6 +98,11 @@ def test_a_step_waits_for_the_choice_of_each_teacher_and_once_at_its_end(
 def test_no_layer_waits(tiny_job: Callable[..., Job], options: tuple[str, ...]) -> None:
     job = tiny_job("quantizer.bit_widths=[8, 2]", *options)
     for waits in waits_of_steps(job, passes=1):
+        assert len(waits) == 2, waits
+
+
+def test_averaging_over_ranks_adds_no_wait(tiny_job: Callable[..., Job]) -> None:
+    for waits in waits_of_steps(tiny_job("quantizer.bit_widths=[8, 2]"), passes=1, world=2):
         assert len(waits) == 2, waits
 
 

@@ -62,5 +62,13 @@ class ThreadRanks(Ranks):
     def sum(self, tensor: Tensor) -> Tensor:
         return torch.stack(self.meeting.exchange(self.rank, tensor.clone())).sum(dim=0)
 
+    def start_sum(self, tensor: Tensor) -> Callable[[], None]:
+        total = self.sum(tensor)
+
+        def wait() -> None:
+            tensor.copy_(total)
+
+        return wait
+
     def gather(self, value: T) -> list[T]:
         return self.meeting.exchange(self.rank, value)
