@@ -19,17 +19,17 @@ class NormalizedWeight:
     """x = tanh(W) / (2 max|tanh W|) + 1/2, without gradient; x = 1/2 where all weights are 0.
 
     The maximum is that of absolute values: a signed one, as CoQuant prints it, lets x leave [0,1].
+    The tanh is computed again when it is needed: kept, it would take as much memory as the weight.
     """
 
     def __init__(self, weight: Tensor) -> None:
-        self.tanh = weight.detach().to(arithmetic_dtype(weight)).tanh()
-        self.maximum = self.tanh.abs().amax()
-        # Dividing by infinity gives the 1/2 and the gradient 0 of an all-zero tensor.
-        self.divisor = torch.where(self.maximum == 0, torch.inf, self.maximum)
+        self._weight = weight.detach()
+        self._largest = self._weight.abs().amax()
+        self.maximum = _tanh(self._largest)
 
     def unit(self) -> Tensor:
         """Return x in [0,1]."""
-        return (self.tanh / (2 * self.divisor)).add_(0.5)
+        return _tanh(self._weight).div_(2 * _divisor(self.maximum)).add_(0.5)
 
     def signed(self, weight: Tensor, *, max_grad: bool) -> Tensor:
         """Return a tensor without memory that passes its gradient, that of 2x - 1, on to weight.
@@ -37,7 +37,7 @@ class NormalizedWeight:
         max_grad: differentiate through the maximum as well.
         """
         output: Tensor = _Normalize.apply(  # type: ignore[no-untyped-call]
-            weight, self.tanh, self.divisor, max_grad
+            weight, self._largest, max_grad
         )
         return output
 
@@ -89,23 +89,32 @@ class _Normalize(torch.autograd.Function):
     """From W to 2x - 1 = tanh W / max|tanh W|, of which only the derivative is computed."""
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, tanh: Tensor, divisor: Tensor, max_grad: bool) -> Tensor:
-        ctx.save_for_backward(tanh, divisor)
+    def forward(ctx: Any, weight: Tensor, largest: Tensor, max_grad: bool) -> Tensor:
+        ctx.save_for_backward(weight, largest)
         ctx.max_grad = max_grad
-        ctx.weight_dtype = weight.dtype
-        return tanh.new_zeros(()).expand_as(tanh)
+        return weight.new_zeros((), dtype=arithmetic_dtype(weight)).expand_as(weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        tanh, divisor = ctx.saved_tensors
+        weight, largest = ctx.saved_tensors
+        tanh, divisor = _tanh(weight), _divisor(_tanh(largest))
         grad_tanh = grads[0] / divisor
         if ctx.max_grad:
             # Where |t| is the maximum, its derivative is t / max|t|; equal maxima share it.
-            maxima = torch.where(tanh.abs() == divisor, tanh, 0)
+            maxima = torch.where(weight.abs() == largest, tanh, 0)
             pull = (grad_tanh * tanh).sum() / divisor.square()
             grad_tanh.addcmul_(maxima, pull / maxima.count_nonzero().clamp(min=1), value=-1)
         grad_weight = torch.ops.aten.tanh_backward(grad_tanh, tanh)
-        return grad_weight.to(ctx.weight_dtype), None, None, None
+        return grad_weight.to(weight.dtype), None, None
+
+
+def _tanh(weight: Tensor) -> Tensor:
+    return weight.to(arithmetic_dtype(weight)).tanh()
+
+
+def _divisor(maximum: Tensor) -> Tensor:
+    """Return the maximum, or infinity for 0: x is then 1/2 everywhere, and the gradient 0."""
+    return torch.where(maximum == 0, torch.inf, maximum)
 
 
 class _StraightThrough(torch.autograd.Function):
