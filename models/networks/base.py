@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -95,10 +96,11 @@ class AnyBitNetwork(nn.Module, ABC):
     def share(self, inputs: Tensor) -> StemOutput:
         """Run the stem once, for all passes over a batch."""
         norm = self.stem_norm
+        run = partial(self.stem, inputs)
         if not (isinstance(norm, SharedBatchNorm2d) and norm.training):
-            return StemOutput(self.stem(inputs), [])
+            return StemOutput(run, [])
         with measure(norm) as statistics:
-            return StemOutput(self.stem(inputs), [statistics])
+            return StemOutput(run, [statistics])
 
     @property
     def shares_stem_norm(self) -> bool:

@@ -12,8 +12,7 @@ from models.quantizers.base import WeightQuantizer
 KEPT_BYTES = 64 * 2**20
 """Up to this size the outputs of the stem are kept for all batches of a step.
 
-With what autograd keeps for the way back they take three times as much behind a 3x3 convolution,
-and a dozen times behind a 7x7 one with pooling.
+Their gradients take as much again.
 """
 
 

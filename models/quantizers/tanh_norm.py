@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.cut import Cut
 from models.quantizers.base import WeightQuantizer, arithmetic_dtype
 
 
@@ -47,7 +46,7 @@ class NormalizingQuantizer(WeightQuantizer):
 
     def __init__(self, settings: Any, bit_widths: Sequence[int], code_bits: int) -> None:
         super().__init__(settings, bit_widths, code_bits)
-        self._cuts: dict[NormalizedWeight, Cut] | None = None
+        self._cuts: dict[NormalizedWeight, _Cut] | None = None
 
     @abstractmethod
     def normalized(self, weight: Tensor) -> NormalizedWeight:
@@ -68,14 +67,14 @@ class NormalizingQuantizer(WeightQuantizer):
             return normalized.signed(weight, max_grad=max_grad)
         if normalized not in self._cuts:
             with torch.enable_grad():  # a pass without gradient may come first
-                self._cuts[normalized] = Cut(normalized.signed(weight, max_grad=max_grad))
+                self._cuts[normalized] = _Cut(normalized.signed(weight, max_grad=max_grad))
         return self._cuts[normalized].leaf
 
     @contextmanager
     def gathering(self) -> Iterator[None]:
         """Within, gradients add up at 2x - 1; leaving passes their sum on to the weight."""
         assert self._cuts is None
-        cuts: dict[NormalizedWeight, Cut] = {}
+        cuts: dict[NormalizedWeight, _Cut] = {}
         self._cuts = cuts
         try:
             yield
@@ -83,6 +82,23 @@ class NormalizingQuantizer(WeightQuantizer):
                 cut.push()
         finally:
             self._cuts = None
+
+
+class _Cut:
+    """A tensor at which the gradients of several passes add up before they go on as one.
+
+    leaf: the tensor for these passes.
+    """
+
+    def __init__(self, output: Tensor) -> None:
+        self._output = output
+        self.leaf = output.detach().requires_grad_(output.requires_grad)
+
+    def push(self) -> None:
+        """Let the sum of the gradients go on, if there is one; called once."""
+        if self.leaf.grad is not None:
+            torch.autograd.backward(self._output, self.leaf.grad)
+            self.leaf.grad = None
 
 
 class _Normalize(torch.autograd.Function):
