@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from models.networks.base import AnyBitNetwork
 from orchestrator.track import keys
 from orchestrator.track.result import PointResult, Result
@@ -30,7 +32,7 @@ def epoch_metrics(
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(role): rate for role, rate in rates.items()}
     for precision, levels in network.clip_levels().items():
-        values = [level.item() for level in levels]
+        values = torch.stack(levels).tolist()
         metrics[keys.clip_level(precision, "min")] = min(values)
         metrics[keys.clip_level(precision, "mean")] = sum(values) / len(values)
     metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)

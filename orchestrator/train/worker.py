@@ -165,9 +165,10 @@ class Worker:
         if self._is_best(reached):
             self.best = reached
         self.at = Reached(self.at.phase, self.at.epoch + 1, 0)
-        self.tally = Tally(self.phase.job.points, self.ranks.device)
         if self.at.epoch == self.phase.epochs and self.at.phase + 1 < len(self.phase_jobs):
             self._start_phase(self.at.phase + 1)
+        else:
+            self.tally = Tally(self.phase.job.points, self.ranks.device)
         self._save(best=self.best if self.best is reached else None)
 
     def _enter(self, at: Reached) -> None:

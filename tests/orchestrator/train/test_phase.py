@@ -18,7 +18,7 @@ from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train.state import TrainState
-from orchestrator.train.worker import Run, Worker
+from orchestrator.train.worker import Worker
 
 PHASES = (
     "phases=[{quantizer: {bit_widths: [8, 4]}}, "
@@ -36,30 +36,9 @@ DESCENDING = (
 GoOn = Callable[..., Any]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def two_phases(tiny_job: Callable[..., Job]) -> Job:
     return tiny_job("training.epochs=1", "model.dropout=0.5", PHASES)
-
-
-@pytest.fixture
-def run(tmp_path: Path, folder_context: Any) -> GoOn:
-    """Run a job in a folder, until it stops; return the worker."""
-
-    def go(job: Job, name: str = "run") -> Worker:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        context = folder_context(folder)
-        worker = Worker(job, Run(RunFolder(folder)), context)
-        worker.recorder = context
-        worker.run()
-        return worker
-
-    return go
 
 
 def weights(worker: Worker) -> dict[str, torch.Tensor]:

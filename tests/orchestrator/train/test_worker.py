@@ -19,27 +19,6 @@ from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def run(tmp_path: Path, folder_context: Any) -> Callable[..., Any]:
-    """Run a job in a folder; return the context that ran it."""
-
-    def go(job: Job, name: str = "run") -> Any:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        context = folder_context(folder)
-        worker = Worker(job, Run(RunFolder(folder)), context)
-        worker.recorder = context
-        worker.run()
-        return context
-
-    return go
-
-
 def weights(context: Any) -> dict[str, torch.Tensor]:
     return load_file(context.latest() / "model.safetensors")
 
@@ -47,7 +26,7 @@ def weights(context: Any) -> dict[str, torch.Tensor]:
 def test_a_run_ends_with_a_result_at_every_bit_width(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    context = run(tiny_job())
+    context = run(tiny_job()).context
     result = json.loads((context.folder / "result.json").read_text())
     assert [row["point"] for row in result["rows"]] == ["8bit", "6bit", "4bit", "2bit"]
     assert all(0 <= row["metric"] <= 100 for row in result["rows"])
@@ -96,15 +75,15 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
     optimizer: tuple[str, ...],
 ) -> None:
     job = tiny_job("model.dropout=0.5", "checkpoint.every_steps=2", *optimizer)
-    undisturbed = run(job, "undisturbed")
+    undisturbed = run(job, "undisturbed").context
     folder = tmp_path / "stopped"
     folder.mkdir()
     for _ in range(4):
         RunFolder(folder).ask_to_stop()
-        stopped = run(job, "stopped")
+        stopped = run(job, "stopped").context
         assert not (folder / "result.json").exists()
     RunFolder(folder).withdraw_stop()
-    resumed = run(job, "stopped")
+    resumed = run(job, "stopped").context
     expected, found = weights(undisturbed), weights(resumed)
     assert expected.keys() == found.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
@@ -119,7 +98,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
 def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    reports = run(tiny_job("optimizer.schedule_per=step")).reports
+    reports = run(tiny_job("optimizer.schedule_per=step")).context.reports
     rates = [report["training/lr_norm"] for report in reports]
     factors = [(1 + math.cos(math.pi * step / 6)) / 2 for step in (2, 5)]
     assert rates == pytest.approx([0.05 * factor for factor in factors])
@@ -137,7 +116,7 @@ def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
 def test_every_method_of_several_points_trains_to_its_table(
     tiny_job: Callable[..., Job], run: Callable[..., Any], method: str, clips: set[str]
 ) -> None:
-    context = run(tiny_job(f"method={{name: {method}}}", "quantizer.bit_widths=[8, 2]"))
+    context = run(tiny_job(f"method={{name: {method}}}", "quantizer.bit_widths=[8, 2]")).context
     [*_, last] = context.reports
     levels = {key.rpartition("/")[2] for key in last if key.startswith("weights/clip_level/")}
     assert levels == {f"{name}_{what}" for name in clips for what in ("min", "mean")}
@@ -148,8 +127,8 @@ def test_every_method_of_several_points_trains_to_its_table(
 def test_a_finished_run_that_is_run_again_trains_nothing(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    before = weights(run(tiny_job()))
-    again = run(tiny_job())
+    before = weights(run(tiny_job()).context)
+    again = run(tiny_job()).context
     assert again.reports == []
     assert all(torch.equal(weights(again)[name], value) for name, value in before.items())
 
@@ -169,7 +148,7 @@ def test_the_individual_method_trains_one_bit_width(
 ) -> None:
     context = run(
         tiny_job("method={name: individual}", "quantizer.bit_widths=[4]", "training.epochs=1")
-    )
+    ).context
     result = json.loads((context.folder / "result.json").read_text())
     assert [row["point"] for row in result["rows"]] == ["4bit"]
 
@@ -177,7 +156,7 @@ def test_the_individual_method_trains_one_bit_width(
 def test_mixed_precision_trains_and_keeps_float32_weights(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    context = run(tiny_job("training.precision=bfloat16", "training.epochs=1"))
+    context = run(tiny_job("training.precision=bfloat16", "training.epochs=1")).context
     floating = {n: value for n, value in weights(context).items() if value.is_floating_point()}
     assert {v.dtype for n, v in floating.items() if "normalize" not in n} == {torch.float32}
 
@@ -205,7 +184,7 @@ def test_a_broken_picture_is_replaced_counted_and_named(
     damaged: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    context = run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.2"))
+    context = run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.2")).context
     assert context.reports[-1]["training/broken_samples"] == 1
     assert context.reports[-1]["validation/broken_samples"] == 1
     said = capsys.readouterr().out
@@ -321,12 +300,12 @@ def test_a_resume_does_not_read_the_initial_weights_again(
     single = build_network(tiny_job("method={name: float}"), num_classes=3)
     torch.save(single.state_dict(), file)
     job = tiny_job("start.from=float", f"start.weights={file}", "training.epochs=1")
-    expected = weights(run(job, "undisturbed"))
+    expected = weights(run(job, "undisturbed").context)
     folder = RunFolder(tmp_path / "stopped")
     folder.make()
     folder.ask_to_stop()
     run(job, "stopped")
     file.unlink()
     folder.withdraw_stop()
-    found = weights(run(job, "stopped"))
+    found = weights(run(job, "stopped").context)
     assert all(torch.equal(found[name], value) for name, value in expected.items())

@@ -7,38 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.train.worker import Run, Worker
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def run(tmp_path: Path, folder_context: Any) -> Callable[..., Any]:
-    """Run a job in a folder; return the context that ran it."""
-
-    def go(job: Job, name: str = "run") -> Any:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        context = folder_context(folder)
-        worker = Worker(job, Run(RunFolder(folder)), context)
-        worker.recorder = context
-        worker.run()
-        return context
-
-    return go
+from orchestrator.train.worker import Worker
 
 
 def test_the_best_epoch_is_kept_and_can_be_the_result(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    context = run(tiny_job("training.epochs=3", "checkpoint.select=best"))
+    context = run(tiny_job("training.epochs=3", "checkpoint.select=best")).context
     by_epoch = [sum(r[f"top1/{bits}bit"] for bits in (8, 6, 4, 2)) for r in context.reports]
     best = by_epoch.index(max(by_epoch))
     kept = [folder.name for folder in context.folder.glob("best-epoch-*")]
@@ -59,7 +37,7 @@ def test_the_chosen_weights_are_of_the_chosen_epoch_whatever_a_kill_comes_betwee
     """The second epoch is the best until the kill; if it is repeated, it is not."""
     job = tiny_job("checkpoint.select=best", "evaluate.points=[7]")
     monkeypatch.setattr(Worker, "_is_best", lambda self, result: result.epoch <= best)
-    expected = json.loads((run(job, "undisturbed").folder / "result.json").read_text())
+    expected = json.loads((run(job, "undisturbed").context.folder / "result.json").read_text())
     place = {"commit": folder_context, "drop_best_but": RunFolder}[killed_in]
     real = getattr(place, killed_in)
 
@@ -73,7 +51,7 @@ def test_the_chosen_weights_are_of_the_chosen_epoch_whatever_a_kill_comes_betwee
         patched.setattr(place, killed_in, killed)
         with pytest.raises(KeyboardInterrupt):
             run(job)
-    folder = run(job).folder
+    folder = run(job).context.folder
     found = json.loads((folder / "result.json").read_text())
     assert found["epoch"] == best
     assert found["rows"] == expected["rows"]

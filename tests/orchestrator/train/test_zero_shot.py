@@ -32,11 +32,6 @@ from tests.orchestrator.train.thread_ranks import Meeting
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def job(tiny_job: Callable[..., Job]) -> Job:
     return tiny_job(
