@@ -5,8 +5,10 @@ The cumulative average, each batch with the same weight:
     running mean = 1/N sum_i mean_i        running variance = 1/N sum_i var_i (unbiased)
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +41,8 @@ def _calibrating(network: nn.Module) -> Iterator[None]:
     network.eval()
     for norm, _ in norms:
         norm.train()
-    hooks = [norm.register_forward_pre_hook(_start_anew) for norm, _ in norms]
+    count = partial(_count_pass, Counter())
+    hooks = [norm.register_forward_pre_hook(count) for norm, _ in norms]
     try:
         yield
     finally:
@@ -51,8 +54,10 @@ def _calibrating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _start_anew(norm: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
+def _count_pass(passes: Counter[nn.Module], norm: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
+    """Begin a pass that weighs as much as each before it; torch would fetch their number."""
     assert isinstance(norm, nn.BatchNorm2d)
-    if norm.momentum is not None:
+    if norm not in passes:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's cumulative average
+    passes[norm] += 1
+    norm.momentum = 1 / passes[norm]

@@ -32,7 +32,7 @@ def epoch_metrics(
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(role): rate for role, rate in rates.items()}
     for precision, levels in network.clip_levels().items():
-        values = torch.stack(levels).tolist()
+        values = torch.stack([*levels]).tolist()
         metrics[keys.clip_level(precision, "min")] = min(values)
         metrics[keys.clip_level(precision, "mean")] = sum(values) / len(values)
     metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)

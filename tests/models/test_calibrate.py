@@ -12,6 +12,7 @@ from models.layers.layout import Layout
 from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
+from tests.far_device import FAR, far_device
 
 FOUR = OperatingPoint.at(4)
 
@@ -155,3 +156,13 @@ def test_without_a_batch_nothing_changes(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     calibrate({FOUR: network}, [])
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_calibration_waits_for_nothing(tiny: Callable[..., AnyBitNetwork]) -> None:
+    network = tiny(bit_widths=(8, 4))
+    with far_device() as waits:
+        network.to(FAR)
+        batches = [torch.randn(2, 3, 8, 8).to(FAR) for _ in range(2)]
+        waits.clear()
+        calibrate({FOUR: network}, batches)
+        assert waits == []
