@@ -72,8 +72,7 @@ def _phase(job: Job, setting: Setting, dataset: Noise) -> tuple[Phase, Ranks]:
     """Build what a worker trains with, on one rank."""
     ranks = Ranks(device=torch.device(setting.device))
     network = build_network(job, setting.classes)
-    place(network, job, ranks.device)
-    parts = Parts(dataset, dataset, network)
+    parts = Parts(dataset, dataset, network, place(network, job, ranks))
     return build_phase(job.phase_jobs(), 0, parts, ranks, STEPS_PER_EPOCH), ranks
 
 

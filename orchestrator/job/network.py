@@ -19,6 +19,9 @@ from orchestrator.job.words import suggestion
 _ROLES: tuple[Role, ...] = ("depthwise", "step", "method")
 """Roles that not every network and method has parameters of."""
 
+_OF_CODES = (("optimizer", "clip"), ("training", "arithmetic"))
+"""Settings beside `quantizer` that mean nothing where nothing is quantized."""
+
 
 def blank_network(job: Job) -> AnyBitNetwork:
     """Build the network of a job on torch's meta device, which takes milliseconds."""
@@ -58,7 +61,7 @@ def without_parameters(job: Job) -> list[str]:
 
 
 def float_and_quantized(job: Job, merged: Merged) -> list[str]:
-    """Return a warning for each setting of quantizers that stands beside a float method's name.
+    """Return a warning for each setting of what is quantized beside a float method's name.
 
     Those of a weaker source, such as a file that the job extends, were meant for another method.
     """
@@ -69,7 +72,7 @@ def float_and_quantized(job: Job, merged: Merged) -> list[str]:
     return [
         f"{'.'.join(keys)}: no effect, {reason}."
         for keys in merged.sources
-        if (keys[0] == "quantizer" or keys[:2] == ("optimizer", "clip"))
+        if (keys[0] == "quantizer" or keys[:2] in _OF_CODES)
         and not any(other[:-1] == keys for other in merged.sources)
         and merged.rank(keys) >= since
     ]

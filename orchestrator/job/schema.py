@@ -26,14 +26,19 @@ _MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a
 
 
 class Training(BaseModel, frozen=True, extra="forbid"):
-    """How long, in which batches, in which precision."""
+    """How long, in which batches, in which arithmetic and precision."""
 
     epochs: int = Field(ge=1)
     global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
+    arithmetic: Literal["auto", "integer", "float"] = Field(
+        "auto",
+        description="of quantized layers' forward passes; auto: in integers wherever the processor "
+        "adds them up exactly; integer fails elsewhere",
+    )
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32",
-        description="of convolutions; tf32 and bfloat16 multiply exact codes, batch norm and "
-        "quantizers compute in float32 always",
+        description="of convolutions that are not in integers: backward passes, or all of them; "
+        "batch norm and quantizers compute in float32 always",
     )
     deterministic: bool = Field(
         False, description="only algorithms that give the same result again, also on a GPU"

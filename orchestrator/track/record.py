@@ -151,6 +151,7 @@ def _headline(job: Job) -> dict[str, str]:
         "lr": job.optimizer.lr,
         "clip_lr": job.optimizer.clip.lr,
         "init": job.model.init_weights if job.start.source == "scratch" else job.start.source,
+        "arithmetic": job.training.arithmetic,
         "precision": job.training.precision,
         "deterministic": job.training.deterministic,
         "seed": job.seed,

@@ -18,6 +18,7 @@ from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
 from orchestrator.track.result import Result
 from orchestrator.track.run import TrackedRun
+from orchestrator.train.arithmetic import announce
 from orchestrator.train.context import Context
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
@@ -57,7 +58,7 @@ class Worker:
         self.context = context
         self.ranks = context.ranks
         checkpoint = self._newest()
-        self.parts = build_parts(job, self.ranks.device, resumed=checkpoint is not None)
+        self.parts = build_parts(job, self.ranks, resumed=checkpoint is not None)
         torch.manual_seed(job.seed + 1 + self.ranks.rank)
         plan = plan_batch(
             job.training.global_batch, self.ranks.world, job.cluster.max_batch_per_worker
@@ -72,6 +73,8 @@ class Worker:
         self.recorder = (
             Recorder(run.tracked, self.folder) if self.ranks.is_first and run.tracked else None
         )
+        if self.ranks.is_first:
+            announce(self.parts.arithmetic, self.folder)
         if checkpoint is None:
             self._begin()
         else:

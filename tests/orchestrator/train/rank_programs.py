@@ -45,7 +45,7 @@ def train_some_steps(
 ) -> dict[str, Any]:
     """Train the first steps of a job; return gradients of the last one, parameters, results."""
     job = job_from_dict(values)
-    parts = build_parts(job, ranks.device)
+    parts = build_parts(job, ranks)
     if norm_in_evaluation_mode:
         parts.network.eval()
         parts.network.train = lambda mode=True: parts.network  # type: ignore[method-assign]

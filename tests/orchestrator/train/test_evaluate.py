@@ -20,7 +20,6 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from tests.orchestrator.train.thread_ranks import Meeting
 
-CPU = torch.device("cpu")
 POINTS = tuple(map(OperatingPoint.at, (8, 4, 2)))
 
 
@@ -185,7 +184,7 @@ def test_a_network_of_the_product_is_evaluated_at_the_points_of_its_job(
     tiny_job: Callable[..., Job],
 ) -> None:
     job = tiny_job("model.dropout=0.6")
-    parts = build_parts(job, CPU)
+    parts = build_parts(job, Ranks())
     network, dataset = parts.network, parts.val_set
     network(torch.randn(8, 3, 16, 16), 8)  # running statistics that differ between bit-widths
     found = results(evaluate(network, job.points, dataset, Ranks(), batch=4))
@@ -209,7 +208,7 @@ def test_a_network_of_the_product_is_evaluated_at_the_points_of_its_job(
 
 def test_evaluation_leaves_the_network_as_it_was(tiny_job: Callable[..., Job]) -> None:
     job = tiny_job()
-    parts = build_parts(job, CPU)
+    parts = build_parts(job, Ranks())
     before: dict[str, Any] = {k: v.clone() for k, v in parts.network.state_dict().items()}
     parts.network.train()
     evaluate(parts.network, job.points, parts.val_set, Ranks(), batch=4)
@@ -222,7 +221,7 @@ def test_scores_that_are_not_finite_end_the_evaluation_whatever_the_metric_says(
     tiny_job: Callable[..., Job], value: float
 ) -> None:
     job = tiny_job()
-    parts = build_parts(job, CPU)
+    parts = build_parts(job, Ranks())
     network = parts.network
     forward = network.forward
 

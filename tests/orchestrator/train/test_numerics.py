@@ -8,6 +8,7 @@ import torch
 
 from orchestrator.job.schema import Job
 from orchestrator.train.numerics import DTYPES, set_numerics
+from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 
 
@@ -56,6 +57,6 @@ def test_deterministic_sets_what_torch_offers_and_only_then(
 def test_the_precision_of_a_job_reaches_its_quantized_convolutions(
     tiny_job: Callable[..., Job], precision: str, expected: torch.dtype
 ) -> None:
-    parts = build_parts(tiny_job(f"training.precision={precision}"), torch.device("cpu"))
+    parts = build_parts(tiny_job(f"training.precision={precision}"), Ranks())
     assert parts.network.layer1[0].conv2.dtype == expected
     assert DTYPES.keys() == {"float32", "tf32", "bfloat16"}

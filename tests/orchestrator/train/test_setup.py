@@ -20,7 +20,6 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.worker import Run, Worker
 
-CPU = torch.device("cpu")
 TinyJob = Callable[..., Job]
 
 
@@ -77,7 +76,7 @@ def test_a_float_start_has_the_float_models_weights_in_every_bit_widths_set(
     given = float_model(network_of(tiny_job()))
     torch.save(given, tmp_path / "float.pt")
     job = tiny_job("start.from=float", f"start.weights={tmp_path / 'float.pt'}")
-    state = build_parts(job, CPU).network.state_dict()
+    state = build_parts(job, Ranks()).network.state_dict()
     seen = set()
     for name, value in state.items():
         if ".clip_levels." in name or name.startswith("normalize."):
@@ -117,14 +116,14 @@ class Convolved(TorchDispatchMode):
 def test_convolutions_multiply_in_the_precision_of_the_job(
     tiny_job: TinyJob, precision: str, expected: set[torch.dtype]
 ) -> None:
-    network = build_parts(tiny_job(f"training.precision={precision}"), CPU).network
+    network = build_parts(tiny_job(f"training.precision={precision}"), Ranks()).network
     with Convolved() as convolved, torch.no_grad():
         network(torch.randn(2, 3, 16, 16), 8)
     assert convolved.dtypes == expected
 
 
 def test_training_and_evaluation_have_their_own_samples(tiny_job: TinyJob) -> None:
-    parts = build_parts(tiny_job(), CPU)
+    parts = build_parts(tiny_job(), Ranks())
     for dataset, folder, count in ((parts.train_set, "train", 24), (parts.val_set, "val", 9)):
         assert {Path(dataset.source(i)).parts[-3] for i in range(len(dataset))} == {folder}
         assert len(dataset) == count

@@ -50,7 +50,7 @@ def waits_of_steps(job: Job, passes: int, world: int = 1) -> list[list[str]]:
     of_steps = []
     with far_device() as noted:
         ranks = Twins(world=world, device=FAR)
-        loop = build_phase((job,), 0, build_parts(job, FAR), ranks, STEPS).loop
+        loop = build_phase((job,), 0, build_parts(job, ranks), ranks, STEPS).loop
         tally = Tally(job.points, FAR)
 
         def look(done: int) -> None:
@@ -111,7 +111,7 @@ def test_an_evaluation_waits_for_its_results_alone(tiny_job: Callable[..., Job])
     counts = []
     for batch in (2, 9):
         with far_device() as noted:
-            parts = build_parts(job, FAR)
+            parts = build_parts(job, Ranks(device=FAR))
             noted.clear()
             evaluate(parts.network, job.points, parts.val_set, Ranks(device=FAR), batch=batch)
             counts.append(len(noted))

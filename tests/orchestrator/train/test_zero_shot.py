@@ -29,8 +29,6 @@ from orchestrator.train.worker import Run, Worker
 from orchestrator.train.zero_shot import _copy_at, zero_shot
 from tests.orchestrator.train.thread_ranks import Meeting
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture
 def job(tiny_job: Callable[..., Job]) -> Job:
@@ -42,7 +40,7 @@ def job(tiny_job: Callable[..., Job]) -> Job:
 @pytest.fixture
 def parts(job: Job) -> Parts:
     """The job's parts, with a network whose bit-widths all differ."""
-    parts = build_parts(job, CPU)
+    parts = build_parts(job, Ranks())
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in parts.network.parameters():
@@ -239,7 +237,7 @@ def test_points_of_earlier_phases_keep_their_own_state_and_are_no_source_of_othe
         "phases=[{quantizer: {bit_widths: [8, 4]}}, {quantizer: {bit_widths: [6, 2]}}]",
         "evaluate.points=[4, 7]",
     )
-    network = build_parts(job, CPU).network
+    network = build_parts(job, Ranks()).network
     with torch.no_grad():
         for name, levels in network.clip_levels().items():
             for level in levels:
@@ -291,7 +289,7 @@ def test_the_best_epochs_weights_are_judged_where_those_are_chosen(
     chosen = result_in(folder)
     assert chosen["epoch"] == 0
     (best,) = folder.glob("best-epoch-*")
-    parts = build_parts(job, CPU)
+    parts = build_parts(job, Ranks())
     load_weights(best, parts.network)
     (row,) = zero_shot(parts.network, job, parts, plan_of(job), Ranks())
     assert chosen["rows"][-1] == row._asdict()
