@@ -11,7 +11,7 @@ KINDS = {
     "convolution, backward": r"convolution_backward|ConvolutionBackward",
     "convolution": r"convolution|conv2d",
     "batch norm": r"batch_norm|BatchNorm",
-    "quantizers": r"FakeQuantize|Pact|Quantized",
+    "quantizers": r"FakeQuantize|Encode|Pact|Quantized",
     "weights": r"StraightThrough|Weight|bincount|tanh",
     "gradients and optimizer": r"Optimizer|AccumulateGrad",
     "loss and head": r"softmax|nll_loss|kl_div|linear|addmm|AddmmBackward|Nll|Kl",

@@ -89,10 +89,11 @@ def _in_floats(training: Training, reason: str, *warnings: str) -> Arithmetic:
 def _in_integers(training: Training, kernel: Kernel, offers: list[_Offer]) -> Arithmetic:
     """Return the arithmetic of a kernel; what takes longer in bfloat16 goes in float32."""
     lacking = [offer.place for offer in offers if not offer.bfloat16]
-    backward, warnings = training.precision, ()
+    backward = training.precision
+    warnings: tuple[str, ...] = ()
     if training.precision == "bfloat16" and lacking:
         backward = "float32"
-        reason = f"{', '.join(lacking)} would take longer for it"
+        reason = f"bfloat16 would take longer on {', '.join(lacking)}"
         warnings = (f"training.precision: backward passes are in float32, {reason}.",)
     names = ", ".join(sorted({offer.kernel for offer in offers if offer.kernel}))
     stated = events.Arithmetic(

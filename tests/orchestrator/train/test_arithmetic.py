@@ -139,7 +139,8 @@ def test_backward_passes_are_in_float32_where_bfloat16_would_be_slower(
     chosen = choose(tiny_job("training.precision=bfloat16"), Ranks())
     assert (chosen.dtype, chosen.stated.backward) == (torch.float32, "float32")
     [warning] = chosen.warnings
-    assert warning.startswith("training.precision: backward passes are in float32, rank 0")
+    assert warning.startswith("training.precision: backward passes are in float32, bfloat16 would")
+    assert "rank 0 (cpu" in warning
     assert choose(tiny_job(), Ranks()).warnings == ()
 
 

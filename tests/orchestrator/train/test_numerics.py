@@ -57,6 +57,7 @@ def test_deterministic_sets_what_torch_offers_and_only_then(
 def test_the_precision_of_a_job_reaches_its_quantized_convolutions(
     tiny_job: Callable[..., Job], precision: str, expected: torch.dtype
 ) -> None:
-    parts = build_parts(tiny_job(f"training.precision={precision}"), Ranks())
+    job = tiny_job("training.arithmetic=float", f"training.precision={precision}")
+    parts = build_parts(job, Ranks())
     assert parts.network.layer1[0].conv2.dtype == expected
     assert DTYPES.keys() == {"float32", "tf32", "bfloat16"}

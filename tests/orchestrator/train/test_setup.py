@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.kernels import Kernel, kernel_for
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
 from models.roles import roles
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.train import arithmetic
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.worker import Run, Worker
@@ -116,10 +118,25 @@ class Convolved(TorchDispatchMode):
 def test_convolutions_multiply_in_the_precision_of_the_job(
     tiny_job: TinyJob, precision: str, expected: set[torch.dtype]
 ) -> None:
-    network = build_parts(tiny_job(f"training.precision={precision}"), Ranks()).network
+    job = tiny_job("training.arithmetic=float", f"training.precision={precision}")
+    network = build_parts(job, Ranks()).network
     with Convolved() as convolved, torch.no_grad():
         network(torch.randn(2, 3, 16, 16), 8)
     assert convolved.dtypes == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kernel"), [("auto", kernel_for(torch.device("cpu"))), ("float", None)]
+)
+def test_quantized_layers_get_the_kernel_and_the_type_that_were_chosen(
+    tiny_job: TinyJob, monkeypatch: pytest.MonkeyPatch, wanted: str, kernel: Kernel | None
+) -> None:
+    monkeypatch.setattr(arithmetic, "has_bfloat16", lambda device: True)
+    job = tiny_job(f"training.arithmetic={wanted}", "training.precision=bfloat16")
+    parts = build_parts(job, Ranks())
+    layers = quantized(parts.network)
+    assert {layer.kernel for layer in layers} == {kernel} == {parts.arithmetic.kernel}
+    assert {layer.dtype for layer in layers} == {torch.bfloat16} == {parts.arithmetic.dtype}
 
 
 def test_training_and_evaluation_have_their_own_samples(tiny_job: TinyJob) -> None:
@@ -127,6 +144,13 @@ def test_training_and_evaluation_have_their_own_samples(tiny_job: TinyJob) -> No
     for dataset, folder, count in ((parts.train_set, "train", 24), (parts.val_set, "val", 9)):
         assert {Path(dataset.source(i)).parts[-3] for i in range(len(dataset))} == {folder}
         assert len(dataset) == count
+
+
+class Unconnected(Ranks):
+    """A rank that has not met the others, which are like itself."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value] * self.world
 
 
 class Alone:
@@ -144,7 +168,7 @@ def test_ranks_start_with_equal_weights_and_draw_different_random_numbers(
 ) -> None:
     weights, draws = [], []
     for rank in (0, 1, 2, 0):
-        worker = Worker(tiny_job("seed=4"), Run(RunFolder(tmp_path)), Alone(Ranks(rank, 4)))  # type: ignore[arg-type]
+        worker = Worker(tiny_job("seed=4"), Run(RunFolder(tmp_path)), Alone(Unconnected(rank, 4)))  # type: ignore[arg-type]
         weights.append(worker.parts.network.state_dict())
         draws.append(torch.rand(3).tolist())
     for other in weights[1:]:

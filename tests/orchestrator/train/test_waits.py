@@ -1,6 +1,7 @@
 """How often the host waits for a GPU: counted on a device that is none."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +33,9 @@ class Twins(Ranks):
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor * self.world
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value] * self.world
 
     def start_sum(self, tensor: torch.Tensor) -> Callable[[], None]:
         tensor.mul_(self.world)

@@ -41,8 +41,10 @@ JOB = (
     "method.lambda=0.02",
     f"training.epochs={EPOCHS}",
     "cluster.max_batch_per_worker=2",
+    "training.arithmetic=float",
 )
-"""On the 24 pictures: 3 steps of 8 = 2 workers x 2 per pass x 2 passes."""
+"""On the 24 pictures: 3 steps of 8 = 2 workers x 2 per pass x 2 passes; in float64 as the reference
+is."""
 
 
 @pytest.fixture
