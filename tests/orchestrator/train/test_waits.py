@@ -19,6 +19,8 @@ from tests.far_device import FAR, far_device
 
 STEPS = 2
 
+arithmetics = pytest.mark.parametrize("arithmetic", ["integer", "float"])
+
 POINTS = {"individual": "[4]"}
 """The bit-widths of methods that do not train three."""
 
@@ -87,6 +89,7 @@ def test_a_step_waits_for_the_choice_of_each_teacher_and_once_at_its_end(
         assert len(waits) == choices + 1, waits
 
 
+@arithmetics
 @pytest.mark.parametrize(
     "options",
     [
@@ -99,8 +102,11 @@ def test_a_step_waits_for_the_choice_of_each_teacher_and_once_at_its_end(
     ],
     ids=lambda options: options[0][:24],
 )
-def test_no_layer_waits(tiny_job: Callable[..., Job], options: tuple[str, ...]) -> None:
-    job = tiny_job("quantizer.bit_widths=[8, 2]", *options)
+def test_no_layer_waits(
+    tiny_job: Callable[..., Job], options: tuple[str, ...], arithmetic: str
+) -> None:
+    of_job = ("quantizer.bit_widths=[8, 2]", f"training.arithmetic={arithmetic}")
+    job = tiny_job(*of_job, *options)
     for waits in waits_of_steps(job, passes=1):
         assert len(waits) == 2, waits
 
@@ -110,8 +116,11 @@ def test_averaging_over_ranks_adds_no_wait(tiny_job: Callable[..., Job]) -> None
         assert len(waits) == 2, waits
 
 
-def test_an_evaluation_waits_for_its_results_alone(tiny_job: Callable[..., Job]) -> None:
-    job = tiny_job("quantizer.bit_widths=[8, 2]")
+@arithmetics
+def test_an_evaluation_waits_for_its_results_alone(
+    tiny_job: Callable[..., Job], arithmetic: str
+) -> None:
+    job = tiny_job("quantizer.bit_widths=[8, 2]", f"training.arithmetic={arithmetic}")
     counts = []
     for batch in (2, 9):
         with far_device() as noted:
