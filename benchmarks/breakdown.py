@@ -1,31 +1,56 @@
-"""Where the time of a step goes, by kind of work, from torch's own profiler."""
+"""Where the time of a step of `orch` goes, by kind of work, from torch's own profiler."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
 
 from torch.autograd.profiler_util import FunctionEvent
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
-KINDS = {
-    "integer convolution": r"qconv|onednn::",
-    "convolution, backward": r"convolution_backward|ConvolutionBackward",
-    "convolution": r"convolution|conv2d",
-    "batch norm": r"batch_norm|BatchNorm",
-    "quantizers": r"FakeQuantize|Encode|Pact|Quantized",
-    "weights": r"StraightThrough|Weight|bincount|tanh",
-    "gradients and optimizer": r"Optimizer|AccumulateGrad",
-    "loss and head": r"softmax|nll_loss|kl_div|linear|addmm|AddmmBackward|Nll|Kl",
-}
-"""A kind of work, and which operations, or what they are called by, belong to it."""
+from models.layers.conv import QuantizedConv2d
+from models.quantizers.pact import Pact
+from models.quantizers.truncated import TruncatedWeight
+from orchestrator.train.gradients import Gradients
 
+INTEGER = "convolution of codes"
+FORWARD = "convolution, forward"
+BACKWARD = "convolution, backward"
+NORM = "batch norm"
+QUANTIZERS = "quantizers of activations"
+WEIGHTS = "quantizers of weights"
+UPDATE = "gradients and optimizer"
+LOSS = "linear layer and loss"
 REST = "ReLU, sums, and the rest of torch"
 PYTHON = "between operations"
+
+KINDS = {
+    WEIGHTS: r"prepack|StraightThrough|_Normalize",
+    INTEGER: r"qconv",
+    BACKWARD: r"convolution_backward|ConvolutionBackward|_WithGradientBackward",
+    FORWARD: r"convolution|conv2d",
+    NORM: r"batch_norm|BatchNorm",
+    QUANTIZERS: r"_FakeQuantize|_Encode|_Values",
+    UPDATE: r"Optimizer|AccumulateGrad",
+    LOSS: r"softmax|nll_loss|kl_div|aten::linear|Addmm|Softmax|Nll|KlDiv",
+}
+"""What operations and autograd's functions are called, by the kind of work that they do."""
+
+SCOPES = (
+    (FORWARD, QuantizedConv2d, "forward"),
+    (FORWARD, QuantizedConv2d, "followed"),
+    (QUANTIZERS, Pact, "forward"),
+    (WEIGHTS, TruncatedWeight, "levels"),
+    (WEIGHTS, TruncatedWeight, "stand_in"),
+    (UPDATE, Gradients, "average"),
+)
+"""Methods of `orch` whose operations belong to a kind of work unless their names say another."""
 
 
 def breakdown(step: Callable[[], object], *, steps: int = 3) -> dict[str, float]:
     """Return the percentage of a step's time on the wall that each kind of work takes."""
     step()
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+    with _scopes(), profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(steps):
             step()
     events = profiled.events()
@@ -42,11 +67,23 @@ def kind_of(event: FunctionEvent) -> str:
     return next((kind for one in _with_callers(event) if (kind := _named(one.name))), REST)
 
 
-def _with_callers(event: FunctionEvent | None) -> Iterable[FunctionEvent]:
+@contextmanager
+def _scopes() -> Iterator[None]:
+    """Within, the profiler sees when the methods of SCOPES run, by the names of their kinds."""
+    with ExitStack() as patches:
+        for kind, owner, name in SCOPES:
+            seen = record_function(kind)(getattr(owner, name))
+            patches.enter_context(patch.object(owner, name, seen))
+        yield
+
+
+def _with_callers(event: FunctionEvent | None) -> Iterator[FunctionEvent]:
     while event is not None:
         yield event
         event = event.cpu_parent
 
 
 def _named(name: str) -> str | None:
+    if name in KINDS:
+        return name
     return next((kind for kind, pattern in KINDS.items() if re.search(pattern, name)), None)

@@ -4,7 +4,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -23,18 +23,40 @@ class Seconds:
     wall: list[float] = field(default_factory=list)
 
 
-def command_line(module: str) -> argparse.Namespace:
-    """Parse the options that all comparisons have; `command` measures the same again."""
+@dataclass(frozen=True)
+class Given:
+    """What was asked for. name: of the result file. command: what measures the same again."""
+
+    setting: Setting
+    rounds: int
+    threads: int
+    profile: bool
+    name: str
+    command: str
+
+
+def command_line(module: str) -> Given:
+    """Parse the options that all comparisons have, and set the number of threads."""
     parser = argparse.ArgumentParser(f"python -m benchmarks.{module}")
     parser.add_argument("--setting", default="cifar_w64", choices=SETTINGS)
+    parser.add_argument("--arithmetic", default="auto", choices=["auto", "integer", "float"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rounds", type=positive, default=7)
     parser.add_argument("--threads", type=positive, default=2)
-    parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument("--profile", action="store_true", help="print where the time goes instead")
     given = parser.parse_args()
-    given.command = (
-        f"{parser.prog} --setting {given.setting} --rounds {given.rounds} --threads {given.threads}"
+    torch.set_num_threads(given.threads)
+    own = {"arithmetic": given.arithmetic, "precision": given.precision}
+    changed = {name: value for name, value in own.items() if value != parser.get_default(name)}
+    counts = {"rounds": given.rounds, "threads": given.threads}
+    options = {"setting": given.setting, **changed, **counts}
+    return Given(
+        setting=replace(SETTINGS[given.setting], **changed),
+        **counts,
+        profile=given.profile,
+        name="_".join([module, given.setting, *changed.values()]),
+        command=" ".join([parser.prog, *(f"--{name} {value}" for name, value in options.items())]),
     )
-    return given
 
 
 def measure(runs: Mapping[str, Run], rounds: int, *, warm_up: int = 2) -> dict[str, Seconds]:

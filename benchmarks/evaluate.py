@@ -1,6 +1,6 @@
 """What an evaluation at 8, 6, 4 and 2 bits costs, against one of the same network in float.
 
-    python -m benchmarks.evaluate [--setting cifar_w64] [--rounds 7] [--threads 2] [--profile]
+    python -m benchmarks.evaluate [--setting cifar_w64] [--arithmetic auto] [--profile]
 
 It is the evaluation that the workers of a run make after each epoch, of four batches at all
 bit-widths. The float network is in plain torch, with its default memory format or the channels
@@ -9,13 +9,10 @@ last. Seconds are counted as in benchmarks/step.py.
 
 import json
 
-import torch
-
 from benchmarks import sides
 from benchmarks.breakdown import breakdown
 from benchmarks.comparison import Build, command_line, compared, measure
 from benchmarks.results_file import conditions, keep
-from benchmarks.settings import SETTINGS
 
 EVALUATIONS: dict[str, Build] = {
     "four_bit_widths": sides.evaluation,
@@ -27,15 +24,14 @@ EVALUATIONS: dict[str, Build] = {
 def main() -> None:
     """Measure, print the figures, and keep them in benchmarks/results."""
     given = command_line("evaluate")
-    setting = SETTINGS[given.setting]
-    about = conditions(given.command, setting.device)
-    torch.set_num_threads(given.threads)
+    setting = given.setting
     if given.profile:
         print(json.dumps(breakdown(sides.evaluation(setting)), indent=2))
         return
+    about = conditions(given.command, setting.device) | setting.described()
     seconds = measure({n: build(setting) for n, build in EVALUATIONS.items()}, given.rounds)
     figures = compared(seconds, "four_bit_widths")
-    keep(f"evaluate_{given.setting}", {**about, **setting.described(), **figures})
+    keep(given.name, {**about, **figures})
 
 
 if __name__ == "__main__":

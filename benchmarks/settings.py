@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import nn
 
 from benchmarks import plain
 from benchmarks.results_file import REPOSITORY
 from orchestrator.job.load import load_each_bit_width, load_job
 from orchestrator.job.schema import Job
+from orchestrator.train.arithmetic import choose
+from orchestrator.train.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Setting:
     job: the file in `jobs` that trains the network. network: builds it for a number of classes, in
     plain torch. batch, size: samples of a step, and height and width of their images.
     overrides: of the job, as `--set` takes them.
-    precision: of the job; on a GPU of the float step as well, through autocast.
+    arithmetic, precision: of the job; on a GPU the float step has the precision, too, by autocast.
     """
 
     job: str
@@ -29,6 +32,7 @@ class Setting:
     classes: int = 10
     overrides: tuple[str, ...] = ()
     device: str = "cpu"
+    arithmetic: str = "auto"
     precision: str = "float32"
 
     def load(self) -> Job:
@@ -41,12 +45,15 @@ class Setting:
         return [one.job for one in load_each_bit_width(path, self._given())]
 
     def described(self) -> dict[str, object]:
-        """Return what a result file says of it."""
+        """Return what a result file says of it, with the arithmetic that `orch` computes in."""
+        chosen = choose(self.load(), Ranks(device=torch.device(self.device))).stated
         return {
             "job": self.job,
             "batch": self.batch,
             "size": self.size,
-            "precision": self.precision,
+            "arithmetic": chosen.kind,
+            "kernel": chosen.kernel,
+            "backward": chosen.backward,
         }
 
     def _given(self) -> list[str]:
@@ -54,6 +61,7 @@ class Setting:
         return [
             "start.from=scratch",
             "optimizer.lr=0.001",
+            f"training.arithmetic={self.arithmetic}",
             f"training.precision={self.precision}",
             *self.overrides,
         ]
@@ -69,8 +77,6 @@ SETTINGS = {
     ),
     "imagenet": Setting("imagenet_r18.yaml", plain.resnet18, 16, 112, 1000),
     "mobilenet": Setting("cifar10_mbv2.yaml", plain.MobileNetV2Cifar, 64, 32),
-    "gpu_r18": Setting("imagenet_r18.yaml", plain.resnet18, 256, 224, 1000, (), "cuda", "bfloat16"),
-    "gpu_r50": Setting(
-        "imagenet_r18.yaml", plain.resnet50, 128, 224, 1000, _R50, "cuda", "bfloat16"
-    ),
+    "gpu_r18": Setting("imagenet_r18.yaml", plain.resnet18, 256, 224, 1000, device="cuda"),
+    "gpu_r50": Setting("imagenet_r18.yaml", plain.resnet50, 128, 224, 1000, _R50, "cuda"),
 }

@@ -5,8 +5,10 @@ Those of `orch` are its own: what a worker of a run calls for each step, and aft
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,8 +18,10 @@ from benchmarks.noise import Noise
 from benchmarks.settings import Setting
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
-from orchestrator.train.epoch import train_step
+from orchestrator.train.epoch import Loop, train_step
 from orchestrator.train.evaluate import evaluate
+from orchestrator.train.gradients import FlatGradients
+from orchestrator.train.numerics import set_numerics
 from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import Parts, place
@@ -30,50 +34,70 @@ EVALUATED = 4
 
 def coquant(setting: Setting) -> Run:
     """One step of the optimizer at all bit-widths, with swaps and teachers."""
-    return _step_of(setting.load(), setting)
+    return _steps(_phase(setting.load(), setting).loop, setting)
+
+
+def coquant_in_group(setting: Setting) -> Run:
+    """The same step by one rank alone in a group, of NCCL on a GPU, else of Gloo.
+
+    It averages its gradients as one of several ranks does, with nobody to wait for.
+    """
+    if not dist.is_initialized():
+        backend = "nccl" if setting.device == "cuda" else "gloo"
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    return _steps(_InGroup(**vars(_phase(setting.load(), setting).loop)), setting)
 
 
 def four_individual(setting: Setting) -> Run:
     """One step of each bit-width, every one with a network and an optimizer of its own."""
-    steps = [_step_of(job, setting) for job in setting.load_each()]
+    steps = [_steps(_phase(job, setting).loop, setting) for job in setting.load_each()]
     return lambda: [step() for step in steps]
 
 
 def evaluation(setting: Setting) -> Run:
     """An evaluation at all bit-widths."""
-    dataset = Noise(setting, EVALUATED * setting.batch)
-    phase, ranks = _phase(setting.load(), setting, dataset)
-    network, points = phase.loop.network, phase.job.points
+    phase, dataset = _phase(setting.load(), setting), Noise(setting, EVALUATED * setting.batch)
+    network, points, ranks = phase.loop.network, phase.job.points, phase.loop.ranks
     return lambda: evaluate(network, points, dataset, ranks, batch=setting.batch)
 
 
-def _step_of(job: Job, setting: Setting) -> Run:
-    """Return what takes one step after the other in the middle of a job's training."""
-    dataset = Noise(setting, setting.batch)
-    phase, ranks = _phase(job, setting, dataset)
-    tally, batch = Tally(job.points, ranks.device), dataset.batch()
-    phase.loop.network.train()
+class _InGroup(Loop):
+    """The loop of one of several ranks."""
+
+    @cached_property
+    def gradients(self) -> FlatGradients:
+        """The gradients, to be averaged over a group."""
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return FlatGradients(parameters, self.ranks)
+
+
+def _phase(job: Job, setting: Setting) -> Phase:
+    """Build what a worker trains with, on one rank."""
+    ranks, noise = Ranks(device=torch.device(setting.device)), Noise(setting, 1)
+    set_numerics(job.training)
+    network = build_network(job, setting.classes)
+    parts = Parts(noise, noise, network, place(network, job, ranks))
+    return build_phase(job.phase_jobs(), 0, parts, ranks, STEPS_PER_EPOCH)
+
+
+def _steps(loop: Loop, setting: Setting) -> Run:
+    """Return what takes one step after the other in the middle of a training."""
+    batch = Noise(setting, setting.batch).batch()
+    tally = Tally(loop.method.points, loop.ranks.device)
+    loop.network.train()
     steps = iter(range(STEPS_PER_EPOCH))
 
     def step() -> None:
         train_step(
-            phase.loop,
+            loop,
             [batch],
             tally,
-            epoch=phase.epochs // 2,
+            epoch=loop.epochs // 2,
             index=next(steps),
             wants_stop=lambda: False,
         )
 
     return step
-
-
-def _phase(job: Job, setting: Setting, dataset: Noise) -> tuple[Phase, Ranks]:
-    """Build what a worker trains with, on one rank."""
-    ranks = Ranks(device=torch.device(setting.device))
-    network = build_network(job, setting.classes)
-    parts = Parts(dataset, dataset, network, place(network, job, ranks))
-    return build_phase(job.phase_jobs(), 0, parts, ranks, STEPS_PER_EPOCH), ranks
 
 
 def float_step(setting: Setting) -> Run:

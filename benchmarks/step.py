@@ -1,6 +1,6 @@
 """What a CoQuant step at 8, 6, 4 and 2 bits costs, against other steps measured in the same run.
 
-    python -m benchmarks.step [--setting cifar_w64] [--rounds 7] [--threads 2] [--profile]
+    python -m benchmarks.step [--setting cifar_w64] [--arithmetic auto] [--profile]
 
 It is the step that a worker of a run takes, in the middle of a training, with swaps and teachers.
 The others: a step of the same network in float, in plain torch, with its default memory format or
@@ -13,14 +13,12 @@ GPU only those on the wall tell what a step takes. Peaks of memory: see benchmar
 
 import json
 
-import torch
-
 from benchmarks import sides
 from benchmarks.breakdown import breakdown
 from benchmarks.comparison import Build, command_line, compared, measure
 from benchmarks.memory import peak_memory
 from benchmarks.results_file import conditions, keep
-from benchmarks.settings import SETTINGS, Setting
+from benchmarks.settings import Setting
 
 STEPS: dict[str, Build] = {
     "coquant": sides.coquant,
@@ -30,30 +28,36 @@ STEPS: dict[str, Build] = {
     "four_individual": sides.four_individual,
 }
 
+IN_GROUP: dict[str, Build] = {"coquant_nccl": sides.coquant_in_group}
+
 
 def main() -> None:
     """Measure, print the figures, and keep them in benchmarks/results."""
     given = command_line("step")
-    setting = SETTINGS[given.setting]
-    about = conditions(given.command, setting.device)
-    torch.set_num_threads(given.threads)
+    setting = given.setting
     if given.profile:
         print(json.dumps(breakdown(sides.coquant(setting)), indent=2))
         return
-    seconds = measure({n: build(setting) for n, build in STEPS.items()}, given.rounds)
+    about = conditions(given.command, setting.device) | setting.described()
+    builds = STEPS | (IN_GROUP if setting.device == "cuda" else {})
+    seconds = measure({n: build(setting) for n, build in builds.items()}, given.rounds)
     figures = {**compared(seconds, "coquant"), **peaks(setting, given.threads)}
-    keep(f"step_{given.setting}", {**about, **setting.described(), **figures})
+    keep(given.name, {**about, **figures})
 
 
 def peaks(setting: Setting, threads: int) -> dict[str, object]:
-    """Return the most memory that each of the steps takes, and CoQuant's over the others'."""
-    bytes_ = {name: peak_memory(build, setting, threads) for name, build in STEPS.items()}
-    own = bytes_.pop("coquant")
+    """Return the most memory that a step takes, and CoQuant's over the others'.
+
+    Four individual trainings are left out: nobody has all of them in memory.
+    """
+    builds = {name: build for name, build in STEPS.items() if name != "four_individual"}
+    found = {name: peak_memory(build, setting, threads) for name, build in builds.items()}
+    own, others = found["coquant"], {n: peak for n, peak in found.items() if n != "coquant"}
     ratios = {
-        f"{way}_ratio": {n: round(own[way] / peak[way], 3) for n, peak in bytes_.items()}
+        f"{way}_ratio": {n: round(own[way] / peak[way], 3) for n, peak in others.items()}
         for way in own
     }
-    return {"peak_bytes": {"coquant": own, **bytes_}, **ratios}
+    return {"peak_bytes": found, **ratios}
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """Every side is measured as often, and the peaks of memory are those of known allocations."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from benchmarks import evaluate, plain, step
-from benchmarks.breakdown import PYTHON, breakdown
-from benchmarks.comparison import Seconds, compared, measure, ratio
+from benchmarks.breakdown import INTEGER, breakdown
+from benchmarks.comparison import Seconds, command_line, compared, measure, ratio
 from benchmarks.memory import peak_allocated, peak_resident
-from benchmarks.settings import Setting
+from benchmarks.settings import SETTINGS, Setting
 
 # With fewer channels, oneDNN's strided 1x1 convolutions write beyond their memory in the backward
 # pass when channels are last (uxlfoundation/oneDNN issue 6035).
@@ -23,7 +26,14 @@ TINY = Setting(
 MEGABYTE = 2**20
 
 
-@pytest.mark.parametrize("sides", [step.STEPS, evaluate.EVALUATIONS], ids=["steps", "evaluations"])
+@pytest.fixture(autouse=True)
+def _leave_group() -> Iterator[None]:
+    yield
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("sides", [step.STEPS, step.IN_GROUP, evaluate.EVALUATIONS])
 def test_every_side_runs_and_is_measured_as_often(sides: dict[str, step.Build]) -> None:
     seconds = measure({name: build(TINY) for name, build in sides.items()}, 2, warm_up=1)
     assert seconds.keys() == sides.keys()
@@ -55,8 +65,21 @@ def test_the_resident_peak_has_all_pages_of_the_tensors() -> None:
     assert peak_resident(partial(torch.ones, 64 * MEGABYTE)) > 250 * MEGABYTE
 
 
-def test_a_breakdown_adds_up_to_the_whole() -> None:
-    shares = breakdown(step.STEPS["coquant"](TINY), steps=1)
+@pytest.mark.parametrize("arithmetic", ["float", "auto"])
+def test_a_breakdown_adds_up_to_the_whole(arithmetic: str) -> None:
+    setting = replace(TINY, arithmetic=arithmetic)
+    shares = breakdown(step.STEPS["coquant"](setting), steps=1)
     assert sum(shares.values()) == pytest.approx(100, abs=0.5)
-    assert {k for k, v in shares.items() if v > 0} >= {"convolution", "batch norm", "quantizers"}
-    assert shares[PYTHON] > 0
+    in_integers = setting.described()["arithmetic"] == "integer"
+    assert {kind for kind, share in shares.items() if not share} == (
+        set() if in_integers else {INTEGER}
+    )
+
+
+def test_a_command_measures_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--setting", "imagenet", "--arithmetic", "float", "--rounds", "3", "--threads", "1"]
+    monkeypatch.setattr("sys.argv", ["step.py", *words])
+    given = command_line("step")
+    assert given.command == f"python -m benchmarks.step {' '.join(words)}"
+    assert given.name == "step_imagenet_float"
+    assert given.setting == replace(SETTINGS["imagenet"], arithmetic="float")
