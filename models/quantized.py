@@ -50,9 +50,9 @@ def decoded(codes: Tensor, step: Tensor, offset: Tensor | None) -> Tensor:
     return values if offset is None else values.add_(offset)
 
 
-def stand_in_for(shape: torch.Size, like: Tensor) -> Tensor:
-    """Return a tensor of a shape that takes the memory of one number."""
-    return like.new_zeros(()).expand(shape)
+def stand_in_for(tensor: Tensor) -> Tensor:
+    """Return zeros in the shape and type of a tensor that take the memory of one number."""
+    return tensor.new_zeros(()).expand(tensor.shape)
 
 
 class _Values(torch.autograd.Function):

@@ -45,7 +45,7 @@ class IntegerWeight:
     def of(cls, levels: Levels, at: Precision, conv: nn.Conv2d, kernel: Kernel) -> "IntegerWeight":
         """Center the codes of a weight around 0 and pack them."""
         half = 2 ** (at.weights - 1)
-        centered = (levels.codes.to(torch.int16) - half).to(torch.int8)
+        centered = (levels.codes - half).view(torch.int8)  # bytes wrap around
         gain, offset = levels.gain, levels.offset + levels.gain * half
         by_filter = (value.float().flatten().expand(conv.out_channels) for value in (gain, offset))
         return cls(kernel.pack(centered, conv, at), *by_filter)

@@ -84,7 +84,7 @@ class LsqFloorWeight(WeightQuantizer):
 
     def stand_in(self, weight: Tensor, bits: int) -> Tensor:
         """Return a tensor without memory, with the gradient of `forward`."""
-        return self._attach(stand_in_for(weight.shape, weight), weight, bits)
+        return self._attach(stand_in_for(weight), weight, bits)
 
     def _attach(self, values: Tensor, weight: Tensor, bits: int) -> Tensor:
         """Return values with Bit-Mixer's gradients for the weight and for the step."""

@@ -76,16 +76,18 @@ class Pact(ActivationQuantizer):
         return output
 
     def encode(self, inputs: Tensor, at: LayerPrecision) -> Codes:
-        """Return the same levels as codes: k of alpha k / n, or of alpha (2 k / n - 1) if signed.
-
-        Inputs that are not a number make the step one.
-        """
+        """Return the same levels as codes: k of alpha k / n, or alpha (2 k / n - 1) if signed."""
         form, clip_level = self._form(at), self.clip_levels.at(at)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        stand_in, codes = _Encode.apply(  # type: ignore[no-untyped-call]
-            inputs, clip_level, form, not self.signed
-        )
-        alpha = clip_level.detach().clamp(min=form.floor) + 0 * inputs.detach().sum()
+        alpha = clip_level.detach().clamp(min=form.floor)
+        if torch.is_grad_enabled():
+            stand_in, codes = _Encode.apply(  # type: ignore[no-untyped-call]
+                inputs, clip_level, form, not self.signed
+            )
+        else:
+            stand_in, codes = stand_in_for(inputs), _codes(inputs, alpha, form)
+            # What is not a number must not hide behind a code; in training its gradient shows it.
+            alpha = alpha + 0 * inputs.sum()
         step = alpha * (1 + form.signed) / form.top
         return Codes(codes, at.own.activations, step, -alpha if form.signed else None, stand_in)
 
@@ -145,9 +147,8 @@ class _FakeQuantize(torch.autograd.Function):
 class _Encode(torch.autograd.Function):
     """The codes of the levels above, and their stand-in, with the same gradients.
 
-    Kept for the backward is one byte for each input: whether it lies inside (1), at or above alpha
-    (2), at or below -alpha (4). After a ReLU nothing at 0 lies inside. A calibrated gradient needs
-    the inputs as well.
+    Kept for the backward is one byte for each input, its place; with a calibrated gradient the
+    inputs are kept as well. At exactly alpha the gradient goes to the clip level alone.
     """
 
     @staticmethod
@@ -155,53 +156,65 @@ class _Encode(torch.autograd.Function):
         ctx: Any, inputs: Tensor, clip_level: Tensor, form: _Form, relu: bool
     ) -> tuple[Tensor, Tensor]:
         alpha = clip_level.clamp(min=form.floor)
-        codes = _unrounded(inputs, alpha, form).round_().to(torch.uint8)
+        codes = _codes(inputs, alpha, form)
         places = _places(inputs, alpha, form, relu=relu)
-        ctx.save_for_backward(places, alpha, inputs if form.calibrated else alpha, codes)
+        ctx.save_for_backward(places, alpha, *((inputs, codes) if form.calibrated else ()))
         ctx.form = form
         ctx.mark_non_differentiable(codes)
-        return stand_in_for(inputs.shape, inputs), codes
+        return stand_in_for(inputs), codes
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        places, alpha, inputs, codes = ctx.saved_tensors
+        places, alpha, *kept = ctx.saved_tensors
         form: _Form = ctx.form
-        grad = grads[0]
-        grad_inputs = _where(places & 1, grad)
-        grad_alpha = _where(places >> 1 & 1, grad).sum()
+        grad_inputs = _where(places & INSIDE, grads[0])
+        grad_alpha = _where(places >> 1 & 1, grads[0]).sum()
         if form.signed:
-            grad_alpha -= _where(places >> 2, grad).sum()
-        if form.calibrated:
-            slope = decoded(codes, alpha * (1 + form.signed) / form.top, None)
-            slope = slope.sub_(alpha) if form.signed else slope
-            grad_alpha += (slope.sub_(inputs).div_(alpha) * grad_inputs).sum()
+            grad_alpha -= _where(places >> 2, grads[0]).sum()
+        if kept:
+            inputs, codes = kept
+            grad_alpha += (_slope(inputs, codes, alpha, form) * grad_inputs).sum()
         return grad_inputs, grad_alpha, None, None
 
 
-def _levels(values: Tensor, alpha: Tensor, form: _Form) -> Tensor:
-    codes = _unrounded(values, alpha, form).round_()
-    if not form.signed:
-        return codes.mul_(alpha).div_(form.top)
-    return codes.mul_(2).div_(form.top).sub_(1).mul_(alpha)
-
-
-def _unrounded(values: Tensor, alpha: Tensor, form: _Form) -> Tensor:
-    """Return n times the place of clipped values in their range, in [0, n]."""
-    if not form.signed:
-        return values.clamp(min=0).clamp_(max=alpha).mul_(form.top).div_(alpha)
-    return values.clamp(min=-alpha, max=alpha).div_(alpha).add_(1).div_(2).mul_(form.top)
+INSIDE, ABOVE, BELOW = 1, 2, 4
+"""Places of an input: inside the range, at its upper end or above, at its lower end or below."""
 
 
 def _places(inputs: Tensor, alpha: Tensor, form: _Form, *, relu: bool) -> Tensor:
-    """Return the byte that `_Encode` keeps for each input."""
-    low = -alpha if form.signed else torch.zeros_like(alpha)
-    above = inputs >= alpha
-    if form.calibrated:
-        inside = (inputs > low) & (inputs < alpha)
+    """Return the place of each input as a byte; below a range from 0 it is 0."""
+    above = (inputs >= alpha).view(torch.uint8)
+    if form.signed:
+        below = (inputs <= -alpha).view(torch.uint8)
+        inside = 1 - above - below
+        return inside.add_(above, alpha=ABOVE).add_(below, alpha=BELOW)
+    # 1 from 0 on, and 1 more from alpha on.
+    from_zero = inputs > 0 if relu or form.calibrated else inputs >= 0
+    return from_zero.view(torch.uint8).add_(above)
+
+
+def _slope(inputs: Tensor, codes: Tensor, alpha: Tensor, form: _Form) -> Tensor:
+    """Return (y - A) / alpha, the calibrated derivative with respect to alpha, of inputs inside."""
+    values = decoded(codes, alpha * (1 + form.signed) / form.top, None)
+    values = values.sub_(alpha) if form.signed else values
+    return values.sub_(inputs).div_(alpha)
+
+
+def _codes(inputs: Tensor, alpha: Tensor, form: _Form) -> Tensor:
+    """Return the codes of the levels above: few passes over the inputs, the same but for ties."""
+    if form.signed:
+        unrounded = inputs.mul(form.top / (2 * alpha)).add_(form.top / 2)
     else:
-        inside = (inputs > low if relu else inputs >= low) & (inputs <= alpha)
-    places = inside.view(torch.uint8).add_(above.view(torch.uint8), alpha=2)
-    return places.add_((inputs <= low).view(torch.uint8), alpha=4) if form.signed else places
+        unrounded = inputs.mul(form.top / alpha)
+    return unrounded.clamp_(0, form.top).round_().to(torch.uint8)
+
+
+def _levels(values: Tensor, alpha: Tensor, form: _Form) -> Tensor:
+    if not form.signed:
+        clipped = values.clamp(min=0).clamp_(max=alpha)
+        return clipped.mul_(form.top).div_(alpha).round_().mul_(alpha).div_(form.top)
+    unit = values.clamp(min=-alpha, max=alpha).div_(alpha).add_(1).div_(2)
+    return unit.mul_(form.top).round_().mul_(2).div_(form.top).sub_(1).mul_(alpha)
 
 
 def _where(mask: Tensor, values: Tensor) -> Tensor:
