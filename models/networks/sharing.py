@@ -1,6 +1,6 @@
 """One optimizer step, in which what its passes have in common is computed once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor
@@ -32,6 +32,16 @@ def sharing(network: AnyBitNetwork, inputs: Sequence[Tensor]) -> Iterator[list[I
         yield [*stems, *inputs[len(stems) :]]
         for stem in stems:
             stem.push()
+
+
+def end_sharing(network: AnyBitNetwork, done: Callable[[Tensor], None]) -> None:
+    """Let gradients go on to the weights during the next backward pass, which is the last.
+
+    done: called with each weight whose gradient will not change any more, from the network's end to
+    its beginning. Leaving `sharing` does the rest, such as the stem, which gets gradients there.
+    """
+    for layer in network.convolutions():
+        layer.quantizer.end_gathering(done)
 
 
 def _quantizers(network: AnyBitNetwork) -> list[WeightQuantizer]:

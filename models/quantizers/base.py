@@ -86,6 +86,12 @@ class WeightQuantizer(nn.Module, ABC):
         """
         yield
 
+    def end_gathering(self, done: Callable[[Tensor], None]) -> None:
+        """Let gradients go on while the next backward pass, the last one, completes them.
+
+        done: called with each weight whose gradient will not change any more. Here none is known.
+        """
+
     def start(self, weight: Tensor) -> None:
         """Initialize the parameters from the weight at the start of a training."""
 

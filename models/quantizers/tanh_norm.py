@@ -4,7 +4,7 @@ Shared by the weight quantizers of CoQuant (Eq. 1, 3) and AdaBits (Eq. 2-4).
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -67,7 +67,8 @@ class NormalizingQuantizer(WeightQuantizer):
             return normalized.signed(weight, max_grad=max_grad)
         if normalized not in self._cuts:
             with torch.enable_grad():  # a pass without gradient may come first
-                self._cuts[normalized] = _Cut(normalized.signed(weight, max_grad=max_grad))
+                signed = normalized.signed(weight, max_grad=max_grad)
+                self._cuts[normalized] = _Cut(weight, signed)
         return self._cuts[normalized].leaf
 
     @contextmanager
@@ -83,22 +84,43 @@ class NormalizingQuantizer(WeightQuantizer):
         finally:
             self._cuts = None
 
+    def end_gathering(self, done: Callable[[Tensor], None]) -> None:
+        """Let the gradient of each weight go on as soon as the last pass has reached it."""
+        assert self._cuts is not None
+        for cut in self._cuts.values():
+            cut.push_next(done)
+
 
 class _Cut:
-    """A tensor at which the gradients of several passes add up before they go on as one.
+    """A tensor at which gradients of several passes add up before they go on, as one, to a weight.
 
     leaf: the tensor for these passes.
     """
 
-    def __init__(self, output: Tensor) -> None:
-        self._output = output
+    def __init__(self, weight: Tensor, output: Tensor) -> None:
+        self._weight, self._output = weight, output
         self.leaf = output.detach().requires_grad_(output.requires_grad)
 
     def push(self) -> None:
-        """Let the sum of the gradients go on, if there is one; called once."""
-        if self.leaf.grad is not None:
-            torch.autograd.backward(self._output, self.leaf.grad)
-            self.leaf.grad = None
+        """Let the sum of the gradients go on, if there is one that has not."""
+        _go_on(self.leaf, self._output)
+
+    def push_next(self, done: Callable[[Tensor], None]) -> None:
+        """Push when the next gradient has been added, which is the last; then call done."""
+        weight, output = self._weight, self._output  # without self, which would keep itself alive
+
+        def push(leaf: Tensor) -> None:
+            _go_on(leaf, output)
+            done(weight)
+
+        if self.leaf.requires_grad:
+            self.leaf.register_post_accumulate_grad_hook(push)  # type: ignore[no-untyped-call]
+
+
+def _go_on(leaf: Tensor, output: Tensor) -> None:
+    if leaf.grad is not None:
+        torch.autograd.backward(output, leaf.grad)
+        leaf.grad = None
 
 
 class _Normalize(torch.autograd.Function):

@@ -41,8 +41,10 @@ class Loop:
     @cached_property
     def gradients(self) -> Gradients:
         """The gradients of everything that is trained."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        return gradients_of(parameters, self.ranks)
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        weights = [layer.weight for layer in self.network.convolutions()]
+        # Backward passes complete the last layer first.
+        return gradients_of(list(dict.fromkeys([*weights[::-1], *trained])), self.ranks)
 
 
 def train_epoch(
@@ -88,7 +90,11 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     with sharing(network, inputs) as shared:
         batches = list(map(Batch, shared, labels))
-        for point, loss, teacher in loop.method.losses(network, batches, step):
+        last = len(loop.method.points) * len(batches)
+        losses = loop.method.losses(network, batches, step)
+        for number, (point, loss, teacher) in enumerate(losses, start=1):
+            if number == last:
+                loop.gradients.begin_last_backward(network)
             torch.autograd.backward(loss / len(batches))
             tally.add(point, loss, teacher)
     stop = _average(loop, tally, stop=wants_stop())

@@ -4,11 +4,14 @@ The hooks of the data-parallel wrapper cannot be used with a backward pass for e
 reduce too early, too often or, with synchronization skipped, not at all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from models.networks.base import AnyBitNetwork
+from models.networks.sharing import end_sharing
 from orchestrator.errors import Diverged
 from orchestrator.train.ranks import Ranks
 
@@ -21,8 +24,15 @@ CHUNK = 2**22
 class Gradients:
     """The gradients of the parameters of a run of one rank."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(parameters)
+
+    def begin_last_backward(self, network: AnyBitNetwork) -> None:
+        """Prepare for the last backward pass of a step, within `sharing`.
+
+        Nothing is to be done for one rank: after the pass, when no activations are left, there is
+        more memory to complete the gradients.
+        """
 
     def average(self, *, stop: bool, loss: Tensor) -> bool:
         """Replace each gradient by its mean over the ranks; return whether any rank asks to stop.
@@ -43,20 +53,40 @@ class Gradients:
 class FlatGradients(Gradients):
     """The gradients of one of several ranks; averaged, they are views of one flat buffer.
 
-    The buffer also carries which parameters were used, the wish to stop, and the loss. Its parts
-    are summed up chunk by chunk: while one is on its way, the next is filled.
+    The buffer also carries which parameters were used, the wish to stop, and the loss. It is summed
+    up chunk by chunk, each as soon as it and those before it are complete, while the last backward
+    pass goes on.
+
+    parameters: first those that are complete first.
     """
 
-    def __init__(
-        self, parameters: Sequence[nn.Parameter], ranks: Ranks, *, chunk: int = CHUNK
-    ) -> None:
+    def __init__(self, parameters: Sequence[Tensor], ranks: Ranks) -> None:
         super().__init__(parameters)
-        self._ranks, self._chunk = ranks, chunk
+        self._ranks = ranks
         sizes = [p.numel() for p in self._parameters]
         self._flat = self._parameters[0].detach().new_empty(sum(sizes) + len(sizes) + 2)
-        *self._parts, self._used, self._stop, self._loss = torch.split(
+        *parts, self._used, self._stop, self._loss = torch.split(
             self._flat, [*sizes, len(sizes), 1, 1]
         )
+        by_parameter = dict(zip(self._parameters, parts, strict=True))
+        self._chunks = tuple(_chunks(self._flat, by_parameter))
+        self._complete: set[Tensor] = set()
+        self._sums: list[Callable[[], None]] = []
+
+    def begin_last_backward(self, network: AnyBitNetwork) -> None:
+        """Let gradients be summed up while the pass goes on."""
+        end_sharing(network, self.complete)
+
+    def complete(self, parameter: Tensor) -> None:
+        """Take note of a parameter whose gradient will not change any more in this step.
+
+        Chunks that are complete begin to be summed up; the last one waits for `average`.
+        """
+        self._complete.add(parameter)
+        for chunk in self._chunks[len(self._sums) : -1]:
+            if not self._complete.issuperset(chunk.parts):
+                return
+            self._begin(chunk)
 
     def average(self, *, stop: bool, loss: Tensor) -> bool:
         """Do as for one rank, with one read from the device.
@@ -65,8 +95,11 @@ class FlatGradients(Gradients):
         Raises RuntimeError when it is not: the ranks have drifted apart.
         """
         self._note(stop=stop, loss=loss)
-        for wait in [self._ranks.start_sum(chunk) for chunk in self._filled_chunks()]:
+        for chunk in self._chunks[len(self._sums) :]:
+            self._begin(chunk)
+        for wait in self._sums:
             wait()
+        self._complete, self._sums = set(), []
         alike = ((self._used == 0) | (self._used == self._ranks.world)).all()
         found = torch.stack([self._flat.sum().isfinite(), alike, self._stop[0] > 0])
         finite, same, any_stop = found.tolist()
@@ -84,24 +117,37 @@ class FlatGradients(Gradients):
         self._stop.fill_(stop)
         self._loss.copy_(loss)
 
-    def _filled_chunks(self) -> Iterator[Tensor]:
-        """Move all gradients into the buffer; yield each chunk of it as soon as it is full."""
-        begin = end = 0
-        for parameter, part in zip(self._parameters, self._parts, strict=True):
+    def _begin(self, chunk: "_Chunk") -> None:
+        for parameter, part in chunk.parts.items():
             _move(parameter, part)
-            end += len(part)
-            if end - begin >= self._chunk:
-                yield self._flat[begin:end]
-                begin = end
-        yield self._flat[begin:]
+        self._sums.append(self._ranks.start_sum(chunk.flat))
 
 
-def gradients_of(parameters: Sequence[nn.Parameter], ranks: Ranks) -> Gradients:
+class _Chunk(NamedTuple):
+    """A stretch of the buffer (numbers,), and the parts of it that belong to parameters."""
+
+    flat: Tensor
+    parts: Mapping[Tensor, Tensor]
+
+
+def _chunks(flat: Tensor, parts: Mapping[Tensor, Tensor]) -> Iterator[_Chunk]:
+    """Cut the buffer behind every parameter that fills a chunk; the rest is the last one."""
+    begin, end, own = 0, 0, {}
+    for parameter, part in parts.items():
+        own[parameter] = part
+        end += len(part)
+        if end - begin >= CHUNK:
+            yield _Chunk(flat[begin:end], own)
+            begin, own = end, {}
+    yield _Chunk(flat[begin:], own)
+
+
+def gradients_of(parameters: Sequence[Tensor], ranks: Ranks) -> Gradients:
     """Return the gradients of the parameters, to be averaged over the ranks."""
     return FlatGradients(parameters, ranks) if ranks.world > 1 else Gradients(parameters)
 
 
-def _move(parameter: nn.Parameter, part: Tensor) -> None:
+def _move(parameter: Tensor, part: Tensor) -> None:
     """Make a gradient a view of a part (numbers,) of the buffer, which is 0 if there is none."""
     if parameter.grad is None:
         part.zero_()

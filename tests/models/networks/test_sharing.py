@@ -17,7 +17,7 @@ from models.methods.base import Batch, Method, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks import sharing as module
 from models.networks.base import AnyBitNetwork
-from models.networks.sharing import sharing
+from models.networks.sharing import end_sharing, sharing
 from models.precision import FLOAT, OperatingPoint
 from models.table import resolve
 
@@ -32,12 +32,25 @@ def images(*batch: int) -> Tensor:
 
 
 def train(
-    network: AnyBitNetwork, method: Method, inputs: Sequence[Tensor], step: Step, *, share: bool
+    network: AnyBitNetwork,
+    method: Method,
+    inputs: Sequence[Tensor],
+    step: Step,
+    *,
+    share: bool,
+    done: Callable[[Tensor], None] = lambda weight: None,
 ) -> dict[str, Tensor | None]:
-    """One step; the gradients and what it did to the state of the network."""
+    """One step; the gradients and what it did to the state of the network.
+
+    done: called with each weight whose gradient is complete in the last pass.
+    """
     torch.manual_seed(1)
+    last = len(method.points) * len(inputs)
     with sharing(network, inputs) if share else nullcontext(inputs) as given:
-        for one in method.losses(network, [Batch(x, LABELS) for x in given], step):
+        losses = method.losses(network, [Batch(x, LABELS) for x in given], step)
+        for number, one in enumerate(losses, start=1):
+            if share and number == last:
+                end_sharing(network, done)
             (one.loss / len(inputs)).backward()
     gradients = {f"gradient of {n}": p.grad for n, p in network.named_parameters()}
     return gradients | network.state_dict()
@@ -137,6 +150,30 @@ def test_each_weight_is_reached_once_however_many_passes_use_it(
     train(network, method, images(2, 4).unbind(), make_step(), share=True)
     assert len(counts) > 5
     assert set(counts.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("bit_widths", "weights"), [((8, 4, 2), "coquant_trunc"), ((FLOAT, 4), "dorefa")]
+)
+def test_in_the_last_pass_weights_are_complete_one_after_another_before_the_stem(
+    tiny: Tiny, make_step: MakeStep, bit_widths: tuple[int, ...], weights: str
+) -> None:
+    network = tiny(bit_widths=bit_widths, weights=weights)
+    method = CoQuant(CoQuantSettings(), tuple(map(OperatingPoint.at, bit_widths)))
+    then: list[tuple[Tensor, Tensor]] = []
+
+    def done(weight: Tensor) -> None:
+        assert weight.grad is not None
+        assert network.conv1.weight.grad is None
+        then.append((weight, weight.grad.clone()))
+
+    train(network, method, images(2, 4).unbind(), make_step(), share=True, done=done)
+    convolutions = [layer.weight for layer in network.convolutions()]
+    assert {id(weight) for weight, _ in then} == {id(weight) for weight in convolutions}
+    assert len(then) == len(convolutions)
+    assert then[-1][0] is convolutions[0]
+    for weight, gradient in then:
+        assert torch.equal(weight.grad, gradient)
 
 
 @pytest.mark.parametrize(("kept", "stems"), [(2**20, 3), (2 * 4 * 4 * 16 * 16 * 4, 2), (0, 1)])

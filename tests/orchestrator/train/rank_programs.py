@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from orchestrator.data.loader import steps_per_epoch, train_batches
 from orchestrator.job.schema import job_from_dict
 from orchestrator.plan.batch import plan_batch
+from orchestrator.train import gradients as module
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
-from orchestrator.train.gradients import FlatGradients
 from orchestrator.train.phase import build_phase
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
@@ -92,11 +92,14 @@ def average_drawn_gradients(
     """
     parameters = [nn.Parameter(torch.zeros(shape)) for shape in SHAPES]
     parameters[3].data = parameters[3].to(memory_format=torch.channels_last)
-    gradients = FlatGradients(parameters, ranks, chunk=16)
+    module.CHUNK = 16
+    gradients = module.FlatGradients(parameters, ranks)
     left = []
     for step, numbers in enumerate(used):
         for number, parameter in enumerate(parameters):
             parameter.grad = drawn_gradient(ranks.rank, step, number) if number in numbers else None
+        for number in numbers[:2]:
+            gradients.complete(parameters[number])
         asks = step == len(used) - 1 and ranks.rank == stop_of
         stop = gradients.average(stop=asks, loss=torch.zeros(()))
         means = [None if p.grad is None else p.grad.clone() for p in parameters]

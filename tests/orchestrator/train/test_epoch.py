@@ -14,6 +14,7 @@ from models.roles import roles
 from orchestrator.data.loader import LoadedBatch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_method, build_network
+from orchestrator.train import gradients
 from orchestrator.train.epoch import Loop, train_epoch
 from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
@@ -26,7 +27,7 @@ from tests.orchestrator.train.reference import (
     near,
     recipe_of,
 )
-from tests.orchestrator.train.thread_ranks import Meeting
+from tests.orchestrator.train.thread_ranks import Meeting, Twins
 
 EPOCHS, STEPS, WORLD, PASSES, SAMPLES = 3, 2, 2, 2, 3
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -44,6 +45,12 @@ JOB = (
     "method.lambda=0.02",
     f"training.epochs={EPOCHS}",
 )
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gradients be averaged while the last pass goes backward, as those of large networks."""
+    monkeypatch.setattr(gradients, "CHUNK", 100)
 
 
 def drawn_batches() -> dict[tuple[int, int], list[list[Given]]]:
@@ -276,6 +283,29 @@ def test_teachers_and_gradients_do_not_depend_on_how_a_step_is_cut_into_passes(
             assert len(seen.passes) == accumulation * len(job.points)
             assert teachers(seen) == teachers(whole)
             _same_gradients(seen.gradients[0], whole.gradients[0])
+
+
+def test_gradients_are_averaged_from_the_last_layer_on_while_the_last_pass_goes_backward(
+    tiny_job: Callable[..., Job],
+) -> None:
+    job, twins, begun = tiny_job(*JOB), Twins(), list[int]()
+    loop = loop_of(job, twins)
+    layers = list(loop.network.convolutions())
+    for layer in (layers[-1], layers[0], loop.network.conv1):
+        layer.weight.register_hook(lambda _: begun.append(len(twins.sizes)))
+    train_epoch(
+        loop,
+        [_passes([pictures()])],
+        Tally(job.points, twins.device),
+        epoch=0,
+        first_step=0,
+        wants_stop=lambda: False,
+        after_step=lambda done: None,
+    )
+    at_last_layer, at_first_layer, at_stem = begun
+    assert at_last_layer == 0 < at_first_layer <= at_stem
+    of_layers = sum(layer.weight.numel() for layer in layers)
+    assert of_layers - 100 < sum(twins.sizes[:at_stem]) <= of_layers
 
 
 def _same_gradients(

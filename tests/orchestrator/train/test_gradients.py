@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from orchestrator.errors import Diverged
+from orchestrator.train import gradients as module
 from orchestrator.train.gradients import average_norm_statistics, gradients_of
 from tests.orchestrator.train.rank_programs import (
     average_drawn_gradients,
     drawn_gradient,
     run_ranks,
 )
-from tests.orchestrator.train.thread_ranks import Meeting, ThreadRanks
+from tests.orchestrator.train.thread_ranks import Meeting, ThreadRanks, Twins
 
 LOSS = torch.zeros(())
 
@@ -101,6 +102,24 @@ def test_processes_average_in_place_chunk_by_chunk(world: int, tmp_path: Path) -
                 drawn = [drawn_gradient(rank, step, number) for rank in range(world)]
                 torch.testing.assert_close(means[number], torch.stack(drawn).mean(dim=0))
                 assert torch.equal(means[number], ranks[0][step][0][number])
+
+
+def test_a_chunk_is_summed_up_when_it_and_those_before_it_are_complete(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 4)
+    twins, own = Twins(), parameters(1, 2, 3, 4, 5)
+    gradients = module.FlatGradients(own, twins)
+    for _step in range(2):
+        twins.sizes.clear()
+        begun = []
+        for number in (0, 2, 3, 1):
+            gradients.complete(own[number])
+            begun.append(len(twins.sizes))
+        assert begun == [0, 0, 0, 2]
+        gradients.average(stop=False, loss=LOSS)
+        assert twins.sizes == [4, 4, 2 + len(own) + 2]
+        assert [p.grad.tolist() for p in own] == [[n, n] for n in (1, 2, 3, 4, 5)]
 
 
 @pytest.mark.parametrize("asking", [None, 0, 1])

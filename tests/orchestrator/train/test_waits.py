@@ -1,7 +1,6 @@
 """How often the host waits for a GPU: counted on a device that is none."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 from tests.far_device import FAR, far_device
+from tests.orchestrator.train.thread_ranks import Twins
 
 STEPS = 2
 
@@ -28,20 +28,6 @@ MOBILENET = (
     "{name: mobilenet_v2_cifar, widths: [4, 6], depths: [1, 2], expansions: [1, 2], "
     "strides: [1, 2], stem_width: 4, head_width: 8}"
 )
-
-
-class Twins(Ranks):
-    """One of two ranks that do the same."""
-
-    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor * self.world
-
-    def gather(self, value: Any) -> list[Any]:
-        return [value] * self.world
-
-    def start_sum(self, tensor: torch.Tensor) -> Callable[[], None]:
-        tensor.mul_(self.world)
-        return lambda: None
 
 
 def waits_of_steps(job: Job, passes: int, world: int = 1) -> list[list[str]]:
