@@ -199,6 +199,8 @@ def has_bfloat16(device: torch.device) -> bool:
     """Return whether a processor multiplies bfloat16 itself, instead of taking longer for it."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models import kernels
 from models.kernels import (
     FloatKernel,
     Int8Kernel,
     Kernel,
     Packed,
     exact,
+    has_bfloat16,
     in_halves,
     kernel_for,
     overflows_16_bits,
@@ -239,6 +241,20 @@ def test_a_kernel_that_is_exact_is_accepted(kernel: Kernel) -> None:
 def test_the_kernel_of_a_device_is_the_first_that_is_exact_there() -> None:
     fast = Int8Kernel(halves=False)
     assert kernel_for(CPU) == (fast if exact(fast, CPU) else Int8Kernel(halves=True))
+
+
+def test_a_processor_whose_kernels_all_saturate_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "Int8Kernel", lambda halves: Saturating())
+    assert kernel_for.__wrapped__(CPU) is None
+
+
+def test_a_torch_without_onednn_has_neither_a_kernel_nor_bfloat16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "ops", object())
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert kernel_for.__wrapped__(CPU) is None
+    assert has_bfloat16(CPU) is False
 
 
 def test_tf32_is_on_within_a_convolution_of_codes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
