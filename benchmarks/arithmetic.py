@@ -1,0 +1,132 @@
+"""Whether a run in integers reaches what a run in floats reaches: top-1 at each bit-width.
+
+    python -m benchmarks.arithmetic quickstart [--seeds 2]
+    python -m benchmarks.arithmetic cifar10 --root FOLDER [--seeds 2]
+
+Trains a job with each `training.arithmetic` and several seeds: the quickstart's, or two epochs of
+`jobs/cifar10_r18.yaml` in a small network on all of CIFAR-10, whose root FOLDER is. Each run has
+a process and a thread of its own, and is a single worker, without Ray. The record of a job:
+
+- "top1": in percent, by arithmetic and bit-width, one for each seed;  "mean": of the seeds;
+- "seed_spread": the largest less the smallest of the seeds;
+- "difference": the mean in integers less the mean in floats.
+"""
+
+import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.results_file import REPOSITORY, conditions, keep, positive
+from orchestrator.job.load import load_job
+from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.train.numerics import set_numerics
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.worker import Run, Worker
+
+ARITHMETICS = ("integer", "float")
+
+OVERRIDES = {
+    "quickstart": (),
+    "cifar10_r18": (
+        "model.name=resnet18",
+        "model.widths=[8]",
+        "model.depths=[1]",
+        "optimizer.schedule=cosine",
+        "optimizer.milestones=[]",
+        "training.epochs=2",
+        "training.global_batch=256",
+        "cluster.max_batch_per_worker=256",
+    ),
+}
+"""What is measured of each job, as `--set` takes it: CIFAR-10's is cut down to minutes."""
+
+Top1 = dict[str, list[float]]
+"""By bit-width, in percent, one for each seed."""
+
+
+class Alone:
+    """A single process, which keeps the last checkpoint and starts from none."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.ranks = Ranks()
+        self._folder = folder
+
+    def latest(self) -> Path | None:
+        """Return None: the run is new."""
+        return None
+
+    def commit(self, folder: Path | None, at: Reached) -> None:
+        """Keep a checkpoint in place of the one before."""
+        if folder is not None:
+            self._folder.commit(folder, at, keep=1)
+
+
+def main() -> None:
+    """Measure and keep the figures in benchmarks/results."""
+    parser = argparse.ArgumentParser(description="What runs in integers and in floats reach.")
+    parser.add_argument("--seeds", type=positive, default=2)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("quickstart")
+    kinds.add_parser("cifar10").add_argument("--root", type=Path, required=True)
+    given = parser.parse_args()
+    if given.kind == "quickstart":
+        job, option, places = "quickstart", "", ()
+    else:
+        job, option, places = "cifar10_r18", " --root FOLDER", (f"data.root={given.root}",)
+    command = f"python -m benchmarks.arithmetic --seeds {given.seeds} {given.kind}{option}"
+    about = {**conditions(command), "job": f"{job}.yaml", "overrides": OVERRIDES[job]}
+    reached = in_each(job, (*OVERRIDES[job], *places), given.seeds)
+    keep(f"arithmetic_{given.kind}", {**about, "seeds": given.seeds, **compared(reached)})
+
+
+def in_each(job: str, overrides: tuple[str, ...], seeds: int) -> dict[str, Top1]:
+    """Train a job with each arithmetic and each seed, two runs at a time."""
+    runs = [(kind, seed) for seed in range(seeds) for kind in ARITHMETICS]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
+        rows = list(pool.map(partial(train, job, overrides), *zip(*runs, strict=True)))
+    found: dict[str, Top1] = {kind: {} for kind in ARITHMETICS}
+    for (kind, _), row in zip(runs, rows, strict=True):
+        for bits, top1 in row.items():
+            found[kind].setdefault(bits, []).append(top1)
+    return found
+
+
+def train(job: str, overrides: tuple[str, ...], arithmetic: str, seed: int) -> dict[str, float]:
+    """Train a job from start to end; return its top-1 at each bit-width, in percent."""
+    torch.set_num_threads(1)
+    own = (*overrides, f"training.arithmetic={arithmetic}", f"seed={seed}")
+    loaded = load_job(REPOSITORY / "jobs" / f"{job}.yaml", own).job
+    set_numerics(loaded.training)
+    with TemporaryDirectory() as place:
+        folder = RunFolder(Path(place))
+        worker = Worker(loaded, Run(folder), Alone(folder))
+        worker.run()
+    assert worker.last is not None
+    print(f"{job}, {arithmetic}, seed {seed}: {worker.last.metric}", flush=True)
+    return worker.last.metric
+
+
+def compared(reached: dict[str, Top1]) -> dict[str, object]:
+    """Return the figures of runs, their means and spreads, and how far the arithmetics differ."""
+    means = {
+        kind: {bits: round(mean(seeds), 3) for bits, seeds in top1.items()}
+        for kind, top1 in reached.items()
+    }
+    spreads = {
+        kind: {bits: round(max(seeds) - min(seeds), 3) for bits, seeds in top1.items()}
+        for kind, top1 in reached.items()
+    }
+    in_integers, in_floats = (means[kind] for kind in ARITHMETICS)
+    difference = {bits: round(in_integers[bits] - in_floats[bits], 3) for bits in in_integers}
+    return {"top1": reached, "mean": means, "seed_spread": spreads, "difference": difference}
+
+
+if __name__ == "__main__":
+    main()
