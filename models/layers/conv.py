@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.kernels import Kernel
-from models.layers.integer import Affine, IntegerWeight, convolve, with_gradient
+from models.layers.integer import Affine, IntegerWeight, convolve, used_by, with_gradient
 from models.precision import FLOAT, LayerPrecision, Precision
 from models.quantized import Activations, Codes, values_of
 from models.quantizers.base import Levels, WeightQuantizer
@@ -106,11 +107,11 @@ class QuantizedConv2d(nn.Conv2d):
 
     def _convolve_values(self, inputs: Tensor, weight: Tensor) -> Tensor:
         """Convolve values, rounded to a smaller type as in mixed precision."""
-        if inputs.dtype == torch.float64 or self.dtype == torch.float32:
-            output: Tensor = self._conv_forward(inputs, weight, None)
-            return output
-        rounded: Tensor = self._conv_forward(inputs.to(self.dtype), weight.to(self.dtype), None)
-        return rounded.to(inputs.dtype)
+        dtype = inputs.dtype if inputs.dtype == torch.float64 else self.dtype
+        used, stride = used_by(self, inputs)
+        given = used.to(dtype), weight.to(dtype), None
+        output: Tensor = F.conv2d(*given, stride, self.padding, self.dilation, self.groups)
+        return output.to(inputs.dtype)
 
 
 class StemConv2d(QuantizedConv2d):

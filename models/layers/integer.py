@@ -140,13 +140,13 @@ class _WithGradient(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         codes, step, offset, *of_weight = ctx.saved_tensors
         conv, dtype = ctx.conv, ctx.dtype
-        used = _used(conv, codes)
+        used, stride = used_by(conv, codes)
         grad_used, grad_weight, _ = torch.ops.aten.convolution_backward(
             grads[0].to(dtype),
             decoded(used, step, offset).to(dtype),
             Levels(*of_weight).values(torch.float32).to(dtype),
             None,
-            conv.stride if used is codes else [1, 1],
+            stride,
             conv.padding,
             conv.dilation,
             False,
@@ -156,16 +156,19 @@ class _WithGradient(torch.autograd.Function):
         )
         if grad_used is not None and used is not codes:
             grad_inputs = torch.zeros_like(codes, dtype=dtype)
-            _used(conv, grad_inputs).copy_(grad_used)
+            used_by(conv, grad_inputs)[0].copy_(grad_used)
             grad_used = grad_inputs
         both = (None if grad is None else grad.float() for grad in (grad_used, grad_weight))
         return (*both, None, None, None, None, None)
 
 
-def _used(conv: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Return the inputs of a 1x1 convolution, every other one if it strides; all of other ones.
+def used_by(conv: nn.Conv2d, inputs: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the inputs that a convolution uses, and its stride over them.
 
-    oneDNN's gradient of strided 1x1 weights, channels last, is wrong without AVX-512 (torch 2.13).
+    A strided 1x1 convolution skips inputs. oneDNN's gradient of it, channels last, is wrong without
+    AVX-512 and writes beyond its memory (torch 2.13, oneDNN issue 6035): it never strides here.
     """
-    stride, is_point = conv.stride[0], conv.kernel_size == (1, 1)
-    return inputs[:, :, ::stride, ::stride] if is_point and stride > 1 else inputs
+    stride = conv.stride[0]
+    if conv.kernel_size != (1, 1) or stride == 1:
+        return inputs, conv.stride
+    return inputs[:, :, ::stride, ::stride], (1, 1)

@@ -16,6 +16,7 @@ from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
 from models.networks.sharing import sharing
 from models.precision import OperatingPoint
+from models.quantized import values_of
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.base import WeightQuantizer
 from models.quantizers.pact import Pact, PactSettings
@@ -124,6 +125,28 @@ def test_a_weight_that_is_not_a_number_shows(in_codes: bool, kernel: Kernel) -> 
     with torch.no_grad():
         layer.weight[0, 0, 0, 0] = torch.nan
     assert layer(act(torch.ones(1, 6, 4, 4), at(4)), at(4)).isnan().all()
+
+
+@pytest.mark.parametrize("precision", [4, "w4a32", "w32a4"])
+@pytest.mark.parametrize(("channels", "filters", "size"), [(4, 8, 8), (8, 16, 5), (16, 20, 4)])
+def test_a_strided_shortcut_has_the_gradients_of_float64(
+    precision: int | str, channels: int, filters: int, size: int, kernel: Kernel
+) -> None:
+    """oneDNN's own, channels last, are not on every processor: they can end the process."""
+    layer = QuantizedConv2d(channels, filters, 1, quantizer=quantizer(), stride=2)
+    act = Pact(PactSettings(clip_init=1.3), ["4bit", "w32a4"], signed=False)
+    layer.kernel, act.in_codes = kernel, True
+    inputs = torch.randn(4, channels, size, size).contiguous(memory_format=torch.channels_last)
+    for _ in range(20):
+        quantized = values_of(act(inputs, at(precision))).detach().requires_grad_()
+        given = act(inputs, at(precision)) if precision == 4 else quantized
+        output = layer(given, at(precision))
+        upstream = torch.randn_like(output)
+        (gradient,) = torch.autograd.grad(output, layer.weight, upstream)
+    exact = layer.double().weight_at(at(precision).own.weights)
+    wanted = F.conv2d(quantized.double(), exact, stride=2)
+    (expected,) = torch.autograd.grad(wanted, layer.weight, upstream.double())
+    torch.testing.assert_close(gradient.double(), expected, rtol=1e-4, atol=1e-4)
 
 
 def train_step(network: AnyBitNetwork, step: Step, passes: int) -> Counter[str]:
