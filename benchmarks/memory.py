@@ -1,14 +1,16 @@
-"""The most memory that training takes at any time, in a process of its own for each side.
+"""The most memory that training takes at any time, in a process of its own for each count.
 
-Counted from an empty process to the end of the third step: weights, gradients, the optimizer's
+Counted from an empty process to the end of the second step: weights, gradients, the optimizer's
 state, and what a step keeps and works with.
 
-- allocated: bytes of tensors, from torch's own record of its allocator. Exact and repeatable, but
-  without what libraries allocate for themselves.
-- resident: pages that the process holds and that no file backs, as the kernel counts them (Linux).
-  All is in it, also what the allocator of the C library keeps for later.
+- tensors: bytes of tensors, from torch's own record of its allocator; the same in every run.
+- pages: those of the process that no file backs, as the kernel counts them (Linux), while the C
+  library returns at once what is freed: tensors, and what torch's libraries take for themselves.
+- process: the same with the C library as it comes, which keeps much of what is freed. It depends
+  on the order of all allocations, and differs between runs.
 """
 
+import ctypes
 import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +24,9 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.comparison import Build, Run
 from benchmarks.settings import Setting
 
-STEPS = 3
+STEPS = 2
+M_MMAP_THRESHOLD = -3
+"""From `malloc.h`: the size from which on memory is taken from the kernel, and given back to it."""
 
 
 def peak_memory(build: Build, setting: Setting, threads: int) -> dict[str, int]:
@@ -30,15 +34,16 @@ def peak_memory(build: Build, setting: Setting, threads: int) -> dict[str, int]:
 
     build: a function of a module, which builds the step from the setting.
     """
-    counted = {"allocated": peak_allocated, "resident": peak_resident}
+    counted = {"tensors": peak_of_tensors, "pages": peak_of_pages, "process": peak_of_process}
     if setting.device == "cuda":
-        counted = {"allocated": peak_allocated_on_gpu}
-    return {name: _alone(count, build, setting, threads) for name, count in counted.items()}
+        counted = {"tensors": peak_of_tensors_on_gpu}
+    return {name: alone(count, build, setting, threads) for name, count in counted.items()}
 
 
-def _alone(count: Callable[[Run], int], *given: object) -> int:
+def alone(count: Callable[[Run], int], build: Build, setting: Setting, threads: int) -> int:
+    """Return what is counted of some steps in a process of their own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_count, count, *given).result()
+        return pool.submit(_count, count, build, setting, threads).result()
 
 
 def _count(count: Callable[[Run], int], build: Build, setting: Setting, threads: int) -> int:
@@ -52,7 +57,7 @@ def _count(count: Callable[[Run], int], build: Build, setting: Setting, threads:
     return count(train)
 
 
-def peak_allocated(train: Run) -> int:
+def peak_of_tensors(train: Run) -> int:
     """Return the most bytes of tensors in main memory that were there at once."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         train()
@@ -62,14 +67,20 @@ def peak_allocated(train: Run) -> int:
     return max(accumulate(change for _, change in changes))
 
 
-def peak_allocated_on_gpu(train: Run) -> int:
+def peak_of_tensors_on_gpu(train: Run) -> int:
     """Return the most bytes of tensors that were on the GPU at once."""
     train()
     return torch.cuda.max_memory_allocated()
 
 
-def peak_resident(train: Run) -> int:
-    """Return how many more bytes without a file were in memory at the peak than before."""
+def peak_of_pages(train: Run) -> int:
+    """Return the most bytes that were in use at once, and no file's."""
+    ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**16)
+    return peak_of_process(train)
+
+
+def peak_of_process(train: Run) -> int:
+    """Return the most bytes that the process held at once, and no file's."""
     before = _pages("RssAnon")
     train()
     # The peak counts pages of files, too: of libraries, which stay once they are there.

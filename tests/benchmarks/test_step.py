@@ -8,17 +8,17 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from benchmarks import evaluate, plain, step
+from benchmarks import comparison, evaluate, plain, step
 from benchmarks.breakdown import INTEGER, breakdown
 from benchmarks.comparison import Seconds, command_line, compared, measure, ratio
-from benchmarks.memory import peak_allocated, peak_resident
+from benchmarks.memory import alone, peak_of_pages, peak_of_tensors
 from benchmarks.settings import SETTINGS, Setting
 
 # With fewer channels, oneDNN's strided 1x1 convolutions write beyond their memory in the backward
 # pass when channels are last (uxlfoundation/oneDNN issue 6035).
 TINY = Setting(
     "cifar10_r18.yaml",
-    lambda classes: plain.ResNet(plain.BasicBlock, (16, 32), (1, 1), classes, small=True),
+    partial(plain.ResNet, plain.BasicBlock, (16, 32), (1, 1), small=True),
     batch=2,
     size=8,
     overrides=("model.widths=[16, 32]", "model.depths=[1, 1]"),
@@ -49,7 +49,8 @@ def test_a_ratio_is_that_of_medians_and_its_spread_that_within_rounds() -> None:
     assert figures["wall_seconds"] == {"one": 1.0, "other": 4.0}
 
 
-def two_tensors_of_which_one_goes_early() -> None:
+def allocate() -> None:
+    """At most 48 MB at once."""
     first = torch.ones(16 * MEGABYTE, dtype=torch.uint8)
     second = torch.ones(32 * MEGABYTE, dtype=torch.uint8)
     del first
@@ -57,12 +58,17 @@ def two_tensors_of_which_one_goes_early() -> None:
     del second, third
 
 
-def test_the_peak_is_what_was_there_at_once() -> None:
-    assert peak_allocated(two_tensors_of_which_one_goes_early) == 48 * MEGABYTE
+def allocating(setting: Setting) -> comparison.Run:
+    return allocate
 
 
-def test_the_resident_peak_has_all_pages_of_the_tensors() -> None:
-    assert peak_resident(partial(torch.ones, 64 * MEGABYTE)) > 250 * MEGABYTE
+def test_the_peak_of_tensors_is_what_was_there_at_once() -> None:
+    assert peak_of_tensors(allocate) == 48 * MEGABYTE
+
+
+def test_the_peak_of_pages_is_that_of_the_tensors_and_little_more() -> None:
+    found = alone(peak_of_pages, allocating, TINY, 1)
+    assert 47 * MEGABYTE < found < 64 * MEGABYTE
 
 
 @pytest.mark.parametrize("arithmetic", ["float", "auto"])
