@@ -1,0 +1,171 @@
+"""Batch norm folded into an integer convolution, against both in float64."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.kernels import FloatKernel, Int8Kernel, Kernel, Packed, kernel_for
+from models.layers.conv import QuantizedConv2d
+from models.layers.norm import SharedBatchNorm2d, SwitchableBatchNorm2d, keep_statistics
+from models.layers.normalized import normalized
+from models.precision import Precision
+from models.quantized import values_of
+from models.quantizers import WEIGHT_QUANTIZERS
+from models.quantizers.pact import Pact, PactSettings
+from models.table import resolve
+from tests.models.precisions import at
+
+PRECISIONS = ("8bit", "5bit", "1bit", "w4a2", "w1a8", "w32a4")
+CPU = kernel_for(torch.device("cpu"))
+SHAPES = [
+    {"kernel_size": 3},
+    {"kernel_size": 1, "stride": 2},
+    {"kernel_size": 3, "stride": 2, "groups": 2},
+    {"kernel_size": 3, "groups": 6},
+]
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def layers(
+    shape: dict[str, int],
+    weights: str = "coquant_trunc",
+    *,
+    signed: bool = False,
+    kernel: Kernel | None = CPU,
+) -> tuple[Pact, QuantizedConv2d, SwitchableBatchNorm2d]:
+    """A quantizer, a convolution and batch norm after some training."""
+    kind = resolve(WEIGHT_QUANTIZERS, weights)
+    conv = QuantizedConv2d(6, 12, quantizer=kind(kind.Settings(), range(1, 9), 8), **shape)
+    conv.start_quantizer()
+    act = Pact(PactSettings(clip_init=1.3), PRECISIONS, signed=signed)
+    conv.kernel, act.in_codes = kernel, True
+    norm = SwitchableBatchNorm2d(12, [Precision.parse(name) for name in PRECISIONS])
+    for one in norm.values():
+        assert isinstance(one, nn.BatchNorm2d)
+        for tensor in (one.weight, one.bias, one.running_mean):
+            nn.init.normal_(tensor)
+        nn.init.uniform_(one.running_var, 0.1, 2)
+    return act, conv, norm
+
+
+def in_float64(
+    act: Pact, conv: QuantizedConv2d, norm: SwitchableBatchNorm2d, x: Tensor, name: str
+) -> Tensor:
+    """The same from values, with the running statistics."""
+    values, one = values_of(act(x, at(name))).double(), norm.at(at(name))
+    weight = conv.weight_at(at(name).own.weights).double()
+    output = F.conv2d(values, weight, None, conv.stride, conv.padding, 1, conv.groups)
+    assert one.running_mean is not None
+    assert one.running_var is not None
+    shift = (output - one.running_mean[:, None, None]) / (
+        one.running_var.double()[:, None, None] + one.eps
+    ).sqrt()
+    return shift * one.weight[:, None, None] + one.bias[:, None, None]
+
+
+@torch.no_grad()
+@each_shape
+@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("signed", [False, True])
+def test_an_evaluation_gives_what_float64_gives(
+    shape: dict[str, int], weights: str, signed: bool
+) -> None:
+    act, conv, norm = layers(shape, weights, signed=signed)
+    norm.eval()
+    x = torch.randn(2, 6, 7, 7)
+    for name in PRECISIONS:
+        output = normalized(conv, norm, act(x, at(name)), at(name))
+        expected = in_float64(act, conv, norm, x, name)
+        assert (output - expected).abs().max() < 2e-6 * expected.abs().max()
+
+
+@torch.no_grad()
+@each_shape
+def test_a_training_without_gradient_normalizes_with_the_batch(shape: dict[str, int]) -> None:
+    """As a teacher does whose running statistics are left alone."""
+    act, conv, norm = layers(shape)
+    one, x = norm.at(at("5bit")), torch.randn(2, 6, 7, 7)
+    before = one.running_mean.clone()
+    with keep_statistics([one]):
+        output = normalized(conv, norm, act(x, at("5bit")), at("5bit"))
+    torch.testing.assert_close(output.mean((0, 2, 3)), one.bias, rtol=0, atol=1e-5)
+    assert torch.equal(one.running_mean, before)
+    normalized(conv, norm, act(x, at("5bit")), at("5bit"))
+    assert not torch.equal(one.running_mean, before)
+
+
+@each_shape
+def test_an_evaluation_with_gradients_gives_the_same(shape: dict[str, int]) -> None:
+    act, conv, norm = layers(shape)
+    norm.eval()
+    x = torch.randn(2, 6, 7, 7)
+    apart = normalized(conv, norm, act(x, at("w4a2")), at("w4a2"))
+    apart.sum().backward()
+    assert norm.at(at("w4a2")).weight.grad is not None
+    with torch.no_grad():
+        folded = normalized(conv, norm, act(x, at("w4a2")), at("w4a2"))
+    torch.testing.assert_close(folded, apart, rtol=1e-5, atol=2e-5)
+
+
+@torch.no_grad()
+def test_shared_batch_norm_is_folded_as_well() -> None:
+    act, conv, norm = layers({"kernel_size": 3})
+    shared = SharedBatchNorm2d(12).eval()
+    shared.load_state_dict(norm.eval().at(at("5bit")).state_dict())
+    codes = act(torch.randn(2, 6, 7, 7), at("5bit"))
+    output = normalized(conv, shared, codes, at("5bit"))
+    assert torch.equal(output, normalized(conv, norm, codes, at("5bit")))
+
+
+@torch.no_grad()
+def test_another_kernel_packs_the_weight_itself() -> None:
+    act, conv, norm = layers({"kernel_size": 3})
+    norm.eval()
+    codes = act(torch.randn(2, 6, 7, 7), at("8bit"))
+    expected = normalized(conv, norm, codes, at("8bit"))
+    for kernel in (FloatKernel(), Int8Kernel(halves=True), FloatKernel(), None):
+        conv.kernel = kernel
+        output = normalized(conv, norm, codes, at("8bit"))
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=2e-5)
+
+
+class Counted(FloatKernel):
+    """Counts what it packs."""
+
+    packs = 0
+
+    def pack(self, weight: Tensor, conv: nn.Conv2d, at: Precision) -> Packed:
+        """Pack and count."""
+        type(self).packs += 1
+        return super().pack(weight, conv, at)
+
+
+def test_a_weight_is_packed_once_while_it_stays_and_never_kept_in_training() -> None:
+    act, conv, norm = layers({"kernel_size": 3}, kernel=Counted())
+    norm.eval()
+    x = torch.randn(2, 6, 7, 7)
+
+    def packs(name: str) -> int:
+        before = Counted.packs
+        normalized(conv, norm, act(x, at(name)), at(name))
+        return Counted.packs - before
+
+    assert [packs("5bit"), packs("5bit")] == [1, 1]
+    with torch.no_grad():
+        assert [packs("5bit"), packs("5bit"), packs("8bit"), packs("5bit")] == [1, 0, 1, 0]
+        state = set(conv.state_dict())
+        conv.load_state_dict(layers({"kernel_size": 3})[1].state_dict())
+        assert [packs("5bit"), packs("8bit"), packs("5bit")] == [1, 1, 0]
+    assert state == {"weight"}
+    torch.optim.SGD(conv.parameters(), lr=0.1).zero_grad()
+    conv.weight.grad = torch.ones_like(conv.weight)
+    torch.optim.SGD(conv.parameters(), lr=0.1).step()
+    with torch.no_grad():
+        assert packs("5bit") == 1
+        torch.testing.assert_close(
+            normalized(conv, norm, act(x, at("5bit")), at("5bit")).double(),
+            in_float64(act, conv, norm, x, "5bit"),
+            rtol=1e-5,
+            atol=2e-5,
+        )
