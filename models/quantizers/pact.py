@@ -79,15 +79,14 @@ class Pact(ActivationQuantizer):
         """Return the same levels as codes: k of alpha k / n, or alpha (2 k / n - 1) if signed."""
         form, clip_level = self._form(at), self.clip_levels.at(at)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        alpha = clip_level.detach().clamp(min=form.floor)
+        # What is not a number must not hide behind a code.
+        alpha = clip_level.detach().clamp(min=form.floor) + 0 * inputs.detach().sum()
         if torch.is_grad_enabled():
             stand_in, codes = _Encode.apply(  # type: ignore[no-untyped-call]
                 inputs, clip_level, form, not self.signed
             )
         else:
             stand_in, codes = stand_in_for(inputs), _codes(inputs, alpha, form)
-            # What is not a number must not hide behind a code; in training its gradient shows it.
-            alpha = alpha + 0 * inputs.sum()
         step = alpha * (1 + form.signed) / form.top
         return Codes(codes, at.own.activations, step, -alpha if form.signed else None, stand_in)
 

@@ -267,21 +267,15 @@ def test_a_diverged_state_is_not_saved_for_a_stop_request_or_in_the_middle_of_an
     assert assert_finite(context).at.epoch == 1
 
 
-@pytest.mark.parametrize(
-    ("arithmetic", "said"),
-    [
-        ("float", "at 8bit, 6bit, 4bit, 2bit is no longer a finite number"),
-        ("auto", "no longer"),  # in integers the gradients alone say so
-    ],
-)
+@pytest.mark.parametrize("arithmetic", ["float", "auto"])
 def test_weights_that_diverge_are_noticed_in_the_next_step(
-    poisoned: Callable[..., Any], arithmetic: str, said: str
+    poisoned: Callable[..., Any], arithmetic: str
 ) -> None:
     options = ("training.global_batch=2", f"training.arithmetic={arithmetic}")
     context, message = poisoned("conv1.weight", float("nan"), 13, *options)
     assert context.last_step == (1, 1)
     assert assert_finite(context).at.epoch == 1
-    assert said in message
+    assert "at 8bit, 6bit, 4bit, 2bit is no longer a finite number" in message
 
 
 def test_what_a_float_model_does_not_give_is_said_once(
