@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.calibrate import calibrate
-from models.kernels import kernel_for
+from models.kernels import FloatKernel, Int8Kernel, Kernel, Packed, kernel_for
+from models.layers.layout import Layout
 from models.methods.base import Batch, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
@@ -170,18 +172,55 @@ def test_batch_norm_is_folded_into_an_evaluation(tiny: Tiny, name: str) -> None:
 
 
 @each_network
-def test_calibration_runs_batch_norm_itself(tiny: Tiny, name: str) -> None:
-    """Statistics of one batch: then an evaluation normalizes as training does."""
+@pytest.mark.parametrize("norm", ["switchable", "transitional", "shared"])
+def test_a_calibration_averages_what_flows_out_of_integer_convolutions(
+    tiny: Tiny, name: str, norm: Literal["switchable", "transitional", "shared"]
+) -> None:
+    network = trained(tiny, name, layout=Layout(norm=norm))
+    network.compute_in(KERNEL)
+    batches, point = list(torch.randn(3, 8, 3, 16, 16)), OperatingPoint.at(6)
+    with torch.no_grad():
+        for bits in (8, 6):
+            network(3 * batches[0], bits)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    flows = watched_convolutions(network)
+    calibrate({point: network}, batches)
+    state = network.state_dict()
+    changed = {n.rpartition(".")[0] for n, v in before.items() if not torch.equal(v, state[n])}
+    assert len(changed) == len(flows)
+    found = [state[f"{name}.running_{what}"] for what in ("mean", "var") for name in changed]
+    for outputs in flows.values():
+        channels = [output.double().transpose(0, 1).flatten(1) for output in outputs]
+        means = torch.stack([c.mean(1) for c in channels]).mean(0)
+        variances = torch.stack([c.var(1) for c in channels]).mean(0)
+        for expected in (means, variances):
+            close = [
+                f.shape == expected.shape and torch.allclose(f.double(), expected, 1e-4, 1e-6)
+                for f in found
+            ]
+            assert any(close)
+
+
+def watched_convolutions(network: AnyBitNetwork) -> dict[nn.Module, list[Tensor]]:
+    """What flows out of each convolution, also the first one, pass by pass."""
+    flows: dict[nn.Module, list[Tensor]] = {}
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda m, _, out: flows.setdefault(m, []).append(out))
+    return flows
+
+
+@each_network
+def test_a_calibrated_network_evaluates_as_it_trains(tiny: Tiny, name: str) -> None:
+    """On the batch that it was calibrated with: the statistics are the same but for N - 1."""
     network = trained(tiny, name)
     network.compute_in(KERNEL)
-    images, point = torch.randn(8, 3, 16, 16), OperatingPoint.at(6)
-    other = {n: v.clone() for n, v in network.state_dict().items() if "4bit.running" in n}
+    images, point = torch.randn(64, 3, 16, 16), OperatingPoint.at(8)
     calibrate({point: network}, [images])
-    norms = [m for n, m in network.named_modules() if n.endswith("6bit")]
-    assert all(norm.num_batches_tracked == 1 for norm in norms)
-    state = network.state_dict()
-    assert all(torch.equal(state[n], v) for n, v in other.items())
-    assert not any(norm.training and norm.momentum is None for norm in norms)
+    with torch.no_grad():
+        as_trained = network.train()(images, 8)
+        folded = network.eval()(images, 8)
+    assert (folded - as_trained).norm() < 0.02 * as_trained.norm()
 
 
 def test_weights_that_were_packed_are_packed_anew_when_they_change(tiny: Tiny) -> None:
@@ -201,13 +240,61 @@ def test_weights_that_were_packed_are_packed_anew_when_they_change(tiny: Tiny) -
         assert not torch.equal(before, expected)
 
 
-@pytest.mark.parametrize("where", ["conv1.weight", "act2.clip_levels.4bit", "bn1.4bit.running_var"])
-def test_what_is_not_a_number_shows_in_an_evaluation(tiny: Tiny, where: str) -> None:
-    network = trained(tiny, "resnet18_cifar").eval()
+@each_network
+def test_all_kernels_evaluate_alike_and_each_at_its_turn(tiny: Tiny, name: str) -> None:
+    network = trained(tiny, name).eval()
+    images = torch.randn(4, 3, 16, 16)
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    kernels: list[Kernel] = [Int8Kernel(halves=True), FloatKernel(), Doubled(), FloatKernel()]
+    with torch.no_grad():
+        logits = []
+        for kernel in kernels:
+            network.compute_in(kernel)
+            logits.append(network(images, 8))
+    halves, floats, doubled, again = logits
+    assert torch.equal(floats, again)
+    assert (halves - floats).norm() < 0.01 * floats.norm()
+    assert (doubled - floats).norm() > 0.1 * floats.norm()
+    assert network.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
+
+
+class Doubled(FloatKernel):
+    """Wrong by a factor of 2."""
+
+    def convolve(self, codes: Tensor, packed: Packed, scale: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve with twice the scale."""
+        return super().convolve(codes, packed, 2 * scale, bias)
+
+
+@pytest.mark.parametrize(
+    "where", ["conv1.weight", "act2.clip_levels.4bit", "bn1.4bit.running_var", "bn2.4bit.bias"]
+)
+@each_quantizer
+def test_what_is_not_a_number_shows_in_an_evaluation(tiny: Tiny, weights: str, where: str) -> None:
+    network = trained(tiny, "resnet18_cifar", weights=weights).eval()
     network.compute_in(KERNEL)
     with torch.no_grad():
         network.state_dict()[f"layer1.0.{where}"].view(-1)[0] = torch.nan
         assert network(torch.randn(2, 3, 16, 16), 4).isnan().all()
+
+
+@each_network
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_pixels_that_are_not_finite_show_in_logits_and_in_gradients(
+    tiny: Tiny, name: str, wrong: float
+) -> None:
+    """In a training codes hide them from the logits, but not batch norm from the gradients."""
+    network = trained(tiny, name)
+    network.compute_in(KERNEL)
+    images = torch.randn(4, 3, 16, 16)
+    images[1, 0, 2, 3] = wrong
+    found = gradients(network, lambda: backward(network, images, network.assignment(4)))
+    assert not torch.cat([gradient.flatten() for gradient in found.values()]).isfinite().all()
+    fresh = trained(tiny, name).eval()
+    fresh.compute_in(KERNEL)
+    with torch.no_grad():
+        assert not fresh(images, 4)[1].isfinite().any()
 
 
 def test_a_step_keeps_a_byte_for_codes_and_one_for_places(tiny: Tiny) -> None:
