@@ -284,13 +284,13 @@ def test_what_is_not_a_number_shows_in_an_evaluation(tiny: Tiny, weights: str, w
 def test_pixels_that_are_not_finite_show_in_logits_and_in_gradients(
     tiny: Tiny, name: str, wrong: float
 ) -> None:
-    """In a training codes hide them from the logits, but not batch norm from the gradients."""
     network = trained(tiny, name)
     network.compute_in(KERNEL)
     images = torch.randn(4, 3, 16, 16)
     images[1, 0, 2, 3] = wrong
     found = gradients(network, lambda: backward(network, images, network.assignment(4)))
     assert not torch.cat([gradient.flatten() for gradient in found.values()]).isfinite().all()
+    assert not network(images, 4).isfinite().any()
     fresh = trained(tiny, name).eval()
     fresh.compute_in(KERNEL)
     with torch.no_grad():

@@ -142,13 +142,14 @@ def test_an_evaluation_gives_the_codes_of_a_training(signed: bool, inputs: str) 
 
 @pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
 @forms
-def test_an_input_that_is_not_finite_shows_in_an_evaluation(
-    signed: bool, inputs: str, wrong: float
+@pytest.mark.parametrize("training", [False, True])
+def test_an_input_that_is_not_finite_shows(
+    signed: bool, inputs: str, wrong: float, training: bool
 ) -> None:
     layer = quantizer(1.3, signed=signed, signed_inputs=inputs)
     x = torch.zeros(1, 2, 3, 3)
     x[0, 1, 2, 2] = wrong
-    with torch.no_grad():
+    with torch.set_grad_enabled(training):
         assert layer(x, at(4)).values().isnan().all()
 
 
