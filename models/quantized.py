@@ -22,11 +22,6 @@ class Codes:
     offset: Tensor | None
     stand_in: Tensor
 
-    @property
-    def top(self) -> int:
-        """The greatest code."""
-        return (1 << self.bits) - 1
-
     def values(self) -> Tensor:
         """Return the values, float32, differentiable."""
         output: Tensor = _Values.apply(  # type: ignore[no-untyped-call]

@@ -1,5 +1,8 @@
 """Convolution whose weights are quantized at the precision of the call."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -68,8 +71,9 @@ class QuantizedConv2d(nn.Conv2d):
         bits = at.own.weights
         if not isinstance(inputs, Codes) or bits == FLOAT:
             return self._convolve_values(values_of(inputs), self.weight_at(bits))
-        output = self._convolve_codes(inputs, bits)
-        weight, levels = self.quantizer.stand_in(self.weight, bits), self.levels(bits)
+        levels = self.levels(bits)
+        output = self._convolve_codes(inputs, bits, levels)
+        weight = self.quantizer.stand_in(self.weight, bits)
         return with_gradient(output, self, inputs, weight, levels, self.dtype)
 
     def followed(self, inputs: Codes, at: LayerPrecision, after: Affine) -> Tensor:
@@ -77,28 +81,35 @@ class QuantizedConv2d(nn.Conv2d):
         bits = at.own.weights
         if bits == FLOAT or self._in_floats:
             return after(self(inputs, at))
-        return self._convolve_integers(inputs, bits, after)
+        return self._convolve_integers(inputs, bits, partial(self.levels, bits), after)
 
     @property
     def _in_floats(self) -> bool:
         """Whether codes are convolved as floats: a depth-wise convolution is as fast so."""
         return self.kernel is None or self.groups == self.in_channels > 1
 
-    def _convolve_codes(self, inputs: Codes, bits: int) -> Tensor:
+    def _convolve_codes(self, inputs: Codes, bits: int, levels: Levels) -> Tensor:
         if not self._in_floats:
-            return self._convolve_integers(inputs, bits)
-        values = self.levels(bits).values(torch.float32)
+            return self._convolve_integers(inputs, bits, lambda: levels)
         with torch.no_grad():
+            values = levels.values(torch.float32)
             output: Tensor = self._conv_forward(inputs.values(), values, None)
         return output
 
-    def _convolve_integers(self, inputs: Codes, bits: int, after: Affine | None = None) -> Tensor:
+    def _convolve_integers(
+        self,
+        inputs: Codes,
+        bits: int,
+        levels: Callable[[], Levels],
+        after: Affine | None = None,
+    ) -> Tensor:
+        """levels: called where the weight is not packed yet."""
         at = Precision(bits, inputs.bits)
         kernel = self.kernel
         assert kernel is not None
 
         def pack() -> IntegerWeight:
-            return IntegerWeight.of(self.levels(bits), at, self, kernel)
+            return IntegerWeight.of(levels(), at, self, kernel)
 
         # While a network trains, each is used once or twice and would only fill the memory.
         kept = not torch.is_grad_enabled()
