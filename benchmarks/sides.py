@@ -67,8 +67,7 @@ class _InGroup(Loop):
     @cached_property
     def gradients(self) -> FlatGradients:
         """The gradients, to be averaged over a group."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        return FlatGradients(parameters, self.ranks)
+        return FlatGradients(self.trained, self.ranks)
 
 
 def _phase(job: Job, setting: Setting) -> Phase:

@@ -41,10 +41,14 @@ class Loop:
     @cached_property
     def gradients(self) -> Gradients:
         """The gradients of everything that is trained."""
+        return gradients_of(self.trained, self.ranks)
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """What is trained, in the order in which backward passes complete it: last layers first."""
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         weights = [layer.weight for layer in self.network.convolutions()]
-        # Backward passes complete the last layer first.
-        return gradients_of(list(dict.fromkeys([*weights[::-1], *trained])), self.ranks)
+        return list(dict.fromkeys([*weights[::-1], *trained]))
 
 
 def train_epoch(
