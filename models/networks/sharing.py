@@ -17,18 +17,22 @@ Their gradients take as much again.
 
 
 @contextmanager
-def sharing(network: AnyBitNetwork, inputs: Sequence[Tensor]) -> Iterator[list[Inputs]]:
+def sharing(
+    network: AnyBitNetwork, inputs: Sequence[Tensor], passes: int
+) -> Iterator[list[Inputs]]:
     """Yield the batches of a step as the network takes them at any operating point, in any pass.
 
     Backward passes stop where they meet: behind the stem, and at the normalized weights. On the way
     out the sum of their gradients goes on from there, once; after an exception it is dropped. The
     first batch is always kept behind the stem, others within KEPT_BYTES: the rest stay inputs, and
-    each pass runs the stem.
+    each pass runs the stem. So do all batches if there is nobody to share a stem with.
+
+    passes: how many each batch takes part in.
     """
     with ExitStack() as weights:
         for quantizer in _quantizers(network):
             weights.enter_context(quantizer.gathering())
-        stems = _run_stems(network, inputs)
+        stems = _run_stems(network, inputs) if passes > 1 else []
         yield [*stems, *inputs[len(stems) :]]
         for stem in stems:
             stem.push()

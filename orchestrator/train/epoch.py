@@ -92,9 +92,10 @@ def train_step(
     inputs, labels = _load(loop, loaded, tally)
     step = _step(loop, epoch, index)
     optimizer.zero_grad(set_to_none=True)
-    with sharing(network, inputs) as shared:
+    points = len(loop.method.points)
+    with sharing(network, inputs, passes=points) as shared:
         batches = list(map(Batch, shared, labels))
-        last = len(loop.method.points) * len(batches)
+        last = points * len(batches)
         losses = loop.method.losses(network, batches, step)
         for number, (point, loss, teacher) in enumerate(losses, start=1):
             if number == last:

@@ -153,7 +153,8 @@ def train_step(network: AnyBitNetwork, step: Step, passes: int) -> Counter[str]:
     method = CoQuant(CoQuantSettings(), [OperatingPoint.at(bits) for bits in BITS])
     labels = torch.tensor([0, 1, 2, 0])
     batches = [Batch(torch.randn(4, 3, 8, 8), labels) for _ in range(passes)]
-    with Calls() as calls, sharing(network, [batch.inputs for batch in batches]):
+    inputs = [batch.inputs for batch in batches]
+    with Calls() as calls, sharing(network, inputs, len(method.points)):
         for loss in method.losses(network, batches, step):
             loss.loss.backward()
     return calls.count

@@ -148,7 +148,7 @@ def test_a_step_of_coquant_has_the_gradients_of_the_float_path(
     images, labels = torch.randn(2, 6, 3, 16, 16), torch.arange(6) % 3
 
     def step() -> None:
-        with sharing(network, list(images)) as shared:
+        with sharing(network, list(images), len(points)) as shared:
             batches = [Batch(inputs, labels) for inputs in shared]
             for one in method.losses(network, batches, make_step()):
                 one.loss.backward()

@@ -47,7 +47,8 @@ def train(
     """
     torch.manual_seed(1)
     last = len(method.points) * len(inputs)
-    with sharing(network, inputs) if share else nullcontext(inputs) as given:
+    shared = sharing(network, inputs, len(method.points))
+    with shared if share else nullcontext(inputs) as given:
         losses = method.losses(network, [Batch(x, LABELS) for x in given], step)
         for number, one in enumerate(losses, start=1):
             if share and number == last:
@@ -218,7 +219,7 @@ def test_an_extra_pass_of_a_teacher_starts_behind_the_stem(tiny: Tiny, make_step
 
 def test_what_no_pass_used_has_no_gradient_and_keeps_its_statistics(tiny: Tiny) -> None:
     network = tiny()
-    with sharing(network, [images(4)]):
+    with sharing(network, [images(4)], passes=2):
         pass
     assert all(parameter.grad is None for parameter in network.parameters())
     assert network.bn1.num_batches_tracked == 0
@@ -234,7 +235,7 @@ def test_after_an_exception_nothing_goes_backward_and_the_next_step_is_whole(
     network, method = tiny(bit_widths=(8, 4, 2)), CoQuant(CoQuantSettings(), POINTS)
 
     def stopped() -> None:
-        with sharing(network, [images(4)]) as given:
+        with sharing(network, [images(4)], len(POINTS)) as given:
             losses = method.losses(network, [Batch(given[0], LABELS)], make_step())
             next(losses).loss.backward()
             raise Stopped

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.layers.normalize import Normalize
 from models.networks.base import AnyBitNetwork
@@ -239,6 +239,18 @@ def pictures() -> Given:
     return images, torch.randint(3, (8,), generator=generator)
 
 
+def one_step(loop: Loop, passes: list[Given], tally: Tally) -> None:
+    train_epoch(
+        loop,
+        [_passes(passes)],
+        tally,
+        epoch=0,
+        first_step=0,
+        wants_stop=lambda: False,
+        after_step=lambda done: None,
+    )
+
+
 def step_in_passes(job: Job, given: Given, world: int = 1, accumulation: int = 1) -> list[Seen]:
     """One step, shared by ranks and passes, with batch norm in evaluation mode."""
     meeting, parts = Meeting(world), world * accumulation
@@ -248,15 +260,8 @@ def step_in_passes(job: Job, given: Given, world: int = 1, accumulation: int = 1
         seen, own = Seen(), passes[loop.ranks.rank * accumulation :][:accumulation]
         loop.network.eval()
         loop.network.train = lambda mode=True: loop.network  # type: ignore[method-assign]
-        train_epoch(
-            loop,
-            [_passes(own)],
-            Noting(job.points, loop.ranks.device).note(seen),
-            epoch=0,
-            first_step=0,
-            wants_stop=lambda: False,
-            after_step=lambda done: _look(loop.network, seen),
-        )
+        one_step(loop, own, Noting(job.points, loop.ranks.device).note(seen))
+        _look(loop.network, seen)
         return seen
 
     return meeting.run([partial(program, loop_of(job, ranks)) for ranks in meeting.ranks()])
@@ -285,27 +290,45 @@ def test_teachers_and_gradients_do_not_depend_on_how_a_step_is_cut_into_passes(
             _same_gradients(seen.gradients[0], whole.gradients[0])
 
 
+ALONE = ("method={name: individual}", "quantizer.bit_widths=[4]")
+
+
+@pytest.mark.parametrize("options", [JOB, ALONE], ids=["coquant", "individual"])
 def test_gradients_are_averaged_from_the_last_layer_on_while_the_last_pass_goes_backward(
-    tiny_job: Callable[..., Job],
+    tiny_job: Callable[..., Job], options: tuple[str, ...]
 ) -> None:
-    job, twins, begun = tiny_job(*JOB), Twins(), list[int]()
+    job, twins, begun = tiny_job(*options), Twins(), list[int]()
     loop = loop_of(job, twins)
     layers = list(loop.network.convolutions())
     for layer in (layers[-1], layers[0], loop.network.conv1):
         layer.weight.register_hook(lambda _: begun.append(len(twins.sizes)))
-    train_epoch(
-        loop,
-        [_passes([pictures()])],
-        Tally(job.points, twins.device),
-        epoch=0,
-        first_step=0,
-        wants_stop=lambda: False,
-        after_step=lambda done: None,
-    )
+    one_step(loop, [pictures()], Tally(job.points, twins.device))
     at_last_layer, at_first_layer, at_stem = begun
     assert at_last_layer == 0 < at_first_layer <= at_stem
     of_layers = sum(layer.weight.numel() for layer in layers)
     assert of_layers - 100 < sum(twins.sizes[:at_stem]) <= of_layers
+
+
+@pytest.mark.parametrize("ranks", [Ranks(), Twins()], ids=["one rank", "two ranks"])
+@pytest.mark.parametrize(
+    ("options", "runs"),
+    [(ALONE, 1), (("method={name: float}",), 1), (("quantizer.bit_widths=[8, 4, 2]",), 2)],
+    ids=["individual", "float", "coquant"],
+)
+@pytest.mark.parametrize("batches", [1, 3])
+def test_the_stem_runs_once_more_for_the_way_back_only_where_passes_meet_behind_it(
+    tiny_job: Callable[..., Job],
+    ranks: Ranks,
+    options: tuple[str, ...],
+    runs: int,
+    batches: int,
+) -> None:
+    job, calls = tiny_job(*options), list[nn.Module]()
+    loop = loop_of(job, ranks)
+    loop.network.conv1.register_forward_hook(lambda layer, *_: calls.append(layer))
+    one_step(loop, [pictures()] * batches, Tally(job.points, ranks.device))
+    assert len(calls) == runs * batches
+    assert loop.network.conv1.weight.grad is not None
 
 
 def _same_gradients(
