@@ -32,10 +32,6 @@ class Packed:
     groups: int
     halves: bool = False
 
-    def __deepcopy__(self, memo: object) -> "Packed":
-        """Return itself: it never changes, and a tensor in oneDNN's own order has no copy."""
-        return self
-
 
 class Kernel(ABC):
     """Convolves codes with codes."""

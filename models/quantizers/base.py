@@ -62,6 +62,13 @@ class WeightQuantizer(nn.Module, ABC):
         self._key: tuple[object, ...] = ()
         self._derived: dict[Hashable, Any] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what is copied and saved, which nothing is that was computed of a weight.
+
+        In oneDNN's own order a weight could not be.
+        """
+        return vars(self) | {"_shared": None, "_of": (), "_key": (), "_derived": {}}
+
     @abstractmethod
     def share(self, weight: Tensor) -> Any:
         """Compute, without gradient, what all bit-widths need of a weight."""

@@ -1,6 +1,5 @@
 """Kernels against the same convolution in float64, which is exact on whole numbers."""
 
-from copy import deepcopy
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -133,15 +132,6 @@ def test_one_packed_weight_serves_inputs_of_every_size() -> None:
         codes, _ = random_codes(conv, EIGHT, size, size)
         output = kernel.convolve(codes, packed, ones(conv), None)
         assert torch.equal(output.double(), by_hand(conv, codes, weight))
-
-
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
-def test_what_is_packed_can_be_part_of_a_copied_network(kernel: Kernel) -> None:
-    conv = layer(4, 2, 3, 1, 1)
-    codes, weight = random_codes(conv, EIGHT, 3, 3)
-    packed = deepcopy({"kept": kernel.pack(weight, conv, EIGHT)})["kept"]
-    output = kernel.convolve(codes, packed, ones(conv), None)
-    assert torch.equal(output.double(), by_hand(conv, codes, weight))
 
 
 def test_a_scale_that_is_not_a_number_shows() -> None:

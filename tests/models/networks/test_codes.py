@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
+from io import BytesIO
 from typing import Literal
 
 import pytest
@@ -223,6 +224,15 @@ def test_a_calibrated_network_evaluates_as_it_trains(tiny: Tiny, name: str) -> N
     assert (folded - as_trained).norm() < 0.02 * as_trained.norm()
 
 
+def saved(network: nn.Module) -> nn.Module:
+    """A whole network, written to a file and read."""
+    file = BytesIO()
+    torch.save(network, file)
+    file.seek(0)
+    read: nn.Module = torch.load(file, weights_only=False)
+    return read
+
+
 def test_weights_that_were_packed_are_packed_anew_when_they_change(tiny: Tiny) -> None:
     network, other = trained(tiny, "resnet18_cifar").eval(), trained(tiny, "resnet18_cifar").eval()
     with torch.no_grad():
@@ -238,6 +248,19 @@ def test_weights_that_were_packed_are_packed_anew_when_they_change(tiny: Tiny) -
         assert torch.equal(copied(images, 4), before)
         assert torch.equal(network(images, 4), expected)
         assert not torch.equal(before, expected)
+
+
+@each_network
+@pytest.mark.parametrize("copied", [saved, deepcopy])
+def test_a_network_that_has_been_evaluated_can_be_saved_and_copied(
+    tiny: Tiny, name: str, copied: Callable[[nn.Module], nn.Module]
+) -> None:
+    network, images = trained(tiny, name).eval(), torch.randn(2, 3, 16, 16)
+    network.compute_in(Int8Kernel(halves=True))
+    with torch.no_grad():
+        expected = network(images, 8)
+        assert torch.equal(copied(network)(images, 8), expected)
+        assert torch.equal(network(images, 8), expected)
 
 
 @each_network
