@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +34,18 @@ class Packed:
     halves: bool = False
 
 
+EXACT = {"int32": "exact for sums below 2^31", "float32": "exact for sums below 2^24"}
+"""How far sums of whole numbers are exact in a type."""
+
+
 class Kernel(ABC):
-    """Convolves codes with codes."""
+    """Convolves codes with codes.
+
+    sums: the type in which it adds up. With 8-bit codes, sums of 2^31 take 65,794 products for each
+    output, more than a layer has; 515 can make a sum of 2^24, which is rounded from there on.
+    """
+
+    sums: ClassVar[Literal["int32", "float32"]]
 
     @property
     @abstractmethod
@@ -68,6 +79,7 @@ class Int8Kernel(Kernel):
     and every pair fits. Depth-wise convolutions have no second channel to pair and need no halves.
     """
 
+    sums = "int32"
     halves: bool
 
     @property
@@ -117,10 +129,9 @@ class Int8Kernel(Kernel):
 
 @dataclass(frozen=True)
 class FloatKernel(Kernel):
-    """Codes as float32, which a GPU may round to TF32: its 11 bits hold them exactly.
+    """Codes as float32, which a GPU may round to TF32: its 11 bits hold them exactly."""
 
-    Sums are exact while they stay below 2^24.
-    """
+    sums = "float32"
 
     @property
     def name(self) -> str:

@@ -115,15 +115,15 @@ def _arithmetic() -> Iterator[Finding]:
     try:
         import torch
 
-        from models.kernels import has_bfloat16, kernel_for
+        from models.kernels import EXACT, has_bfloat16, kernel_for
     except ImportError:
         return  # the check of the GPU says so
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         kernel = kernel_for(torch.device(device))
         backward = "bfloat16 or float32" if has_bfloat16(torch.device(device)) else "float32"
         if kernel is not None:
-            text = f"{device}: integers are exact ({kernel.name}), backward in {backward}"
-            yield Finding("arithmetic", "ok", text)
+            text = f"{device}: integers ({kernel.name}) are {EXACT[kernel.sums]}"
+            yield Finding("arithmetic", "ok", f"{text}; backward in {backward}")
         else:
             text = f"{device}: no kernel adds up integers exactly, jobs compute in floats"
             advice = "Leave training.arithmetic at auto; a job that says integer fails here."

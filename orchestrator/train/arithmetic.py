@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.kernels import Kernel, has_bfloat16, kernel_for
+from models.kernels import EXACT, Kernel, has_bfloat16, kernel_for
 from orchestrator import events
 from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job, Training
@@ -35,7 +35,7 @@ class _Offer:
     """What the processor of a rank can do. place: the rank and its node."""
 
     place: str
-    kernel: str | None
+    kernel: Kernel | None
     bfloat16: bool
 
 
@@ -78,7 +78,7 @@ def announce(chosen: Arithmetic, folder: RunFolder) -> None:
 
 def _offer(kernel: Kernel | None, ranks: Ranks) -> _Offer:
     place = f"rank {ranks.rank} ({ranks.device} of {platform.node()})"
-    return _Offer(place, kernel.name if kernel else None, has_bfloat16(ranks.device))
+    return _Offer(place, kernel, has_bfloat16(ranks.device))
 
 
 def _in_floats(training: Training, reason: str, *warnings: str) -> Arithmetic:
@@ -95,8 +95,10 @@ def _in_integers(training: Training, kernel: Kernel, offers: list[_Offer]) -> Ar
         backward = "float32"
         reason = f"bfloat16 would take longer on {', '.join(lacking)}"
         warnings = (f"training.precision: backward passes are in float32, {reason}.",)
-    names = ", ".join(sorted({offer.kernel for offer in offers if offer.kernel}))
+    kernels = [offer.kernel for offer in offers if offer.kernel is not None]
+    names = ", ".join(sorted({own.name for own in kernels}))
+    exact = ", ".join(sorted({EXACT[own.sums] for own in kernels}))
     stated = events.Arithmetic(
-        kind="integer", kernel=names, backward=backward, reason="exact on every rank"
+        kind="integer", kernel=names, backward=backward, reason=f"{exact}, on every rank"
     )
     return Arithmetic(kernel, DTYPES[backward], stated, warnings)

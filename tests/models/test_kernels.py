@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from models import kernels
 from models.kernels import (
+    EXACT,
     FloatKernel,
     Int8Kernel,
     Kernel,
@@ -91,6 +92,18 @@ def test_extremes_do_not_saturate(kernel: Kernel, code: int, own: int) -> None:
     output = kernel.convolve(codes, kernel.pack(weight, conv, EIGHT), ones(conv), None)
     assert output[0, 0, 1, 1] == code * own * 16 * 9
     assert output[0, 0, 0, 0] == code * own * 16 * 4
+
+
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("channels", [514, 2048])
+def test_sums_are_exact_as_far_as_the_kernel_says(kernel: Kernel, channels: int) -> None:
+    conv = layer(channels, 16, 1, 1, 1)
+    codes = torch.randint(250, 256, (1, channels, 4, 4), dtype=torch.uint8)
+    weight = torch.randint(-128, -120, conv.weight.shape, dtype=torch.int8)
+    output = kernel.convolve(codes, kernel.pack(weight, conv, EIGHT), ones(conv), None)
+    expected = by_hand(conv, codes, weight)
+    limit = int(EXACT[kernel.sums].removeprefix("exact for sums below 2^"))
+    assert (expected.abs().max() < 2**limit) == torch.equal(output, expected.float())
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)

@@ -23,7 +23,10 @@ RECORD = RecordPlaces(
 )
 STARTED = Started(run="r", run_dir="/runs/r", mlflow=RECORD)
 ARITHMETIC = Arithmetic(
-    kind="integer", kernel="int8", backward="float32", reason="exact on every rank"
+    kind="integer",
+    kernel="int8",
+    backward="float32",
+    reason="exact for sums below 2^31, on every rank",
 )
 PROGRESS = Progress(
     epoch=0,

@@ -52,7 +52,7 @@ def test_a_started_run_says_how_to_open_its_record_and_where(
         (EVALUATED, ["epoch 1: top1 8bit 91.0"]),
         (
             ARITHMETIC,
-            ["Arithmetic: integer (int8), backward in float32; exact on every rank"],
+            [f"Arithmetic: integer (int8), backward in float32; {ARITHMETIC.reason}"],
         ),
         (
             Arithmetic(kind="float", backward="bfloat16", reason="the job says so"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.kernels import Int8Kernel, Kernel
+from models.kernels import FloatKernel, Int8Kernel, Kernel
 from orchestrator.errors import UsageError
 from orchestrator.events import Event, Log, parse
 from orchestrator.job.schema import Job
@@ -19,20 +19,20 @@ from orchestrator.train.arithmetic import Arithmetic, announce, choose
 from orchestrator.train.ranks import Ranks
 
 TinyJob = Callable[..., Job]
-KERNEL = Int8Kernel(halves=False)
+KERNEL, HALVES = Int8Kernel(halves=False), Int8Kernel(halves=True)
 
 
 @dataclass(frozen=True)
 class Beside(Ranks):
-    """A rank beside others, whose kernels are given by name."""
+    """A rank beside others, whose kernels are given."""
 
     world: int = 2
-    others: tuple[str | None, ...] = ()
+    others: tuple[Kernel | None, ...] = ()
 
     def gather(self, value: Any) -> list[Any]:
         places = (f"rank {rank} (cpu of other)" for rank in range(1, len(self.others) + 1))
-        named = zip(places, self.others, strict=True)
-        return [value, *(replace(value, place=place, kernel=name) for place, name in named)]
+        given = zip(places, self.others, strict=True)
+        return [value, *(replace(value, place=place, kernel=kernel) for place, kernel in given)]
 
 
 @pytest.fixture
@@ -121,15 +121,26 @@ def test_without_an_exact_kernel_integer_is_an_error_that_says_what_to_do(
 
 @pytest.mark.usefixtures("processor")
 def test_one_rank_without_a_kernel_lets_all_compute_in_floats(tiny_job: TinyJob) -> None:
-    chosen = choose(tiny_job(), Beside(others=("int8", None)))
+    chosen = choose(tiny_job(), Beside(others=(KERNEL, None)))
     assert chosen.kernel is None
     assert "on rank 2 (cpu of other)" in chosen.stated.reason
 
 
 @pytest.mark.usefixtures("processor")
 def test_ranks_may_have_different_kernels_and_all_are_named(tiny_job: TinyJob) -> None:
-    chosen = choose(tiny_job(), Beside(others=("int8 in halves", "int8")))
+    chosen = choose(tiny_job(), Beside(others=(HALVES, KERNEL)))
     assert (chosen.kernel, chosen.stated.kernel) == (KERNEL, "int8, int8 in halves")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "limit"), [(KERNEL, "2^31"), (HALVES, "2^31"), (FloatKernel(), "2^24")]
+)
+def test_a_run_states_how_far_its_kernel_is_exact(
+    tiny_job: TinyJob, processor: Callable[..., None], kernel: Kernel, limit: str
+) -> None:
+    processor(kernel)
+    stated = choose(tiny_job(), Beside(others=(kernel,))).stated
+    assert stated.reason == f"exact for sums below {limit}, on every rank"
 
 
 def test_backward_passes_are_in_float32_where_bfloat16_would_be_slower(
