@@ -41,8 +41,9 @@ EXACT = {"int32": "exact for sums below 2^31", "float32": "exact for sums below 
 class Kernel(ABC):
     """Convolves codes with codes.
 
-    sums: the type in which it adds up. With 8-bit codes, sums of 2^31 take 65,794 products for each
-    output, more than a layer has; 515 can make a sum of 2^24, which is rounded from there on.
+    sums: the type in which it adds up. Kernels that do so in the same type give the same bits. With
+    8-bit codes, sums of 2^31 take 65,794 products for each output, more than a layer has; 515 can
+    make a sum of 2^24, and from there on float32 rounds.
     """
 
     sums: ClassVar[Literal["int32", "float32"]]

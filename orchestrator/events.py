@@ -67,12 +67,14 @@ class Arithmetic(Event):
     """How the workers compute, and why so.
 
     kind: "integer" where quantized layers convolve codes, "float" where they convolve values.
-    kernel: what convolves the codes, empty in floats. backward: the type of backward passes.
+    kernel: what convolves the codes, empty in floats. sums: the type in which it adds up: kernels
+    with sums of one type give the same bits. backward: the type of backward passes.
     """
 
     state = State.RUNNING
     kind: str
     kernel: str = ""
+    sums: str = ""
     backward: str
     reason: str
 

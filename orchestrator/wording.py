@@ -43,9 +43,14 @@ def describe(event: Event) -> list[str]:
 
 
 def arithmetic_line(how: Arithmetic) -> str:
-    """Return how a run computes, in one line."""
+    """Return how a run computes, and why so, in one line."""
+    return f"{arithmetic_phrase(how)}; {how.reason}"
+
+
+def arithmetic_phrase(how: Arithmetic) -> str:
+    """Return how a run computes: "integer (int8), backward in float32"."""
     by = f" ({how.kernel})" if how.kernel else ""
-    return f"{how.kind}{by}, backward in {how.backward}; {how.reason}"
+    return f"{how.kind}{by}, backward in {how.backward}"
 
 
 def progress_line(at: Progress) -> str:

@@ -1,6 +1,7 @@
 """In what a run computes: in integers where the processor of every rank adds them up exactly."""
 
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from orchestrator.run_facts import Events, facts_of
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.numerics import DTYPES
 from orchestrator.train.ranks import Ranks
+from orchestrator.wording import arithmetic_phrase
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,20 @@ def choose(job: Job, ranks: Ranks) -> Arithmetic:
 
 
 def announce(chosen: Arithmetic, folder: RunFolder) -> None:
-    """State how a run computes, with its warnings, and if it did otherwise before."""
+    """State how a run computes, with its warnings, and if it did before with other roundings."""
     before, now = facts_of(folder).arithmetic, chosen.stated
     for warning in chosen.warnings:
         events.warn(warning)
-    if before and (before.kind, before.backward) != (now.kind, now.backward):
+    if before and _rounding(before) != _rounding(now):
         events.warn(
-            f"Until now, it computed in {before.kind}, backward in {before.backward}: the results "
-            "differ by roundings from an uninterrupted run's."
+            f"Until now, it computed in {arithmetic_phrase(before)}: the results differ by "
+            "roundings from an uninterrupted run's."
         )
     Events(folder).say(now)
+
+
+def _rounding(stated: events.Arithmetic) -> tuple[str, str, str]:
+    return stated.kind, stated.sums, stated.backward
 
 
 def _offer(kernel: Kernel | None, ranks: Ranks) -> _Offer:
@@ -96,9 +102,16 @@ def _in_integers(training: Training, kernel: Kernel, offers: list[_Offer]) -> Ar
         reason = f"bfloat16 would take longer on {', '.join(lacking)}"
         warnings = (f"training.precision: backward passes are in float32, {reason}.",)
     kernels = [offer.kernel for offer in offers if offer.kernel is not None]
-    names = ", ".join(sorted({own.name for own in kernels}))
-    exact = ", ".join(sorted({EXACT[own.sums] for own in kernels}))
+    exact = _listed(EXACT[own.sums] for own in kernels)
     stated = events.Arithmetic(
-        kind="integer", kernel=names, backward=backward, reason=f"{exact}, on every rank"
+        kind="integer",
+        kernel=_listed(own.name for own in kernels),
+        sums=_listed(own.sums for own in kernels),
+        backward=backward,
+        reason=f"{exact}, on every rank",
     )
     return Arithmetic(kernel, DTYPES[backward], stated, warnings)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(set(words)))

@@ -137,6 +137,17 @@ def test_filters_are_scaled_and_biased_with_the_rounding_of_float32(
     torch.testing.assert_close(output.double(), expected, rtol=0, atol=float(reach) * 2**-22)
 
 
+@pytest.mark.parametrize("shape", LAYERS.values(), ids=LAYERS)
+def test_a_weight_in_halves_gives_the_same_bits_as_a_whole_one(shape: tuple[int, ...]) -> None:
+    """With codes of 7 bits, whose products fit in pairs, no processor needs the halves."""
+    conv = layer(*shape)
+    codes, weight = random_codes(conv, Precision(8, 7), 9, 9)
+    scale, bias = torch.rand(conv.out_channels) * 1e-3, torch.randn(conv.out_channels)
+    packed = [(k, k.pack(weight, conv, EIGHT)) for k in map(Int8Kernel, (True, False))]
+    halves, whole = (k.convolve(codes, own, scale, bias) for k, own in packed)
+    assert torch.equal(halves, whole)
+
+
 def test_one_packed_weight_serves_inputs_of_every_size() -> None:
     conv, kernel = layer(16, 16, 3, 1, 1), Int8Kernel(halves=True)
     _, weight = random_codes(conv, EIGHT, 1, 1)

@@ -25,6 +25,7 @@ STARTED = Started(run="r", run_dir="/runs/r", mlflow=RECORD)
 ARITHMETIC = Arithmetic(
     kind="integer",
     kernel="int8",
+    sums="int32",
     backward="float32",
     reason="exact for sums below 2^31, on every rank",
 )

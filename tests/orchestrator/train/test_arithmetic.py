@@ -10,6 +10,7 @@ import torch
 
 from models.kernels import FloatKernel, Int8Kernel, Kernel
 from orchestrator.errors import UsageError
+from orchestrator.events import Arithmetic as Stated
 from orchestrator.events import Event, Log, parse
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
@@ -181,4 +182,34 @@ def test_a_run_that_goes_on_in_another_arithmetic_says_so(
     processor(None)
     *_, warning, _ = said(choose(tiny_job(), Ranks()), folder, capsys)
     assert isinstance(warning, Log)
-    assert warning.message.startswith("Until now, it computed in integer, backward in float32")
+    before_that = "Until now, it computed in integer (int8), backward in float32: "
+    assert warning.message.startswith(before_that)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "alike"),
+    [
+        (KERNEL, HALVES, True),
+        (HALVES, KERNEL, True),
+        (FloatKernel(), KERNEL, False),
+        (HALVES, FloatKernel(), False),
+        (FloatKernel(), FloatKernel(), True),
+    ],
+)
+def test_a_run_that_goes_on_with_a_kernel_of_other_roundings_says_so(
+    tiny_job: TinyJob,
+    processor: Callable[..., None],
+    folder: RunFolder,
+    capsys: pytest.CaptureFixture[str],
+    first: Kernel,
+    then: Kernel,
+    alike: bool,
+) -> None:
+    processor(first)
+    said(choose(tiny_job(), Ranks()), folder, capsys)
+    processor(then)
+    *warnings, stated = said(choose(tiny_job(), Ranks()), folder, capsys)
+    assert isinstance(stated, Stated)
+    assert (stated.kernel, stated.sums) == (then.name, then.sums)
+    expected = [] if alike else [f"Until now, it computed in integer ({first.name}), backward in"]
+    assert [w.message[: len(e)] for w, e in zip(warnings, expected, strict=True)] == expected
