@@ -8,10 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.kernels import Kernel
-from models.layers.integer import Affine, IntegerWeight, convolve, used_by, with_gradient
+from models.layers.backward import used_by
+from models.layers.integer import Affine, IntegerWeight, convolve, with_gradient
 from models.precision import FLOAT, LayerPrecision, Precision
 from models.quantized import Activations, Codes, values_of
 from models.quantizers.base import Levels, WeightQuantizer
+
+FEW_PRODUCTS = 576
+"""Those of a 3x3 convolution over 64 channels."""
 
 
 class QuantizedConv2d(nn.Conv2d):
@@ -72,25 +76,35 @@ class QuantizedConv2d(nn.Conv2d):
         if not isinstance(inputs, Codes) or bits == FLOAT:
             return self._convolve_values(values_of(inputs), self.weight_at(bits))
         levels = self.levels(bits)
-        output = self._convolve_codes(inputs, bits, levels)
+        output = self._convolve_codes(inputs, bits, levels, keep=not torch.is_grad_enabled())
         weight = self.quantizer.stand_in(self.weight, bits)
         return with_gradient(output, self, inputs, weight, levels, self.dtype)
+
+    def cheap(self, at: LayerPrecision) -> bool:
+        """Return whether `output` costs less than to keep it: sums of few products of codes."""
+        return at.own.weights != FLOAT and self.weight[0].numel() <= FEW_PRODUCTS
+
+    @torch.no_grad()
+    def output(self, inputs: Codes, at: LayerPrecision) -> Tensor:
+        """Return conv(inputs), without gradient."""
+        bits = at.own.weights
+        return self._convolve_codes(inputs, bits, self.levels(bits), keep=False)
 
     def followed(self, inputs: Codes, at: LayerPrecision, after: Affine) -> Tensor:
         """Return scale * conv(inputs) + shift, without gradient."""
         bits = at.own.weights
         if bits == FLOAT or self._in_floats:
             return after(self(inputs, at))
-        return self._convolve_integers(inputs, bits, partial(self.levels, bits), after)
+        return self._convolve_integers(inputs, bits, partial(self.levels, bits), after, keep=True)
 
     @property
     def _in_floats(self) -> bool:
         """Whether codes are convolved as floats: a depth-wise convolution is as fast so."""
         return self.kernel is None or self.groups == self.in_channels > 1
 
-    def _convolve_codes(self, inputs: Codes, bits: int, levels: Levels) -> Tensor:
+    def _convolve_codes(self, inputs: Codes, bits: int, levels: Levels, *, keep: bool) -> Tensor:
         if not self._in_floats:
-            return self._convolve_integers(inputs, bits, lambda: levels)
+            return self._convolve_integers(inputs, bits, lambda: levels, keep=keep)
         with torch.no_grad():
             values = levels.values(torch.float32)
             output: Tensor = self._conv_forward(inputs.values(), values, None)
@@ -102,8 +116,14 @@ class QuantizedConv2d(nn.Conv2d):
         bits: int,
         levels: Callable[[], Levels],
         after: Affine | None = None,
+        *,
+        keep: bool,
     ) -> Tensor:
-        """levels: called where the weight is not packed yet."""
+        """levels: called where the weight is not packed yet.
+
+        keep: the packed weight, for other passes. While a network trains, each is used once or
+        twice and would only fill the memory.
+        """
         at = Precision(bits, inputs.bits)
         kernel = self.kernel
         assert kernel is not None
@@ -111,9 +131,7 @@ class QuantizedConv2d(nn.Conv2d):
         def pack() -> IntegerWeight:
             return IntegerWeight.of(levels(), at, self, kernel)
 
-        # While a network trains, each is used once or twice and would only fill the memory.
-        kept = not torch.is_grad_enabled()
-        weight = self.quantizer.derived(self.weight, (at, kernel), pack) if kept else pack()
+        weight = self.quantizer.derived(self.weight, (at, kernel), pack) if keep else pack()
         return convolve(self, inputs, weight, kernel, after)
 
     def _convolve_values(self, inputs: Tensor, weight: Tensor) -> Tensor:

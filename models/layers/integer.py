@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.kernels import Kernel, Packed
+from models.layers.backward import gradients
 from models.precision import Precision
 from models.quantized import Codes, decoded
 from models.quantizers.base import Levels
@@ -139,36 +140,13 @@ class _WithGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         codes, step, offset, *of_weight = ctx.saved_tensors
-        conv, dtype = ctx.conv, ctx.dtype
-        used, stride = used_by(conv, codes)
-        grad_used, grad_weight, _ = torch.ops.aten.convolution_backward(
+        dtype = ctx.dtype
+        both = gradients(
+            ctx.conv,
             grads[0].to(dtype),
-            decoded(used, step, offset).to(dtype),
+            decoded(codes, step, offset).to(dtype),
             Levels(*of_weight).values(torch.float32).to(dtype),
-            None,
-            stride,
-            conv.padding,
-            conv.dilation,
-            False,
-            [0, 0],
-            conv.groups,
-            [*ctx.needs_input_grad[:2], False],
+            ctx.needs_input_grad[:2],
         )
-        if grad_used is not None and used is not codes:
-            grad_inputs = torch.zeros_like(codes, dtype=dtype)
-            used_by(conv, grad_inputs)[0].copy_(grad_used)
-            grad_used = grad_inputs
-        both = (None if grad is None else grad.float() for grad in (grad_used, grad_weight))
-        return (*both, None, None, None, None, None)
-
-
-def used_by(conv: nn.Conv2d, inputs: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """Return the inputs that a convolution uses, and its stride over them.
-
-    A strided 1x1 convolution skips inputs. oneDNN's gradient of it, channels last, is wrong without
-    AVX-512 and writes beyond its memory (torch 2.13, oneDNN issue 6035): it never strides here.
-    """
-    stride = conv.stride[0]
-    if conv.kernel_size != (1, 1) or stride == 1:
-        return inputs, conv.stride
-    return inputs[:, :, ::stride, ::stride], (1, 1)
+        in_float32 = (None if grad is None else grad.float() for grad in both)
+        return (*in_float32, None, None, None, None, None)

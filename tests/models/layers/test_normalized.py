@@ -1,8 +1,11 @@
 """Batch norm folded into an integer convolution, against both in float64."""
 
+from dataclasses import dataclass, field
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
 
 from models.kernels import FloatKernel, Int8Kernel, Kernel, Packed, kernel_for
@@ -33,10 +36,11 @@ def layers(
     *,
     signed: bool = False,
     kernel: Kernel | None = CPU,
+    channels: int = 6,
 ) -> tuple[Pact, QuantizedConv2d, SwitchableBatchNorm2d]:
     """A quantizer, a convolution and batch norm after some training."""
     kind = resolve(WEIGHT_QUANTIZERS, weights)
-    conv = QuantizedConv2d(6, 12, quantizer=kind(kind.Settings(), range(1, 9), 8), **shape)
+    conv = QuantizedConv2d(channels, 12, quantizer=kind(kind.Settings(), range(1, 9), 8), **shape)
     conv.start_quantizer()
     act = Pact(PactSettings(clip_init=1.3), PRECISIONS, signed=signed)
     conv.kernel, act.in_codes = kernel, True
@@ -169,3 +173,49 @@ def test_a_weight_is_packed_once_while_it_stays_and_never_kept_in_training() -> 
             rtol=1e-5,
             atol=2e-5,
         )
+
+
+@dataclass(frozen=True)
+class Watched(FloatKernel):
+    """Remembers the memory of its outputs, without holding it."""
+
+    outputs: list[StorageWeakRef] = field(default_factory=list, hash=False)
+
+    def convolve(self, codes: Tensor, packed: Packed, scale: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve and remember."""
+        output = super().convolve(codes, packed, scale, bias)
+        self.outputs.append(StorageWeakRef(output.untyped_storage()))
+        return output
+
+
+@pytest.mark.parametrize("channels", [64, 65])
+def test_the_output_of_a_convolution_over_few_channels_is_made_again_for_the_way_back(
+    channels: int,
+) -> None:
+    kernel = Watched()
+    act, conv, norm = layers({"kernel_size": 3}, kernel=kernel, channels=channels)
+    output = normalized(conv, norm, act(torch.randn(2, channels, 5, 5), at("5bit")), at("5bit"))
+    few = channels == 64
+    assert [kept.expired() for kept in kernel.outputs] == [few]
+    output.sum().backward()
+    assert len(kernel.outputs) == 1 + few
+
+
+@each_shape
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_what_is_made_again_is_the_same_to_the_last_bit(
+    shape: dict[str, int], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    act, conv, norm = layers(shape)
+    x = torch.randn(2, 6, 7, 7)
+    trained = [*conv.parameters(), *norm.at(at(name)).parameters(), act.clip_levels.at(at(name))]
+
+    def gradients() -> list[Tensor]:
+        output = normalized(conv, norm, act(x, at(name)), at(name))
+        upstream = torch.linspace(-1, 1, output.numel()).view_as(output)
+        return list(torch.autograd.grad(output, trained, upstream, allow_unused=True))
+
+    made_again = gradients()
+    monkeypatch.setattr("models.layers.conv.FEW_PRODUCTS", 0)
+    for own, kept in zip(made_again, gradients(), strict=True):
+        assert (own is None and kept is None) or torch.equal(own, kept)
