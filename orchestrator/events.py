@@ -69,6 +69,8 @@ class Arithmetic(Event):
     kind: "integer" where quantized layers convolve codes, "float" where they convolve values.
     kernel: what convolves the codes, empty in floats. sums: the type in which it adds up: kernels
     with sums of one type give the same bits. backward: the type of backward passes.
+    layers: how many convolutions are quantized. in_floats: the names of those that no operating
+    point lets compute in integers, such as depth-wise ones.
     """
 
     state = State.RUNNING
@@ -77,6 +79,8 @@ class Arithmetic(Event):
     sums: str = ""
     backward: str
     reason: str
+    layers: int = 0
+    in_floats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

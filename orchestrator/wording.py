@@ -1,7 +1,7 @@
 """The events of a run as sentences: for the job's log, and for those who follow it elsewhere."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from orchestrator.events import (
     Arithmetic,
@@ -15,6 +15,9 @@ from orchestrator.events import (
     Started,
     Stopped,
 )
+
+MOST_NAMES = 3
+"""How many layers a line names."""
 
 
 def describe(event: Event) -> list[str]:
@@ -43,14 +46,24 @@ def describe(event: Event) -> list[str]:
 
 
 def arithmetic_line(how: Arithmetic) -> str:
-    """Return how a run computes, and why so, in one line."""
-    return f"{arithmetic_phrase(how)}; {how.reason}"
+    """Return how a run computes, why so, and what is left out, in one line."""
+    line = f"{arithmetic_phrase(how)}; {how.reason}"
+    if how.kind == "float" or not how.layers:
+        return line
+    line += f"; {how.layers - len(how.in_floats)} of {how.layers} quantized layers in integers"
+    return f"{line}, not {_few(how.in_floats)}" if how.in_floats else line
 
 
 def arithmetic_phrase(how: Arithmetic) -> str:
     """Return how a run computes: "integer (int8), backward in float32"."""
     by = f" ({how.kernel})" if how.kernel else ""
     return f"{how.kind}{by}, backward in {how.backward}"
+
+
+def _few(names: Sequence[str]) -> str:
+    """Return names as a list, or the first of them and how many there are more."""
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def progress_line(at: Progress) -> str:

@@ -97,6 +97,10 @@ class QuantizedConv2d(nn.Conv2d):
             return after(self(inputs, at))
         return self._convolve_integers(inputs, bits, partial(self.levels, bits), after, keep=True)
 
+    def in_integers(self, at: Precision) -> bool:
+        """Return whether codes are convolved as integers at a precision."""
+        return FLOAT not in at and not self._in_floats
+
     @property
     def _in_floats(self) -> bool:
         """Whether codes are convolved as floats: a depth-wise convolution is as fast so."""

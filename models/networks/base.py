@@ -183,6 +183,12 @@ class AnyBitNetwork(nn.Module, ABC):
             assert isinstance(layer, QuantizedConv2d)
             yield layer
 
+    def in_floats(self, points: Iterable[Point]) -> tuple[str, ...]:
+        """Return the names of the quantized layers that no point lets compute in integers."""
+        precisions = zip(*(self.assignment(point).layers for point in points), strict=True)
+        layers = zip(self.quantized_layers, self.convolutions(), precisions, strict=True)
+        return tuple(i.name for i, conv, own in layers if not any(map(conv.in_integers, own)))
+
     def weight_distance(self, teacher: Point, student: Point) -> Tensor:
         """Return sum over quantized layers of mean|W_teacher - W_student| (CoQuant Eq. 7).
 

@@ -1,6 +1,6 @@
 """From a job to what all its phases share: data sets and network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.networks.base import AnyBitNetwork
 from orchestrator.data import Dataset
@@ -48,4 +48,6 @@ def place(network: AnyBitNetwork, job: Job, ranks: Ranks) -> Arithmetic:
     network.to(ranks.device)
     arithmetic = choose(job, ranks)
     network.compute_in(arithmetic.kernel, arithmetic.dtype)
-    return arithmetic
+    layers, in_floats = len(network.quantized_layers), network.in_floats(job.points)
+    stated = replace(arithmetic.stated, layers=layers, in_floats=in_floats)
+    return replace(arithmetic, stated=stated)

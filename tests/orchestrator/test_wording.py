@@ -55,8 +55,29 @@ def test_a_started_run_says_how_to_open_its_record_and_where(
             [f"Arithmetic: integer (int8), backward in float32; {ARITHMETIC.reason}"],
         ),
         (
-            Arithmetic(kind="float", backward="bfloat16", reason="the job says so"),
+            Arithmetic(kind="float", backward="bfloat16", reason="the job says so", layers=4),
             ["Arithmetic: float, backward in bfloat16; the job says so"],
+        ),
+        (
+            replace(ARITHMETIC, layers=19),
+            [
+                f"Arithmetic: integer (int8), backward in float32; {ARITHMETIC.reason}; "
+                "19 of 19 quantized layers in integers"
+            ],
+        ),
+        (
+            replace(ARITHMETIC, layers=51, in_floats=("b", "c", "a", "d", "e")),
+            [
+                f"Arithmetic: integer (int8), backward in float32; {ARITHMETIC.reason}; "
+                "46 of 51 quantized layers in integers, not b, c, a and 2 more"
+            ],
+        ),
+        (
+            replace(ARITHMETIC, layers=4, in_floats=("b", "c", "a")),
+            [
+                f"Arithmetic: integer (int8), backward in float32; {ARITHMETIC.reason}; "
+                "1 of 4 quantized layers in integers, not b, c, a"
+            ],
         ),
         (Restarted(count=2, reason="Killed."), ["warning: Killed. The workers are restarted (2)."]),
         (Log(message="hello"), ["info: hello"]),

@@ -191,15 +191,19 @@ def test_the_status_of_a_silent_run_has_its_age_its_restarts_and_no_eta(
 
 
 def test_the_status_says_how_a_run_computes(orch: Orch, submitted: Submitted) -> None:
-    submitted(STARTED, ARITHMETIC)
+    submitted(STARTED, replace(ARITHMETIC, layers=7, in_floats=("layers.0.conv2",)))
     lines = orch("status", "last").stdout.splitlines()
-    assert f"arithmetic:    integer (int8), backward in float32; {ARITHMETIC.reason}" in lines
+    assert (
+        f"arithmetic:    integer (int8), backward in float32; {ARITHMETIC.reason}; "
+        "6 of 7 quantized layers in integers, not layers.0.conv2"
+    ) in lines
     printed = json.loads(orch("status", "last", "--json").stdout)["arithmetic"]
     assert (printed["kind"], printed["kernel"], printed["backward"]) == (
         "integer",
         "int8",
         "float32",
     )
+    assert (printed["layers"], printed["in_floats"]) == (7, ["layers.0.conv2"])
 
 
 def test_a_run_that_does_not_compute_yet_has_no_arithmetic(

@@ -23,6 +23,10 @@ from orchestrator.train.setup import build_parts
 from orchestrator.train.worker import Run, Worker
 
 TinyJob = Callable[..., Job]
+MOBILENET = (
+    "{name: mobilenet_v2_cifar, widths: [4, 6], depths: [1, 1], expansions: [1, 2], "
+    "strides: [1, 2], stem_width: 4, head_width: 8}"
+)
 
 
 def network_of(job: Job) -> AnyBitNetwork:
@@ -137,6 +141,27 @@ def test_quantized_layers_get_the_kernel_and_the_type_that_were_chosen(
     layers = quantized(parts.network)
     assert {layer.kernel for layer in layers} == {kernel} == {parts.arithmetic.kernel}
     assert {layer.dtype for layer in layers} == {torch.bfloat16} == {parts.arithmetic.dtype}
+
+
+@pytest.mark.parametrize(
+    ("options", "depthwise_alone"),
+    [
+        ([], True),
+        (["phases=[{quantizer: {bit_widths: [w8a32, w2a32]}}, {}]"], True),
+        (["quantizer.bit_widths=[w8a32, w4a32]"], False),
+        (["training.arithmetic=float"], False),
+    ],
+)
+def test_a_run_states_which_quantized_layers_are_in_floats(
+    tiny_job: TinyJob, options: list[str], depthwise_alone: bool
+) -> None:
+    job = tiny_job(f"model={MOBILENET}", "quantizer.bit_widths=[8, 2]", *options)
+    parts = build_parts(job, Ranks())
+    names = [info.name for info in parts.network.quantized_layers]
+    stated = parts.arithmetic.stated
+    assert stated.layers == len(names) == 7
+    expected = ["layers.0.conv2", "layers.1.conv2"] if depthwise_alone else names
+    assert list(stated.in_floats) == expected
 
 
 def test_training_and_evaluation_have_their_own_samples(tiny_job: TinyJob) -> None:
