@@ -14,6 +14,9 @@ from models.layers.norm import Norm
 from models.precision import LayerPrecision
 from models.quantized import Activations, Codes
 
+LARGE_OUTPUT = 16 * 2**20
+"""Bytes. Many smaller ones are kept for the sake of speed."""
+
 
 def normalized(
     conv: QuantizedConv2d, norm: Norm, inputs: Activations, at: LayerPrecision
@@ -22,7 +25,7 @@ def normalized(
 
     Where no gradient is wanted, running statistics are part of the scale of an integer convolution.
     Otherwise batch norm's backward needs the output of the convolution, the largest part of what a
-    pass would keep: it is computed again, to the last bit, where that is cheap.
+    pass would keep: a large one is computed again, to the last bit, where that is cheap.
     """
     chosen = norm.at(at)
     if isinstance(inputs, Codes) and not (torch.is_grad_enabled() or chosen.training):
@@ -37,8 +40,9 @@ def normalized(
 def _made_again(
     output: Tensor, conv: QuantizedConv2d, inputs: Activations, at: LayerPrecision
 ) -> Iterator[None]:
-    """Within, autograd keeps how to make a cheap output instead of the output."""
-    if not (isinstance(inputs, Codes) and conv.cheap(at)):
+    """Within, autograd keeps how to make a large and cheap output instead of the output."""
+    large = output.nbytes >= LARGE_OUTPUT
+    if not (large and isinstance(inputs, Codes) and conv.cheap(at)):
         yield
         return
     place = output.data_ptr()  # the tensor itself would be kept with the hook

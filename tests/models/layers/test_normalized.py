@@ -188,17 +188,18 @@ class Watched(FloatKernel):
         return output
 
 
-@pytest.mark.parametrize("channels", [64, 65])
-def test_the_output_of_a_convolution_over_few_channels_is_made_again_for_the_way_back(
-    channels: int,
+@pytest.mark.parametrize(("channels", "bytes_"), [(64, 2400), (65, 2400), (64, 2401)])
+def test_a_large_output_of_few_products_is_made_again_for_the_way_back(
+    channels: int, bytes_: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("models.layers.normalized.LARGE_OUTPUT", bytes_)
     kernel = Watched()
     act, conv, norm = layers({"kernel_size": 3}, kernel=kernel, channels=channels)
     output = normalized(conv, norm, act(torch.randn(2, channels, 5, 5), at("5bit")), at("5bit"))
-    few = channels == 64
-    assert [kept.expired() for kept in kernel.outputs] == [few]
+    again = channels == 64 and bytes_ == output.nbytes
+    assert [kept.expired() for kept in kernel.outputs] == [again]
     output.sum().backward()
-    assert len(kernel.outputs) == 1 + few
+    assert len(kernel.outputs) == 1 + again
 
 
 @each_shape
@@ -215,7 +216,7 @@ def test_what_is_made_again_is_the_same_to_the_last_bit(
         upstream = torch.linspace(-1, 1, output.numel()).view_as(output)
         return list(torch.autograd.grad(output, trained, upstream, allow_unused=True))
 
-    made_again = gradients()
-    monkeypatch.setattr("models.layers.conv.FEW_PRODUCTS", 0)
-    for own, kept in zip(made_again, gradients(), strict=True):
-        assert (own is None and kept is None) or torch.equal(own, kept)
+    kept = gradients()
+    monkeypatch.setattr("models.layers.normalized.LARGE_OUTPUT", 0)
+    for own, same in zip(gradients(), kept, strict=True):
+        assert (own is None and same is None) or torch.equal(own, same)
