@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.kernels import Kernel, Packed
 from models.layers.backward import gradients
@@ -36,9 +35,13 @@ class Affine:
 
 @dataclass(frozen=True)
 class IntegerWeight:
-    """A weight as its kernel wants it: gain a and offset c of each filter, each (filters,)."""
+    """A weight as its kernel wants it: gain a and offset c of each filter, each (filters,).
+
+    window: one filter of ones for each group.
+    """
 
     packed: Packed
+    window: Packed
     gain: Tensor
     offset: Tensor
 
@@ -49,7 +52,9 @@ class IntegerWeight:
         centered = (levels.codes - half).view(torch.int8)  # bytes wrap around
         gain, offset = levels.gain, levels.offset + levels.gain * half
         by_filter = (value.float().flatten().expand(conv.out_channels) for value in (gain, offset))
-        return cls(kernel.pack(centered, conv, at), *by_filter)
+        ones = torch.ones_like(centered[: conv.groups])
+        window = kernel.pack(ones, conv, Precision(1, at.activations))
+        return cls(kernel.pack(centered, conv, at), window, *by_filter)
 
 
 def convolve(
@@ -80,23 +85,10 @@ def _products(
 ) -> Tensor:
     """Return scale * P(codes) + shift."""
     output = kernel.convolve(codes, weight.packed, scale * weight.gain, shift)
-    sums = _window_sums(conv, codes)
-    by_group = _by_group(output, conv.groups)
+    sums = kernel.convolve(codes, weight.window, scale.new_ones(conv.groups), None)
+    by_group = output.view(len(output), conv.groups, -1, *output.shape[2:])
     by_group.addcmul_(sums[:, :, None], (scale * weight.offset).view(conv.groups, -1, 1, 1))
     return output
-
-
-def _window_sums(conv: nn.Conv2d, codes: Tensor) -> Tensor:
-    """Return conv(codes, 1), float32: (batch, groups, height, width)."""
-    by_group = _by_group(codes, conv.groups).sum(dim=2, dtype=torch.int32)
-    size, padding = conv.kernel_size[0], int(conv.padding[0])
-    return F.avg_pool2d(by_group.float(), size, conv.stride[0], padding, divisor_override=1)
-
-
-def _by_group(tensor: Tensor, groups: int) -> Tensor:
-    """View (batch, channels, ...) as (batch, groups, channels / groups, ...)."""
-    batch, channels, *size = tensor.shape
-    return tensor.view(batch, groups, channels // groups, *size)
 
 
 def with_gradient(
