@@ -1,5 +1,7 @@
 """The gradients of a convolution in floats, by ways that are right and fast."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,19 +20,25 @@ def used_by(conv: nn.Conv2d, inputs: Tensor) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def gradients(
-    conv: nn.Conv2d, grad: Tensor, inputs: Tensor, weight: Tensor, wanted: tuple[bool, bool]
+    conv: nn.Conv2d,
+    grad: Tensor,
+    inputs: Tensor,
+    weight: Callable[[], Tensor],
+    wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients with respect to inputs and weight, those that are wanted.
 
-    grad: (batch, filters, height, width), with respect to the output.
+    grad: (batch, filters, height, width), with respect to the output. weight: makes the weight,
+    which takes no memory yet while its gradient is found as a matrix product.
     """
     used, stride = used_by(conv, inputs)
     wants_inputs, wants_weight = wanted
     as_product = wants_weight and _product_is_faster(conv, grad)
+    product = _product(conv, grad, inputs) if as_product else None
     grad_used, grad_weight, _ = torch.ops.aten.convolution_backward(
         grad,
         used,
-        weight,
+        weight(),
         None,
         stride,
         conv.padding,
@@ -40,13 +48,11 @@ def gradients(
         conv.groups,
         [wants_inputs, wants_weight and not as_product, False],
     )
-    if as_product:
-        grad_weight = _product(conv, grad, inputs)
     if wants_inputs and used is not inputs:
         grad_inputs = torch.zeros_like(inputs)
         used_by(conv, grad_inputs)[0].copy_(grad_used)
         grad_used = grad_inputs
-    return grad_used, grad_weight
+    return grad_used, product if as_product else grad_weight
 
 
 def _product_is_faster(conv: nn.Conv2d, grad: Tensor) -> bool:

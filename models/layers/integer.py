@@ -137,7 +137,7 @@ class _WithGradient(torch.autograd.Function):
             ctx.conv,
             grads[0].to(dtype),
             decoded(codes, step, offset).to(dtype),
-            Levels(*of_weight).values(torch.float32).to(dtype),
+            lambda: Levels(*of_weight).values(torch.float32).to(dtype),
             ctx.needs_input_grad[:2],
         )
         in_float32 = (None if grad is None else grad.float() for grad in both)
