@@ -127,7 +127,7 @@ class _WithGradient(torch.autograd.Function):
             codes.codes, codes.step, codes.offset, levels.codes, levels.gain, levels.offset
         )
         ctx.conv, ctx.dtype = conv, dtype
-        return output.view_as(output)
+        return output.detach()  # a view as itself could get other strides
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:

@@ -112,6 +112,24 @@ def test_an_evaluation_with_gradients_gives_the_same(shape: dict[str, int]) -> N
     torch.testing.assert_close(folded, apart, rtol=1e-5, atol=2e-5)
 
 
+@each_shape
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_single_image_has_the_gradients_of_float64(
+    shape: dict[str, int], layout: torch.memory_format
+) -> None:
+    """Torch's batch norm goes wrong where the stride of a batch of one is not that of an image."""
+    act, conv, norm = layers(shape)
+    norm.eval()
+    x, wanted = torch.randn(1, 6, 7, 7), list(norm.at(at("8bit")).parameters())
+    output = normalized(conv, norm, act(x, at("8bit")), at("8bit"))
+    expected = in_float64(act, conv, norm, x, "8bit")
+    upstream = torch.linspace(-1, 1, output.numel()).view(output.shape).to(memory_format=layout)
+    found = torch.autograd.grad(output, wanted, upstream)
+    exact = torch.autograd.grad(expected, wanted, upstream.double())
+    for own, reference in zip(found, exact, strict=True):
+        torch.testing.assert_close(own, reference, rtol=1e-5, atol=1e-4)
+
+
 @torch.no_grad()
 def test_shared_batch_norm_is_folded_as_well() -> None:
     act, conv, norm = layers({"kernel_size": 3})
