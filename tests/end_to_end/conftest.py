@@ -101,10 +101,12 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a cluster as an administrator would, with `ray start --head`; give its address.
 
-    RAY_ADDRESS keeps its jobs with it when another cluster is started on this machine meanwhile.
+    RAY_ADDRESS keeps its jobs with it when another cluster is started on this machine meanwhile. It
+    asks for no token, even where the user has one for other clusters.
     """
     port, gcs = _free_port(), _free_port()
-    own = {"RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{gcs}"}
+    node = ray.util.get_node_ip_address()
+    own = {"RAY_ADDRESS": f"{node}:{gcs}", "RAY_AUTH_MODE": "disabled"}
     log = tmp_path_factory.mktemp("ray") / "log"
     with log.open("w") as output:
         head = subprocess.Popen(
