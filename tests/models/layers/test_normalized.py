@@ -131,6 +131,17 @@ def test_a_single_image_has_the_gradients_of_float64(
 
 
 @torch.no_grad()
+@each_shape
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_batch_of_no_image_has_an_output_without_one(shape: dict[str, int], signed: bool) -> None:
+    act, conv, norm = layers(shape, signed=signed)
+    norm.eval()
+    x = torch.randn(0, 6, 7, 7)
+    output = normalized(conv, norm, act(x, at("8bit")), at("8bit"))
+    assert output.shape == in_float64(act, conv, norm, x, "8bit").shape
+
+
+@torch.no_grad()
 def test_shared_batch_norm_is_folded_as_well() -> None:
     act, conv, norm = layers({"kernel_size": 3})
     shared = SharedBatchNorm2d(12).eval()
