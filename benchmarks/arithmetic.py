@@ -1,7 +1,7 @@
 """Whether a run in integers reaches what a run in floats reaches: top-1 at each bit-width.
 
-    python -m benchmarks.arithmetic quickstart [--seeds 2]
-    python -m benchmarks.arithmetic cifar10 --root FOLDER [--seeds 2]
+    python -m benchmarks.arithmetic [--seeds 2] quickstart
+    python -m benchmarks.arithmetic [--seeds 2] cifar10 --root FOLDER
 
 Trains a job with each `training.arithmetic` and several seeds: the quickstart's, or two epochs of
 `jobs/cifar10_r18.yaml` in a small network on all of CIFAR-10, whose root FOLDER is. Each run has
