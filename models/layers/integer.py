@@ -86,7 +86,9 @@ def _products(
     """Return scale * P(codes) + shift."""
     output = kernel.convolve(codes, weight.packed, scale * weight.gain, shift)
     sums = kernel.convolve(codes, weight.window, scale.new_ones(conv.groups), None)
-    by_group = output.unflatten(1, (conv.groups, -1))
+    by_group = output.view(
+        len(output), conv.groups, conv.out_channels // conv.groups, *output.shape[2:]
+    )
     by_group.addcmul_(sums[:, :, None], (scale * weight.offset).view(conv.groups, -1, 1, 1))
     return output
 
