@@ -42,7 +42,7 @@ class Noting(FloatKernel):
         (["w32a4"], None),
         (["float"], None),
     ],
-    ids=str,
+    ids=["8, 2", "float, 8", "mixed", "mixed, 2", "w4a32", "w32a4", "float"],
 )
 def test_the_layers_in_floats_are_those_that_no_kernel_is_given(
     tiny: Tiny,
