@@ -1,0 +1,52 @@
+"""The folder of a search, which is a run's folder with more in it.
+
+search.jsonl                 what was decided and reported, a JSON document on each line
+trials/NAME.t007             the run folder of a trial; of one of its seeds: NAME.t007s1
+trials.md, trials.csv        the table of trials
+best.yaml                    the job of the best trial, ready to submit
+figures/                     each figure as PNG, and the data behind it as CSV
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.store.run_folder import RunFolder, WholeFile
+
+
+@dataclass(frozen=True)
+class SearchFolder:
+    """The files of a search, by name. run: the folder as that of the search's own run."""
+
+    run: RunFolder
+
+    def __str__(self) -> str:
+        return str(self.run)
+
+    @property
+    def journal(self) -> Path:
+        """What was decided and reported; the only file of a search that grows."""
+        return self.run.path / "search.jsonl"
+
+    @property
+    def table(self) -> WholeFile:
+        """The table of trials in Markdown."""
+        return WholeFile(self.run.path / "trials.md")
+
+    @property
+    def rows(self) -> WholeFile:
+        """The table of trials as CSV."""
+        return WholeFile(self.run.path / "trials.csv")
+
+    @property
+    def best(self) -> WholeFile:
+        """The job of the best trial, ready to submit."""
+        return WholeFile(self.run.path / "best.yaml")
+
+    @property
+    def figures(self) -> Path:
+        """The folder of the figures."""
+        return self.run.path / "figures"
+
+    def of_run(self, name: str) -> RunFolder:
+        """Return the folder of a run of the search, such as t007 or t007s1."""
+        return RunFolder(self.run.path / "trials" / f"{self.run.name}.{name}")

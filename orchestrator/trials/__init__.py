@@ -1,0 +1,1 @@
+"""Carries a search out: the driver, its groups of workers, and the records of trials."""
