@@ -8,13 +8,16 @@ another version wrote, the parts that are understood count; a damaged line is no
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import PointResult, Result
-from orchestrator.typed_json import made_of, plain
+from orchestrator.typed_json import Values, made_of, plain
 
 MARK = "::orch "
 
@@ -27,7 +30,8 @@ class Event:
     """Something that a run reports.
 
     time: in seconds since 1970; None until it is printed. n: its number among the events of its
-    job, from 1; None outside the file that holds them all.
+    job, from 1; None outside the file that holds them all. trial: the run of a search that says so,
+    such as t007 or t007s1; None for the run of the job itself.
     """
 
     state: ClassVar[State | None] = None
@@ -35,6 +39,7 @@ class Event:
 
     time: float | None = None
     n: int | None = None
+    trial: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,14 +194,83 @@ class Stopped(Event):
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialRow:
+    """A trial in a few words. settings: by dotted key. epoch: the last evaluated one, from 1; 0
+    before the first. value: of the search's metric then, in percent.
+    """
+
+    trial: str
+    state: str
+    settings: Values
+    epoch: int
+    value: float | None
+    spread: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searching(Event):
+    """How far a search is.
+
+    trials: how many are planned. ended: how many have ended, by their state. living: those that
+    train or wait for a group of workers. epochs: of a whole run. epochs_done, epochs_planned: of
+    all runs together.
+    next_within: in how many seconds the next one will come if all goes well.
+    """
+
+    state = State.RUNNING
+    metric: str
+    trials: int
+    ended: dict[str, int]
+    living: tuple[TrialRow, ...]
+    failed: tuple[TrialRow, ...]
+    best: TrialRow | None
+    epochs: int
+    epochs_done: int
+    epochs_planned: int
+    worker_hours: float
+    eta_seconds: float | None
+    next_within: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnded(Event):
+    """A trial of a search has ended. epochs: of a whole run."""
+
+    metric: str
+    epochs: int
+    row: TrialRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched(Event):
+    """A search is over. table: its trials in Markdown. best_job: the file with the best one's job.
+
+    ended: how many trials have ended, by their state.
+    """
+
+    state = State.SUCCEEDED
+    run_dir: str
+    metric: str
+    trials: int
+    ended: dict[str, int]
+    best: TrialRow
+    best_job: str
+    table: str
+
+
 KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
     for kind in (
         *(Started, Arithmetic, Progress, Evaluated, Restarted, Log),
         *(Finished, Failed, Stopped),
+        *(Searching, TrialEnded, Searched),
     )
 }
 """Each kind of event by its word, which is used in JSON and names a part of `RunFacts`."""
+
+_trial: ContextVar[str | None] = ContextVar("trial", default=None)
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _LINE = re.compile(rf"^(?:\([^()]*\bpid=\d+[^()]*\)\s*)?{MARK}(\{{.*\}})\s*$")
@@ -240,9 +314,19 @@ def events_file(submission_id: str) -> str:
     return f"orch-events-{submission_id}.jsonl"
 
 
+@contextmanager
+def of_trial(run: str) -> Iterator[None]:
+    """Stamp all events that are said within, in this thread, as those of a run of a search."""
+    before = _trial.set(run)
+    try:
+        yield
+    finally:
+        _trial.reset(before)
+
+
 def say(event: Event) -> Event:
-    """Print an event as one line, and return it with its time."""
-    stamped = replace(event, time=round(time.time(), 3))
+    """Print an event as one line, and return it with its time and its trial."""
+    stamped = replace(event, time=round(time.time(), 3), trial=_trial.get())
     print(to_line(stamped), flush=True)  # noqa: T201 - the job's log
     return stamped
 

@@ -5,7 +5,7 @@ are understood count; damaged parts are left out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.events import (
     KINDS,
@@ -16,6 +16,8 @@ from orchestrator.events import (
     Finished,
     Progress,
     Restarted,
+    Searched,
+    Searching,
     Started,
     Stopped,
     say,
@@ -42,11 +44,13 @@ class RunFacts:
     finished: Finished | None = None
     failed: Failed | None = None
     stopped: Stopped | None = None
+    searching: Searching | None = None
+    searched: Searched | None = None
 
     def after(self, *events: Event) -> "RunFacts":
-        """Return the facts after these events."""
+        """Return the facts after these events; those of a search's trials are not its own."""
         facts = dict(vars(self))
-        for event in events:
+        for event in (event for event in events if event.trial is None):
             if event.state is not None:
                 facts |= {"state": event.state, word(event): event}
             if event.state is State.RUNNING:
@@ -87,8 +91,11 @@ class Events:
         self._troubled = False
 
     def say(self, event: Event) -> None:
-        """Print an event and keep it; on a full disk only the log has it, after one warning."""
-        facts = facts_of(self._folder).after(say(event))
+        """Print an event and keep it; on a full disk only the log has it, after one warning.
+
+        What a trial says is in its folder as a run's own.
+        """
+        facts = facts_of(self._folder).after(replace(say(event), trial=None))
         try:
             self._folder.facts.write(dumps(plain(facts)))
         except OSError as error:

@@ -12,16 +12,26 @@ from orchestrator.events import (
     Log,
     Progress,
     Restarted,
+    Searched,
+    Searching,
     Started,
     Stopped,
+    TrialEnded,
+    TrialRow,
 )
+from orchestrator.typed_json import Values
 
 MOST_NAMES = 3
 """How many layers a line names."""
 
 
 def describe(event: Event) -> list[str]:
-    """Return an event as lines for a person."""
+    """Return an event as lines for a person; those of a trial begin with it."""
+    begin = f"{event.trial}  " if event.trial else ""
+    return [begin + line for line in _lines(event)]
+
+
+def _lines(event: Event) -> list[str]:
     match event:
         case Started(mlflow=record):
             places = [f"MLflow: {where}" for where in (record.command, record.link) if where]
@@ -37,7 +47,9 @@ def describe(event: Event) -> list[str]:
             return [f"warning: {event.reason} The workers are restarted ({event.count})."]
         case Log():
             return [f"{event.level}: {event.message}"]
-        case Finished():
+        case Searching() | TrialEnded():
+            return [search_line(event)]
+        case Finished() | Searched():
             return event.table.splitlines()
         case Failed() | Stopped():
             return [event.message]
@@ -79,6 +91,52 @@ def progress_line(at: Progress) -> str:
     if at.metric:
         parts.append(f"{at.metric_name} {by_point(at.metric)}")
     return "  ".join(parts)
+
+
+def search_line(at: Searching | TrialEnded) -> str:
+    """Return how far a search is, or how one of its trials ended, in one line."""
+    if isinstance(at, TrialEnded):
+        return trial_line(at.row, at.metric, at.epochs)
+    counted = ", ".join(f"{count} {state}" for state, count in at.ended.items())
+    done = f"{sum(at.ended.values())}/{at.trials} trials done"
+    parts = [done + (f" ({counted})" if counted else ""), f"{len(at.living)} running"]
+    if at.best and at.best.value is not None:
+        best = at.best
+        parts.append(
+            f"best {at.metric} {best.value:.2f} ({best.trial}: {settings_line(best.settings)})"
+        )
+    return ", ".join([*parts, f"ETA {duration(at.eta_seconds)}"])
+
+
+def trial_line(row: TrialRow, metric: str, epochs: int) -> str:
+    """Return a trial in one line: "t007 finished  epoch 9/9  delta_b 98.31  lambda 0.002"."""
+    parts = [f"{row.trial} {row.state}", f"epoch {row.epoch}/{epochs}"]
+    if row.value is not None:
+        spread = f" (spread {row.spread:.2f})" if row.spread is not None else ""
+        parts.append(f"{metric} {row.value:.2f}{spread}")
+    return "  ".join([*parts, settings_line(row.settings), *([row.reason] if row.reason else [])])
+
+
+def settings_line(settings: Values) -> str:
+    """Return settings as "lambda 0.002, p1 0.7", with as much of each key as tells it apart."""
+    names = short_names(list(settings))
+    return ", ".join(f"{names[key]} {shown(value)}" for key, value in settings.items())
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the shortest ending of each dotted key that no other key has."""
+    return {key: _shortest(key, [other for other in keys if other != key]) for key in keys}
+
+
+def _shortest(key: str, others: Sequence[str]) -> str:
+    parts = key.split(".")
+    endings = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
+    return next((e for e in endings if not any(f".{o}".endswith(f".{e}") for o in others)), key)
+
+
+def shown(value: object) -> str:
+    """Return a setting's value: four digits of a float, anything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _phase(at: Progress | Evaluated) -> str:

@@ -33,7 +33,7 @@ def follow(record: Record) -> RunView:
             for look in tail.follow(tail.JobEvents(client, submission_id)):
                 heard = time.monotonic() if look.new else heard
                 facts = facts.after(*look.new)
-                for event in look.new:
+                for event in (event for event in look.new if event.trial is None):
                     shown.event(event)
                 shown.state(*_state(look, delay, facts, time.monotonic() - heard))
                 if look.trouble and record.local and local.running() is None:

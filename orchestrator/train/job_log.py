@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from orchestrator.events import Event, Progress, events_file, parse, to_json
+from orchestrator.events import Event, Progress, Searching, events_file, parse, to_json
 from orchestrator.wording import clock, describe
 
 LOG_PREFIX = "job-driver-"
 PROGRESS_SECONDS = 30.0
-"""Progress is logged at most this often; evaluations always are."""
+"""Progress is logged at most this often, of each trial too; evaluations always are."""
 NOISE = ("'PreemptionWatcher' and ID:",)
 """Parts of lines that Ray prints in every job and that mean nothing to a user."""
 
@@ -67,7 +67,7 @@ class JobLog(io.TextIOBase):
         self._under = under
         self._kept = kept
         self._begun = ""
-        self._last_progress = float("-inf")
+        self._last_progress: dict[str | None, float] = {}
         self._muted = "\n"
 
     def write(self, text: str) -> int:
@@ -111,10 +111,10 @@ class JobLog(io.TextIOBase):
         return self._muted != "\n" or any(part in line for part in NOISE)
 
     def _is_worth_a_line(self, event: Event) -> bool:
-        if not isinstance(event, Progress):
+        if not isinstance(event, Progress | Searching):
             return True
         now = time.monotonic()
-        if now - self._last_progress < PROGRESS_SECONDS:
+        if now - self._last_progress.get(event.trial, float("-inf")) < PROGRESS_SECONDS:
             return False
-        self._last_progress = now
+        self._last_progress[event.trial] = now
         return True

@@ -8,7 +8,11 @@ from orchestrator.events import (
     Log,
     Progress,
     RecordPlaces,
+    Searched,
+    Searching,
     Started,
+    TrialEnded,
+    TrialRow,
     to_line,
 )
 from orchestrator.track.result import PointResult
@@ -51,6 +55,48 @@ FINISHED = Finished(
     delta_b=None,
     delta_b_note="No Delta_B",
     table="| 8bit | 91.00 |",
+)
+BEST = TrialRow(
+    trial="t007",
+    state="finished",
+    settings={"method.lambda": 0.002, "method.p1": 0.7},
+    epoch=9,
+    value=98.31,
+    spread=0.4,
+)
+LIVING = TrialRow(
+    trial="t008", state="running", settings={"method.lambda": 1.0}, epoch=2, value=90.5
+)
+FAILED_TRIAL = TrialRow(
+    trial="t003",
+    state="failed",
+    settings={"method.lambda": 0.5, "method.p1": 0.3},
+    epoch=0,
+    value=None,
+    reason="The loss is not finite.",
+)
+SEARCHING = Searching(
+    metric="delta_b",
+    trials=24,
+    ended={"finished": 5, "stopped early": 6, "failed": 1},
+    living=(LIVING,),
+    failed=(FAILED_TRIAL,),
+    best=BEST,
+    epochs=9,
+    epochs_done=80,
+    epochs_planned=216,
+    worker_hours=1.5,
+    eta_seconds=2460,
+)
+TRIAL_ENDED = TrialEnded(metric="delta_b", epochs=9, row=BEST)
+SEARCHED = Searched(
+    run_dir="/runs/s",
+    metric="delta_b",
+    trials=24,
+    ended={"finished": 24},
+    best=BEST,
+    best_job="/runs/s/best.yaml",
+    table="| t007 | 98.31 |",
 )
 EVENTS = [STARTED, PROGRESS, EVALUATED, BROKEN, FINISHED]
 

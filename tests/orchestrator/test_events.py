@@ -1,6 +1,7 @@
 """Events as a job's processes print them, as Ray passes them on, and as others read them."""
 
 import json
+import threading
 import time
 from dataclasses import replace
 
@@ -8,7 +9,17 @@ import pytest
 
 from orchestrator import events
 from orchestrator.events import Event, Failed, Log, Restarted, Stopped
-from tests.orchestrator.statements import ARITHMETIC, EVALUATED, EVENTS, FINISHED, PROGRESS, STARTED
+from tests.orchestrator.statements import (
+    ARITHMETIC,
+    EVALUATED,
+    EVENTS,
+    FINISHED,
+    PROGRESS,
+    SEARCHED,
+    SEARCHING,
+    STARTED,
+    TRIAL_ENDED,
+)
 
 EVERY_KIND: list[Event] = [
     *EVENTS,
@@ -16,6 +27,10 @@ EVERY_KIND: list[Event] = [
     Restarted(count=2, reason="Killed."),
     Failed(message="lost", exit_code=1),
     Stopped(message="saved"),
+    SEARCHING,
+    TRIAL_ENDED,
+    SEARCHED,
+    replace(PROGRESS, trial="t007s1"),
 ]
 
 
@@ -48,6 +63,7 @@ def test_what_other_programs_read_is_flat_and_named_by_the_kind() -> None:
         "phase": 0,
         "phases": 1,
         "n": 3,
+        "trial": None,
     }
     assert json.loads(events.to_json(FINISHED))["rows"][0]["point"] == "8bit"
 
@@ -103,3 +119,19 @@ def test_an_event_that_is_said_is_one_line_with_the_time(
     warning = events.parse(lines[1])
     assert isinstance(warning, Log)
     assert (warning.level, warning.message) == ("warning", "careful")
+
+
+def test_what_is_said_within_a_trial_is_stamped_with_it_in_its_own_thread_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with events.of_trial("t007"):
+        with events.of_trial("t008s1"):
+            inner = events.say(PROGRESS)
+        outer = events.say(PROGRESS)
+        other = threading.Thread(target=events.say, args=(PROGRESS,))
+        other.start()
+        other.join()
+    events.say(PROGRESS)
+    said = [events.parse(line) for line in capsys.readouterr().out.splitlines()]
+    assert said[:2] == [inner, outer]
+    assert [event.trial for event in said if event] == ["t008s1", "t007", None, None]

@@ -8,13 +8,22 @@ from typing import Any
 
 import pytest
 
-from orchestrator.events import Failed, Log, Restarted, Stopped, parse
+from orchestrator.events import Failed, Log, Restarted, Stopped, of_trial, parse
 from orchestrator.run_facts import Events, RunFacts, facts_in, facts_of, finished_in, write_end
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.result import PointResult, Result
 from orchestrator.typed_json import plain
-from tests.orchestrator.statements import ARITHMETIC, EVALUATED, FINISHED, PROGRESS, STARTED
+from tests.orchestrator.statements import (
+    ARITHMETIC,
+    EVALUATED,
+    FINISHED,
+    PROGRESS,
+    SEARCHED,
+    SEARCHING,
+    STARTED,
+    TRIAL_ENDED,
+)
 
 
 @pytest.fixture
@@ -42,6 +51,26 @@ def test_the_last_of_each_kind_counts() -> None:
     facts = RunFacts().after(STARTED, PROGRESS, EVALUATED, later, FINISHED)
     assert (facts.started, facts.progress, facts.evaluated) == (STARTED, PROGRESS, EVALUATED)
     assert (facts.state, facts.finished) == (State.SUCCEEDED, FINISHED)
+
+
+def test_a_search_knows_how_far_it_is_and_nothing_of_what_its_trials_say_of_themselves() -> None:
+    trial = replace(FINISHED, trial="t007"), replace(PROGRESS, trial="t008")
+    facts = RunFacts().after(STARTED, SEARCHING, *trial, TRIAL_ENDED)
+    assert facts == RunFacts(state=State.RUNNING, started=STARTED, searching=SEARCHING)
+    ended = facts.after(SEARCHED)
+    assert (ended.state, ended.searched) == (State.SUCCEEDED, SEARCHED)
+    assert facts_in(plain(ended)) == ended
+
+
+def test_in_its_own_folder_a_trial_is_a_run(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with of_trial("t007"):
+        Events(folder).say(PROGRESS)
+    said = parse(capsys.readouterr().out)
+    assert said is not None
+    assert said.trial == "t007"
+    assert facts_of(folder).progress == replace(said, trial=None)
 
 
 def test_a_run_that_goes_on_after_its_end_is_running_again(folder: RunFolder) -> None:

@@ -6,7 +6,17 @@ import pytest
 
 from orchestrator import wording
 from orchestrator.events import Arithmetic, Event, Failed, Log, Progress, Restarted, Stopped
-from tests.orchestrator.statements import ARITHMETIC, EVALUATED, FINISHED, RECORD, STARTED
+from tests.orchestrator.statements import (
+    ARITHMETIC,
+    EVALUATED,
+    FAILED_TRIAL,
+    FINISHED,
+    RECORD,
+    SEARCHED,
+    SEARCHING,
+    STARTED,
+    TRIAL_ENDED,
+)
 
 AT = Progress(
     epoch=2,
@@ -84,6 +94,28 @@ def test_a_started_run_says_how_to_open_its_record_and_where(
         (replace(FINISHED, table="a\nb"), ["a", "b"]),
         (Failed(message="no data", exit_code=2), ["no data"]),
         (Stopped(message="saved"), ["saved"]),
+        (
+            SEARCHING,
+            [
+                "12/24 trials done (5 finished, 6 stopped early, 1 failed), 1 running, "
+                "best delta_b 98.31 (t007: lambda 0.002, p1 0.7), ETA 41m00s"
+            ],
+        ),
+        (
+            replace(SEARCHING, ended={}, living=(), best=None, eta_seconds=None),
+            ["0/24 trials done, 0 running, ETA -"],
+        ),
+        (
+            TRIAL_ENDED,
+            ["t007 finished  epoch 9/9  delta_b 98.31 (spread 0.40)  lambda 0.002, p1 0.7"],
+        ),
+        (
+            replace(TRIAL_ENDED, row=FAILED_TRIAL),
+            ["t003 failed  epoch 0/9  lambda 0.5, p1 0.3  The loss is not finite."],
+        ),
+        (SEARCHED, ["| t007 | 98.31 |"]),
+        (replace(EVALUATED, trial="t007"), ["t007  epoch 1: top1 8bit 91.0"]),
+        (replace(FINISHED, table="a\nb", trial="t007"), ["t007  a", "t007  b"]),
     ],
 )
 def test_every_event_is_a_sentence_or_a_table(event: Event, lines: list[str]) -> None:
@@ -105,3 +137,20 @@ def test_every_event_is_a_sentence_or_a_table(event: Event, lines: list[str]) ->
 )
 def test_time_spans_read_as_people_say_them(seconds: float | None, text: str) -> None:
     assert wording.duration(seconds) == text
+
+
+def test_a_key_is_named_by_as_much_of_its_end_as_tells_it_apart() -> None:
+    keys = ["method.lambda", "optimizer.clip.lr", "optimizer.lr", "lr"]
+    assert wording.short_names(keys) == {
+        "method.lambda": "lambda",
+        "optimizer.clip.lr": "clip.lr",
+        "optimizer.lr": "optimizer.lr",
+        "lr": "lr",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.00012346, "0.0001235"), (4, "4"), (True, "True"), ("adam", "adam")]
+)
+def test_a_setting_is_read_without_the_noise_of_its_last_digits(value: object, text: str) -> None:
+    assert wording.settings_line({"method.x": value}) == f"x {text}"

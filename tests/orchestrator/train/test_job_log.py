@@ -12,7 +12,7 @@ import pytest
 from orchestrator.events import Event, read, to_json, to_line
 from orchestrator.train import job_log
 from orchestrator.train.job_log import EventFile, JobLog
-from tests.orchestrator.statements import EVALUATED, PROGRESS
+from tests.orchestrator.statements import EVALUATED, PROGRESS, SEARCHING
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -58,6 +58,15 @@ def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
         log.say(EVALUATED)
     assert [" step 3/9 " in line for line in log.lines] == [True, *[False] * 5]
     assert [event.n for event in log.events] == list(range(1, 11))
+
+
+def test_the_progress_of_each_trial_is_in_the_log(log: Log) -> None:
+    for _ in range(2):
+        for trial in ("t001", "t002"):
+            log.say(replace(PROGRESS, trial=trial))
+        log.say(SEARCHING)
+    assert [line.split("  ")[1] for line in log.lines[:2]] == ["t001", "t002"]
+    assert ["trials done" in line for line in log.lines] == [False, False, True]
 
 
 def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
