@@ -42,7 +42,7 @@ class How(StrEnum):
 
 @dataclass(frozen=True)
 class Opened:
-    """The first line: what a reader needs to know about the search.
+    """The first line: what a reader needs to know about the search; again when it is extended.
 
     keys: the searched ones. trials: how many are planned. epochs: of a whole run. workers: of each.
     """
@@ -126,8 +126,8 @@ class Ended:
     """A trial has ended.
 
     value: the mean of its seeds at the last epoch that all of them reached, None without one.
-    spread: largest less smallest of the seeds. points, delta_b: means as well. epoch, step: of the
-    value.
+    spread: largest less smallest of the seeds, None for a single one. points, delta_b: means as
+    well. epoch, step: of the value.
     """
 
     time: float

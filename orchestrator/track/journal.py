@@ -4,14 +4,13 @@ A line is written before anything is sent. What a restarted run measures again i
 second time, and a line sent twice carries its first time stamp, which MLflow stores as one row.
 """
 
-import json
-import os
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from orchestrator.store.lines import Lines
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.typed_json import made_of, plain
+from orchestrator.typed_json import made_of
 
 
 class Line(NamedTuple):
@@ -26,7 +25,7 @@ class Journal:
     """Metrics by step; a mark beside them counts the bytes that were sent."""
 
     def __init__(self, folder: RunFolder) -> None:
-        self._lines = folder.metrics
+        self._lines = Lines(folder.metrics)
         self._mark = folder.metrics_sent
         self._known = {(key, line.step) for line in self._read(0)[0] for key in line.metrics}
 
@@ -35,11 +34,8 @@ class Journal:
         new = {key: value for key, value in metrics.items() if (key, step) not in self._known}
         if not new:
             return
-        self._drop_torn_line()
         line = Line(step, int(time.time() * 1000), new)
-        with self._lines.open("ab", buffering=0) as file:
-            file.write(json.dumps(plain(line)).encode() + b"\n")
-            os.fsync(file.fileno())
+        self._lines.append(line, durable=True)
         self._known |= {(key, step) for key in new}
 
     def unsent(self) -> tuple[list[Line], int]:
@@ -58,33 +54,20 @@ class Journal:
         """Return the mark; 0 for an impossible one: what is sent twice is stored once."""
         try:
             mark = int(self._mark.read())
-            return mark if 0 <= mark <= self._lines.stat().st_size else 0
+            return mark if 0 <= mark <= self._lines.size() else 0
         except (FileNotFoundError, ValueError):
             return 0
 
     def _read(self, start: int) -> tuple[list[Line], int]:
-        if not self._lines.exists():
-            return [], start
-        with self._lines.open("rb") as file:
-            file.seek(start)
-            content = file.read()
-        content = content[: content.rfind(b"\n") + 1]
-        lines = (_line(text) for text in content.split(b"\n"))
-        return [line for line in lines if line], start + len(content)
-
-    def _drop_torn_line(self) -> None:
-        """Remove a last line that a kill left incomplete."""
-        if self._lines.exists():
-            content = self._lines.read_bytes()
-            whole = content.rfind(b"\n") + 1
-            if whole < len(content):
-                os.truncate(self._lines, whole)
+        found = self._lines.read(start)
+        lines = map(_line, found.values)
+        return [line for line in lines if line], found.mark
 
 
-def _line(text: bytes) -> Line | None:
-    """Return the content of a line; None for what a crash of the machine left in its place."""
+def _line(value: object) -> Line | None:
+    """Return what a line holds; None for what another program wrote."""
     try:
-        line = made_of(Line, json.loads(text))
-    except (ValueError, RecursionError):
+        line = made_of(Line, value)
+    except ValueError:
         return None
     return line if line.metrics and line.step >= 0 and line.time_ms >= 0 else None

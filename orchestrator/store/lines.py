@@ -1,0 +1,65 @@
+"""A file of JSON lines that only grows, for one writer that may be killed at any moment."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.typed_json import plain
+
+
+class Found(NamedTuple):
+    """The JSON values of a file's lines, and the mark (in bytes) behind the last of them."""
+
+    values: list[Any]
+    mark: int
+
+
+class Lines:
+    """A JSON document on each line. A last line that a kill left incomplete does not count."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, value: object, *, durable: bool) -> None:
+        """Write a line. durable: it is on the disk when this returns. Raises OSError."""
+        self._drop_torn_line()
+        with self._path.open("ab", buffering=0) as file:
+            file.write(json.dumps(plain(value)).encode() + b"\n")
+            if durable:
+                os.fsync(file.fileno())
+
+    def read(self, start: int = 0) -> Found:
+        """Return what stands behind a mark. What a crash of the machine left there is skipped."""
+        if not self._path.exists():
+            return Found([], start)
+        with self._path.open("rb") as file:
+            file.seek(start)
+            content = file.read()
+        content = content[: content.rfind(b"\n") + 1]
+        return Found(list(_documents(content)), start + len(content))
+
+    def size(self) -> int:
+        """Return the bytes of the file, a torn last line included. Raises OSError."""
+        return self._path.stat().st_size
+
+    def _drop_torn_line(self) -> None:
+        if not self._path.exists() or self._ends_whole():
+            return
+        content = self._path.read_bytes()
+        os.truncate(self._path, content.rfind(b"\n") + 1)
+
+    def _ends_whole(self) -> bool:
+        with self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(size - 1, 0))
+            return file.read() in (b"", b"\n")
+
+
+def _documents(content: bytes) -> Iterator[Any]:
+    for line in content.split(b"\n"):
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError):
+            continue

@@ -1,0 +1,50 @@
+"""JSON lines of a writer that may be killed at any moment."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store.lines import Lines
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_is_appended_is_read_in_order(tmp_path: Path, durable: bool) -> None:
+    lines = Lines(tmp_path / "lines")
+    for value in ({"a": 1}, [2], "three"):
+        lines.append(value, durable=durable)
+    assert lines.read().values == [{"a": 1}, [2], "three"]
+
+
+@pytest.mark.parametrize("left", range(1, 9))
+def test_a_line_cut_anywhere_does_not_count_and_makes_room_for_the_next(
+    tmp_path: Path, left: int
+) -> None:
+    file = tmp_path / "lines"
+    lines = Lines(file)
+    lines.append({"a": 1}, durable=True)
+    whole = file.read_bytes()
+    file.write_bytes(whole + b'{"a": 2}'[:left])
+    assert lines.read() == ([{"a": 1}], len(whole))
+    lines.append({"a": 3}, durable=True)
+    assert lines.read().values == [{"a": 1}, {"a": 3}]
+
+
+def test_a_file_whose_only_line_is_torn_begins_afresh(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b'{"a')
+    Lines(tmp_path / "lines").append(1, durable=False)
+    assert (tmp_path / "lines").read_bytes() == b"1\n"
+
+
+def test_reading_goes_on_behind_the_mark(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "lines")
+    assert lines.read() == ([], 0)
+    lines.append(1, durable=False)
+    mark = lines.read().mark
+    lines.append(2, durable=False)
+    assert lines.read(mark) == ([2], lines.size())
+    assert lines.read(lines.size()) == ([], lines.size())
+
+
+def test_what_is_not_json_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "lines").write_bytes(b"1\n\0\0\n\xff\n" + b"[" * 100_000 + b"\n2\n")
+    assert Lines(tmp_path / "lines").read().values == [1, 2]
