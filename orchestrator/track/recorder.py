@@ -90,10 +90,11 @@ def short_name(run: str) -> str:
 def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str]) -> None:
     """Store the parameters by which runs are compared, and texts (name -> content) as artifacts."""
     with mlflow_client(run.uri) as client:
+        from mlflow.entities import Param
+
         given = client.get_run(run.run_id).data.params
-        for key, value in params.items():
-            if key not in given:
-                client.log_param(run.run_id, key, value)
+        new = [Param(key, value) for key, value in params.items() if key not in given]
+        client.log_batch(run.run_id, params=new)
         for name, text in texts.items():
             client.log_text(run.run_id, text, name)
 

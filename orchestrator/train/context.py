@@ -1,4 +1,4 @@
-"""Where a rank runs: its peers and its checkpoints. Ray Train, or a single process."""
+"""Where a rank runs: its peers and its checkpoints."""
 
 import platform
 from pathlib import Path
@@ -27,22 +27,11 @@ class Context(Protocol):
         """
 
 
-class RayContext:
-    """A worker of Ray Train, which only starts and restarts the workers.
+class FolderContext:
+    """A rank that finds its checkpoints in the run's folder, which all ranks see."""
 
-    Checkpoints are not reported to it: it would copy each one and trust a list of its own, kept
-    beside the folder in a file that it overwrites in place.
-    """
-
-    def __init__(self, run: RunFolder, *, keep: int) -> None:
-        import ray.train
-        import ray.train.torch
-
-        here = ray.train.get_context()
-        device = ray.train.torch.get_device()
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        self.ranks = Ranks(here.get_world_rank(), here.get_world_size(), device)
+    def __init__(self, run: RunFolder, ranks: Ranks, *, keep: int) -> None:
+        self.ranks = ranks
         self._run = run
         self._keep = keep
 
@@ -62,3 +51,23 @@ class RayContext:
         """Put rank 0's folder among the run's checkpoints."""
         if folder is not None:
             self._run.commit(folder, at, keep=self._keep)
+
+
+class RayContext(FolderContext):
+    """A worker of Ray Train, which only starts and restarts the workers.
+
+    Checkpoints are not reported to it: it would copy each one and trust a list of its own, kept
+    beside the folder in a file that it overwrites in place.
+    """
+
+    def __init__(self, run: RunFolder, *, keep: int) -> None:
+        import ray.train
+        import ray.train.torch
+
+        here = ray.train.get_context()
+        device = ray.train.torch.get_device()
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        super().__init__(
+            run, Ranks(here.get_world_rank(), here.get_world_size(), device), keep=keep
+        )

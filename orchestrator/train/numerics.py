@@ -11,10 +11,13 @@ DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfl
 
 
 def set_numerics(training: Training) -> None:
-    """Set torch's global switches for this process; called once, before anything is on the GPU."""
+    """Set torch's global switches for this process, whatever they were before.
+
+    cuBLAS reads its setting once, when the process first computes on a GPU.
+    """
     torch.backends.cuda.matmul.allow_tf32 = training.tf32
     torch.backends.cudnn.allow_tf32 = training.tf32
+    torch.use_deterministic_algorithms(training.deterministic)
     if training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True)

@@ -13,6 +13,7 @@ from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
 from orchestrator.run_facts import Events, write_end
+from orchestrator.search.records import How
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.recorder import Recorder
@@ -80,13 +81,16 @@ class Worker:
         else:
             self._resume(checkpoint)
 
-    def run(self) -> None:
-        """Train to the end or until asked to stop."""
+    def run(self, until: int | None = None) -> How:
+        """Train until the end, an epoch of the run (from 1), or asked to stop; return which."""
         while self.at.epoch < self.phase.epochs:
+            if until is not None and self._epochs_done() >= until:
+                return How.PARKED
             if self._train():
-                return
+                return How.STOPPED
             self._finish_epoch()
         self._finish()
+        return How.FINISHED
 
     def _newest(self) -> Path | None:
         """Return the folder of the checkpoint to continue from, if there is one."""

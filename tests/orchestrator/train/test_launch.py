@@ -12,7 +12,7 @@ from orchestrator.errors import JobFailed, OrchError
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.run import TrackedRun
-from orchestrator.train import launch
+from orchestrator.train import driver, launch
 from orchestrator.train.worker import Run
 
 
@@ -28,7 +28,7 @@ def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_e
         seen.append(os.environ.get("MLFLOW_TRACKING_PASSWORD"))
         raise OrchError("the end")
 
-    monkeypatch.setattr(launch, "_job", end)
+    monkeypatch.setattr(driver, "read_job", end)
     given = {"run": "a-1", "run_dir": str(tmp_path / "a-1"), "attempt": 1, "job": {}}
     (tmp_path / "run.json").write_text(json.dumps(given))
     assert launch.main(str(tmp_path / "run.json")) == 1
@@ -65,13 +65,3 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: byte
     folder.result.path.write_bytes(content)
     with pytest.raises(JobFailed, match=r"result\.json is damaged. Remove it; `orch resume`"):
         launch._conclude(folder, TrackedRun("sqlite:////x", "1", "2"))
-
-
-@pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])
-def test_damaged_settings_of_a_run_are_reported_and_rewritten(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
-) -> None:
-    file = RunFolder(tmp_path).job
-    file.path.write_bytes(content)
-    assert launch._kept_job(file) is None
-    assert "was damaged and is rewritten" in capsys.readouterr().out

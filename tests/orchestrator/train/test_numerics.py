@@ -48,6 +48,8 @@ def test_deterministic_sets_what_torch_offers_and_only_then(
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.backends.cudnn.benchmark
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
+    set_numerics(tiny_job().training)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from orchestrator.errors import CheckpointMismatch, DataError, Diverged
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
+from orchestrator.search.records import How
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
@@ -313,3 +314,16 @@ def test_a_resume_does_not_read_the_initial_weights_again(
     folder.withdraw_stop()
     found = weights(run(job, "stopped").context)
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_run_parks_after_an_epoch_and_goes_on_in_another_worker_as_if_it_had_not(
+    tiny_job: Callable[..., Job], run: Callable[..., Any], tmp_path: Path, folder_context: Any
+) -> None:
+    whole = weights(run(tiny_job(), "whole").context)
+    folder = RunFolder(tmp_path / "parked")
+    folder.make()
+    context = folder_context(folder.path)
+    ends = [Worker(tiny_job(), Run(folder), context).run(until) for until in (1, 1, None)]
+    assert ends == [How.PARKED, How.PARKED, How.FINISHED]
+    found = weights(context)
+    assert all(torch.equal(found[name], value) for name, value in whole.items())
