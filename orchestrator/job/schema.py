@@ -21,8 +21,10 @@ from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
 from orchestrator.plan.workers import cpus_per_worker
 
-_MEANT_OTHERWISE = re.compile(r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?")
-"""Names that commands take for runs: `last`, a run's id, MLflow's id of a run."""
+_MEANT_OTHERWISE = re.compile(
+    r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?|.*\.t\d{3,}([sg]\d+)?"
+)
+"""Names that commands take for runs: `last`, a run's id, MLflow's id of a run, a trial's name."""
 
 
 class Training(BaseModel, frozen=True, extra="forbid"):

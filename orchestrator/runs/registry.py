@@ -1,6 +1,10 @@
-"""The runs that were submitted from here: a JSON file for each, found by name."""
+"""The runs that were submitted from here: a JSON file for each, found by name.
+
+A trial of a search is found by name, too. It has no file of its own until it is resumed by itself.
+"""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +15,12 @@ from orchestrator.errors import UnknownJob
 from orchestrator.run_facts import RunFacts, facts_in
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.search_folder import SearchFolder
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import Values, made_of, plain
+
+_TRIAL = re.compile(r"(.+)\.(t\d{3,}(?:[sg]\d+)?)")
+"""A search, and one of its trials or of their runs: quickstart.t007, quickstart.t007s1."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,39 @@ class Record:
     def last(self) -> Attempt:
         """The latest submission."""
         return self.attempts[-1]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether the run is a search, which has trials."""
+        return bool(self.job.get("search"))
+
+    @property
+    def search_folder(self) -> SearchFolder:
+        """The run's folder as that of a search."""
+        return SearchFolder(self.folder)
+
+    @property
+    def search(self) -> str:
+        """The search whose job trains this run, if it is a trial; else the run itself."""
+        return run_of(self.last.submission_id)
+
+    @property
+    def within(self) -> str:
+        """What a trial is called within its search: t007, or t007s1; nothing for other runs."""
+        return self.run.removeprefix(f"{self.search}.") if self.search != self.run else ""
+
+    def of_trial(self, within: str) -> "Record":
+        """Return the record of a trial of this search, which its search's job trains."""
+        return Record(
+            run=f"{self.run}.{within}",
+            name=f"{self.name}.{within}",
+            job=self.job,
+            job_file=self.job_file,
+            address=self.address,
+            local=self.local,
+            run_dir=str(self.search_folder.of_run(within)),
+            attempts=(replace(self.last, outcome=None),),
+        )
 
     def again(self, submitted_at: float) -> "Record":
         """Return the record with one more attempt."""
@@ -109,13 +150,31 @@ def load_all() -> list[Record]:
 
 def find(name: str) -> Record:
     """Return the run meant by `name`: its id, a job's name (its latest run), a unique beginning
-    of either, or `last`. Raises UnknownJob, naming similar ones.
+    of either, or `last`; any of these and `.t007` for a trial of that run.
+    Raises UnknownJob, naming similar ones.
     """
     records = load_all()
+    if trial := _TRIAL.fullmatch(name):
+        return _trial(_found(trial[1], records), trial[2], records)
+    return _found(name, records)
+
+
+def _trial(search: Record, within: str, records: list[Record]) -> Record:
+    """Return the record of a trial: its own, if it was resumed by itself."""
+    if not search.is_search:
+        raise UnknownJob(f"{search.run} is no search; it has no trial {within}.")
+    made = search.of_trial(within)
+    return next((record for record in records if record.run == made.run), made)
+
+
+def _found(name: str, records: list[Record]) -> Record:
+    for record in records:
+        if name in (record.run, record.last.submission_id):
+            return record
     if name == "last" and records:
         return records[0]
+    records = [record for record in records if not _TRIAL.fullmatch(record.run)]
     wanted: tuple[Callable[[Record], bool], ...] = (
-        lambda record: name in (record.run, record.last.submission_id),
         lambda record: record.name == name,
         lambda record: record.name.startswith(name),
         lambda record: record.run.startswith(name),

@@ -1,6 +1,7 @@
 """What is known of runs: their records, joined with their clusters' and folders' answers."""
 
 import contextlib
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,12 @@ from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import Unreachable
+from orchestrator.events import Event, TrialRow
 from orchestrator.run_facts import RunFacts
-from orchestrator.runs import record_ends, registry
+from orchestrator.runs import record_ends, registry, trials
 from orchestrator.runs.delay import Delay, silence
 from orchestrator.runs.registry import Attempt, Outcome, Record
+from orchestrator.search import announce
 from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
@@ -36,6 +39,8 @@ class RunView:
     ended: float | None = None
     delay: str = ""
     """Why a running job does not advance."""
+    trial: TrialRow | None = None
+    """How it stands in its search, of a trial."""
 
 
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
@@ -47,7 +52,12 @@ def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
 
 
 def look(record: Record) -> RunView:
-    """Return what is known of one run, asking its cluster if it may be running."""
+    """Return what is known of one run, asking its cluster if it may be running.
+
+    Raises UnknownJob for a trial that its search does not have.
+    """
+    if record.within:
+        return _look_at_trial(record)
     if record.last.outcome:
         return settle(_settled(record, record.last.outcome))
     client = client_of(record)
@@ -61,10 +71,17 @@ def look(record: Record) -> RunView:
     if client is not None and info is not None and _lacks_the_end(facts, info):
         with contextlib.suppress(Unreachable):
             facts = facts.after(*JobEvents(client, info.submission_id).read(info))
-    seen = settle(_join(record, info, facts, answered))
+    seen = settle(_up_to_date(_join(record, info, facts, answered)))
     if client is None or seen.state is not State.RUNNING:
         return seen
     return replace(seen, delay=Delay(record, client).sentence(facts, silence(facts)))
+
+
+def events_of(record: Record) -> list[Event]:
+    """Return all events of a run's latest attempt that its cluster still knows."""
+    client = client_of(record)
+    info = client.job(record.last.submission_id) if client else None
+    return JobEvents(client, record.last.submission_id).read(info) if client and info else []
 
 
 def look_all(records: Iterable[Record]) -> list[RunView]:
@@ -96,6 +113,31 @@ def unknown_jobs(url: str) -> list[RunView]:
         if "orch" in job.metadata and run not in own:
             views[run] = _stranger(job, url)
     return list(views.values())
+
+
+def _up_to_date(view: RunView) -> RunView:
+    """Return what is known of a search, with what its journal says, which is seen only here."""
+    if not view.record.is_search:
+        return view
+    standing = trials.standing_of(view.record)
+    if standing.opened is None:
+        return view
+    now = time.time() if view.state is State.RUNNING else standing.time
+    next_within = view.facts.searching.next_within if view.facts.searching else 0.0
+    searching = announce.searching(standing, now, next_within)
+    said = view.facts.searching.time if view.facts.searching else None
+    return replace(view, facts=replace(view.facts, searching=replace(searching, time=said)))
+
+
+def _look_at_trial(record: Record) -> RunView:
+    search = look(registry.find(record.search))
+    standing = trials.standing_of(search.record)
+    if standing.opened:
+        row, facts = trials.in_folder(record, standing)
+    else:
+        row, facts = trials.in_events(record, events_of(search.record))
+    note = f"{row.state}: {row.reason}" if row.reason else row.state
+    return RunView(record, trials.state_of(row, search.state), facts, note, trial=row)
 
 
 def _lacks_the_end(facts: RunFacts, info: JobInfo) -> bool:

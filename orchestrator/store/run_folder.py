@@ -132,17 +132,22 @@ class RunFolder:
         """The final results as a table in Markdown."""
         return WholeFile(self.path / "results.md")
 
+    @property
+    def stop(self) -> Path:
+        """Asks the workers to save and end, by being there."""
+        return self.path / "stop"
+
     def ask_to_stop(self) -> None:
         """Ask the workers to save and end."""
-        self._stop.touch()
+        self.stop.touch()
 
     def stop_is_asked(self) -> bool:
         """Return whether the workers are asked to save and end."""
-        return self._stop.exists()
+        return self.stop.exists()
 
     def withdraw_stop(self) -> None:
         """Withdraw the request."""
-        self._stop.unlink(missing_ok=True)
+        self.stop.unlink(missing_ok=True)
 
     def last_sign_of_life(self) -> float:
         """Return when the run last wrote its progress; now, if it never did."""
@@ -227,10 +232,6 @@ class RunFolder:
         for pattern in (".checkpoint*", ".best-epoch-*"):
             for folder in self.path.glob(pattern):
                 shutil.rmtree(folder, ignore_errors=True)
-
-    @property
-    def _stop(self) -> Path:
-        return self.path / "stop"
 
 
 def reached(checkpoint: Path) -> Reached | None:

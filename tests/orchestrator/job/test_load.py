@@ -107,6 +107,8 @@ def test_environment_variables_in_paths_are_filled_in_or_missed(
         (GOOD.replace("name: mine", f"name: '{'0' * 32}'"), "would be taken for a run"),
         (GOOD.replace("name: mine", "name: a-20240601-120000-ab12"), "would be taken for a run"),
         (GOOD.replace("name: mine", "name: a-20240601-120000-ab12.a2"), "would be taken for a run"),
+        (GOOD.replace("name: mine", "name: a.t007"), "would be taken for a run"),
+        (GOOD.replace("name: mine", "name: a.t1000s2"), "would be taken for a run"),
         (GOOD.replace("5e-2", "true"), "optimizer.lr: expected a number, got true"),
         (GOOD.replace("5e-2", "yes"), "optimizer.lr: expected a number, got 'yes'"),
         (GOOD.replace("5e-2", "1:30"), "optimizer.lr: expected a number, got '1:30'"),

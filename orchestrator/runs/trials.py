@@ -1,0 +1,134 @@
+"""A trial of a search as a run: what its search, its folder and its events say of it."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from orchestrator import run_facts
+from orchestrator.errors import UnknownJob, UsageError
+from orchestrator.events import Evaluated, Event, Searching, TrialEnded, TrialRow
+from orchestrator.run_facts import RunFacts
+from orchestrator.runs.registry import Record
+from orchestrator.search import announce
+from orchestrator.search.journal import SearchJournal
+from orchestrator.search.records import TrialState, trial_of
+from orchestrator.search.standing import Standing
+from orchestrator.search.trial import Trial, run_names
+from orchestrator.state import State, is_final
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.typed_json import Values
+
+_STATES = {
+    TrialState.FINISHED: State.SUCCEEDED,
+    TrialState.STOPPED_EARLY: State.STOPPED,
+    TrialState.STOPPED: State.STOPPED,
+    TrialState.OUT_OF_BUDGET: State.STOPPED,
+    TrialState.FAILED: State.FAILED,
+}
+"""The state of a run that was a trial, once that has ended."""
+
+
+class Seen(NamedTuple):
+    """What is known of a trial."""
+
+    row: TrialRow
+    facts: RunFacts
+
+
+def standing_of(search: Record) -> Standing:
+    """Return how a search stands by its journal; without `opened` where none is seen here."""
+    try:
+        return Standing.of(SearchJournal(search.search_folder).read().records)
+    except OSError:
+        return Standing()
+
+
+def in_folder(record: Record, standing: Standing) -> Seen:
+    """Return what the folder of its search says of a trial. Raises UnknownJob without such one."""
+    trial = standing.trials.get(trial_of(record.within))
+    if trial is None:
+        known = list(standing.trials)
+        has = f"they are {known[0]} to {known[-1]}" if known else "it has none yet"
+        raise UnknownJob(f"{record.search} has no trial {trial_of(record.within)}; {has}.")
+    return Seen(announce.row(trial), _facts(record, trial, standing))
+
+
+def in_events(record: Record, events: Iterable[Event]) -> Seen:
+    """Return what the events of its search say of a trial. Raises UnknownJob if nothing does."""
+    facts, row = RunFacts(), None
+    for event in events:
+        if event.trial == record.within:
+            facts = facts.after(replace(event, trial=None))
+        for told in _rows(event):
+            row = told if told.trial == trial_of(record.within) else row
+    if row is None:
+        raise UnknownJob(f"Nothing is known of a trial {record.within} of {record.search}.")
+    return Seen(row, facts)
+
+
+def state_of(row: TrialRow, search: State) -> State:
+    """Return the state of a trial as a run's; a search that has ended took its trials along."""
+    state = TrialState(row.state)
+    if state.ended:
+        return _STATES[state]
+    if is_final(search):
+        return search
+    return State.PENDING if state == TrialState.PLANNED else State.RUNNING
+
+
+def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:
+    """Return the folders of the runs of a trial."""
+    return [search.search_folder.of_run(run) for run in run_names(trial, seeds)]
+
+
+def job_of(record: Record) -> Values:
+    """Return the settings with which a trial began. Raises UsageError where they are not seen."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(record.folder.job.read())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"The job of {record.run} is not seen here ({error}). A trial of several seeds is "
+            f"named with one of them: {record.run}s1."
+        ) from error
+    assert isinstance(values, dict)
+    return values
+
+
+def _rows(event: Event) -> tuple[TrialRow, ...]:
+    match event:
+        case Searching():
+            return (*event.living, *event.failed)
+        case TrialEnded():
+            return (event.row,)
+    return ()
+
+
+def _facts(record: Record, trial: Trial, standing: Standing) -> RunFacts:
+    """Return the facts of a trial's folder; of one with several seeds, their mean results."""
+    assert standing.opened is not None
+    runs = run_names(trial.name, standing.opened.seeds)
+    if record.within in runs:
+        return _with_end(record.folder)
+    folder = record.folder.path.with_name(f"{record.search}.{runs[0]}")
+    first = run_facts.facts_of(RunFolder(folder)).evaluated
+    if first is None or not trial.points:
+        return RunFacts()
+    mean = Evaluated(
+        epoch=trial.epoch - 1,
+        epochs=standing.opened.epochs,
+        metric_name=first.metric_name,
+        metric=dict(trial.points),
+        loss={},
+    )
+    return RunFacts(evaluated=mean)
+
+
+def _with_end(folder: RunFolder) -> RunFacts:
+    """Return the facts of a run's folder, with its results if it has finished."""
+    facts = run_facts.facts_of(folder)
+    try:
+        return replace(facts, finished=run_facts.finished_in(folder))
+    except (OSError, ValueError):
+        return facts
