@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.plan.workers import HEALTH_CHECK_SECONDS
 from orchestrator.shipment import RUN_FILE, Shipment
 
 SHIPPED = ("models", "orchestrator", "video")
@@ -19,8 +20,6 @@ LIMIT_BYTES = 100 * 1024 * 1024
 STOP_WAIT_SECONDS = 60
 """How long a job may take to save its state when it is stopped."""
 
-HEALTH_CHECK_SECONDS = 60
-"""How long a worker may leave Ray's questions unanswered."""
 GROUP_SHUTDOWN_SECONDS = 5
 """How long Ray then waits for all workers to leave their process group, the frozen one too."""
 FROZEN_SECONDS = HEALTH_CHECK_SECONDS + GROUP_SHUTDOWN_SECONDS

@@ -1,5 +1,8 @@
 """What a worker needs on a machine, and how many fit on one."""
 
+HEALTH_CHECK_SECONDS = 60
+"""How long a worker may leave questions of Ray or of its group unanswered."""
+
 
 def cpus_per_worker(loader_workers: int) -> int:
     """Return one CPU for the worker and one for each of its loader processes."""
