@@ -12,6 +12,7 @@ from orchestrator.errors import JobFileError
 from orchestrator.job.families import value_at
 from orchestrator.job.merge import Merged, file_chain, override
 from orchestrator.job.phases import PHASES, train_one_thing_in_all_phases
+from orchestrator.job.search_values import keep_the_stronger_search
 from orchestrator.job.source import Source, Values
 from orchestrator.job.uri import masked
 from orchestrator.job.whole import EACH, LoadedJob, whole_job
@@ -101,6 +102,7 @@ def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     """Return the job of all values, with short forms expanded. Raises JobFileError."""
     _keep_the_stronger_reference(merged)
     _name_individual_runs(merged)
+    keep_the_stronger_search(merged)
     return whole_job(merged, mistakes, shown)
 
 

@@ -12,6 +12,8 @@ LONGEST = 80
 """How many characters of an override a message repeats."""
 DEEPEST = 20
 """How many files may extend one another in a chain."""
+DOTTED: dict[Keys, int] = {("quantizer", "assignment"): 1, ("search", "space"): 0}
+"""Sections whose keys have dots, of layers or of a job, and how many plain keys come before."""
 
 
 @dataclass
@@ -136,18 +138,32 @@ def _parents(source: Source, above: tuple[Path, ...]) -> tuple[list[Path], list[
 def override(text: str) -> tuple[Source | None, list[str]]:
     """Read one `--set a.b=c`."""
     key, equals, value = text.partition("=")
-    keys = key.strip().split(".")
-    if not equals or not all(re.fullmatch(r"[\w-]+", part) for part in keys):
+    key = key.strip()
+    if not equals or not all(re.fullmatch(r"[\w-]+", part) for part in key.split(".")):
         return None, [f"--set {text[:LONGEST]}: expected KEY=VALUE, for example training.epochs=3."]
-    if keys[:2] == ["quantizer", "assignment"]:
-        keys[3:] = [".".join(keys[3:])] * (len(keys) > 3)  # A layer's name has dots.
     try:
-        nested: Any = parse_value(value)
+        values = nested(key, parse_value(value))
     except ValueError as error:
-        return None, [f"--set {key.strip()}: {error}; text is put in quotes inside the shell's."]
-    for part in reversed(keys):
-        nested = {part: nested}
-    return Source("--set", Path.cwd(), nested), []
+        return None, [f"--set {key}: {error}; text is put in quotes inside the shell's."]
+    return Source("--set", Path.cwd(), values), []
+
+
+def nested(dotted: str, value: Any) -> Values:
+    """Return a value in the sections of its dotted key."""
+    for part in reversed(parts_of(dotted)):
+        value = {part: value}
+    found: Values = value
+    return found
+
+
+def parts_of(dotted: str) -> Keys:
+    """Return the parts of a dotted key: of `a.b.c` a, b and c."""
+    keys = tuple(dotted.split("."))
+    for section, names in DOTTED.items():
+        above = len(section) + names
+        if keys[: len(section)] == section and len(keys) > above:
+            return (*keys[:above], ".".join(keys[above:]))
+    return keys
 
 
 def _shown(path: Path) -> str:

@@ -16,6 +16,7 @@ from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.families import FAMILIES, names_in
 from orchestrator.job.optimizer import Sgd
 from orchestrator.job.phases import ALLOWED, in_phase, unchangeable
+from orchestrator.job.search import Search
 from orchestrator.job.source import Keys, Values
 from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
@@ -163,6 +164,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     checkpoint: Checkpoint = Checkpoint()
     tracking: Tracking = Tracking()
     reference: Reference | None = None
+    search: Search | None = Field(None, description="makes the job a search: many trials of it")
     output: Path = Path("runs")
 
     @field_validator("name")

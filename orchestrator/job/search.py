@@ -1,9 +1,11 @@
 """The search section of a job: which keys are searched, by what, and for how long."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from orchestrator.job.source import Values
 from orchestrator.job.space import Axis
 
 
@@ -93,3 +95,35 @@ class Search(BaseModel, frozen=True, extra="forbid"):
         None, ge=1, description="failed trials that end the search; none: the larger of 3 and a "
         "quarter of the trials"
     )  # fmt: skip
+
+
+def axes(search: Search, job_values: Values) -> dict[str, Axis]:
+    """Return each axis of a search with the value of its prior, if it has one.
+
+    job_values: of the search's job, `Job.as_dict`; a prior without a value takes the job's own.
+    """
+    own = flat(job_values)
+    return {key: _filled(axis, own.get(key)) for key, axis in search.space.items()}
+
+
+def fixed(search: Search, job_values: Values) -> Values:
+    """Return the values of the keys that conditions refer to and that are not searched."""
+    own = flat(job_values)
+    wanted = {key for axis in search.space.values() for key in axis.when} - search.space.keys()
+    return {key: own[key] for key in own if key in wanted}
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> Values:
+    """Return values, and whole sections, by dotted key."""
+    found: Values = {}
+    for key, value in values.items():
+        found[f"{above}{key}"] = value
+        if isinstance(value, dict):
+            found |= flat(value, f"{above}{key}.")
+    return found
+
+
+def _filled(axis: Axis, own: Any) -> Axis:
+    if axis.prior is None or axis.prior.value is not None:
+        return axis
+    return axis.model_copy(update={"prior": axis.prior.model_copy(update={"value": own})})

@@ -1,7 +1,7 @@
 """The space of a search: one axis for each searched key of a job."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field, model_validator
@@ -114,3 +114,49 @@ class Axis(BaseModel, frozen=True, extra="forbid"):
         found = float(f"{lowest + count * self.step:.12g}")
         whole = self.step.is_integer() and lowest.is_integer()
         return int(found) if whole else found
+
+
+def combinations(
+    space: Mapping[str, Axis],
+    fixed: Mapping[str, Any],
+    values: Callable[[Axis], Sequence[Any]],
+) -> Iterator[Settings]:
+    """Yield each combination of some values of the axes; axes exist or not as `when` says.
+
+    The last axis changes fastest. fixed: the job's values that conditions refer to. values: those
+    of an axis that are combined, such as its ends.
+    """
+    yield from _combined(list(space.items()), fixed, values, {})
+
+
+def _combined(
+    axes: Sequence[tuple[str, Axis]],
+    fixed: Mapping[str, Any],
+    values: Callable[[Axis], Sequence[Any]],
+    chosen: Settings,
+) -> Iterator[Settings]:
+    if not axes:
+        yield chosen
+        return
+    (key, axis), *others = axes
+    if not axis.exists({**fixed, **chosen}):
+        yield from _combined(others, fixed, values, chosen)
+        return
+    for value in values(axis):
+        yield from _combined(others, fixed, values, chosen | {key: value})
+
+
+def short_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return for each dotted key its shortest end that no other one has: lambda, clip.lr."""
+    known = list(keys)
+    return {key: next((end for end in _ends(key) if _is_of_one(end, known)), key) for key in known}
+
+
+def _ends(key: str) -> Iterator[str]:
+    """Yield the ends of a dotted key, from the shortest to the key itself."""
+    parts = key.split(".")
+    return (".".join(parts[start:]) for start in range(len(parts) - 1, -1, -1))
+
+
+def _is_of_one(end: str, keys: Sequence[str]) -> bool:
+    return sum(f".{key}".endswith(f".{end}") for key in keys) == 1

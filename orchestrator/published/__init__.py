@@ -1,5 +1,6 @@
 """The papers' results as data: one YAML file per paper, rows by name."""
 
+from functools import cache
 from typing import NamedTuple
 
 from models.precision import Precision
@@ -13,8 +14,9 @@ class PublishedRow(NamedTuple):
     values: dict[str, float]
 
 
+@cache
 def published_rows() -> dict[str, PublishedRow]:
-    """Return every published row by name."""
+    """Return every published row by name; the tables are read once."""
     from importlib import resources  # `orch list` imports this module and reads no table
 
     import yaml

@@ -1,0 +1,26 @@
+from orchestrator.job.space import Axis, combinations, short_names
+
+
+def test_combinations_leave_out_axes_whose_condition_fails() -> None:
+    space = {
+        "method.name": Axis(choice=("coquant", "adabits")),
+        "method.lambda": Axis(choice=(0, 1), when={"method.name": "coquant"}),
+        "model.name": Axis(choice=("a",), when={"data.name": ["c", "d"]}),
+    }
+    found = list(combinations(space, {"data.name": "c"}, lambda axis: axis.ends))
+    assert found == [
+        {"method.name": "coquant", "method.lambda": 0, "model.name": "a"},
+        {"method.name": "coquant", "method.lambda": 1, "model.name": "a"},
+        {"method.name": "adabits", "model.name": "a"},
+    ]
+
+
+def test_a_short_name_is_the_shortest_end_that_no_other_key_has() -> None:
+    keys = ["method.lambda", "optimizer.lr", "optimizer.clip.lr", "lambda"]
+    assert short_names(keys) == {
+        "method.lambda": "method.lambda",
+        "optimizer.lr": "optimizer.lr",
+        "optimizer.clip.lr": "clip.lr",
+        "lambda": "lambda",
+    }
+    assert short_names(["method.p1"]) == {"method.p1": "p1"}
