@@ -14,6 +14,7 @@ from orchestrator.runs import registry, view
 from orchestrator.runs.view import RunView
 from orchestrator.track.keys import metric
 from orchestrator.track.run import TrackedRun, charts_of, comparison_of
+from orchestrator.wording import settings_line
 
 Results = Mapping[str, float | None]
 
@@ -26,6 +27,8 @@ Results = Mapping[str, float | None]
 def compare(job_names: tuple[str, ...], as_json: bool) -> None:
     """Print the latest results of several JOBs side by side, and where MLflow compares them.
 
+    A search is compared by its best trial; JOB.t007 is one of its trials.
+
     \b
     Examples:
       orch compare cifar10_r18 cifar10_mbv2
@@ -34,7 +37,7 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
     records = list({record.run: record for record in map(registry.find, job_names)}.values())
     if len(records) < 2:
         raise UsageError(f"{records[0].run} cannot be compared with itself; name two runs or more.")
-    views = [view.look(record) for record in records]
+    views = [_of_best(view.look(record)) for record in records]
     pages = dict(_pages(views))
     if as_json:
         answer_json({"runs": [as_dict(seen) for seen in views], "mlflow": pages})
@@ -42,8 +45,19 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
     points = _high_to_low(point for seen in views for point in _results(seen))
     columns = ("RUN", "STATE", "EPOCH", "METRIC", *points, "DELTA_B")
     print_table(columns, (_row(seen, points) for seen in views), right=columns[4:])
+    for seen in views:
+        if seen.trial:
+            answer(f"{seen.record.run}: {settings_line(seen.trial.settings)}")
     for what, where in pages.items():
         answer(f"{f'MLflow {what}:':<19}{where}")
+
+
+def _of_best(seen: RunView) -> RunView:
+    """Return a search's best trial so far as a run, where it has one; any other run as it is."""
+    at = seen.facts.searched or seen.facts.searching
+    if at is None or at.best is None:
+        return seen
+    return view.look(registry.find(f"{seen.record.run}.{at.best.trial}"))
 
 
 def _row(seen: RunView, points: list[str]) -> tuple[str, ...]:

@@ -1,6 +1,11 @@
 """orch completion: let the shell complete commands, job files and runs."""
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from orchestrator.runs.registry import Record
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -60,4 +65,13 @@ def complete_run(
     words = dict.fromkeys(
         ["last", *(r.name for r in records), *(r.run for r in records)] if records else []
     )
-    return [word for word in words if word.startswith(incomplete)]
+    trials = [trial for record in records if record.is_search for trial in _trials(record)]
+    begun = [trial for trial in trials if trial.startswith(incomplete) and "." in incomplete]
+    return [word for word in words if word.startswith(incomplete)] + begun
+
+
+def _trials(search: "Record") -> list[str]:
+    """Return the runs of a search that has not ended, as far as its folder is seen here."""
+    if search.last.outcome:
+        return []
+    return sorted(folder.name for folder in search.search_folder.trials.glob("*.t*"))

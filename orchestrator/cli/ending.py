@@ -11,7 +11,9 @@ from orchestrator.cli.summary import as_dict, conclusion
 from orchestrator.cluster import local, runtime
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import Unreachable
-from orchestrator.runs import registry, view
+from orchestrator.runs import registry, stop_trial, view
+from orchestrator.runs.registry import Record
+from orchestrator.search.records import trial_of
 from orchestrator.state import is_final
 from orchestrator.wording import clock
 
@@ -26,14 +28,20 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 @_job
 @_json
 def stop(job_name: str, as_json: bool) -> None:
-    """Ask a JOB to save its state and end.
+    """Ask a JOB to save its state and end; of a search, all of it or one trial.
 
     \b
-    Example:
+    Examples:
       orch stop last
+      orch stop search_lambda_p1_alpha.t007
     """
     record = registry.find(job_name)
     seen = view.look(record)
+    if record.within and not is_final(seen.state):
+        _stop_trial(record)
+        if as_json:
+            answer_json(as_dict(seen))
+        return
     if is_final(seen.state):
         when = f" at {clock(seen.ended)}" if seen.ended else ""
         say(f"{record.run} had already ended{when}: {seen.state}.")
@@ -52,6 +60,14 @@ def stop(job_name: str, as_json: bool) -> None:
     else:
         answer("\n".join(conclusion(seen)) or str(seen.state))
     follow.tidy(record)
+
+
+def _stop_trial(record: Record) -> None:
+    trial = trial_of(record.within)
+    client = view.client_of(record)
+    assert client is not None
+    stop_trial.ask_to_stop(registry.find(record.search), trial, client)
+    say(f"{trial} saves and ends at its next step; the search goes on.")
 
 
 @click.command()

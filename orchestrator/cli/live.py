@@ -15,11 +15,14 @@ from orchestrator.events import (
     Log,
     Progress,
     Restarted,
+    Searched,
+    Searching,
     Started,
     Stopped,
+    TrialEnded,
 )
 from orchestrator.state import State
-from orchestrator.wording import by_point, describe, duration
+from orchestrator.wording import by_point, describe, duration, search_line, trial_line
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -72,10 +75,10 @@ class PlainScreen:
 
     def event(self, event: Event) -> None:
         """Print an event; the final ones are printed by the caller."""
-        if isinstance(event, Finished | Failed | Stopped):
+        if isinstance(event, Finished | Failed | Stopped | Searched):
             return
         now = time.monotonic()
-        if isinstance(event, Progress):
+        if isinstance(event, Progress | Searching):
             if now - self._printed < PLAIN_SECONDS:
                 return
             self._printed = now
@@ -99,6 +102,7 @@ class LiveScreen:
 
         self._progress: Progress | None = None
         self._evaluated: Evaluated | None = None
+        self._searching: Searching | None = None
         self._status = "Waiting to start ..."
         self._late = False
         self._live = Live(console=console(err=True), auto_refresh=False, transient=True)
@@ -122,7 +126,9 @@ class LiveScreen:
             self._progress = event
         elif isinstance(event, Evaluated):
             self._evaluated = event
-        if isinstance(event, Started | Arithmetic | Log | Evaluated | Restarted):
+        elif isinstance(event, Searching):
+            self._searching = event
+        if isinstance(event, Started | Arithmetic | Log | Evaluated | Restarted | TrialEnded):
             for line in describe(event):
                 self._live.console.print(line, markup=False, soft_wrap=True)
 
@@ -130,7 +136,8 @@ class LiveScreen:
         """Redraw everything."""
         waiting = {State.PENDING: "Waiting to start ...", State.RUNNING: "Starting workers ..."}
         self._late = bool(trouble)
-        self._status = trouble or ("" if self._progress else waiting.get(state, str(state)))
+        begun = self._progress or self._searching
+        self._status = trouble or ("" if begun else waiting.get(state, str(state)))
         self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> "Group":
@@ -138,29 +145,45 @@ class LiveScreen:
         from rich.text import Text
 
         parts: list[RenderableType] = [Text(self._status, style="yellow")] * bool(self._status)
+        if self._searching:
+            parts += [_search_bars(self._searching), *map(Text, _search_lines(self._searching))]
         if self._progress:
-            parts.append(self._bars(self._progress))
+            parts.append(_progress_bars(self._progress))
             parts += [] if self._late else [Text(_speed(self._progress))]
         if self._evaluated:
             results = f"{self._evaluated.metric_name}: {by_point(self._evaluated.metric)}"
             parts.append(Text(results, style="bold"))
         return Group(*parts)
 
-    def _bars(self, at: Progress) -> "Bars":
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-        from rich.progress import Progress as Bars
-
-        bars = Bars(TextColumn("{task.description:<6}"), BarColumn(40), MofNCompleteColumn())
-        if at.phases > 1:
-            bars.add_task("phase", total=at.phases, completed=at.phase)
-        bars.add_task("epoch", total=at.epochs, completed=at.epoch)
-        bars.add_task("step", total=at.steps, completed=at.step)
-        return bars
-
 
 def screen() -> Screen:
     """Return the right screen for standard error."""
     return LiveScreen() if moves(console(err=True)) else PlainScreen()
+
+
+def _bars(parts: dict[str, tuple[int, int]]) -> "Bars":
+    """Return a bar for each part: how many are done, and of how many."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(TextColumn("{task.description:<6}"), BarColumn(40), MofNCompleteColumn())
+    for what, (done, total) in parts.items():
+        bars.add_task(what, total=total, completed=done)
+    return bars
+
+
+def _progress_bars(at: Progress) -> "Bars":
+    phase = {"phase": (at.phase, at.phases)} if at.phases > 1 else {}
+    return _bars(phase | {"epoch": (at.epoch, at.epochs), "step": (at.step, at.steps)})
+
+
+def _search_bars(at: Searching) -> "Bars":
+    trials = sum(at.ended.values()), at.trials
+    return _bars({"trial": trials, "epoch": (at.epochs_done, at.epochs_planned)})
+
+
+def _search_lines(at: Searching) -> list[str]:
+    return [search_line(at), *(f"  {trial_line(row, at.metric, at.epochs)}" for row in at.living)]
 
 
 def _speed(at: Progress) -> str:

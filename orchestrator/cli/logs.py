@@ -10,9 +10,10 @@ from orchestrator.cli import follow as following
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, say
 from orchestrator.cli.summary import ways_on
+from orchestrator.cli.trial_logs import TrialEvents, events_of, printer
 from orchestrator.cluster import local, tail
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.events import Event, parse, read, to_json
+from orchestrator.events import Event, TrialEnded, parse, read, to_json
 from orchestrator.runs import registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import exit_code
@@ -34,10 +35,13 @@ def logs(job_name: str, follow: bool, raw: bool) -> None:
     Examples:
       orch logs last -f
       orch logs quickstart --events
+      orch logs search_lambda_p1_alpha.t007     one trial of a search
     """
     record = registry.find(job_name)
     client = view.client_of(record)
-    if follow and client is not None:
+    if record.within:
+        _trial_log(record, client, follow, raw)
+    elif follow and client is not None:
         submission_id = record.last.submission_id
         if raw:
             _print_as_it_grows(record, tail.JobEvents(client, submission_id), _print_event)
@@ -56,12 +60,31 @@ def logs(job_name: str, follow: bool, raw: bool) -> None:
         raise click.exceptions.Exit(exit_code(ended.state, ended.exit_code))
 
 
-def _print_as_it_grows(record: Record, reader: tail.Reader[T], show: Callable[[T], None]) -> None:
+def _trial_log(record: Record, client: ClusterClient | None, follow: bool, raw: bool) -> None:
+    """Print what a trial has said, and follow it until it ends."""
+    show = printer(record.within, raw=raw)
+    if not follow or client is None:
+        for event in events_of(_all_events(record, client), record.within):
+            show(event)
+        return
+    reader = TrialEvents(client, record.last.submission_id, record.within)
+    _print_as_it_grows(record, reader, show, lambda event: isinstance(event, TrialEnded))
+
+
+def _print_as_it_grows(
+    record: Record,
+    reader: tail.Reader[T],
+    show: Callable[[T], None],
+    is_last: Callable[[T], bool] = lambda _: False,
+) -> None:
+    """Print the pieces of a log as they come, until the last one or the end of the job."""
     trouble = ""
     try:
         for look in tail.follow(reader):
             for piece in look.new:
                 show(piece)
+            if any(map(is_last, look.new)):
+                return
             if look.trouble and look.trouble != trouble:
                 say(look.trouble)
             trouble = look.trouble

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from orchestrator.cli import search_view
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import link_lines
 from orchestrator.cli.output import answer, answer_json, say, without_end, without_middle
@@ -20,7 +21,15 @@ from orchestrator.runs import registry, view
 from orchestrator.runs.delay import is_late, silence
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
-from orchestrator.wording import arithmetic_line, by_point, clock, describe, duration, progress_line
+from orchestrator.wording import (
+    arithmetic_line,
+    by_point,
+    clock,
+    describe,
+    duration,
+    progress_line,
+    settings_line,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -185,6 +194,8 @@ def _row(seen: RunView, brief: bool) -> tuple[str, ...]:
 
 
 def _progress(seen: RunView, *, brief: bool) -> str:
+    if seen.facts.searching:
+        return search_view.progress(seen, seen.facts.searching)
     at = seen.facts.progress
     if not at or seen.state is State.PENDING:
         return ""
@@ -200,6 +211,8 @@ def _progress(seen: RunView, *, brief: bool) -> str:
 
 def _result(seen: RunView) -> str:
     evaluated = seen.facts.evaluated
+    if seen.record.is_search:
+        return search_view.result(seen)
     return f"{evaluated.metric_name} {by_point(evaluated.metric)}" if evaluated else ""
 
 
@@ -217,6 +230,10 @@ def _standing(seen: RunView) -> Iterator[str]:
         yield from conclusion(seen)
         return
     facts = seen.facts
+    if seen.trial:
+        yield f"settings: {settings_line(seen.trial.settings)}"
+    if facts.searching:
+        yield from search_view.standing(seen, facts.searching)
     if facts.progress and seen.state is State.RUNNING:
         yield _position(facts.progress, facts)
     elif facts.progress:

@@ -3,6 +3,7 @@
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,7 +18,7 @@ from orchestrator.cli.summary import as_dict, ways_on
 from orchestrator.cli.sync import send_the_rest
 from orchestrator.cluster import address as addresses
 from orchestrator.errors import JobFileError, OrchError, UsageError
-from orchestrator.runs import references, registry, view
+from orchestrator.runs import references, registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
@@ -127,6 +128,7 @@ def resume(
     Examples:
       orch resume last
       orch resume imagenet_r18 --set cluster.num_workers=4 --follow
+      orch resume search_lambda_p1_alpha.t007     trains a trial on, once its search has ended
     """
     record = registry.find(job_name)
     now = view.look(record)
@@ -140,9 +142,9 @@ def resume(
             f"{record.run} has finished, there is nothing left to do; "
             f"`orch status {record.run}` shows its results."
         )
+    if record.within:
+        record = _by_itself(record)
     job = _changed(record, overrides)
-    from dataclasses import replace
-
     from orchestrator.runs import submission
 
     place = submission.check(job, _where_again(record, address), say, record.folder)
@@ -152,6 +154,17 @@ def resume(
     if not as_json or follow:
         _say_submitted(submitted)
     _go_on([submitted], follow, as_json)
+
+
+def _by_itself(trial: Record) -> Record:
+    """Return the record of a trial as that of a run, whose search has ended."""
+    search = view.look(registry.find(trial.search))
+    if not is_final(search.state):
+        raise UsageError(
+            f"{trial.search} is still {search.state}; a trial is resumed by itself once its "
+            "search has ended."
+        )
+    return replace(trial, job=trials.job_of(trial))
 
 
 def _load_all(

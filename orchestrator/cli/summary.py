@@ -1,5 +1,6 @@
 """A run in a few lines, or as JSON: how it ended, and why."""
 
+from orchestrator.cli import search_view
 from orchestrator.cli.links import job_page
 from orchestrator.cluster.client import JobInfo
 from orchestrator.errors import UsageError
@@ -18,6 +19,10 @@ def ways_on(run: str) -> str:
 
 def conclusion(view: RunView) -> list[str]:
     """Return how a run ended: its table, or why there is none."""
+    if view.trial:
+        return search_view.end_of_trial(view, view.trial)
+    if view.state is State.SUCCEEDED and view.facts.searched:
+        return search_view.answer_of(view.facts.searched)
     if view.state is State.SUCCEEDED:
         return [view.facts.finished.table] if view.facts.finished else []
     resume = f"`orch resume {view.record.run}` continues from its last checkpoint, if it has one."
@@ -70,4 +75,7 @@ def as_dict(view: RunView) -> dict[str, object]:
         "evaluated": plain(facts.evaluated),
         "result": plain(facts.finished),
         "failure": plain(facts.failed),
+        "search": plain(facts.searching),
+        "searched": plain(facts.searched),
+        "trial": plain(view.trial),
     }

@@ -14,6 +14,9 @@ from orchestrator.errors import UsageError
 from orchestrator.plan.workers import HEALTH_CHECK_SECONDS
 from orchestrator.shipment import RUN_FILE, Shipment
 
+TRAIN, SEARCH = "orchestrator.train.launch", "orchestrator.trials.launch"
+"""The drivers: of a run, and of a search."""
+
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
 """The largest request that Ray's dashboard accepts."""
@@ -72,10 +75,10 @@ def pack(shipment: Shipment) -> Package:
     return Package(f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data)
 
 
-def entrypoint(on_this_machine: bool) -> str:
-    """Return the driver's command. Here it runs this Python, which need not be on PATH."""
+def entrypoint(driver: str, *, on_this_machine: bool) -> str:
+    """Return a driver's command. Here it runs this Python, which need not be on PATH."""
     python = shlex.quote(sys.executable) if on_this_machine else "python"
-    return f"exec {python} -m orchestrator.train.launch {RUN_FILE}"
+    return f"exec {python} -m {driver} {RUN_FILE}"
 
 
 def _code() -> Iterator[tuple[str, Path]]:

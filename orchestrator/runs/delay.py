@@ -5,6 +5,7 @@ import time
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.runtime import FROZEN_SECONDS
 from orchestrator.errors import Unreachable
+from orchestrator.events import Searching
 from orchestrator.plan.workers import cpus_per_worker
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Record, run_of
@@ -29,7 +30,8 @@ def is_late(facts: RunFacts, silent: float | None) -> bool:
     """Return whether a run is overdue, or is being restarted."""
     if _is_restarting(facts):
         return True
-    due = facts.progress.next_within if facts.progress else 0.0
+    at = facts.searching or facts.progress
+    due = at.next_within if at else 0.0
     return silent is not None and silent > due + GRACE_SECONDS
 
 
@@ -44,7 +46,7 @@ class Delay:
 
     def sentence(self, facts: RunFacts, silent: float | None) -> str:
         """Return why the run does not advance; nothing while it does, or starts normally."""
-        at = facts.progress
+        at = facts.searching or facts.progress
         late = is_late(facts, silent)
         if not late and (at or silent is None or silent < START_SECONDS):
             return ""
@@ -54,6 +56,8 @@ class Delay:
             return f"{facts.restarted.reason} The workers are being restarted ..."
         if not at or not late:
             return ""
+        if isinstance(at, Searching):
+            return f"No news of the search for {duration(silent)}."
         what = "No progress"
         if at.step == at.steps:
             what = f"No event since the end of epoch {at.epoch + 1} and its evaluation"

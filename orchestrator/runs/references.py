@@ -1,12 +1,13 @@
 """The runs that a job names as its reference or its start."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.precision import Precision
 from orchestrator.errors import OrchError, UsageError
-from orchestrator.runs import registry, view
+from orchestrator.runs import registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
 
@@ -29,10 +30,10 @@ def _with_start(job: "Job") -> "Job":
     weights = job.start.weights
     if weights is None or weights.exists():
         return job
-    found = [r for r in registry.load_all() if weights.name in (r.run, r.name)]
-    if not found:
+    found = registry.named(weights.name)
+    if found is None:
         return job
-    start = job.start.model_copy(update={"weights": Path(found[0].run_dir)})
+    start = job.start.model_copy(update={"weights": Path(found.run_dir)})
     return job.model_copy(update={"start": start})
 
 
@@ -62,6 +63,8 @@ def _with_reference(job: "Job") -> "Job":
 def _mlflow_id(job: "Job", point: str, name: str) -> str:
     """Return MLflow's id of the run with a name. Raises UsageError for an unsuitable one."""
     record = registry.find(name)
+    if record.within:
+        record = replace(record, job=trials.job_of(record))
     if unlike := _unlike(job, point, record):
         raise UsageError(f"{record.run} {unlike}.")
     now = view.look(record)

@@ -159,6 +159,14 @@ def find(name: str) -> Record:
     return _found(name, records)
 
 
+def named(name: str) -> Record | None:
+    """Return the latest run with exactly this id or job's name, or one of its trials; else None."""
+    records, trial = load_all(), _TRIAL.fullmatch(name)
+    wanted = trial[1] if trial else name
+    found = next((record for record in records if wanted in (record.run, record.name)), None)
+    return _trial(found, trial[2], records) if found and trial else found
+
+
 def _trial(search: Record, within: str, records: list[Record]) -> Record:
     """Return the record of a trial: its own, if it was resumed by itself."""
     if not search.is_search:

@@ -190,10 +190,11 @@ def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str,
     )
     uri = client.upload(package.name, package.data)
     registry.save(record)
+    driver = runtime.SEARCH if record.is_search else runtime.TRAIN
     try:
         client.submit(
             attempt.submission_id,
-            runtime.entrypoint(here),
+            runtime.entrypoint(driver, on_this_machine=here),
             {"working_dir": uri, "env_vars": runtime.SETTINGS | env_vars},
             {
                 "orch": __version__,

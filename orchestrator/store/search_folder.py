@@ -47,6 +47,11 @@ class SearchFolder:
         """The folder of the figures."""
         return self.run.path / "figures"
 
+    @property
+    def trials(self) -> Path:
+        """The folder of the runs' folders."""
+        return self.run.path / "trials"
+
     def of_run(self, name: str) -> RunFolder:
         """Return the folder of a run of the search, such as t007 or t007s1."""
-        return RunFolder(self.run.path / "trials" / f"{self.run.name}.{name}")
+        return RunFolder(self.trials / f"{self.run.name}.{name}")

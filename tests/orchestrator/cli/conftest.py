@@ -1,5 +1,6 @@
 """The command line in this process, with a home of its own and a fake cluster."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from orchestrator.cli.main import cli
 from orchestrator.cluster import tail
 from orchestrator.events import Event
 from orchestrator.runs import registry
+from orchestrator.runs.registry import Record
 from tests.fake_cluster import NODE, FakeCluster
+from tests.orchestrator import journals
 from tests.orchestrator.statements import EVENTS, log_of
 
 OUTSIDE = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI")
@@ -79,3 +82,20 @@ def submitted(orch: Orch, cluster: FakeCluster) -> Submitted:
         return registry.find(name).run
 
     return submit
+
+
+@pytest.fixture
+def search(cluster: FakeCluster, tmp_path: Path) -> Record:
+    """The record of a search that runs on the fake cluster; its folder may be seen here."""
+    return searched("digits-1", cluster, tmp_path)
+
+
+def searched(run: str, cluster: FakeCluster, folder: Path) -> Record:
+    """Return the record of a running search."""
+    attempt = registry.Attempt(run, time.time())
+    job = {"name": run, "search": journals.SEARCH}
+    place = str(folder / "runs" / run)
+    record = Record(run, run[:-2], job, "digits.yaml", cluster.url, False, place, (attempt,))
+    registry.save(record)
+    cluster.add(run)
+    return record

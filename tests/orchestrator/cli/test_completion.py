@@ -8,8 +8,10 @@ import click
 import pytest
 
 from orchestrator.cli.completion import SHELLS, complete_job_file, complete_run
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
+from orchestrator.state import State
 from tests.orchestrator.cli.conftest import Orch
 
 CONTEXT, PARAMETER = click.Context(click.Command("x")), click.Argument(["x"])
@@ -42,3 +44,12 @@ def test_runs_complete_by_name_and_id() -> None:
     registry.save(Record("digits-1", "digits", {}, "x", "http://x", False, "/x", attempts))
     assert complete_run(CONTEXT, PARAMETER, "") == ["last", "digits", "digits-1"]
     assert complete_run(CONTEXT, PARAMETER, "digits-") == ["digits-1"]
+
+
+def test_the_trials_of_a_search_complete_while_it_runs(search: Record) -> None:
+    for trial in ("t001", "t002s1"):
+        search.search_folder.of_run(trial).make()
+    assert complete_run(CONTEXT, PARAMETER, "dig") == ["digits", "digits-1"]
+    assert complete_run(CONTEXT, PARAMETER, "digits-1.") == ["digits-1.t001", "digits-1.t002s1"]
+    registry.note_outcome(search, registry.Outcome(State.SUCCEEDED, 0, "", RunFacts()))
+    assert complete_run(CONTEXT, PARAMETER, "digits-1.") == []

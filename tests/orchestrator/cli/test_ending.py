@@ -7,7 +7,9 @@ import time
 import pytest
 
 from orchestrator.cluster import local
+from orchestrator.runs.registry import Record
 from tests.fake_cluster import FakeCluster
+from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch, Submitted
 from tests.orchestrator.statements import EVENTS
 
@@ -57,3 +59,23 @@ def test_down_ends_a_head_that_does_not_answer_any_more(
     assert done.exit_code == 0, done.output
     assert "stopped anyway" in done.stderr
     assert done.stdout == "The local Ray cluster was stopped.\n"
+
+
+def test_one_trial_of_a_search_is_stopped_and_the_search_goes_on(
+    orch: Orch, search: Record, cluster: FakeCluster
+) -> None:
+    journals.write(search, journals.half_done())
+    done = orch("stop", "digits.t004")
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "t004 saves and ends at its next step; the search goes on.\n"
+    assert search.search_folder.of_run("t004").stop_is_asked()
+    assert "POST /api/jobs/digits-1/stop" not in cluster.asked
+
+
+def test_a_trial_that_has_ended_is_not_stopped_again(orch: Orch, search: Record) -> None:
+    journals.write(search, journals.half_done())
+    done = orch("stop", "digits.t002")
+    assert done.exit_code == 0
+    assert done.stderr.startswith("digits-1.t002 had already ended: STOPPED.\n")
+    assert done.stdout == "STOPPED: t002 stopped early: 61 < 80, asha\n"
+    assert not search.search_folder.of_run("t002").stop_is_asked()

@@ -49,7 +49,7 @@ def test_a_package_beyond_the_clusters_limit_is_refused(monkeypatch: pytest.Monk
 
 
 def test_here_the_driver_runs_with_this_python_elsewhere_with_the_clusters() -> None:
-    assert (
-        runtime.entrypoint(True) == f"exec {sys.executable} -m orchestrator.train.launch run.json"
-    )
-    assert runtime.entrypoint(False) == "exec python -m orchestrator.train.launch run.json"
+    here = runtime.entrypoint(runtime.TRAIN, on_this_machine=True)
+    assert here == f"exec {sys.executable} -m orchestrator.train.launch run.json"
+    there = runtime.entrypoint(runtime.SEARCH, on_this_machine=False)
+    assert there == "exec python -m orchestrator.trials.launch run.json"

@@ -10,6 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
 from orchestrator.runs import references, registry
 from orchestrator.runs.registry import Attempt, Record
+from tests.orchestrator import journals
 
 
 @pytest.fixture
@@ -29,6 +30,16 @@ def test_the_name_of_a_run_as_float_model_means_its_folder(
 ) -> None:
     job = tiny_job("start.from=float", f"start.weights={name}")
     assert references.resolved(job).start.weights == run_dir
+
+
+def test_the_name_of_a_trial_as_float_model_means_its_folder(
+    tiny_job: Callable[..., Job], make_record: Callable[..., Record], tmp_path: Path
+) -> None:
+    registry.save(make_record("digits-1", job={"search": journals.SEARCH}))
+    folder = tmp_path / "runs" / "digits-1" / "trials" / "digits-1.t007"
+    for name in ("digits.t007", "digits-1.t007"):
+        job = tiny_job("start.from=float", f"start.weights={name}")
+        assert references.resolved(job).start.weights == folder
 
 
 def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(

@@ -1,0 +1,52 @@
+"""A trial trains on as a run of its own, once its search has ended, against a fake cluster."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.job.load import load_job
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Record
+from tests.fake_cluster import FakeCluster
+from tests.orchestrator import journals
+from tests.orchestrator.cli.conftest import Orch
+
+
+@pytest.fixture
+def trial(search: Record, tmp_path: Path) -> Record:
+    """A trial that was stopped early, with the job in its folder."""
+    journals.write(search, journals.half_done())
+    record = registry.find("digits.t002")
+    record.folder.make()
+    job = load_job(tmp_path / "tiny.yaml", ["seed=7"]).job.as_dict()
+    record.folder.job.write(yaml.safe_dump(job))
+    return record
+
+
+def test_a_trial_goes_on_from_its_folder_as_a_plain_run(
+    orch: Orch, trial: Record, cluster: FakeCluster
+) -> None:
+    cluster.jobs["digits-1"].statuses = ["SUCCEEDED"]
+    done = orch("resume", "digits.t002", "--detach")
+    assert done.exit_code == 0, done.output
+    job = cluster.jobs["digits-1.t002.a2"].body
+    assert job["entrypoint"].endswith("-m orchestrator.train.launch run.json")
+    [package] = cluster.packages.values()
+    sent = json.loads(zipfile.ZipFile(io.BytesIO(package)).read("run.json"))
+    assert (sent["run"], sent["run_dir"], sent["attempt"]) == (trial.run, trial.run_dir, 2)
+    assert sent["job"]["seed"] == 7
+    status = orch("status", "digits.t002").stdout.splitlines()
+    assert status[0] == "PENDING  digits-1.t002"
+
+
+def test_a_trial_of_a_search_that_runs_is_not_resumed(
+    orch: Orch, trial: Record, cluster: FakeCluster
+) -> None:
+    done = orch("resume", "digits.t002")
+    assert done.exit_code == 2
+    assert "digits-1 is still RUNNING; a trial is resumed by itself once its search" in done.stderr
+    assert list(cluster.jobs) == ["digits-1"]

@@ -1,0 +1,58 @@
+"""One trial is asked to stop where its folder is, or by its cluster where it is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.errors import Unreachable
+from orchestrator.runs import stop_trial
+from orchestrator.runs.registry import Record
+from orchestrator.store.run_folder import RunFolder
+from tests.fake_cluster import FakeCluster
+
+Make = Callable[..., Record]
+
+
+@pytest.fixture
+def search(make_record: Make, tmp_path: Path) -> Record:
+    place = str(tmp_path / "with space" / "digits-1")
+    return make_record("digits-1", job={"search": {"seeds": 2}}, run_dir=place)
+
+
+def test_where_the_folder_is_seen_every_run_of_the_trial_is_asked(
+    search: Record, cluster: FakeCluster
+) -> None:
+    search.folder.make()
+    stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
+    asked = [path.parent.name for path in search.search_folder.trials.glob("*/stop")]
+    assert sorted(asked) == ["digits-1.t007s1", "digits-1.t007s2"]
+    assert cluster.asked == []
+
+
+def test_elsewhere_the_cluster_runs_one_command(search: Record, cluster: FakeCluster) -> None:
+    cluster.new_job = {"statuses": ["PENDING", "SUCCEEDED"]}
+    stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
+    [job] = cluster.jobs.values()
+    first, second = (search.search_folder.of_run(f"t007s{seed}") for seed in (1, 2))
+    assert job.body["entrypoint"] == (
+        f"mkdir -p '{first}' '{second}' && touch '{first.stop}' '{second.stop}'"
+    )
+    assert job.body["metadata"] == {}
+    assert not RunFolder(search.folder.path).is_there()
+
+
+def test_a_command_that_fails_is_told_with_its_output(search: Record, cluster: FakeCluster) -> None:
+    cluster.new_job = {"statuses": ["FAILED"], "logs": ["touch: no such file"]}
+    with pytest.raises(Unreachable, match="touch: no such file"):
+        stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
+
+
+def test_a_cluster_without_room_for_a_command_is_not_waited_for_for_ever(
+    search: Record, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stop_trial, "WAIT_SECONDS", 0.0)
+    cluster.new_job = {"statuses": ["PENDING"]}
+    with pytest.raises(Unreachable, match="has not yet run digits-1"):
+        stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
