@@ -122,6 +122,33 @@ def test_no_module_is_in_an_import_circle() -> None:
         pytest.fail(f"circle: {' -> '.join(error.args[1])}")
 
 
+def _imported(text: str) -> set[str]:
+    """Return the dotted names of all that a Python file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize(
+    "line", ["import ray.tune", "from ray import tune", "from ray.tune import a"]
+)
+def test_an_import_of_ray_tune_is_recognized(line: str) -> None:
+    assert any(name.startswith("ray.tune") for name in _imported(line))
+
+
+def test_ray_tune_is_opened_in_one_file() -> None:
+    tune = {
+        name
+        for name, text in _of_packages().items()
+        if any(imported.startswith("ray.tune") for imported in _imported(text))
+    }
+    assert tune == {"orchestrator/search/tune.py"}
+
+
 @pytest.mark.parametrize("word", ["normalised", "Colours", "the centre crop", "initialisation"])
 def test_british_spelling_is_recognized(word: str) -> None:
     assert BRITISH.search(word)

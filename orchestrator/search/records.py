@@ -144,7 +144,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Closed:
-    """The search is over: all trials have ended. reason: why it failed, if it did."""
+    """The search is over. reason: why it failed, if it did; some trials may not have ended then."""
 
     time: float
     reason: str = ""

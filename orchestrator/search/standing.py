@@ -15,6 +15,7 @@ from orchestrator.search.records import (
     Began,
     Closed,
     Ended,
+    How,
     Left,
     Opened,
     Planned,
@@ -39,7 +40,8 @@ class Standing:
 
     opened, closed: the first and the last record, where there are such. attempts: how many drivers
     have begun. asked: the trials whose runs were asked to end. curve: how the best finished trial
-    became better. time: of the last record.
+    became better. living: the names of the trials that have not ended, in order. epochs: of all
+    runs together. time: of the last record.
     """
 
     def __init__(self) -> None:
@@ -51,7 +53,10 @@ class Standing:
         self.runs: dict[str, Run] = {}
         self.asked: dict[str, Asked] = {}
         self.curve: list[Best] = []
+        self.living: dict[str, None] = {}
+        self.epochs = 0
         self._spent = 0.0
+        self._began = self._before = 0.0
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> "Standing":
@@ -91,11 +96,6 @@ class Standing:
         finished = [t for t in self.trials.values() if t.state == TrialState.FINISHED]
         return next(iter(self.ranked(finished) or self.ranked(self.trials.values())), None)
 
-    @property
-    def epochs(self) -> int:
-        """The epochs of all runs together."""
-        return sum(len(run.reports) for run in self.runs.values())
-
     def ranked(self, trials: Iterable[Trial]) -> list[Trial]:
         """Return those of some trials that have a value, the best first."""
         assert self.opened is not None
@@ -111,6 +111,10 @@ class Standing:
     def worker_seconds(self, now: float) -> float:
         """Return what all runs have taken up to a time."""
         return self._spent + sum(stretch.worker_seconds for stretch in self._open(now))
+
+    def elapsed(self, now: float) -> float:
+        """Return how long drivers were at work, of all attempts together."""
+        return self._before + (now - self._began if self.attempts else 0.0)
 
     def eta_seconds(self, now: float) -> float | None:
         """Return how long the search will still take; None before a trial has ended.
@@ -134,9 +138,10 @@ class Standing:
             case Opened():
                 self.opened = record
             case Attempt():
-                self.attempts, self.closed = record.number, None
+                self.attempts, self.closed, self._began = record.number, None, record.time
             case Planned():
                 self.trials[record.trial] = Trial(record.trial, record.settings, record.origin)
+                self.living[record.trial] = None
             case Began():
                 self._begin(record)
             case Reported():
@@ -174,7 +179,9 @@ class Standing:
 
     def _report(self, record: Reported) -> None:
         assert self.opened is not None
-        self._run(record.run).reports[record.epoch] = record
+        run = self._run(record.run)
+        self.epochs += record.epoch not in run.reports
+        run.reports[record.epoch] = record
         trial, runs = self.trials[trial_of(record.run)], self.runs_of(trial_of(record.run))
         if len(runs) == self.opened.seeds:
             self.trials[trial.name] = trial.after_reports(runs, self.opened.metric)
@@ -187,6 +194,7 @@ class Standing:
     def _end(self, record: Ended) -> None:
         trial = self.trials[record.trial].after_end(record)
         self.trials[trial.name] = trial
+        self.living.pop(trial.name, None)
         if trial.state == TrialState.FINISHED and trial.value is not None:
             self._compare(trial.name, trial.value)
 
@@ -198,9 +206,16 @@ class Standing:
             self.curve.append(Best(self.worker_seconds(self.time), trial, value))
 
     def _interrupt(self) -> None:
-        """Close the stretches of a driver that has died: when it last wrote."""
+        """Close the stretches of a driver that is gone: when it last wrote.
+
+        What was stopped with it goes on, but for what its trial had ended with.
+        """
+        if self.attempts:
+            self._before += self.time - self._began
         for run in self.runs.values():
             self._close_stretch(run, self.time)
+            if run.left and run.left.how == How.STOPPED and trial_of(run.name) in self.living:
+                run.left = None
 
     def _close_stretch(self, run: Run, at: float) -> None:
         if run.began:
