@@ -15,6 +15,7 @@ from orchestrator.job.merge import Merged
 from orchestrator.job.network import float_and_quantized, unknown_layers, without_parameters
 from orchestrator.job.optimizer import optimizer_warnings
 from orchestrator.job.schema import Job
+from orchestrator.job.search_check import search_mistakes, search_warnings
 from orchestrator.job.source import Keys
 from orchestrator.job.words import suggestion
 from orchestrator.plan.batch import divisors, plan_batch
@@ -28,11 +29,10 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line for each pair of settings that contradict one another in a whole job."""
     found = [*_segments(job), *_batch(job), *_reference(job)]
     found += evaluate.mistakes(job.evaluate, job.points, job.phase_jobs()[-1].points)
-    layers = [
-        f"{merged.where(keys) or shown}  {'.'.join(keys)}: {problem}"
-        for keys, problem in unknown_layers(job)
+    dotted = [*unknown_layers(job), *(search_mistakes(job, job.search) if job.search else ())]
+    return _lines(found, merged, shown) + [
+        f"{merged.where(keys) or shown}  {'.'.join(keys)}: {problem}" for keys, problem in dotted
     ]
-    return _lines(found, merged, shown) + layers
 
 
 def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
@@ -86,7 +86,7 @@ def end_warnings(job: Job, merged: Merged) -> list[str]:
     calibration = ("evaluate", "calibration_batches")
     if calibration in merged.sources and not job.evaluate.points:
         warnings.append(f"{'.'.join(calibration)}: no effect, evaluate.points is empty.")
-    return warnings
+    return warnings + (search_warnings(job.search) if job.search else [])
 
 
 def _lacking_reference(job: Job) -> list[str]:
@@ -196,8 +196,10 @@ def _reference(job: Job) -> list[tuple[str, str]]:
         return []
     if job.reference.runs is None:
         name, rows = str(job.reference.published), published_rows()
+        if name in rows:
+            return []
         unknown = f"no published row is called '{name}'." + suggestion(name, rows)
-        return [] if name in rows else [("reference.published", unknown)]
+        return [("reference.published", unknown)]
     missing = [point.name for point in job.compared if point.name not in job.reference.runs]
     if missing:
         each = ", ".join(f"{point.name}: RUN" for point in job.compared)

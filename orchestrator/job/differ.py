@@ -6,10 +6,11 @@ from orchestrator.job.source import Values
 FREE = (
     *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output"),
     *("data.root", "data.max_broken_share", "start.weights"),
+    *("search.trials", "search.budget", "search.at_once", "search.max_failed"),
 )
 """What may change between a run and its continuation: where and how it is carried out and recorded.
 The initial weights are in the checkpoint. Another number of workers continues with the same samples
-in passes of another size."""
+in passes of another size; a search goes on with more trials, or with fewer."""
 
 
 def differences(old: Values, new: Values) -> list[str]:

@@ -1,11 +1,15 @@
 """Turn pydantic's errors into lines a person can act on: where, what, what was expected."""
 
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from orchestrator.job.merge import Merged
+from orchestrator.job.source import Keys
 from orchestrator.job.words import suggestion
 
 
@@ -13,7 +17,7 @@ def explain(error: ValidationError, merged: Merged, kind: type[BaseModel], shown
     """Return a line for each mistake: "file:line  key: what is wrong and what was expected"."""
     lines: list[str] = []
     for details in error.errors(include_url=False):
-        keys = tuple(str(part) for part in details["loc"] if part != "[key]")
+        keys, _ = _place(details["loc"], kind)
         where = merged.where(keys) or shown
         line = f"{where}  {'.'.join(keys) or 'job'}: {_what(details, kind)}"
         if line not in lines:
@@ -27,6 +31,7 @@ LONGEST = 80
 _EXPECTED = {
     "path_type": "expected a path",
     "model_type": "expected keys and values",
+    "model_attributes_type": "expected keys and values",
     "dict_type": "expected keys and values",
     "tuple_type": "expected a list, such as [8, 4]",
     "int_type": "expected a whole number",
@@ -52,8 +57,12 @@ def _what(details: ErrorDetails, kind: type[BaseModel]) -> str:
     match details["type"]:
         case "extra_forbidden":
             return "unknown key." + _meant(str(details["loc"][-1]), _section_of(details, kind))
+        case "missing" if isinstance(details["loc"][-1], int):
+            return "expected one more value in the list."
         case "missing":
             return "is required and has no default; add it."
+        case "union_tag_invalid" | "union_tag_not_found":
+            return _unnamed(details, kind)
         case "literal_error":
             return f"expected {context['expected']}, got {given}."
         case "string_type" if isinstance(details["input"], int | float):
@@ -72,18 +81,54 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?")) else text + "."
 
 
-def _section(annotation: Any) -> Any:
-    """Return the model of an optional section, such as `Reference | None`."""
-    return next((arg for arg in get_args(annotation) if arg is not type(None)), annotation)
+def _unnamed(details: ErrorDetails, kind: type[BaseModel]) -> str:
+    """Return what is wrong with the name that tells which kind of section it is."""
+    keys, kinds = _place(details["loc"], kind)
+    known = [name for one in kinds for name in _names(one)]
+    if details["type"] == "union_tag_not_found":
+        return f"name is required; one of: {', '.join(known)}."
+    given = details["ctx"]["tag"]
+    return f"no {keys[-1]} is called '{given}'.{suggestion(given, known)}"
+
+
+def _place(loc: Sequence[int | str], kind: Any) -> tuple[Keys, tuple[Any, ...]]:
+    """Return the keys of pydantic's place in a job, and the kinds of what may stand there.
+
+    Pydantic adds the name of a section of several kinds to the place of what is in it.
+    """
+    keys: list[str] = []
+    kinds: tuple[Any, ...] = (kind,)
+    for part in map(str, loc):
+        named = tuple(one for one in kinds if part in _names(one))
+        if len(kinds) > 1 and named:
+            kinds = named
+        elif part != "[key]":
+            keys.append(part)
+            kinds = _below(kinds[0], part)
+    return tuple(keys), kinds
+
+
+def _below(kind: Any, part: str) -> tuple[Any, ...]:
+    """Return the kinds of what may stand at a key of a section or of a mapping."""
+    if get_origin(kind) is dict:
+        return (get_args(kind)[1],)
+    fields: Mapping[str, FieldInfo] = getattr(kind, "model_fields", {})
+    annotation = fields[part].annotation if part in fields else None
+    if get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    return tuple(one for one in get_args(annotation) if one is not type(None))
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    """Return the names by which a section is known to be of a kind."""
+    fields: Mapping[str, FieldInfo] = getattr(kind, "model_fields", {})
+    return get_args(fields["name"].annotation) if "name" in fields else ()
 
 
 def _section_of(details: ErrorDetails, kind: type[BaseModel]) -> type[BaseModel]:
     """Return the section in which an unknown key was found."""
-    section: Any = kind
-    for part in details["loc"][:-1]:
-        section = _section(section.model_fields[str(part)].annotation)
-    found: type[BaseModel] = section
-    return found
+    section: type[BaseModel] = _place(details["loc"][:-1], kind)[1][0]
+    return section
 
 
 def _meant(key: str, section: type[BaseModel]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from models.precision import Precision, check_high_to_low, cost
 from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
+from orchestrator.job.corners import corner_mistakes
 from orchestrator.job.families import value_at
 from orchestrator.job.merge import Merged, file_chain, override
 from orchestrator.job.phases import PHASES, train_one_thing_in_all_phases
@@ -65,8 +66,12 @@ def load_each_bit_width(
     Assignments of bit-widths to single layers are left out. Raises JobFileError as `load_job` does,
     each mistake once.
     """
+    merged, _ = _merged(path, overrides, name)
+    if merged.values.get("search") is not None:
+        problem = f"{EACH} trains one run for each bit-width; leave it out, or set search=null."
+        raise JobFileError([f"{merged.where(('search',))}  search: {problem}"])
     try:
-        precisions = list(map(Precision.parse, _bit_widths(_merged(path, overrides, name)[0])))
+        precisions = list(map(Precision.parse, _bit_widths(merged)))
         check_high_to_low(precisions)
     except ValueError:
         precisions = []
@@ -103,7 +108,12 @@ def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     _keep_the_stronger_reference(merged)
     _name_individual_runs(merged)
     keep_the_stronger_search(merged)
-    return whole_job(merged, mistakes, shown)
+    loaded = whole_job(merged, mistakes, shown)
+    if loaded.job.search is not None and (
+        wrong := corner_mistakes(loaded.job, loaded.job.search, merged, shown)
+    ):
+        raise JobFileError(wrong)
+    return loaded
 
 
 def _merged(

@@ -112,12 +112,12 @@ def hidden_by_all(merged: Merged, phases: Sequence[Source]) -> list[str]:
     return [
         ".".join(keys)
         for keys, source in merged.sources.items()
-        if source.name == "--set" and phases and all(_gives(phase.values, keys) for phase in phases)
+        if source.name == "--set" and phases and all(gives(phase.values, keys) for phase in phases)
     ]
 
 
-def _gives(phase: Values, keys: Keys) -> bool:
-    """Return whether a phase sets a key."""
+def gives(phase: Values, keys: Keys) -> bool:
+    """Return whether a phase sets a key, which is no section."""
     below: object = phase
     for key in keys:
         if not isinstance(below, dict) or key not in below:

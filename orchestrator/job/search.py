@@ -8,6 +8,9 @@ from pydantic import BaseModel, Field
 from orchestrator.job.source import Values
 from orchestrator.job.space import Axis
 
+MOST_TRIALS = 10_000
+MOST_SEEDS = 1000
+
 
 class NoScheduler(BaseModel, frozen=True, extra="forbid"):
     """Every trial trains to its end."""
@@ -85,8 +88,10 @@ class Search(BaseModel, frozen=True, extra="forbid"):
         "delta_b", description="delta_b, mean, worst, or an operating point such as 2bit"
     )
     direction: Literal["max", "min"] = "max"
-    trials: int | None = Field(None, ge=1, description="none: all of a grid")
-    seeds: int = Field(1, ge=1, description="runs of each trial; their mean is compared")
+    trials: int | None = Field(None, ge=1, le=MOST_TRIALS, description="none: all of a grid")
+    seeds: int = Field(
+        1, ge=1, le=MOST_SEEDS, description="runs of each trial; their mean is compared"
+    )
     at_once: int | None = Field(None, ge=1, description="trials; none: as many as fit")
     budget: Budget = Budget()
     scheduler: Annotated[Scheduler, Field(discriminator="name")] = NoScheduler()

@@ -48,3 +48,11 @@ def test_a_changed_job_is_refused_with_every_change_and_what_to_do() -> None:
         "  seed: 1 -> 2",
         "Undo these changes, or submit the job as a new run.",
     ]
+
+
+def test_a_search_may_be_extended_and_not_changed() -> None:
+    old = {"search": {"trials": 8, "budget": {"hours": 1}, "at_once": None, "max_failed": 3}}
+    new = {"search": {"trials": 12, "budget": {"hours": 2}, "at_once": 2, "max_failed": 5}}
+    assert differences(old, new) == []
+    new = {"search": {**new["search"], "metric": "mean"}}
+    assert differences(old, new) == ["search.metric: not set -> mean"]

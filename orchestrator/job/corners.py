@@ -1,0 +1,152 @@
+"""The corners of a search's space: jobs of its extreme settings, checked before anything starts."""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import combinations as subsets
+from itertools import islice
+from typing import Any
+
+from orchestrator.errors import JobFileError
+from orchestrator.job.comparison import comparison_mistakes
+from orchestrator.job.explain import shown_value
+from orchestrator.job.merge import Merged
+from orchestrator.job.schema import Job
+from orchestrator.job.search import Search, flat
+from orchestrator.job.search_values import SPACE
+from orchestrator.job.source import Values
+from orchestrator.job.space import Settings, combinations, short_names
+from orchestrator.job.trial import load_trial
+
+MOST = 512
+"""Corners of a full product; of a larger space all pairs of ends are tried."""
+
+_CALLED = "corner"
+
+
+def corner_mistakes(job: Job, search: Search, merged: Merged, shown: str) -> list[str]:
+    """Return the mistakes of all corners, each named by the smallest corner that has it.
+
+    A corner gives some axes one of their ends, and leaves the others at the job's own values: first
+    each end alone, then all axes together, or every two of them if that makes too many. What holds
+    a corner with a mistake is not tried.
+    """
+    corners = _Corners(job, search)
+    wrong: list[Settings] = []
+    lines: list[str] = []
+    for corner in corners.all():
+        if any(known.items() <= corner.items() for known in wrong) or not corners.problems(corner):
+            continue
+        smallest = corners.smallest(corner)
+        wrong.append(smallest)
+        lines += _named(smallest, corners.problems(smallest), search, merged, shown)
+    return lines
+
+
+def corner_jobs(job: Job, sections: Collection[str]) -> Iterator[Job]:
+    """Yield a job for each combination of the ends of those axes that are in some sections.
+
+    sections: dotted keys, `cluster` or `training.global_batch`. A job without search yields itself.
+    """
+    search = job.search
+    if search is None:
+        yield job
+        return
+    corners = _Corners(job, search)
+    keys = [key for key in search.space if _is_in(key, sections)]
+    for corner in islice(corners.of(keys), MOST):
+        yield load_trial(corners.values, corner, _CALLED, job.seed).job
+
+
+def _is_in(key: str, sections: Collection[str]) -> bool:
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
+
+
+class _Corners:
+    """The corners of the space of a job's search."""
+
+    def __init__(self, job: Job, search: Search) -> None:
+        self.values: Values = job.as_dict()
+        self._job, self._search, self._space = job, search, search.space
+        self._own = flat(self.values)
+        self._fixed = {key: one for key, one in self._own.items() if key not in self._space}
+
+    def all(self) -> Iterator[Settings]:
+        """Yield each end alone, then the full product, or every pair."""
+        for key in self._space:
+            yield from self._with([key])
+        product = list(islice(self.of(list(self._space)), MOST + 1))
+        if len(product) <= MOST:
+            yield from product
+        else:
+            for pair in subsets(self._space, 2):
+                yield from self._with(pair)
+
+    def of(self, keys: Sequence[str]) -> Iterator[Settings]:
+        """Yield all combinations of the ends of some axes and of those in their conditions."""
+        wanted = self._and_conditions(keys)
+        space = {key: axis for key, axis in self._space.items() if key in wanted}
+        return combinations(space, self._fixed, lambda axis: axis.ends)
+
+    def problems(self, corner: Settings) -> list[tuple[str, str]]:
+        """Return the key and the problem of each mistake of a corner."""
+        try:
+            job = load_trial(self.values, corner, _CALLED, self._job.seed).job
+        except JobFileError as error:
+            return [_parted(line) for line in error.mistakes]
+        found = [(".".join(keys), text) for keys, text in comparison_mistakes(job, self._search)]
+        now = flat(job.as_dict())
+        return found + [
+            (key, f"read as {now.get(key)}; give the whole path.")
+            for key, value in corner.items()
+            if isinstance(value, str) and value != now.get(key)
+        ]
+
+    def smallest(self, corner: Settings) -> Settings:
+        """Return a part of a corner with a mistake that has one as well, and no such part."""
+        for key in corner:
+            part = {other: value for other, value in corner.items() if other != key}
+            if self._is_whole(part) and self.problems(part):
+                return self.smallest(part)
+        return corner
+
+    def _with(self, keys: Sequence[str]) -> Iterator[Settings]:
+        return (corner for corner in self.of(keys) if all(key in corner for key in keys))
+
+    def _and_conditions(self, keys: Sequence[str]) -> set[str]:
+        """Return the keys and all other searched ones on which their existence depends."""
+        found = set(keys)
+        for key in reversed(self._space):
+            if key in found:
+                found |= self._space[key].when.keys() & self._space.keys()
+        return found
+
+    def _is_whole(self, part: Settings) -> bool:
+        """Return whether each axis of a part exists, with the job's own values for other keys."""
+        settings = {**self._own, **part}
+        return all(self._space[key].exists(settings) for key in part)
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Return the key and the problem in a line "file  key: problem"."""
+    key, _, problem = line.partition("  ")[2].partition(": ")
+    return key, problem
+
+
+def _named(
+    corner: Settings,
+    problems: Sequence[tuple[str, str]],
+    search: Search,
+    merged: Merged,
+    shown: str,
+) -> Iterator[str]:
+    """Yield a line for each mistake of a corner, at its own axis, else the first one."""
+    short = short_names(search.space)
+    listed = ", ".join(f"{short[key]}={_brief(value)}" for key, value in corner.items())
+    for about, problem in problems:
+        key = about if about in corner else next(iter(corner))
+        what = problem if about == key else f"{about}: {problem}"
+        where = merged.where((*SPACE, key)) or shown
+        yield f"{where}  search.space.{key}, corner {listed}: {what}"
+
+
+def _brief(value: Any) -> str:
+    return value if isinstance(value, str) else shown_value(value)

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import JobFileError
+from orchestrator.job import corners
+from orchestrator.job.corners import corner_jobs
+from orchestrator.job.load import load_job
+
+JOB = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: coquant, lambda: 1e-3, p1: 0.9}
+optimizer: {lr: 5e-2}
+training: {epochs: 3, global_batch: 128}
+search:
+  metric: mean
+  trials: 4
+  space:
+"""
+
+
+def mistakes(folder: Path, *axes: str) -> list[str]:
+    file = folder / "mine.yaml"
+    file.write_text(JOB + "".join(f"    {axis}\n" for axis in axes))
+    try:
+        load_job(file)
+    except JobFileError as error:
+        return [line.rpartition("/")[2] for line in error.mistakes]
+    return []
+
+
+def test_an_end_that_no_job_can_have_is_named_with_its_line(tmp_path: Path) -> None:
+    assert mistakes(
+        tmp_path, "method.lambda: {grid: [0, 1]}", "method.p1: {uniform: [-1, 1.2]}"
+    ) == [
+        "mine.yaml:13  search.space.method.p1, corner p1=-1.0: input should be greater than or "
+        "equal to 0, got -1.0.",
+        "mine.yaml:13  search.space.method.p1, corner p1=1.2: input should be less than or equal "
+        "to 1, got 1.2.",
+    ]
+
+
+def test_values_in_between_are_tried_where_they_are_listed(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, "cluster.num_workers: {choice: [1, 3, 4]}")
+    assert found.startswith(
+        "mine.yaml:12  search.space.cluster.num_workers, corner num_workers=3: 3 workers cannot "
+    )
+
+
+def test_a_pair_that_cannot_go_together_is_named_alone(tmp_path: Path) -> None:
+    """128 samples have 4 workers, 96 samples have 6; the other axes play no part."""
+    lines = mistakes(
+        tmp_path,
+        "method.p1: {uniform: [0.1, 0.9]}",
+        "training.global_batch: {choice: [120, 128]}",
+        "cluster.num_workers: {choice: [4, 8, 1]}",
+        "optimizer.lr: {choice: [0.1, 0.2]}",
+        "optimizer.momentum: {choice: [0.1, 2]}",
+    )
+    assert [line.partition(": ")[0] for line in lines] == [
+        "mine.yaml:16  search.space.optimizer.momentum, corner momentum=2"
+    ]
+    lines = mistakes(
+        tmp_path,
+        "method.p1: {uniform: [0.1, 0.9]}",
+        "training.global_batch: {choice: [96, 128]}",
+        "optimizer.lr: {choice: [0.1, 0.2]}",
+        "cluster.num_workers: {choice: [2, 64]}",
+    )
+    assert [line.partition(": ")[0] for line in lines] == [
+        "mine.yaml:15  search.space.cluster.num_workers, corner global_batch=96, num_workers=64"
+    ]
+
+
+@pytest.mark.parametrize("most", [512, 1])
+def test_pairs_are_tried_where_a_product_is_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(corners, "MOST", most)
+    lines = mistakes(
+        tmp_path,
+        "training.global_batch: {choice: [96, 128]}",
+        "optimizer.lr: {choice: [0.1, 0.2]}",
+        "cluster.num_workers: {choice: [2, 64]}",
+    )
+    assert [line.partition(": ")[0] for line in lines] == [
+        "mine.yaml:14  search.space.cluster.num_workers, corner global_batch=96, num_workers=64"
+    ]
+
+
+def test_a_condition_keeps_a_setting_from_a_component_that_does_not_know_it(
+    tmp_path: Path,
+) -> None:
+    name = "method.name: {choice: [coquant, adabits]}"
+    condition = "when: {method.name: coquant}"
+    assert mistakes(tmp_path, name, f"method.p1: {{uniform: [0.1, 0.9], {condition}}}") == []
+    (found,) = mistakes(tmp_path, name, "method.p1: {choice: [0.1]}")
+    assert found.startswith(
+        "mine.yaml:13  search.space.method.p1, corner name=adabits, p1=0.1: unknown key."
+    )
+    other = "when: {method.name: any_precision}"
+    name = "method.name: {choice: [coquant, any_precision]}"
+    (found,) = mistakes(tmp_path, name, f"method.labels: {{choice: [all, none], {other}}}")
+    assert found.startswith(
+        "mine.yaml:13  search.space.method.labels, corner name=any_precision, labels=none: expect"
+    )
+
+
+def test_an_unknown_key_is_named_with_the_nearest(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, "method.lamda: {grid: [1]}")
+    assert "method.lamda, corner lamda=1: unknown key. Did you mean 'lambda'?" in found
+
+
+def test_each_corner_has_the_metric(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(JOB + "    quantizer.bit_widths: {choice: [[8, 4], [8, 2]]}\n")
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, ["search.metric=4bit"])
+    assert [line.partition("  ")[2][:80] for line in caught.value.mistakes] == [
+        "search.space.quantizer.bit_widths, corner bit_widths=[8, 2]: search.metric: no m"
+    ]
+
+
+def test_a_path_is_given_whole(tmp_path: Path) -> None:
+    (found,) = mistakes(tmp_path, "data.root: {choice: [/there, here]}")
+    assert found.endswith("here; give the whole path.")
+
+
+def test_jobs_of_some_sections_leave_all_other_keys_alone(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"{JOB}    method.p1: {{uniform: [0.1, 0.2]}}\n"
+        "    cluster.num_workers: {choice: [1, 2, 4]}\n"
+        "    training.global_batch: {choice: [64, 128]}\n"
+    )
+    job = load_job(file).job
+    found = [
+        (one.cluster.num_workers, one.training.global_batch, one.method.swap_probability)
+        for one in corner_jobs(job, ("cluster", "training.global"))
+    ]
+    assert found == [(1, 128, 0.9), (2, 128, 0.9), (4, 128, 0.9)]
+    alone = load_job(file, ["search=null"]).job
+    assert list(corner_jobs(alone, ("cluster",))) == [alone]
