@@ -77,13 +77,17 @@ class Axis(BaseModel, frozen=True, extra="forbid"):
     def value(self, unit: float) -> Any:
         """Return the value at a place in [0, 1]."""
         if self.values is not None:
-            return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
+            return self.values[_part(unit, len(self.values))]
+        if self.uniform and self.step is not None:
+            return self._stepped(self.bounds[0] + _part(unit, self._steps + 1) * self.step)
         lowest, highest = map(self._scale, self.bounds)
         found = lowest + unit * (highest - lowest)
         return self._stepped(math.exp(found) if self.loguniform else found)
 
     def unit(self, value: Any) -> float:
-        """Return the place of a value, in [0, 1]; for a listed one the middle of its share.
+        """Return the place of a value, in [0, 1].
+
+        Listed values, and the steps of a uniform axis, have equal parts: it is the middle of one.
 
         Raises ValueError for a value that the axis does not have.
         """
@@ -92,6 +96,9 @@ class Axis(BaseModel, frozen=True, extra="forbid"):
         lowest, highest = self.bounds
         if not lowest <= value <= highest:
             raise ValueError(f"{value!r} is not in [{lowest:g}, {highest:g}]")
+        if self.uniform and self.step is not None:
+            number: int = min(round((value - lowest) / self.step), self._steps)
+            return (number + 0.5) / (self._steps + 1)
         low, high = self._scale(lowest), self._scale(highest)
         return (self._scale(value) - low) / (high - low)
 
@@ -102,6 +109,13 @@ class Axis(BaseModel, frozen=True, extra="forbid"):
             for key, wanted in self.when.items()
         )
 
+    @property
+    def _steps(self) -> int:
+        """How many steps lead from the lowest to the highest value."""
+        assert self.step is not None
+        lowest, highest = self.bounds
+        return math.floor((highest - lowest) / self.step + 1e-9)
+
     def _scale(self, value: float) -> float:
         return math.log(value) if self.loguniform else value
 
@@ -109,11 +123,15 @@ class Axis(BaseModel, frozen=True, extra="forbid"):
         lowest, highest = self.bounds
         if self.step is None:
             return min(max(value, lowest), highest)
-        most = math.floor((highest - lowest) / self.step + 1e-9)
-        count = min(round((value - lowest) / self.step), most)
+        count = min(round((value - lowest) / self.step), self._steps)
         found = float(f"{lowest + count * self.step:.12g}")
         whole = self.step.is_integer() and lowest.is_integer()
         return int(found) if whole else found
+
+
+def _part(unit: float, parts: int) -> int:
+    """Return which of so many equal parts of [0, 1] a place is in."""
+    return min(int(unit * parts), parts - 1)
 
 
 def combinations(
