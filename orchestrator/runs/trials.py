@@ -1,6 +1,6 @@
 """A trial of a search as a run: what its search, its folder and its events say of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -74,6 +74,17 @@ def state_of(row: TrialRow, search: State) -> State:
     if is_final(search):
         return search
     return State.PENDING if state == TrialState.PLANNED else State.RUNNING
+
+
+def begun(search: Record, state: State) -> Iterator[tuple[RunFolder, State]]:
+    """Yield the folder of each run of a search that has begun, and its state as a run's.
+
+    state: of the search.
+    """
+    standing = standing_of(search)
+    for run in standing.runs:
+        row = announce.row(standing.trials[trial_of(run)])
+        yield search.search_folder.of_run(run), state_of(row, state)
 
 
 def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:

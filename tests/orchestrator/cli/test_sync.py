@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
 from tests.mlflow_server import MlflowServer
+from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch
 
 MakeRun = Callable[[str], Record]
@@ -69,3 +71,26 @@ def test_waiting_metrics_are_counted_and_sent_without_a_cluster(
     assert mlflow_server.run(run.run_id)["info"]["status"] == said
     assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
     assert "wait to be sent" not in orch("status", "tiny").stdout
+
+
+def test_what_waits_of_the_trials_of_a_search_is_sent_with_it(
+    orch: Orch, ended: MakeRun, mlflow_server: MlflowServer
+) -> None:
+    record = replace(ended("STOPPED"), job={"search": journals.SEARCH})
+    registry.save(record)
+    journals.write(record, journals.half_done())
+    for trial in ("t001", "t002", "t004"):
+        folder = record.search_folder.of_run(trial)
+        folder.make()
+        folder.job.write(record.folder.job.read())
+        Journal(folder).append(1, {"top1/2bit": 40.0})
+    done = orch("sync", "tiny")
+    assert done.exit_code == 0, done.output
+    assert "5 metrics sent; MLflow says KILLED" in done.stdout
+    said = {}
+    for trial in ("t001", "t002", "t004"):
+        run = remembered_run(record.search_folder.of_run(trial))
+        assert run is not None
+        assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
+        said[trial] = mlflow_server.run(run.run_id)["info"]["status"]
+    assert said == {"t001": "FINISHED", "t002": "KILLED", "t004": "KILLED"}
