@@ -1,12 +1,15 @@
 """Every job file loads, and the papers' six carry exactly the published hyper-parameters."""
 
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from models.precision import OperatingPoint
 from orchestrator.job.load import load_job
+from orchestrator.job.search import axes
 from orchestrator.plan.batch import plan_batch
 from orchestrator.track.delta_b import published_reference
 
@@ -136,3 +139,44 @@ def test_the_progressive_job_trains_one_bit_width_after_another_and_compares_all
     ]
     assert {phase.training.epochs for phase in job.phase_jobs()} == {350}
     assert [point.name for point in job.compared] == ["2bit", "8bit", "6bit", "4bit"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_any_of_the_papers_jobs_is_searched_around_its_own_values(
+    name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.yaml"
+    search = JOBS / "base" / "search_lambda_p1_alpha.yaml"
+    file.write_text(f"name: mine\nextends: [{JOBS / name}.yaml, {search}]\n")
+    loaded = load_job(file)
+    assert loaded.warnings == []
+    found = axes(loaded.job.search, loaded.job.as_dict())
+    p1, distance_weight, clip_init, clip_lr = PUBLISHED[name][:4]
+    assert {key: axis.prior.value for key, axis in found.items()} == {
+        "method.lambda": distance_weight,
+        "method.p1": p1,
+        "quantizer.activations.clip_init": clip_init,
+        "optimizer.clip.lr": clip_lr,
+    }
+
+
+def test_a_searchs_header_makes_it_a_small_one_with_the_quickstarts_videos(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(JOBS.parent)
+    file = JOBS / "search_lambda_p1_alpha.yaml"
+    words = shlex.split(file.read_text().partition("  orch")[2].partition("\nname")[0])
+    overrides = [after for word, after in pairwise(words) if word == "--set"]
+    job = load_job(file, [" ".join(text.split("#")) for text in overrides]).job
+    quickstart = load_job(JOBS / "quickstart.yaml").job
+    assert len(overrides) == 6
+    assert job.search.trials == 8
+    assert job.search.metric == "mean"
+    for section in ("model", "data", "quantizer", "start"):
+        assert getattr(job, section) == getattr(quickstart, section), section
+
+
+def test_the_papers_lambdas_are_searched_with_two_seeds() -> None:
+    search = load_job(JOBS / "search_lambda_cifar10_r18.yaml").job.search
+    assert search.space["method.lambda"].grid == (0, 1e-4, 1e-3, 1e-2, 1e-1, 1)
+    assert (search.seeds, search.metric, search.searcher.name) == (2, "delta_b", "grid")
