@@ -78,8 +78,8 @@ def announce(chosen: Arithmetic, folder: RunFolder) -> None:
     Events(folder).say(now)
 
 
-def _rounding(stated: events.Arithmetic) -> tuple[str, str, str]:
-    return stated.kind, stated.sums, stated.backward
+def _rounding(stated: events.Arithmetic) -> tuple[str, str]:
+    return stated.sums, stated.backward
 
 
 def _offer(kernel: Kernel | None, ranks: Ranks) -> _Offer:
