@@ -1,10 +1,12 @@
 """Convolution whose weights are quantized at the precision of the call."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.kernels import Kernel
+from models.kernels import Kernel, exact
 from models.layers.backward import used_by
 from models.layers.integer import Affine, IntegerWeight, convolve, with_gradient
 from models.precision import FLOAT, LayerPrecision, Precision
@@ -44,6 +46,12 @@ class QuantizedConv2d(nn.Conv2d):
         self.kernel: Kernel | None = None
         self.dtype = torch.float32
         self.quantizer = quantizer
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become what was copied or saved, with its kernel if that is exact on this processor."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.kernel is not None and not exact(self.kernel, self.weight.device):
+            self.kernel = None
 
     def start_quantizer(self) -> None:
         """Initialize the quantizer's parameters from the present weight."""
