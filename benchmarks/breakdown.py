@@ -38,6 +38,7 @@ KINDS = {
 
 SCOPES = (
     (FORWARD, QuantizedConv2d, "forward"),
+    (FORWARD, QuantizedConv2d, "output"),
     (FORWARD, QuantizedConv2d, "followed"),
     (QUANTIZERS, Pact, "forward"),
     (WEIGHTS, TruncatedWeight, "levels"),

@@ -6,6 +6,7 @@ Those of `orch` are its own: what a worker of a run calls for each step, and aft
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from itertools import cycle
 
 import torch
 import torch.distributed as dist
@@ -84,7 +85,7 @@ def _steps(loop: Loop, setting: Setting) -> Run:
     batch = Noise(setting, setting.batch).batch()
     tally = Tally(loop.method.points, loop.ranks.device)
     loop.network.train()
-    steps = iter(range(STEPS_PER_EPOCH))
+    indices = cycle(range(STEPS_PER_EPOCH))
 
     def step() -> None:
         train_step(
@@ -92,7 +93,7 @@ def _steps(loop: Loop, setting: Setting) -> Run:
             [batch],
             tally,
             epoch=loop.epochs // 2,
-            index=next(steps),
+            index=next(indices),
             wants_stop=lambda: False,
         )
 

@@ -194,7 +194,6 @@ def _tf32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-@cache
 def kernel_for(device: torch.device) -> Kernel | None:
     """Return the fastest kernel that is exact on a device, None if none is."""
     candidates: tuple[Kernel, ...] = (Int8Kernel(halves=False), Int8Kernel(halves=True))
@@ -212,6 +211,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported()  # oneDNN emulates it on other AVX-512
 
 
+@cache
 def exact(kernel: Kernel, device: torch.device) -> bool:
     """Return whether a kernel gives what float64 gives, on a few shapes, extreme codes and random.
 

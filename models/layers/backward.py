@@ -23,18 +23,21 @@ def gradients(
     conv: nn.Conv2d,
     grad: Tensor,
     inputs: Tensor,
+    values: Callable[[Tensor], Tensor],
     weight: Callable[[], Tensor],
     wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return the gradients with respect to inputs and weight, those that are wanted.
 
-    grad: (batch, filters, height, width), with respect to the output. weight: makes the weight,
-    which takes no memory yet while its gradient is found as a matrix product.
+    grad: (batch, filters, height, width), with respect to the output. inputs: in any form; values:
+    makes the values of those that are used. weight: makes the weight, which takes no memory yet
+    while its gradient is found as a matrix product.
     """
-    used, stride = used_by(conv, inputs)
+    taken, stride = used_by(conv, inputs)
+    used = values(taken)
     wants_inputs, wants_weight = wanted
     as_product = wants_weight and _product_is_faster(conv, grad)
-    product = _product(conv, grad, inputs) if as_product else None
+    product = _product(conv, grad, used) if as_product else None
     grad_used, grad_weight, _ = torch.ops.aten.convolution_backward(
         grad,
         used,
@@ -48,8 +51,8 @@ def gradients(
         conv.groups,
         [wants_inputs, wants_weight and not as_product, False],
     )
-    if wants_inputs and used is not inputs:
-        grad_inputs = torch.zeros_like(inputs)
+    if wants_inputs and taken is not inputs:
+        grad_inputs = torch.zeros_like(inputs, dtype=grad.dtype)
         used_by(conv, grad_inputs)[0].copy_(grad_used)
         grad_used = grad_inputs
     return grad_used, product if as_product else grad_weight

@@ -1,13 +1,12 @@
 """Convolution whose weights are quantized at the precision of the call."""
 
-from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.kernels import Kernel
+from models.kernels import Kernel, exact
 from models.layers.backward import used_by
 from models.layers.integer import Affine, IntegerWeight, convolve, with_gradient
 from models.precision import FLOAT, LayerPrecision, Precision
@@ -48,6 +47,12 @@ class QuantizedConv2d(nn.Conv2d):
         self.dtype = torch.float32
         self.quantizer = quantizer
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Become what was copied or saved, with its kernel if that is exact on this processor."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        if self.kernel is not None and not exact(self.kernel, self.weight.device):
+            self.kernel = None
+
     def start_quantizer(self) -> None:
         """Initialize the quantizer's parameters from the present weight."""
         self.quantizer.start(self.weight)
@@ -76,7 +81,7 @@ class QuantizedConv2d(nn.Conv2d):
         if not isinstance(inputs, Codes) or bits == FLOAT:
             return self._convolve_values(values_of(inputs), self.weight_at(bits))
         levels = self.levels(bits)
-        output = self._convolve_codes(inputs, bits, levels, keep=not torch.is_grad_enabled())
+        output = self.output(inputs, bits, levels)
         weight = self.quantizer.stand_in(self.weight, bits)
         return with_gradient(output, self, inputs, weight, levels, self.dtype)
 
@@ -85,58 +90,40 @@ class QuantizedConv2d(nn.Conv2d):
         return at.own.weights != FLOAT and self.weight[0].numel() <= FEW_PRODUCTS
 
     @torch.no_grad()
-    def output(self, inputs: Codes, at: LayerPrecision) -> Tensor:
-        """Return conv(inputs), without gradient."""
-        bits = at.own.weights
-        return self._convolve_codes(inputs, bits, self.levels(bits), keep=False)
+    def output(self, inputs: Codes, bits: int, levels: Levels) -> Tensor:
+        """Return conv(inputs) with the weight's levels at `bits`, without gradient.
+
+        The packed weight is not kept: in training it is used once or twice.
+        """
+        kernel = self._multiplier
+        if kernel is None:
+            values = levels.values(torch.float32)
+            output: Tensor = self._conv_forward(inputs.values(), values, None)
+            return output
+        weight = IntegerWeight.of(levels, Precision(bits, inputs.bits), self, kernel)
+        return convolve(self, inputs, weight, kernel)
 
     def followed(self, inputs: Codes, at: LayerPrecision, after: Affine) -> Tensor:
         """Return scale * conv(inputs) + shift, without gradient."""
-        bits = at.own.weights
-        if bits == FLOAT or self._in_floats:
+        bits, kernel = at.own.weights, self._multiplier
+        if bits == FLOAT or kernel is None:
             return after(self(inputs, at))
-        return self._convolve_integers(inputs, bits, partial(self.levels, bits), after, keep=True)
+        both = Precision(bits, inputs.bits)
+
+        def pack() -> IntegerWeight:
+            return IntegerWeight.of(self.levels(bits), both, self, kernel)
+
+        weight = self.quantizer.derived(self.weight, (both, kernel), pack)
+        return convolve(self, inputs, weight, kernel, after)
 
     def in_integers(self, at: Precision) -> bool:
         """Return whether codes are convolved as integers at a precision."""
-        return FLOAT not in at and not self._in_floats
+        return FLOAT not in at and self._multiplier is not None
 
     @property
-    def _in_floats(self) -> bool:
-        """Whether codes are convolved as floats: a depth-wise convolution is as fast so."""
-        return self.kernel is None or self.groups == self.in_channels > 1
-
-    def _convolve_codes(self, inputs: Codes, bits: int, levels: Levels, *, keep: bool) -> Tensor:
-        if not self._in_floats:
-            return self._convolve_integers(inputs, bits, lambda: levels, keep=keep)
-        with torch.no_grad():
-            values = levels.values(torch.float32)
-            output: Tensor = self._conv_forward(inputs.values(), values, None)
-        return output
-
-    def _convolve_integers(
-        self,
-        inputs: Codes,
-        bits: int,
-        levels: Callable[[], Levels],
-        after: Affine | None = None,
-        *,
-        keep: bool,
-    ) -> Tensor:
-        """levels: called where the weight is not packed yet.
-
-        keep: the packed weight, for other passes. While a network trains, each is used once or
-        twice and would only fill the memory.
-        """
-        at = Precision(bits, inputs.bits)
-        kernel = self.kernel
-        assert kernel is not None
-
-        def pack() -> IntegerWeight:
-            return IntegerWeight.of(levels(), at, self, kernel)
-
-        weight = self.quantizer.derived(self.weight, (at, kernel), pack) if keep else pack()
-        return convolve(self, inputs, weight, kernel, after)
+    def _multiplier(self) -> Kernel | None:
+        """What multiplies codes as integers, None in floats: as fast where it is depth-wise."""
+        return None if self.groups == self.in_channels > 1 else self.kernel
 
     def _convolve_values(self, inputs: Tensor, weight: Tensor) -> Tensor:
         """Convolve values, rounded to a smaller type as in mixed precision."""

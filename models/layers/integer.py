@@ -138,7 +138,8 @@ class _WithGradient(torch.autograd.Function):
         both = gradients(
             ctx.conv,
             grads[0].to(dtype),
-            decoded(codes, step, offset).to(dtype),
+            codes,
+            lambda used: decoded(used, step, offset).to(dtype),
             lambda: Levels(*of_weight).values(torch.float32).to(dtype),
             ctx.needs_input_grad[:2],
         )

@@ -46,7 +46,8 @@ def _made_again(
         yield
         return
     place = output.data_ptr()  # the tensor itself would be kept with the hook
-    make = partial(conv.output, inputs, at)
+    bits = at.own.weights
+    make = partial(conv.output, inputs, bits, conv.levels(bits))
 
     def keep(tensor: Tensor) -> Tensor | Callable[[], Tensor]:
         return make if tensor.data_ptr() == place else tensor

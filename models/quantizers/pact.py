@@ -79,14 +79,14 @@ class Pact(ActivationQuantizer):
         """Return the same levels as codes: k of alpha k / n, or alpha (2 k / n - 1) if signed."""
         form, clip_level = self._form(at), self.clip_levels.at(at)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        # What is not a number must not hide behind a code.
-        alpha = clip_level.detach().clamp(min=form.floor) + 0 * inputs.detach().sum()
+        alpha = clip_level.detach().clamp(min=form.floor)
         if torch.is_grad_enabled():
-            stand_in, codes = _Encode.apply(  # type: ignore[no-untyped-call]
+            stand_in, codes, zero = _Encode.apply(  # type: ignore[no-untyped-call]
                 inputs, clip_level, form, not self.signed
             )
         else:
-            stand_in, codes = stand_in_for(inputs), _codes(inputs, alpha, form)
+            stand_in, (codes, zero) = stand_in_for(inputs), _codes(inputs, alpha, form)
+        alpha = alpha + zero
         step = alpha * (1 + form.signed) / form.top
         return Codes(codes, at.own.activations, step, -alpha if form.signed else None, stand_in)
 
@@ -153,14 +153,14 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, inputs: Tensor, clip_level: Tensor, form: _Form, relu: bool
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         alpha = clip_level.clamp(min=form.floor)
-        codes = _codes(inputs, alpha, form)
+        codes, zero = _codes(inputs, alpha, form)
         places = _places(inputs, alpha, form, relu=relu)
         ctx.save_for_backward(places, alpha, *((inputs, codes) if form.calibrated else ()))
         ctx.form = form
-        ctx.mark_non_differentiable(codes)
-        return stand_in_for(inputs), codes
+        ctx.mark_non_differentiable(codes, zero)
+        return stand_in_for(inputs), codes, zero
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -196,16 +196,20 @@ def _slope(inputs: Tensor, codes: Tensor, alpha: Tensor, form: _Form) -> Tensor:
     """Return (y - A) / alpha, the calibrated derivative with respect to alpha, of inputs inside."""
     values = decoded(codes, alpha * (1 + form.signed) / form.top, None)
     values = values.sub_(alpha) if form.signed else values
-    return values.sub_(inputs).div_(alpha)
+    return values.sub_(inputs.clamp(-alpha, alpha)).div_(alpha)
 
 
-def _codes(inputs: Tensor, alpha: Tensor, form: _Form) -> Tensor:
-    """Return the codes of the levels above: few passes over the inputs, the same but for ties."""
+def _codes(inputs: Tensor, alpha: Tensor, form: _Form) -> tuple[Tensor, Tensor]:
+    """Return the codes of the levels above: few passes over the inputs, the same but for ties.
+
+    What is not a number must not hide behind a code: beside them goes 0, or NaN if an input is.
+    """
     if form.signed:
         unrounded = inputs.mul(form.top / (2 * alpha)).add_(form.top / 2)
     else:
         unrounded = inputs.mul(form.top / alpha)
-    return unrounded.clamp_(0, form.top).round_().to(torch.uint8)
+    rounded = unrounded.clamp_(0, form.top).round_()
+    return rounded.to(torch.uint8), 0 * rounded.sum()
 
 
 def _levels(values: Tensor, alpha: Tensor, form: _Form) -> Tensor:

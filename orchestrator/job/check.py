@@ -27,7 +27,7 @@ LARGEST = 2**40
 
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line for each pair of settings that contradict one another in a whole job."""
-    found = [*_segments(job), *_batch(job), *_reference(job)]
+    found = [*_segments(job), *_batch(job), *_reference(job), *_arithmetic(job)]
     found += evaluate.mistakes(job.evaluate, job.points, job.phase_jobs()[-1].points)
     dotted = [*unknown_layers(job), *(search_mistakes(job, job.search) if job.search else ())]
     return _lines(found, merged, shown) + [
@@ -189,6 +189,16 @@ def _batch(job: Job) -> list[tuple[str, str]]:
     except UsageError as error:
         return [("cluster.num_workers", str(error))]
     return []
+
+
+def _arithmetic(job: Job) -> list[tuple[str, str]]:
+    if job.training.arithmetic != "integer" or job.multiplies_codes:
+        return []
+    problem = (
+        "integer is not possible, no operating point quantizes both weights and activations. With "
+        "auto, the job computes in floats."
+    )
+    return [("training.arithmetic", problem)]
 
 
 def _reference(job: Job) -> list[tuple[str, str]]:

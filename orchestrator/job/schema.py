@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, create_model, field_validator, model_validator
 
-from models.precision import FLOAT, OperatingPoint, Precision, cost
+from models.precision import FLOAT, OperatingPoint, Precision, cost, precisions_of
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.job.evaluate import Evaluate
@@ -36,7 +36,7 @@ class Training(BaseModel, frozen=True, extra="forbid"):
     arithmetic: Literal["auto", "integer", "float"] = Field(
         "auto",
         description="of quantized layers' forward passes; auto: in integers wherever the processor "
-        "adds them up exactly; integer fails elsewhere",
+        "adds them up exactly; integer fails elsewhere, and where a job has none to multiply",
     )
     precision: Literal["float32", "tf32", "bfloat16"] = Field(
         "float32",
@@ -201,6 +201,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             found = {point.name: point for job in self.phase_jobs() for point in job.points}
             return tuple(sorted(found.values(), key=_height, reverse=True))
         return self.quantizer.points if self.method.quantized else (OperatingPoint.at(FLOAT),)
+
+    @property
+    def multiplies_codes(self) -> bool:
+        """Whether some layer has both its weights and its activations quantized at some point."""
+        return any(FLOAT not in precision for precision in precisions_of(self.points))
 
     @property
     def compared(self) -> tuple[OperatingPoint, ...]:

@@ -49,8 +49,8 @@ def choose(job: Job, ranks: Ranks) -> Arithmetic:
     training = job.training
     if training.arithmetic == "float":
         return _in_floats(training, "as the job says")
-    if not any(phase.method.quantized for phase in job.phase_jobs()):
-        return _in_floats(training, "nothing is quantized")
+    if not job.multiplies_codes:
+        return _in_floats(training, "no operating point quantizes both weights and activations")
     kernel = kernel_for(ranks.device)
     offers = ranks.gather(_offer(kernel, ranks))
     lacking = ", ".join(offer.place for offer in offers if offer.kernel is None)
@@ -78,8 +78,8 @@ def announce(chosen: Arithmetic, folder: RunFolder) -> None:
     Events(folder).say(now)
 
 
-def _rounding(stated: events.Arithmetic) -> tuple[str, str, str]:
-    return stated.kind, stated.sums, stated.backward
+def _rounding(stated: events.Arithmetic) -> tuple[str, str]:
+    return stated.sums, stated.backward
 
 
 def _offer(kernel: Kernel | None, ranks: Ranks) -> _Offer:

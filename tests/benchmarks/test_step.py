@@ -7,9 +7,10 @@ from functools import partial
 import pytest
 import torch
 import torch.distributed as dist
+from torch.profiler import ProfilerActivity, profile
 
-from benchmarks import comparison, evaluate, plain, step
-from benchmarks.breakdown import INTEGER, breakdown
+from benchmarks import comparison, evaluate, plain, sides, step
+from benchmarks.breakdown import INTEGER, NORM, _scopes, breakdown, kind_of
 from benchmarks.comparison import Seconds, command_line, compared, measure, ratio
 from benchmarks.memory import alone, peak_of_pages, peak_of_tensors
 from benchmarks.settings import SETTINGS, Setting
@@ -80,6 +81,24 @@ def test_a_breakdown_adds_up_to_the_whole(arithmetic: str) -> None:
     assert {kind for kind, share in shares.items() if not share} == (
         set() if in_integers else {INTEGER}
     )
+
+
+def test_what_is_made_again_on_the_way_back_is_no_batch_norm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("models.layers.normalized.LARGE_OUTPUT", 0)
+    run = step.STEPS["coquant"](TINY)
+    with _scopes(), profile(activities=[ProfilerActivity.CPU]) as profiled:
+        run()
+    kinds = {kind_of(event) for event in profiled.events() if event.name == "aten::addcmul_"}
+    assert NORM not in kinds
+
+
+def test_steps_go_on_after_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sides, "STEPS_PER_EPOCH", 1)
+    run = step.STEPS["coquant"](TINY)
+    run()
+    run()
 
 
 def test_a_command_measures_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
+from io import BytesIO
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from models.kernels import Kernel, kernel_for
+from models.kernels import FloatKernel, Kernel, Packed, kernel_for
 from models.layers.conv import QuantizedConv2d
 from models.methods.base import Batch, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
@@ -125,6 +128,33 @@ def test_a_weight_that_is_not_a_number_shows(in_codes: bool, kernel: Kernel) -> 
     with torch.no_grad():
         layer.weight[0, 0, 0, 0] = torch.nan
     assert layer(act(torch.ones(1, 6, 4, 4), at(4)), at(4)).isnan().all()
+
+
+class Doubled(FloatKernel):
+    """Wrong by a factor of 2, as one can be that comes from another processor."""
+
+    def convolve(self, codes: Tensor, packed: Packed, scale: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve with twice the scale."""
+        return super().convolve(codes, packed, 2 * scale, bias)
+
+
+def saved(layer: QuantizedConv2d) -> QuantizedConv2d:
+    """A layer, written to a file and read."""
+    file = BytesIO()
+    torch.save(layer, file)
+    file.seek(0)
+    read: QuantizedConv2d = torch.load(file, weights_only=False)
+    return read
+
+
+@pytest.mark.parametrize("copied", [saved, deepcopy])
+def test_a_copy_has_the_kernel_only_if_it_is_exact_here(
+    copied: Callable[[QuantizedConv2d], QuantizedConv2d], kernel: Kernel
+) -> None:
+    layer = conv()
+    for own, taken in ((kernel, kernel), (Doubled(), None), (None, None)):
+        layer.kernel = own
+        assert copied(layer).kernel == taken
 
 
 @pytest.mark.parametrize("precision", [4, "w4a32", "w32a4"])

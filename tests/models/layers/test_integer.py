@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from models.kernels import kernel_for
 from models.layers.conv import QuantizedConv2d
 from models.networks.base import AnyBitNetwork
-from models.quantized import Codes, values_of
+from models.quantized import Codes, decoded, values_of
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.pact import Pact, PactSettings
 from models.table import resolve
@@ -110,3 +111,23 @@ def test_a_strided_1x1_convolution_has_the_gradients_of_float64(
     grad_given, gradient = torch.autograd.grad(output, (given, conv.weight), upstream)
     assert (grad_given - grad_values).abs().max() <= 2e-6 * grad_values.abs().max()
     assert (gradient - wanted).abs().max() <= 1e-5 * wanted.abs().max()
+
+
+def test_of_a_strided_1x1_convolution_only_the_inputs_in_use_are_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind = resolve(WEIGHT_QUANTIZERS, "coquant_trunc")
+    conv = QuantizedConv2d(4, 8, 1, quantizer=kind(kind.Settings(), [4], 8), stride=2)
+    act = Pact(PactSettings(), ["4bit"], signed=False)
+    conv.kernel, act.in_codes = KERNEL, True
+    output = conv(act(torch.randn(3, 4, 8, 8), at(4)), at(4))
+    made: list[Tensor] = []
+
+    def watched(*given: Any) -> Tensor:
+        made.append(decoded(*given))
+        return made[-1]
+
+    monkeypatch.setattr("models.layers.integer.decoded", watched)
+    output.sum().backward()
+    assert [values.shape for values in made] == [(3, 4, 4, 4)]
+    assert made[0].is_contiguous(memory_format=torch.channels_last)

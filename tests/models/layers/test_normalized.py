@@ -250,3 +250,20 @@ def test_what_is_made_again_is_the_same_to_the_last_bit(
     monkeypatch.setattr("models.layers.normalized.LARGE_OUTPUT", 0)
     for own, same in zip(gradients(), kept, strict=True):
         assert (own is None and same is None) or torch.equal(own, same)
+
+
+def test_what_is_made_again_is_of_the_weight_that_there_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Autograd does not notice that a frozen weight changes on the way."""
+    monkeypatch.setattr("models.layers.normalized.LARGE_OUTPUT", 0)
+    act, conv, norm = layers({"kernel_size": 3})
+    conv.weight.requires_grad_(False)
+    x, one = torch.randn(2, 6, 7, 7), norm.at(at("5bit"))
+
+    def gradient(change: int) -> Tensor:
+        output = normalized(conv, norm, act(x, at("5bit")), at("5bit"))
+        conv.weight.mul_(change)
+        return torch.autograd.grad(output.square().sum(), one.weight)[0]
+
+    assert torch.equal(gradient(1), gradient(-1))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.quantized import Codes
+from models.quantized import Codes, values_of
 from models.quantizers.pact import Pact, PactSettings
 from tests.models.precisions import at
 
@@ -140,17 +140,35 @@ def test_an_evaluation_gives_the_codes_of_a_training(signed: bool, inputs: str) 
     assert torch.equal(trained.values(), evaluated.values())
 
 
-@pytest.mark.parametrize("wrong", [torch.nan, torch.inf, -torch.inf])
 @forms
 @pytest.mark.parametrize("training", [False, True])
-def test_an_input_that_is_not_finite_shows(
-    signed: bool, inputs: str, wrong: float, training: bool
+@pytest.mark.parametrize("in_codes", [False, True])
+def test_an_input_that_is_not_a_number_shows(
+    signed: bool, inputs: str, training: bool, in_codes: bool
 ) -> None:
-    layer = quantizer(1.3, signed=signed, signed_inputs=inputs)
+    layer = quantizer(1.3, signed=signed, signed_inputs=inputs, codes=in_codes)
     x = torch.zeros(1, 2, 3, 3)
-    x[0, 1, 2, 2] = wrong
+    x[0, 1, 2, 2] = torch.nan
     with torch.set_grad_enabled(training):
-        assert layer(x, at(4)).values().isnan().all()
+        values = values_of(layer(x, at(4)))
+    assert values.isnan().all() if in_codes else values[0, 1, 2, 2].isnan()
+
+
+@gradients
+@forms
+def test_an_infinite_input_is_clipped_as_on_the_path_of_values(
+    gradient: str, signed: bool, inputs: str
+) -> None:
+    x, upstream = torch.tensor([torch.inf, 3e38, 0.9, -3e38, -torch.inf]), torch.arange(1.0, 6)
+    settings = {"signed": signed, "signed_inputs": inputs, "gradient": gradient}
+    layer = quantizer(1.3, **settings, codes=False)
+    given = x.clone().requires_grad_()
+    expected = layer(given, at(4))
+    expected.backward(upstream)
+    _, values, grad_x, grad_alpha = encoded(quantizer(1.3, **settings), 4, x, upstream)
+    torch.testing.assert_close(values, expected.detach())
+    torch.testing.assert_close(grad_x, given.grad)
+    torch.testing.assert_close(grad_alpha, layer.clip_levels.at(at(4)).grad)
 
 
 @forms

@@ -51,6 +51,19 @@ def test_what_is_switched_off_or_needlessly_small_is_warned_about(
     assert words in warning
 
 
+@pytest.mark.parametrize("floats", ["method={name: float}", "quantizer.bit_widths=[w4a32, w32a4]"])
+def test_integers_are_refused_where_a_job_has_none_to_multiply(tmp_path: Path, floats: str) -> None:
+    file = write(tmp_path, GOOD)
+    assert load_job(file, ["training.arithmetic=integer"]).warnings == []
+    for arithmetic in ("auto", "float"):
+        load_job(file, [floats, f"training.arithmetic={arithmetic}"])
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, [floats, "training.arithmetic=integer"])
+    [line] = caught.value.mistakes
+    assert "training.arithmetic: integer is not possible, no operating point quantizes" in line
+    assert "With auto, the job computes in floats." in line
+
+
 def test_a_published_row_without_a_trained_point_is_worth_a_warning(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD + "reference: {published: cifar10_resnet18}\n")
     mix = "quantizer.assignment={mix: {default: 4}}"

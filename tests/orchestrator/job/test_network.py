@@ -87,7 +87,7 @@ def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -
         "quantizer.assignment": "{mix: {default: 4}}",
         "quantizer.activations.clip_init": "4",
         "optimizer.clip.lr": "0.1",
-        "training.arithmetic": "integer",
+        "training.arithmetic": "auto",
     }
     found = warnings(file, *(f"{key}={value}" for key, value in given.items()))
     assert sorted(found) == sorted(

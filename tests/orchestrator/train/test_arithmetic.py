@@ -20,6 +20,7 @@ from orchestrator.train.arithmetic import Arithmetic, announce, choose
 from orchestrator.train.ranks import Ranks
 
 TinyJob = Callable[..., Job]
+NOTHING = "no operating point quantizes both weights and activations"
 KERNEL, HALVES = Int8Kernel(halves=False), Int8Kernel(halves=True)
 
 
@@ -84,7 +85,8 @@ def test_auto_is_what_a_job_gets_that_does_not_say(tiny_job: TinyJob) -> None:
     ("settings", "reason"),
     [
         (["training.arithmetic=float", "training.precision=bfloat16"], "as the job says"),
-        (["method={name: float}", "training.precision=bfloat16"], "nothing is quantized"),
+        (["method={name: float}", "training.precision=bfloat16"], NOTHING),
+        (["quantizer.bit_widths=[w8a32, w4a32]", "training.precision=bfloat16"], NOTHING),
     ],
 )
 def test_floats_where_the_job_says_so_or_has_no_codes(
@@ -97,9 +99,20 @@ def test_floats_where_the_job_says_so_or_has_no_codes(
 
 
 @pytest.mark.usefixtures("processor")
-def test_it_is_the_methods_of_the_phases_that_quantize_or_not(tiny_job: TinyJob) -> None:
-    job = tiny_job("method={name: float}", "phases=[{method: {name: joint}}]")
-    assert choose(job, Ranks()).kernel == KERNEL
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["method={name: float}", "phases=[{method: {name: joint}}]"],
+        [
+            "quantizer.bit_widths=[w4a32]",
+            "quantizer.assignment={m: {default: w4a32, layer1.0.conv2: 4}}",
+        ],
+    ],
+)
+def test_one_layer_at_one_point_of_one_phase_is_enough(
+    tiny_job: TinyJob, settings: list[str]
+) -> None:
+    assert choose(tiny_job(*settings), Ranks()).kernel == KERNEL
 
 
 def test_without_an_exact_kernel_auto_falls_back_with_one_warning(
