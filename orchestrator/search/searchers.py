@@ -15,6 +15,8 @@ from orchestrator.search.trial import Trial
 SEARCHERS = {
     "random": "orchestrator.search.searchers:RandomSearcher",
     "grid": "orchestrator.search.searchers:GridSearcher",
+    "prior": "orchestrator.search.prior:PriorSearcher",
+    "optuna": "orchestrator.search.optuna:OptunaSearcher",
 }
 
 

@@ -33,7 +33,7 @@ class Space:
     @cached_property
     def is_finite(self) -> bool:
         """Whether a search can come to its end: every axis has listed values or a step."""
-        return all(_levels(axis) for axis in self.axes.values())
+        return all(levels(axis) for axis in self.axes.values())
 
     def settings(self, units: Units) -> Settings:
         """Return the settings at a place, without the axes that do not exist there."""
@@ -90,10 +90,10 @@ class Space:
         return {key: Axis(choice=(cell[key],), when=self.axes[key].when) for key in cell}
 
     def _all(self) -> Iterator[Settings]:
-        return combinations(self.axes, self.fixed, _levels)
+        return combinations(self.axes, self.fixed, levels)
 
 
-def _levels(axis: Axis) -> Sequence[Any]:
+def levels(axis: Axis) -> Sequence[Any]:
     """Return all values of an axis; none for a range without a step."""
     if axis.values is not None:
         return axis.values
