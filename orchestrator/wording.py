@@ -99,13 +99,17 @@ def search_line(at: Searching | TrialEnded) -> str:
         return trial_line(at.row, at.metric, at.epochs)
     counted = ", ".join(f"{count} {state}" for state, count in at.ended.items())
     done = f"{sum(at.ended.values())}/{at.trials} trials done"
-    parts = [done + (f" ({counted})" if counted else ""), f"{len(at.living)} running"]
+    parts = [done + (f" ({counted})" if counted else "")]
+    if at.living:
+        parts.append(f"{len(at.living)} running")
     if at.best and at.best.value is not None:
         best = at.best
         parts.append(
             f"best {at.metric} {best.value:.2f} ({best.trial}: {settings_line(best.settings)})"
         )
-    return ", ".join([*parts, f"ETA {duration(at.eta_seconds)}"])
+    if at.eta_seconds is not None:
+        parts.append(f"ETA {duration(at.eta_seconds)}")
+    return ", ".join(parts)
 
 
 def trial_line(row: TrialRow, metric: str, epochs: int) -> str:

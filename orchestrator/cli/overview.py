@@ -232,7 +232,7 @@ def _standing(seen: RunView) -> Iterator[str]:
     facts = seen.facts
     if seen.trial:
         yield f"settings: {settings_line(seen.trial.settings)}"
-    if facts.searching:
+    if facts.searching and not is_final(seen.state):
         yield from search_view.standing(seen, facts.searching)
     if facts.progress and seen.state is State.RUNNING:
         yield _position(facts.progress, facts)

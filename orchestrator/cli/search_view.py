@@ -12,10 +12,12 @@ from orchestrator.wording import duration, search_line, settings_line, trial_lin
 
 def standing(seen: RunView, at: Searching) -> Iterator[str]:
     """Yield how far a search is, then each trial that lives and each that failed."""
-    silent = silence(seen.facts)
+    silent = None if is_final(seen.state) else silence(seen.facts)
+    if is_final(seen.state):
+        at = replace(at, living=())
     if seen.state is not State.RUNNING or is_late(seen.facts, silent):
         at = replace(at, eta_seconds=None)
-    ago = f"  ({duration(silent)} ago)" if silent is not None and not is_final(seen.state) else ""
+    ago = f"  ({duration(silent)} ago)" if silent is not None else ""
     yield f"search: {search_line(at)}{ago}"
     for row in (*at.living, *at.failed):
         yield f"  {trial_line(row, at.metric, at.epochs)}"

@@ -25,6 +25,15 @@ def conclusion(view: RunView) -> list[str]:
         return search_view.answer_of(view.facts.searched)
     if view.state is State.SUCCEEDED:
         return [view.facts.finished.table] if view.facts.finished else []
+    return [*_how_far(view), *_why_ended(view)]
+
+
+def _how_far(view: RunView) -> list[str]:
+    """Return how far a search came; nothing for other runs."""
+    return list(search_view.standing(view, view.facts.searching)) if view.facts.searching else []
+
+
+def _why_ended(view: RunView) -> list[str]:
     resume = f"`orch resume {view.record.run}` continues from its last checkpoint, if it has one."
     if view.state is State.STOPPED:
         stopped = view.facts.stopped

@@ -67,7 +67,7 @@ def test_a_search_that_says_nothing_has_no_end_in_sight(
     cluster.jobs["digits-1"].logs = [log_of(silent)]
     cluster.placement_groups = []
     lines = orch("status", "digits").stdout.splitlines()
-    assert lines[1].endswith("ETA -  (5m00s ago)")
+    assert lines[1].endswith("p1 0.7)  (5m00s ago)")
     assert "No news of the search for 5m00s." in lines
 
 
@@ -108,11 +108,18 @@ def test_a_search_with_too_many_failures_ends_with_their_reasons(
     orch: Orch, search: Record, cluster: FakeCluster
 ) -> None:
     failed = Failed(message="5 of 12 trials failed", exit_code=1)
-    cluster.jobs["digits-1"].logs = [log_of(failed)]
+    cluster.jobs["digits-1"].logs = [log_of(SEARCHING, failed)]
     cluster.jobs["digits-1"].statuses = ["FAILED"]
     done = orch("wait", "digits")
     assert done.exit_code == 1
-    assert done.stdout.startswith("FAILED: 5 of 12 trials failed\n")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("search: 12/24 trials done (5 finished")
+    assert lines[0].endswith("1 failed), best delta_b 98.31 (t007: lambda 0.002, p1 0.7)")
+    assert lines[1:3] == [
+        "  t003 failed  epoch 0/9  lambda 0.5, p1 0.3  The loss is not finite.",
+        "FAILED: 5 of 12 trials failed",
+    ]
+    assert orch("status", "digits").stdout.count("12/24 trials done") == 1
 
 
 @pytest.mark.parametrize(
