@@ -100,8 +100,9 @@ def levels(axis: Axis) -> Sequence[Any]:
     if axis.step is None:
         return ()
     lowest, highest = axis.bounds
-    steps = int((highest - lowest) / axis.step + 1e-9)
-    return [axis.value(axis.unit(lowest + number * axis.step)) for number in range(steps + 1)]
+    count = int((highest - lowest) / axis.step + 1e-9) + 1
+    places = (min(lowest + number * axis.step, highest) for number in range(count))
+    return [axis.value(axis.unit(place)) for place in places]
 
 
 def _without(axis: Axis, drawn: Set[str]) -> Axis:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.job.space import Settings
+from orchestrator.search.judge import Judge, Sentence
 from orchestrator.search.records import Asked, Ended, How, Left, Opened, TrialState
 from orchestrator.search.standing import Standing
 from tests.orchestrator.search.simulated import Fails
@@ -235,3 +236,22 @@ def test_a_search_ends_when_nothing_is_left_to_try(stage: Callable[..., Stage]) 
     assert standing.opened is not None
     assert standing.opened.trials == 3
     assert standing.closed is not None
+
+
+def test_the_work_for_each_record_does_not_grow_with_the_trials(
+    stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, sentence = [0], Judge.sentence
+
+    def counted(judge: Judge, trial: str) -> Sentence | None:
+        asked[0] += 1
+        return sentence(judge, trial)
+
+    monkeypatch.setattr(Judge, "sentence", counted)
+    per_record = []
+    for trials in (10, 100):
+        play, asked[0] = stage(search(trials=trials, scheduler=ASHA), groups=4), 0
+        play.folder = play.folder.with_name(f"of-{trials}")
+        play.conduct()
+        per_record.append(asked[0] / len(play.records()))
+    assert per_record[1] < 1.5 * per_record[0]

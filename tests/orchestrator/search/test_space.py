@@ -53,6 +53,7 @@ def test_the_place_of_settings_gives_the_same_settings() -> None:
         (Axis(choice=("a", "b")), 2),
         (Axis(uniform=(0.3, 0.95), step=0.05), 14),
         (Axis(uniform=(1, 8), step=2), 4),
+        (Axis(uniform=(0.1, 0.7), step=0.1), 7),
         (Axis(loguniform=(1, 8), step=1), 8),
     ],
 )

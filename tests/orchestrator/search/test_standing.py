@@ -1,5 +1,7 @@
 """How a search stands, from hand-written journals."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -135,6 +137,35 @@ def test_a_trial_that_failed_at_once_says_nothing_about_the_time_that_is_left() 
     assert Standing.of(records).eta_seconds(5.0) is None
 
 
+def test_a_run_may_leave_without_having_begun() -> None:
+    standing = Standing.of([OPENED, planned(0.0, "t001"), Left(1.0, "t001", How.FAILED, "no room")])
+    assert standing.runs["t001"].over
+    assert standing.worker_seconds(5.0) == 0.0
+
+
+def test_time_passes_only_while_a_driver_is_there() -> None:
+    assert Standing().elapsed(1e9) == 0.0
+    standing = Standing.of([OPENED, Attempt(100.0, 1), planned(110.0, "t001"), Attempt(500.0, 2)])
+    assert standing.elapsed(503.0) == 13.0
+
+
+def test_a_run_that_was_stopped_with_its_search_goes_on_with_the_next_driver() -> None:
+    records: list[Record] = [OPENED, Attempt(0.0, 1), planned(0.0, "t001"), planned(0.0, "t002")]
+    records += [Left(1.0, "t001", How.STOPPED), Left(1.0, "t002", How.STOPPED)]
+    records += [ended(1.0, "t002", None, TrialState.STOPPED)]
+    standing = Standing.of(records)
+    assert standing.runs["t001"].over
+    standing.add(Attempt(2.0, 2))
+    assert not standing.runs["t001"].over
+    assert standing.runs["t002"].over
+    assert list(standing.living) == ["t001"]
+
+
+def test_an_epoch_that_is_reported_twice_counts_once() -> None:
+    again = report(2.0, "t001", 1, 70.0)
+    assert Standing.of([OPENED, planned(0.0, "t001"), again, again]).epochs == 1
+
+
 def test_what_was_asked_and_whether_the_search_is_over_are_known() -> None:
     asked = Asked(2.0, "t001", TrialState.STOPPED_EARLY, "70 < 80")
     standing = Standing.of([OPENED, planned(1.0, "t001"), asked, Closed(3.0)])
@@ -148,3 +179,13 @@ def test_records_of_trials_that_are_not_known_are_skipped() -> None:
     strange = one_trial("t001", 0.0, (70.0, 80.0))[1:]
     assert Standing.of([OPENED, *strange]).trials == {}
     assert Standing.of(one_trial("t001", 0.0, (70.0, 80.0))).trials == {}
+
+
+def test_who_only_reads_a_journal_loads_nothing_heavy() -> None:
+    heavy = {"torch", "ray", "mlflow", "numpy", "pydantic", "yaml"}
+    code = (
+        "import sys, orchestrator.search.journal, orchestrator.search.standing;"
+        f"print(*({heavy} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert found.stdout.strip() == b""
