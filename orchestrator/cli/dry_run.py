@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.cli import search_preview
 from orchestrator.cli.output import answer, answer_json, print_table, say
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.job.uri import masked
@@ -12,6 +13,7 @@ from orchestrator.typed_json import Values, plain
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
     from orchestrator.plan.batch import BatchPlan
+    from orchestrator.runs.preview import SearchOutlook
 
 SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
 """Numbers of workers for which a dry run prints the arithmetic."""
@@ -54,6 +56,7 @@ class _Outlook:
     workers: "list[BatchPlan | _Refused]"
     cluster: str
     checked: list[str]
+    search: "SearchOutlook | None" = None
     problem: str | None = None
     exit_code: int = 0
 
@@ -70,12 +73,22 @@ def _outlook(job: "Job", where: tuple[str, str] | None) -> _Outlook:
         workers=[_arithmetic(job, count) for count in counts],
         cluster=f"{masked(where[0])} ({where[1]})" if where else here,
         checked=[],
+        search=_search(job, where[0] if where else None),
     )
     try:
         place = submission.check(job, where[0] if where else None, say)
     except OrchError as error:
         return replace(outlook, problem=str(error), exit_code=error.exit_code)
     return replace(outlook, checked=submission.CHECKED_HERE if place.here else submission.CHECKED)
+
+
+def _search(job: "Job", address: str | None) -> "SearchOutlook | None":
+    """Return what the search of a job would do; None for a job without one."""
+    if job.search is None:
+        return None
+    from orchestrator.runs.preview import search_outlook
+
+    return search_outlook(job, job.search, address)
 
 
 def _print(job: "Job", outlook: _Outlook) -> None:
@@ -102,6 +115,8 @@ def _print(job: "Job", outlook: _Outlook) -> None:
     answer(f"would write    {job.output}/<run>")
     if outlook.checked:
         answer(f"was checked    {', '.join(outlook.checked)}")
+    if outlook.search:
+        search_preview.show(outlook.search, cluster.num_workers)
 
 
 def _phases(job: "Job") -> Iterator[str]:

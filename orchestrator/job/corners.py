@@ -41,6 +41,11 @@ def corner_mistakes(job: Job, search: Search, merged: Merged, shown: str) -> lis
     return lines
 
 
+def number_of_corners(job: Job, search: Search) -> int:
+    """Return how many corners `corner_mistakes` tries of a space without mistakes."""
+    return sum(1 for _ in _Corners(job, search).all())
+
+
 def corner_jobs(job: Job, sections: Collection[str]) -> Iterator[Job]:
     """Yield a job for each combination of the ends of those axes that are in some sections.
 
