@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from itertools import combinations as subsets
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.errors import JobFileError
 from orchestrator.job.comparison import comparison_mistakes
@@ -18,6 +18,9 @@ from orchestrator.job.trial import load_trial
 
 MOST = 512
 """Corners of a full product; of a larger space all pairs of ends are tried."""
+
+FEW = 16
+"""Corners that costlier checks combine."""
 
 _CALLED = "corner"
 
@@ -37,7 +40,7 @@ def corner_mistakes(job: Job, search: Search, merged: Merged, shown: str) -> lis
             continue
         smallest = corners.smallest(corner)
         wrong.append(smallest)
-        lines += _named(smallest, corners.problems(smallest), search, merged, shown)
+        lines += _named(smallest, corners.problems(smallest), merged, shown)
     return lines
 
 
@@ -46,19 +49,33 @@ def number_of_corners(job: Job, search: Search) -> int:
     return sum(1 for _ in _Corners(job, search).all())
 
 
-def corner_jobs(job: Job, sections: Collection[str]) -> Iterator[Job]:
-    """Yield a job for each combination of the ends of those axes that are in some sections.
+class Corner(NamedTuple):
+    """Some settings at the ends of their axes, and the job that they make."""
 
-    sections: dotted keys, `cluster` or `training.global_batch`. A job without search yields itself.
+    settings: Settings
+    job: Job
+
+
+def corner_jobs(job: Job, sections: Collection[str]) -> Iterator[Corner]:
+    """Yield the corners of those axes alone that are in some sections, for costlier checks.
+
+    All their ends are combined, or each is taken alone if that makes too many. sections: dotted
+    keys, `cluster` or `training.global_batch`. A job without such axes is its own only corner.
     """
     search = job.search
-    if search is None:
-        yield job
+    keys = [key for key in search.space if _is_in(key, sections)] if search else []
+    if search is None or not keys:
+        yield Corner({}, job)
         return
     corners = _Corners(job, search)
-    keys = [key for key in search.space if _is_in(key, sections)]
-    for corner in islice(corners.of(keys), MOST):
-        yield load_trial(corners.values, corner, _CALLED, job.seed).job
+    for corner in corners.few(keys):
+        yield Corner(corner, load_trial(corners.values, corner, _CALLED, job.seed).job)
+
+
+def corner_name(settings: Settings) -> str:
+    """Return a corner's name: corner p1=1.2, lambda=0."""
+    short = short_names(settings)
+    return "corner " + ", ".join(f"{short[key]}={_brief(one)}" for key, one in settings.items())
 
 
 def _is_in(key: str, sections: Collection[str]) -> bool:
@@ -84,6 +101,15 @@ class _Corners:
         else:
             for pair in subsets(self._space, 2):
                 yield from self._with(pair)
+
+    def few(self, keys: Sequence[str]) -> Iterator[Settings]:
+        """Yield the full product of some axes, or each of their ends alone."""
+        product = list(islice(self.of(keys), FEW + 1))
+        if len(product) <= FEW:
+            yield from product
+        else:
+            for key in keys:
+                yield from self._with([key])
 
     def of(self, keys: Sequence[str]) -> Iterator[Settings]:
         """Yield all combinations of the ends of some axes and of those in their conditions."""
@@ -139,18 +165,15 @@ def _parted(line: str) -> tuple[str, str]:
 def _named(
     corner: Settings,
     problems: Sequence[tuple[str, str]],
-    search: Search,
     merged: Merged,
     shown: str,
 ) -> Iterator[str]:
     """Yield a line for each mistake of a corner, at its own axis, else the first one."""
-    short = short_names(search.space)
-    listed = ", ".join(f"{short[key]}={_brief(value)}" for key, value in corner.items())
     for about, problem in problems:
         key = about if about in corner else next(iter(corner))
         what = problem if about == key else f"{about}: {problem}"
         where = merged.where((*SPACE, key)) or shown
-        yield f"{where}  search.space.{key}, corner {listed}: {what}"
+        yield f"{where}  search.space.{key}, {corner_name(corner)}: {what}"
 
 
 def _brief(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The checks before anything is started; all problems are reported at once."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +9,9 @@ import torch
 from orchestrator.data import Dataset, missing_data
 from orchestrator.data.loader import steps_per_epoch
 from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.job.corners import corner_jobs, corner_name
 from orchestrator.job.schema import Job
+from orchestrator.job.space import Settings
 from orchestrator.plan.batch import LARGER_PASS, plan_batch
 from orchestrator.prepare.build import (
     build_network,
@@ -21,19 +23,29 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record, recorder, reference
 from orchestrator.track.delta_b import ReferenceResults
 
+_SECTIONS = (
+    *("model", "method.name", "quantizer", "data", "start"),
+    *("training.global_batch", "cluster"),
+)
+"""What the checks of data and initial weights look at."""
+
 
 def check(
     job: Job, folder: RunFolder | None = None, warn: Callable[[str], object] = lambda _: None
 ) -> ReferenceResults | None:
     """Check data, initial weights, output folder, reference and tracking server of a job.
 
-    folder: of the run that the job continues; if it holds a checkpoint, the initial weights are not
-    needed. warn: is called with what the initial weights lack. Returns the reference of Delta_B.
-    Raises UsageError with every problem found, or Unreachable when the tracking server is the only
-    one.
+    Data and initial weights are those of each corner of a search. folder: of the run that the job
+    continues; if it holds a checkpoint, the initial weights are not needed. warn: is called with
+    what the initial weights lack. Returns the reference of Delta_B. Raises UsageError with every
+    problem found, or Unreachable when the tracking server is the only one.
     """
     resumed = folder is not None and bool(folder.to_continue_from())
-    problems = [*_data(job, resumed, warn), *([] if resumed else _start(job)), *_output(job)]
+    warnings: dict[str, None] = {}
+    problems = _of_corners(job, lambda corner: _of_job(corner, resumed, warnings.setdefault))
+    problems += _output(job)
+    for warning in warnings:
+        warn(warning)
     if problems:
         raise UsageError("\n".join(problems))
     uri = record.tracking_uri(job, folder)
@@ -48,6 +60,30 @@ def check(
     if unreachable:
         raise Unreachable("\n".join(dict.fromkeys(unreachable)))
     return found[0]
+
+
+def _of_corners(job: Job, check_one: Callable[[Job], list[str]]) -> list[str]:
+    """Return the problems of all corners of a job, each once, with what its corners share."""
+    corners = list(corner_jobs(job, _SECTIONS))
+    found: dict[str, list[Settings]] = {}
+    for corner in corners:
+        for problem in check_one(corner.job):
+            found.setdefault(problem, []).append(corner.settings)
+    return [
+        problem if len(where) == len(corners) else f"{corner_name(_shared(where))}: {problem}"
+        for problem, where in found.items()
+    ]
+
+
+def _shared(where: Sequence[Settings]) -> Settings:
+    """Return the settings that some corners share, or those of the first if they share none."""
+    first, *others = where
+    shared = {key: one for key, one in first.items() if all(o.get(key) == one for o in others)}
+    return shared or first
+
+
+def _of_job(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
+    return [*_data(job, resumed, warn), *([] if resumed else _start(job))]
 
 
 def _data(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:

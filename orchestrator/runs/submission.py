@@ -66,12 +66,9 @@ def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = 
     folder: of the run that the job continues, if it continues one. Raises UsageError with all
     problems, or Unreachable when only an answer is missing.
     """
-    asked = demand(job)
     if address is None:
         _together(
-            lambda: capacity.check(
-                asked, local.offer(with_gpus=asked.gpus_per_worker > 0), "This machine"
-            ),
+            lambda: _check_room(job, local.offer(with_gpus=_asks_for_gpus(job)), "This machine"),
             lambda: _preflight(job, folder, say),
             environment.for_local_head,
             home.check_writable,
@@ -82,7 +79,7 @@ def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = 
     offered = _offered(client)
     here = is_this_machine(url, _head_ip(offered))
     _together(
-        lambda: capacity.check(asked, offered, f"The cluster at {url}"),
+        lambda: _check_room(job, offered, f"The cluster at {url}"),
         lambda: _preflight(job, folder, say) if here else None,
         environment.for_other_cluster,
         home.check_writable,
@@ -129,6 +126,25 @@ def _offered(client: ClusterClient) -> Capacity:
     return offered
 
 
+def _asks_for_gpus(job: "Job") -> bool:
+    from orchestrator.job.corners import corner_jobs
+
+    return any(demand(one).gpus_per_worker for _, one in corner_jobs(job, ("cluster",)))
+
+
+def _check_room(job: "Job", offered: Capacity, where: str) -> None:
+    """Raise UsageError when a job, or a trial of its search, could never start in a place."""
+    from orchestrator.job.corners import corner_jobs, corner_name
+
+    for settings, one in corner_jobs(job, ("cluster", "training.global_batch")):
+        try:
+            capacity.check(demand(one), offered, where)
+        except UsageError as error:
+            raise UsageError(
+                f"{corner_name(settings)}: {error}" if settings else str(error)
+            ) from None
+
+
 def demand(job: "Job") -> Demand:
     """Return what a job asks of a cluster."""
     return Demand(
@@ -144,7 +160,7 @@ def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
         head = local.ensure(say)
         try:
             client = head.client()
-            capacity.check(demand(job), client.capacity(), "This machine")
+            _check_room(job, client.capacity(), "This machine")
             env_vars = _handed_over(head, record)
             return _send(client, replace(record, address=head.url, local=True), True, env_vars)
         except (UsageError, Unreachable):

@@ -137,9 +137,29 @@ def test_jobs_of_some_sections_leave_all_other_keys_alone(tmp_path: Path) -> Non
     )
     job = load_job(file).job
     found = [
-        (one.cluster.num_workers, one.training.global_batch, one.method.swap_probability)
-        for one in corner_jobs(job, ("cluster", "training.global"))
+        (settings, one.cluster.num_workers, one.training.global_batch, one.method.swap_probability)
+        for settings, one in corner_jobs(job, ("cluster", "training.global"))
     ]
-    assert found == [(1, 128, 0.9), (2, 128, 0.9), (4, 128, 0.9)]
+    assert found == [
+        ({"cluster.num_workers": 1}, 1, 128, 0.9),
+        ({"cluster.num_workers": 2}, 2, 128, 0.9),
+        ({"cluster.num_workers": 4}, 4, 128, 0.9),
+    ]
+    assert list(corner_jobs(job, ("data",))) == [({}, job)]
     alone = load_job(file, ["search=null"]).job
-    assert list(corner_jobs(alone, ("cluster",))) == [alone]
+    assert list(corner_jobs(alone, ("cluster",))) == [({}, alone)]
+
+
+def test_ends_are_taken_alone_where_their_product_costs_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corners, "FEW", 3)
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"{JOB}    cluster.num_workers: {{choice: [2, 4]}}\n"
+        "    training.global_batch: {choice: [64, 256]}\n"
+    )
+    found = corner_jobs(load_job(file).job, ("cluster", "training"))
+    assert [(one.cluster.num_workers, one.training.global_batch) for _, one in found] == [
+        *[(2, 128), (4, 128), (1, 64), (1, 256)]
+    ]

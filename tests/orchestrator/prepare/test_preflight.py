@@ -129,3 +129,29 @@ def test_what_the_initial_weights_lack_is_a_warning(
     job = tiny_job("start.from=float", f"start.weights={tmp_path / 'headless.pt'}")
     preflight.check(job, warn=warnings.append)
     assert warnings == ["Not taken from the float model: fc.weight, fc.bias. Everything else is."]
+
+
+def test_each_corner_of_a_search_is_checked_and_named(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    search = ["search.metric=mean", "search.trials=4"]
+    there = tiny_job().data.root
+    roots = f"search.space.data.root={{choice: [{there}, {tmp_path / 'nowhere'}]}}"
+    widths = "search.space.model.widths={choice: [[4, 8], [6, 8]]}"
+    preflight.check(tiny_job(*search, widths))
+    with pytest.raises(UsageError) as caught:
+        preflight.check(tiny_job(*search, roots, widths))
+    assert f"corner root={tmp_path / 'nowhere'}: data: " in str(caught.value)
+    assert "widths" not in str(caught.value)
+
+
+def test_what_all_corners_lack_is_said_once(tiny_job: Callable[..., Job]) -> None:
+    with pytest.raises(UsageError) as caught:
+        preflight.check(
+            tiny_job(
+                *("search.metric=mean", "search.trials=4", "start.from=float"),
+                "search.space.model.widths={choice: [[4, 8], [6, 8]]}",
+            )
+        )
+    assert str(caught.value).startswith("start.weights: start.from is 'float' and no file is named")
+    assert str(caught.value).count("start.from is") == 1

@@ -13,6 +13,7 @@ import pytest
 from orchestrator import handover
 from orchestrator.cluster import local
 from orchestrator.cluster.local import Head
+from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
 from orchestrator.runs import submission
 from orchestrator.runs.registry import Record
@@ -28,7 +29,7 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(submission, "_preflight", lambda _: None)
     asked = {"num_workers": 1, "loader_workers": 0, "gpus_per_worker": 0}
     training = SimpleNamespace(global_batch=8)
-    return SimpleNamespace(cluster=SimpleNamespace(**asked), training=training)
+    return SimpleNamespace(cluster=SimpleNamespace(**asked), training=training, search=None)
 
 
 @pytest.fixture
@@ -95,3 +96,13 @@ def test_what_the_initial_weights_lack_is_said_before_anything_is_submitted(
     said: list[str] = []
     submission.check(tiny_job(), None, said.append)
     assert said == ["warning: Not trained at 2bit."]
+
+
+def test_a_search_whose_corner_never_fits_is_refused_with_the_corner(
+    head: Head, tiny_job: Callable[..., Job], make_record: Callable[..., Record]
+) -> None:
+    search = ["search.metric=mean", "search.trials=2", "training.global_batch=5000"]
+    workers = "search.space.cluster.num_workers={choice: [1, 5000]}"
+    job = tiny_job(*search, workers)
+    with pytest.raises(UsageError, match=r"^corner num_workers=5000: This machine .* cannot hold"):
+        submission.submit(make_record("digits-1"), job, Place(None, here=True), lambda _: None)
