@@ -17,6 +17,7 @@ from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Outcome, Record
 from orchestrator.state import State
+from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch
 
 HEAVY = {"torch", "ray", "mlflow", "pydantic", "numpy", "yaml"}
@@ -52,6 +53,14 @@ def test_quick_commands_load_nothing_heavy_and_few_modules(arguments: tuple[str,
     loaded = imported_by(*arguments)
     assert loaded.isdisjoint(HEAVY)
     assert len(loaded) < 350
+
+
+def test_the_status_of_a_search_is_read_without_anything_heavy(search: Record) -> None:
+    journals.write(search, journals.half_done())
+    for arguments in (("list",), ("status", "digits"), ("status", "digits.t001")):
+        loaded = imported_by(*arguments)
+        assert loaded.isdisjoint(HEAVY)
+        assert len(loaded) < 350
 
 
 @pytest.mark.parametrize("command", ["show", "validate"])
