@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "infra/README.md", "jobs/quickstart/README.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/search.md",
+    "infra/README.md",
+    "jobs/quickstart/README.md",
+)
 
 COMMENT = re.compile(r"<!-- figures: (\S+)\s([^>]+?)-->\n((?:.+\n)+)")
 NUMBER = re.compile(r"\d{4}-\d\d-\d\d|(?<![\w.-])\d+(?:\.\d+)?(?![\w.]*\w)")

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 from models.precision import OperatingPoint
 from orchestrator.job.load import load_job
@@ -122,11 +123,17 @@ def test_the_readme_quotes_a_job_as_it_is() -> None:
     assert file.read_text().splitlines()[1:] == rest
 
 
+def test_the_readme_quotes_the_search_around_the_papers_values() -> None:
+    [quoted] = [yaml.safe_load(block) for block in BLOCKS if block.startswith("search:")]
+    assert quoted == yaml.safe_load((JOBS / "base" / "search_lambda_p1_alpha.yaml").read_text())
+
+
 @pytest.mark.parametrize("block", BLOCKS[1:], ids=lambda block: block.split(":")[0])
 def test_the_readmes_examples_are_parts_of_a_job(block: str, tmp_path: Path) -> None:
     file = tmp_path / "example.yaml"
-    file.write_text(f"extends: {JOBS / 'cifar10_r18_joint.yaml'}\n{block}")
-    assert load_job(file).job.name == "cifar10_r18_joint"
+    job = "cifar10_r18" if block.startswith("search:") else "cifar10_r18_joint"
+    file.write_text(f"extends: {JOBS / job}.yaml\n{block}")
+    assert load_job(file).job.name == job
 
 
 def test_the_progressive_job_trains_one_bit_width_after_another_and_compares_all_of_them() -> None:
