@@ -19,6 +19,7 @@ from orchestrator.events import (
     TrialEnded,
     TrialRow,
 )
+from orchestrator.job.short_names import short_names
 from orchestrator.typed_json import Values
 
 MOST_NAMES = 3
@@ -123,19 +124,8 @@ def trial_line(row: TrialRow, metric: str, epochs: int) -> str:
 
 def settings_line(settings: Values) -> str:
     """Return settings as "lambda 0.002, p1 0.7", with as much of each key as tells it apart."""
-    names = short_names(list(settings))
+    names = short_names(settings)
     return ", ".join(f"{names[key]} {shown(value)}" for key, value in settings.items())
-
-
-def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the shortest ending of each dotted key that no other key has."""
-    return {key: _shortest(key, [other for other in keys if other != key]) for key in keys}
-
-
-def _shortest(key: str, others: Sequence[str]) -> str:
-    parts = key.split(".")
-    endings = (".".join(parts[-count:]) for count in range(1, len(parts) + 1))
-    return next((e for e in endings if not any(f".{o}".endswith(f".{e}") for o in others)), key)
 
 
 def shown(value: object) -> str:

@@ -12,8 +12,9 @@ from orchestrator.job.merge import Merged
 from orchestrator.job.schema import Job
 from orchestrator.job.search import Search, flat
 from orchestrator.job.search_values import SPACE
+from orchestrator.job.short_names import short_names
 from orchestrator.job.source import Values
-from orchestrator.job.space import Settings, combinations, short_names
+from orchestrator.job.space import Settings, combinations
 from orchestrator.job.trial import load_trial
 
 MOST = 512

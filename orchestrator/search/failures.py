@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from orchestrator.job.space import short_names
+from orchestrator.job.short_names import short_names
 from orchestrator.search.records import TrialState
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Trial

@@ -5,11 +5,12 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 
+from orchestrator.job.short_names import short_names
 from orchestrator.search.objective import DELTA_B
 from orchestrator.search.records import Opened, TrialState
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Trial, run_names
-from orchestrator.wording import short_names, shown
+from orchestrator.wording import shown
 
 MOST_ROWS = 20
 MOST_REASONS = 5

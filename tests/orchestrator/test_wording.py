@@ -139,16 +139,6 @@ def test_time_spans_read_as_people_say_them(seconds: float | None, text: str) ->
     assert wording.duration(seconds) == text
 
 
-def test_a_key_is_named_by_as_much_of_its_end_as_tells_it_apart() -> None:
-    keys = ["method.lambda", "optimizer.clip.lr", "optimizer.lr", "lr"]
-    assert wording.short_names(keys) == {
-        "method.lambda": "lambda",
-        "optimizer.clip.lr": "clip.lr",
-        "optimizer.lr": "optimizer.lr",
-        "lr": "lr",
-    }
-
-
 @pytest.mark.parametrize(
     ("value", "text"), [(0.00012346, "0.0001235"), (4, "4"), (True, "True"), ("adam", "adam")]
 )

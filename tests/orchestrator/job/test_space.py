@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.job.space import Axis, combinations, short_names
+from orchestrator.job.space import Axis, combinations
 
 
 def test_combinations_leave_out_axes_whose_condition_fails() -> None:
@@ -25,14 +25,3 @@ def test_the_steps_of_a_uniform_axis_are_equally_likely() -> None:
     assert Counter(map(axis.value, places)) == {0.3: 250, 0.5: 250, 0.7: 250, 0.9: 250}
     assert [axis.unit(value) for value in (0.3, 0.5, 0.9)] == pytest.approx([1 / 8, 3 / 8, 7 / 8])
     assert axis.ends == (0.3, 0.9)
-
-
-def test_a_short_name_is_the_shortest_end_that_no_other_key_has() -> None:
-    keys = ["method.lambda", "optimizer.lr", "optimizer.clip.lr", "lambda"]
-    assert short_names(keys) == {
-        "method.lambda": "method.lambda",
-        "optimizer.lr": "optimizer.lr",
-        "optimizer.clip.lr": "clip.lr",
-        "lambda": "lambda",
-    }
-    assert short_names(["method.p1"]) == {"method.p1": "p1"}
