@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from orchestrator.errors import JobFileError
 from orchestrator.job.comparison import comparison_mistakes
 from orchestrator.job.explain import shown_value
+from orchestrator.job.families import FAMILIES
 from orchestrator.job.merge import Merged
 from orchestrator.job.schema import Job
 from orchestrator.job.search import Search, flat
@@ -30,19 +31,15 @@ def corner_mistakes(job: Job, search: Search, merged: Merged, shown: str) -> lis
     """Return the mistakes of all corners, each named by the smallest corner that has it.
 
     A corner gives some axes one of their ends, and leaves the others at the job's own values: first
-    each end alone, then all axes together, or every two of them if that makes too many. What holds
-    a corner with a mistake is not tried.
+    each end alone, then all axes together, or every two of them if that makes too many.
     """
     corners = _Corners(job, search)
-    wrong: list[Settings] = []
-    lines: list[str] = []
+    found: list[_Mistake] = []
     for corner in corners.all():
-        if any(known.items() <= corner.items() for known in wrong) or not corners.problems(corner):
-            continue
-        smallest = corners.smallest(corner)
-        wrong.append(smallest)
-        lines += _named(smallest, corners.problems(smallest), merged, shown)
-    return lines
+        for mistake in corners.mistakes(corner):
+            if not any(known.covers(mistake) for known in found):
+                found.append(corners.smallest(mistake))
+    return [_line(mistake, merged, shown) for mistake in found]
 
 
 def number_of_corners(job: Job, search: Search) -> int:
@@ -83,6 +80,25 @@ def _is_in(key: str, sections: Collection[str]) -> bool:
     return any(f"{key}.".startswith(f"{section}.") for section in sections)
 
 
+class _Mistake(NamedTuple):
+    """A mistake of a corner. about: the key that it is about."""
+
+    corner: Settings
+    about: str
+    problem: str
+
+    def covers(self, other: "_Mistake") -> bool:
+        """Return whether another mistake is this one, in a larger corner or at another end."""
+        if self.about != other.about:
+            return False
+        same = self._beside() if self.problem == other.problem else self.corner
+        return same.items() <= other.corner.items()
+
+    def _beside(self) -> Settings:
+        """Return the settings of all keys but the one that the mistake is about."""
+        return {key: value for key, value in self.corner.items() if key != self.about}
+
+
 class _Corners:
     """The corners of the space of a job's search."""
 
@@ -118,27 +134,41 @@ class _Corners:
         space = {key: axis for key, axis in self._space.items() if key in wanted}
         return combinations(space, self._fixed, lambda axis: axis.ends)
 
-    def problems(self, corner: Settings) -> list[tuple[str, str]]:
-        """Return the key and the problem of each mistake of a corner."""
+    def mistakes(self, corner: Settings) -> Iterator[_Mistake]:
+        """Yield the mistakes of a corner."""
         try:
             job = load_trial(self.values, corner, _CALLED, self._job.seed).job
         except JobFileError as error:
-            return [_parted(line) for line in error.mistakes]
-        found = [(".".join(keys), text) for keys, text in comparison_mistakes(job, self._search)]
+            for line in error.mistakes:
+                about, _, problem = line.removeprefix(f"{_CALLED}  ").partition(": ")
+                yield _Mistake(corner, about, problem + self._advice(corner, about, problem))
+            return
+        for keys, problem in comparison_mistakes(job, self._search):
+            yield _Mistake(corner, ".".join(keys), problem)
         now = flat(job.as_dict())
-        return found + [
-            (key, f"read as {now.get(key)}; give the whole path.")
-            for key, value in corner.items()
-            if isinstance(value, str) and value != now.get(key)
-        ]
+        for key, value in corner.items():
+            if isinstance(value, str) and value != now.get(key):
+                yield _Mistake(corner, key, f"read as {now.get(key)}; give the whole path.")
 
-    def smallest(self, corner: Settings) -> Settings:
-        """Return a part of a corner with a mistake that has one as well, and no such part."""
+    def smallest(self, mistake: _Mistake) -> _Mistake:
+        """Return a mistake about the same key in a part of the corner that has no such part."""
+        corner = mistake.corner
         for key in corner:
             part = {other: value for other, value in corner.items() if other != key}
-            if self._is_whole(part) and self.problems(part):
-                return self.smallest(part)
-        return corner
+            found = self.mistakes(part) if self._is_whole(part) else iter(())
+            for smaller in found:
+                if smaller.about == mistake.about:
+                    return self.smallest(smaller)
+        return mistake
+
+    def _advice(self, corner: Settings, about: str, problem: str) -> str:
+        """Return what helps when another component than the job's own has no such key."""
+        for name in (".".join((*keys, "name")) for keys in FAMILIES):
+            own = self._own[name]
+            is_other = about.startswith(name.removesuffix("name")) and corner.get(name, own) != own
+            if is_other and problem.startswith("unknown key"):
+                return f" A condition helps: {{..., when: {{{name}: {own}}}}}."
+        return ""
 
     def _with(self, keys: Sequence[str]) -> Iterator[Settings]:
         return (corner for corner in self.of(keys) if all(key in corner for key in keys))
@@ -157,24 +187,13 @@ class _Corners:
         return all(self._space[key].exists(settings) for key in part)
 
 
-def _parted(line: str) -> tuple[str, str]:
-    """Return the key and the problem in a line "file  key: problem"."""
-    key, _, problem = line.partition("  ")[2].partition(": ")
-    return key, problem
-
-
-def _named(
-    corner: Settings,
-    problems: Sequence[tuple[str, str]],
-    merged: Merged,
-    shown: str,
-) -> Iterator[str]:
-    """Yield a line for each mistake of a corner, at its own axis, else the first one."""
-    for about, problem in problems:
-        key = about if about in corner else next(iter(corner))
-        what = problem if about == key else f"{about}: {problem}"
-        where = merged.where((*SPACE, key)) or shown
-        yield f"{where}  search.space.{key}, {corner_name(corner)}: {what}"
+def _line(mistake: _Mistake, merged: Merged, shown: str) -> str:
+    """Return the line of a mistake: at the axis that it is about, else at the corner's first."""
+    corner, about, problem = mistake
+    key = about if about in corner else next(iter(corner))
+    what = problem if about == key else f"{about}: {problem}"
+    where = merged.where((*SPACE, key)) or shown
+    return f"{where}  search.space.{key}, {corner_name(corner)}: {what}"
 
 
 def _brief(value: Any) -> str:

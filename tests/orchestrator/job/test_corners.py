@@ -50,7 +50,7 @@ def test_values_in_between_are_tried_where_they_are_listed(tmp_path: Path) -> No
 
 
 def test_a_pair_that_cannot_go_together_is_named_alone(tmp_path: Path) -> None:
-    """128 samples have 4 workers, 96 samples have 6; the other axes play no part."""
+    """64 workers share 128 samples, not 96; the other axes play no part."""
     lines = mistakes(
         tmp_path,
         "method.p1: {uniform: [0.1, 0.9]}",
@@ -96,10 +96,12 @@ def test_a_condition_keeps_a_setting_from_a_component_that_does_not_know_it(
     name = "method.name: {choice: [coquant, adabits]}"
     condition = "when: {method.name: coquant}"
     assert mistakes(tmp_path, name, f"method.p1: {{uniform: [0.1, 0.9], {condition}}}") == []
-    (found,) = mistakes(tmp_path, name, "method.p1: {choice: [0.1]}")
-    assert found.startswith(
-        "mine.yaml:13  search.space.method.p1, corner name=adabits, p1=0.1: unknown key."
-    )
+    keys = ("method.p1: {uniform: [0.1, 0.9]}", "method.lambda: {choice: [0]}")
+    advice = "unknown key. Known: name. A condition helps: {..., when: {method.name: coquant}}."
+    assert sorted(mistakes(tmp_path, name, *keys)) == [
+        f"mine.yaml:13  search.space.method.p1, corner name=adabits, p1=0.1: {advice}",
+        f"mine.yaml:14  search.space.method.lambda, corner name=adabits, lambda=0: {advice}",
+    ]
     other = "when: {method.name: any_precision}"
     name = "method.name: {choice: [coquant, any_precision]}"
     (found,) = mistakes(tmp_path, name, f"method.labels: {{choice: [all, none], {other}}}")
