@@ -1,5 +1,8 @@
 """From a job to its parts, one by one: data sets, network, method."""
 
+from functools import lru_cache
+from typing import Any
+
 import torch
 
 import models
@@ -14,11 +17,18 @@ from orchestrator.job.schema import Job
 
 
 def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
-    """Return the training and the evaluation set. Raises MissingData or DataError."""
-    segments = job.model.num_segments
+    """Return the training and the evaluation set. Raises MissingData or DataError.
+
+    The last ones are kept: the trials of a search share their index of the data.
+    """
+    return _opened(job.data, job.model.num_segments)
+
+
+@lru_cache(maxsize=1)
+def _opened(settings: Any, segments: int | None) -> tuple[Dataset, Dataset]:
     return (
-        open_dataset(job.data, train=True, num_segments=segments),
-        open_dataset(job.data, train=False, num_segments=segments),
+        open_dataset(settings, train=True, num_segments=segments),
+        open_dataset(settings, train=False, num_segments=segments),
     )
 
 

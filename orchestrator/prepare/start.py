@@ -1,10 +1,12 @@
 """The weights that a job starts from: random, a float model's, or another run's."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from models.checkpoint_weights import Untrained, load_checkpoint_weights
 from models.float_file import read_state_dict
@@ -37,7 +39,8 @@ def start(network: AnyBitNetwork, job: Job) -> str | None:
 
 
 def _load_float(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
-    weights = read_state_dict(path)
+    seen = path.stat() if path.is_file() else None
+    weights = _float_weights(path, seen and (seen.st_mtime_ns, seen.st_size))
     try:
         left_out = load_float_weights(network, weights)
     except ValueError as error:
@@ -47,6 +50,12 @@ def _load_float(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
     more = f" and {len(left_out) - SHOWN} more" * (len(left_out) > SHOWN)
     named = ", ".join(left_out[:SHOWN])
     return f"Not taken from the float model: {named}{more}. Everything else is."
+
+
+@lru_cache(maxsize=1)
+def _float_weights(path: Path, _version: tuple[int, int] | None) -> dict[str, Tensor]:
+    """Return what a file holds; the last one is kept, for all trials of a search."""
+    return read_state_dict(path)
 
 
 def _load_checkpoint(network: AnyBitNetwork, path: Path, job: Job) -> str | None:

@@ -52,6 +52,17 @@ class SearchFolder:
         """The folder of the runs' folders."""
         return self.run.path / "trials"
 
+    @classmethod
+    def above(cls, run: RunFolder) -> "SearchFolder | None":
+        """Return the search that the folder of a run is in; None for any other run."""
+        search = run.path.parent.parent
+        is_in = run.path.parent.name == "trials" and run.name.startswith(f"{search.name}.")
+        return cls(RunFolder(search)) if is_in else None
+
+    def called(self, run: RunFolder) -> str:
+        """Return what a run of the search is called in it, such as t007 or t007s1."""
+        return run.name.removeprefix(f"{self.run.name}.")
+
     def of_run(self, name: str) -> RunFolder:
         """Return the folder of a run of the search, such as t007 or t007s1."""
         return RunFolder(self.trials / f"{self.run.name}.{name}")

@@ -3,6 +3,7 @@
 import platform
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 
 import yaml
@@ -15,7 +16,7 @@ from orchestrator.events import RecordPlaces
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.run_facts import finished_in
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import keys, recorder
+from orchestrator.track import family, keys, recorder
 from orchestrator.track.run import TrackedRun, charts_of, remembered_run
 
 Tell = Callable[[str], None]
@@ -39,7 +40,9 @@ def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     job = _job(folder)
     uri = tracking_uri(job, folder)
     try:
-        tracked = recorder.open_run(uri, job.tracking.experiment, folder.name, folder)
+        tracked = recorder.open_run(
+            uri, job.tracking.experiment, folder.name, folder, family.tags(folder)
+        )
     except RecordGone as error:
         return _replace(error, uri, job, folder, tell)
     _describe(tracked, job, folder)
@@ -107,7 +110,9 @@ def _chart_metrics(job: Job) -> list[str]:
 
 def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell) -> TrackedRun:
     tell(f"{error} A new MLflow run takes its place, with all metrics so far.")
-    tracked = recorder.open_new_run(uri, job.tracking.experiment, folder.name, folder)
+    tracked = recorder.open_new_run(
+        uri, job.tracking.experiment, folder.name, folder, family.tags(folder)
+    )
     _describe(tracked, job, folder)
     return tracked
 
@@ -118,7 +123,7 @@ def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:
         folder.job.path.name: folder.job.read(),
         "environment.txt": _environment(job),
     }
-    recorder.describe(tracked, _headline(job), texts)
+    recorder.describe(tracked, family.searched(folder, job.as_dict()) | _headline(job), texts)
     recorder.set_description(tracked, _description(tracked, job, folder))
     recorder.Recorder(tracked, folder).deliver()
 
@@ -133,6 +138,8 @@ def _close(
 
 def _description(tracked: TrackedRun, job: Job, folder: RunFolder, table: str | None = None) -> str:
     """Return the text at the top of the run's page, in Markdown."""
+    if about := family.about(folder):
+        return about
     charts = f"[All bit-widths in one chart]({charts_of([tracked], _chart_metrics(job))})"
     return "\n\n".join([*([table] if table else []), charts, f"`{folder.name}` in `{folder}`"])
 
@@ -168,11 +175,16 @@ def _settings(section: str, component: BaseModel) -> dict[str, object]:
 
 
 def _environment(job: Job) -> str:
-    packages = sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions())
     head = [f"orch {__version__}", f"python {sys.version.split()[0]}", platform.platform()]
     training = job.training
     head.append(
         f"precision {training.precision}, TF32 on CUDA {'on' if training.tf32 else 'off'}, "
         f"deterministic algorithms {'on' if training.deterministic else 'off'}"
     )
-    return "\n".join([*head, "", *packages, ""])
+    return "\n".join([*head, "", *_packages(), ""])
+
+
+@cache
+def _packages() -> tuple[str, ...]:
+    """Return what is installed, once for all trials of a search."""
+    return tuple(sorted(f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()))

@@ -1,9 +1,11 @@
 """Record a run in MLflow: the driver opens and closes the run, rank 0 sends its metrics."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from orchestrator.errors import OrchError, RecordGone, Refused
 from orchestrator.job.tracking_uri import checked, sqlite_file
@@ -19,8 +21,21 @@ from orchestrator.wording import arithmetic_line
 RUN_TAG = "orch.run"
 """The tag that names a run as orch does."""
 
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
+_TRIAL = re.compile(r"(.+)\.(t\d{3,}\w*)")
+
 ARITHMETIC_TAG = "orch.arithmetic"
 """The tag that says how a run computes."""
+
+
+class Reading(NamedTuple):
+    """A metric at a time, after an optimizer step."""
+
+    key: str
+    value: float
+    time_ms: int
+    step: int
 
 
 def tracking_uri(configured: str | None, output: Path) -> str:
@@ -50,11 +65,13 @@ def check_reachable(uri: str, experiment: str) -> None:
             _check_active(found, uri)
 
 
-def open_run(uri: str, experiment: str, name: str, folder: RunFolder) -> TrackedRun:
+def open_run(
+    uri: str, experiment: str, name: str, folder: RunFolder, tags: Mapping[str, str] = NO_TAGS
+) -> TrackedRun:
     """Return the run that `folder` names at this server, set running again, or a new one.
 
-    A new one gets all metrics in the folder. Raises RecordGone when the named run no longer exists,
-    Unreachable and Refused as the server does.
+    A new one gets the tags and all metrics in the folder. Raises RecordGone when the named run no
+    longer exists, Unreachable and Refused as the server does.
     """
     known = remembered_run(folder)
     if known and known.uri == uri:
@@ -62,15 +79,19 @@ def open_run(uri: str, experiment: str, name: str, folder: RunFolder) -> Tracked
             client.update_run(known.run_id, status="RUNNING")
         remember(folder, known, "RUNNING")
         return known
-    return open_new_run(uri, experiment, name, folder)
+    return open_new_run(uri, experiment, name, folder, tags)
 
 
-def open_new_run(uri: str, experiment: str, name: str, folder: RunFolder) -> TrackedRun:
-    """Return a new run, with all metrics in the folder."""
+def open_new_run(
+    uri: str, experiment: str, name: str, folder: RunFolder, tags: Mapping[str, str] = NO_TAGS
+) -> TrackedRun:
+    """Return a new run with these tags, and with all metrics in the folder."""
     with mlflow_client(uri, create=True) as client:
         experiment_id = _experiment(client, experiment, uri, folder.path.parent)
         created = client.create_run(
-            experiment_id=experiment_id, run_name=short_name(name), tags={RUN_TAG: name}
+            experiment_id=experiment_id,
+            run_name=short_name(name),
+            tags={RUN_TAG: name, **tags},
         )
         run = TrackedRun(uri, experiment_id, created.info.run_id)
     Journal(folder).mark_sent(0)
@@ -81,8 +102,11 @@ def open_new_run(uri: str, experiment: str, name: str, folder: RunFolder) -> Tra
 def short_name(run: str) -> str:
     """Return the name of a run in MLflow, whose tables and legends cut names at 10 to 20 letters.
 
-    The part in which a job's runs differ comes first: `job-20260102-030405-a1b2` is `a1b2 job`.
+    The part in which runs differ comes first: `job-20260102-030405-a1b2` is `a1b2 job`, and its
+    trial `job-20260102-030405-a1b2.t007` is `t007 a1b2 job`.
     """
+    if trial := _TRIAL.fullmatch(run):
+        return f"{trial[2]} {short_name(trial[1])}"
     job, *rest = run.rsplit("-", 3)
     return f"{rest[-1]} {job}" if len(rest) == 3 else run
 
@@ -97,6 +121,25 @@ def describe(run: TrackedRun, params: Mapping[str, str], texts: Mapping[str, str
         client.log_batch(run.run_id, params=new)
         for name, text in texts.items():
             client.log_text(run.run_id, text, name)
+
+
+def mark(run: TrackedRun, metrics: Sequence[Reading], tags: Mapping[str, str]) -> None:
+    """Store single metrics and tags; a metric that is stored again stays one."""
+    with mlflow_client(run.uri) as client:
+        from mlflow.entities import Metric, RunTag
+
+        client.log_batch(
+            run.run_id,
+            metrics=[Metric(*reading) for reading in metrics],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+
+
+def keep_files(run: TrackedRun, files: Sequence[Path], folder: str = "") -> None:
+    """Store files as artifacts of a run, in a folder of it; others of the same name go."""
+    with mlflow_client(run.uri) as client:
+        for file in files:
+            client.log_artifact(run.run_id, str(file), folder or None)
 
 
 def set_description(run: TrackedRun, text: str) -> None:

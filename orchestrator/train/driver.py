@@ -1,26 +1,68 @@
 """What the drivers of runs and of searches have in common: a folder, a record, an end."""
 
 import os
+import signal
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from orchestrator import __version__
-from orchestrator.errors import OrchError, UsageError
-from orchestrator.events import Event, Failed, Started, say, warn
+from orchestrator import __version__, handover
+from orchestrator.errors import JobFailed, OrchError, UsageError
+from orchestrator.events import Event, Failed, Finished, Started, Stopped, inform, say, warn
 from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
-from orchestrator.run_facts import Events
+from orchestrator.prepare import preflight
+from orchestrator.run_facts import Events, finished_in
+from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.track import record
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from orchestrator.train.failures import as_failure
+from orchestrator.train.worker import Run
+
+STOPPED = "Stopped on request; what was done is saved; `orch resume` continues from there."
 
 
-def read_job(values: Values) -> Job:
-    """Return the job of the values that were shipped. Raises UsageError for another version's."""
+class StopAsked(BaseException):
+    """The cluster asked this process to end before the workers started."""
+
+
+def drive(path: str, go: Callable[[Job, Run, int], int]) -> int:
+    """Prepare what `run.json` describes and let it go; return the exit code.
+
+    go: trains the job of a run, whose record is open, in an attempt (from 1).
+    """
+    signal.signal(signal.SIGTERM, _stop_at_once)
+    given = Shipment.read(Path(path))
+    folder = RunFolder(Path(given.run_dir))
+    tracked: TrackedRun | None = None
+    try:
+        handover.take_up()
+        inform("Checking the job and opening its record ...")
+        job = _job(given.job)
+        reference = preflight.check(job, folder)
+        prepare(folder, job)
+        tracked = record.open_record(folder, warn)
+        announce(folder, tracked)
+        return go(job, Run(folder, tracked, reference), given.attempt)
+    except StopAsked:
+        return stopped(folder, tracked)
+    except OrchError as error:
+        return _fail(folder, tracked, str(error), error.exit_code)
+    except Exception as error:
+        traceback.print_exc()
+        failure = as_failure(error, folder.path)
+        return _fail(folder, tracked, str(failure), failure.exit_code)
+    finally:
+        handover.remove()
+
+
+def _job(values: Values) -> Job:
     try:
         return job_from_dict(values)
     except (ValidationError, KeyError) as error:
@@ -54,7 +96,7 @@ def _kept_job(file: WholeFile) -> Values | None:
 
 
 def announce(folder: RunFolder, tracked: TrackedRun) -> None:
-    """Say that the run has begun, and where its record is."""
+    """Say that the run has begun and where its record is."""
     places = record.places(folder, tracked)
     Events(folder).say(Started(run=folder.name, run_dir=str(folder), mlflow=places))
 
@@ -75,6 +117,43 @@ def _cluster_address() -> dict[str, str]:
     return {key: os.environ[key] for key in ("RAY_ADDRESS",) if key in os.environ}
 
 
+def pass_stop_on(folder: RunFolder) -> None:
+    """From now on, pass a request to end on to the workers, which save first."""
+
+    def ask(_signal: int, _frame: object) -> None:
+        folder.ask_to_stop()
+
+    signal.signal(signal.SIGTERM, ask)
+
+
+def _stop_at_once(_signal: int, _frame: object) -> None:
+    raise StopAsked
+
+
+def results_of(folder: RunFolder) -> Finished:
+    """Return the results that the workers left; their table is then in the folder, too.
+
+    Raises JobFailed when they are damaged.
+    """
+    try:
+        end = finished_in(folder)
+    except ValueError:
+        raise JobFailed(
+            f"{folder.result.path} is damaged. Remove it; `orch resume` then continues from the "
+            "last checkpoint."
+        ) from None
+    folder.table.write(end.table + "\n")
+    return end
+
+
+def stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
+    """Report that the run was stopped before its end; return the exit code."""
+    if tracked is not None:
+        close(folder, tracked, "KILLED")
+    _say_last(folder, Stopped(message=STOPPED))
+    return 1
+
+
 def close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None = None) -> None:
     """Send what waits and set the record's status; a silent server causes a warning."""
     try:
@@ -90,17 +169,16 @@ def close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None
         warn(str(as_failure(error, folder.path)))
 
 
-def say_last(folder: RunFolder, event: Event) -> None:
-    """Report how an attempt ended, also where the run's folder was never made."""
+def _say_last(folder: RunFolder, event: Event) -> None:
     if folder.is_there():
         Events(folder).say(event)
     else:
         say(event)
 
 
-def fail(folder: RunFolder, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
+def _fail(folder: RunFolder, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
     """Report why the run failed; the record says FAILED if it can be reached."""
     if tracked is not None:
         close(folder, tracked, "FAILED")
-    say_last(folder, Failed(message=message, exit_code=exit_code))
+    _say_last(folder, Failed(message=message, exit_code=exit_code))
     return exit_code

@@ -5,59 +5,27 @@ Opens the MLflow run, lets Ray Train run the workers, and says how it ended.
 """
 
 import os
-import signal
 import sys
-import traceback
-from pathlib import Path
 
-from orchestrator import handover
 from orchestrator.errors import JobFailed, OrchError
-from orchestrator.events import Stopped, inform, warn
+from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
-from orchestrator.prepare import preflight
-from orchestrator.run_facts import Events, finished_in
-from orchestrator.shipment import Shipment
-from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import record
-from orchestrator.track.run import TrackedRun
+from orchestrator.run_facts import Events
 from orchestrator.train import driver, job_log, run_checkpoints
-from orchestrator.train.failures import as_failure
 from orchestrator.train.worker import Run
-
-
-class StopAsked(BaseException):
-    """The cluster asked this process to end before the workers started."""
 
 
 def main(path: str) -> int:
     """Run a job to its end; return the exit code."""
-    signal.signal(signal.SIGTERM, _stop_at_once)
-    given = Shipment.read(Path(path))
-    folder = RunFolder(Path(given.run_dir))
-    tracked: TrackedRun | None = None
-    try:
-        handover.take_up()
-        inform("Checking the job and opening its record ...")
-        job = driver.read_job(given.job)
-        reference = preflight.check(job, folder)
-        driver.prepare(folder, job)
-        if run_checkpoints.latest(folder) is None and given.attempt > 1:
-            warn(f"{folder} holds no checkpoint to continue from; the run begins at epoch 1.")
-        tracked = record.open_record(folder, warn)
-        driver.announce(folder, tracked)
-        _train(job, Run(folder, tracked, reference))
-        return _conclude(folder, tracked)
-    except StopAsked:
-        return _stopped(folder, tracked)
-    except OrchError as error:
-        return driver.fail(folder, tracked, str(error), error.exit_code)
-    except Exception as error:
-        traceback.print_exc()
-        failure = as_failure(error, folder.path)
-        return driver.fail(folder, tracked, str(failure), failure.exit_code)
-    finally:
-        handover.remove()
+    return driver.drive(path, _run)
+
+
+def _run(job: Job, run: Run, attempt: int) -> int:
+    if run_checkpoints.latest(run.folder) is None and attempt > 1:
+        warn(f"{run.folder} holds no checkpoint to continue from; the run begins at epoch 1.")
+    _train(job, run)
+    return _conclude(run)
 
 
 def _train(job: Job, run: Run) -> None:
@@ -71,26 +39,13 @@ def _train(job: Job, run: Run) -> None:
     )
     inform(f"Global batch {plan.sentence()}.")
     driver.connect()
-    _stop_on_sigterm(run.folder)
+    driver.pass_stop_on(run.folder)
     trainer = build_trainer(job, run)
     inform(f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ...")
     try:
         trainer.fit()
     except TrainingFailedError as error:
         raise _reason(error) from error
-
-
-def _stop_on_sigterm(folder: RunFolder) -> None:
-    """From now on, pass a request to end on to the workers, which save first."""
-
-    def ask(_signal: int, _frame: object) -> None:
-        folder.ask_to_stop()
-
-    signal.signal(signal.SIGTERM, ask)
-
-
-def _stop_at_once(_signal: int, _frame: object) -> None:
-    raise StopAsked
 
 
 def _reason(error: Exception) -> OrchError:
@@ -101,30 +56,15 @@ def _reason(error: Exception) -> OrchError:
     return JobFailed(f"Ray Train ended the run: {str(named or error).strip()}")
 
 
-def _conclude(folder: RunFolder, tracked: TrackedRun) -> int:
+def _conclude(run: Run) -> int:
     """Report how the run ended: stopped on request, or finished with its table."""
-    if not folder.result.exists():
-        return _stopped(folder, tracked)
-    try:
-        end = finished_in(folder)
-    except ValueError:
-        raise JobFailed(
-            f"{folder.result.path} is damaged. Remove it; `orch resume` then continues from the "
-            "last checkpoint."
-        ) from None
-    folder.table.write(end.table + "\n")
-    driver.close(folder, tracked, "FINISHED", end.table)
-    Events(folder).say(end)
+    assert run.tracked is not None
+    if not run.folder.result.exists():
+        return driver.stopped(run.folder, run.tracked)
+    end = driver.results_of(run.folder)
+    driver.close(run.folder, run.tracked, "FINISHED", end.table)
+    Events(run.folder).say(end)
     return 0
-
-
-def _stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
-    """Report that the run was stopped before its end."""
-    if tracked is not None:
-        driver.close(folder, tracked, "KILLED")
-    message = "Stopped on request; what was done is saved; `orch resume` continues from there."
-    driver.say_last(folder, Stopped(message=message))
-    return 1
 
 
 if __name__ == "__main__":

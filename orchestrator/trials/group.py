@@ -52,7 +52,6 @@ class Group:
     def __init__(self, shape: Shape) -> None:
         self.name = f"g{next(_numbers)}"
         self.shape = shape
-        self.task: Task | None = None
         self._placement = placement_group(
             [{"CPU": shape.cpus, "GPU": shape.gpus}] * shape.num_workers, strategy="PACK"
         )
@@ -63,16 +62,19 @@ class Group:
 
     def hand(self, task: Task) -> None:
         """Let the members train a leg."""
-        self.task = task
         self._legs = [
             member.train.remote(task, seat)
             for member, seat in zip(self._members, self._seats, strict=True)
         ]
 
     @property
-    def legs(self) -> list[Any]:
-        """What `ray.wait` can wait for: the members' ends of the leg."""
-        return self._legs
+    def has_met(self) -> bool:
+        """Whether the members have started and found one another."""
+        return _ready(self._seats)
+
+    def going(self) -> list[Any]:
+        """Return what `ray.wait` can wait for: the members that still train."""
+        return list(ray.wait(self._legs, num_returns=len(self._legs), timeout=0)[1])
 
     def outcome(self) -> Outcome | None:
         """Return how the leg ended, None as long as it goes on. Raises Lost."""
@@ -82,9 +84,10 @@ class Group:
             ray.wait(self._legs, num_returns=len(self._legs), timeout=SETTLE_SECONDS)
             raise Lost(self._errors())
         if going:
-            self._pulse.check(self._seats)
+            if self.has_met:
+                self._pulse.check()
             return None
-        self.task, legs, self._legs = None, self._legs, []
+        legs, self._legs = self._legs, []
         first: Outcome = ray.get(legs[0])
         return first
 
@@ -119,18 +122,15 @@ class Group:
 
 
 class _Pulse:
-    """Asks each member for a sign of life, from when the group has met."""
+    """Asks each member for a sign of life."""
 
     def __init__(self, members: list[Any]) -> None:
         self._members = members
         self._asked: list[Any] = []
         self._at = time.monotonic()
 
-    def check(self, seats: list[Any]) -> None:
+    def check(self) -> None:
         """Ask again, or raise Lost for members that have not answered for too long."""
-        if not _ready(seats):
-            self._at = time.monotonic()
-            return
         since = time.monotonic() - self._at
         silent = [rank for rank, asked in enumerate(self._asked) if not _ready([asked])]
         if silent and since > HEALTH_CHECK_SECONDS:

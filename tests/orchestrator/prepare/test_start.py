@@ -180,3 +180,21 @@ def test_a_run_with_damaged_settings_is_one_clear_error(
     with pytest.raises(CheckpointMismatch, match=r"is damaged: .* with method\.name") as caught:
         start(build_network(job, num_classes=3), job)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_float_file_that_was_replaced_is_read_again(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    file = tmp_path / "float.pt"
+    job = tiny_job("start.from=float", f"start.weights={file}")
+    single = build_network(tiny_job("method={name: float}"), num_classes=3)
+    seen: list[float] = []
+    for value in (0.25, 0.25, 0.5):
+        state = {
+            name: torch.full_like(tensor, value) for name, tensor in single.state_dict().items()
+        }
+        torch.save(state, file)
+        network = build_network(job, num_classes=3)
+        start(network, job)
+        seen.append(network.get_parameter("conv1.weight").flatten()[0].item())
+    assert seen == [0.25, 0.25, 0.5]

@@ -21,14 +21,14 @@ def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_e
 ) -> None:
     file = handover.leave(tmp_path / "secrets", "a-1", {"MLFLOW_TRACKING_PASSWORD": "s"})
     monkeypatch.setattr(os, "environ", os.environ | {handover.VARIABLE: str(file)})
-    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
     seen: list[str | None] = []
 
     def end(_: object) -> None:
         seen.append(os.environ.get("MLFLOW_TRACKING_PASSWORD"))
         raise OrchError("the end")
 
-    monkeypatch.setattr(driver, "read_job", end)
+    monkeypatch.setattr(driver, "_job", end)
     given = {"run": "a-1", "run_dir": str(tmp_path / "a-1"), "attempt": 1, "job": {}}
     (tmp_path / "run.json").write_text(json.dumps(given))
     assert launch.main(str(tmp_path / "run.json")) == 1
@@ -53,7 +53,7 @@ def test_what_takes_long_is_said_before_it_begins(
 
     monkeypatch.setattr("ray.init", lambda **_: None)
     monkeypatch.setattr("orchestrator.train.trainer.build_trainer", Trainer)
-    monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
     job = tiny_job("cluster.num_workers=3", "training.global_batch=6")
     launch._train(job, Run(RunFolder(tmp_path), TrackedRun("sqlite:////x", "1", "2")))
     assert "Starting 3 workers, each of which loads PyTorch first ..." in said[-1]
@@ -64,4 +64,4 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: byte
     folder = RunFolder(tmp_path)
     folder.result.path.write_bytes(content)
     with pytest.raises(JobFailed, match=r"result\.json is damaged. Remove it; `orch resume`"):
-        launch._conclude(folder, TrackedRun("sqlite:////x", "1", "2"))
+        launch._conclude(Run(folder, TrackedRun("sqlite:////x", "1", "2")))

@@ -1,0 +1,91 @@
+"""A search in MLflow: a parent run, and the runs of its trials as its children."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import yaml
+
+from orchestrator.job.families import value_at
+from orchestrator.job.source import Values
+from orchestrator.search.journal import SearchJournal
+from orchestrator.search.records import Ended
+from orchestrator.search.standing import Standing
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track import recorder
+from orchestrator.track.journal import Journal
+from orchestrator.track.recorder import Reading, Recorder
+from orchestrator.track.run import TrackedRun, comparison_of, remembered_run
+
+SEARCH_TAG, TRIAL_TAG, END_TAG = "orch.search", "orch.trial", "orch.end"
+"""The tags that name a search and a run of it (t007), and say how its trial ended."""
+PARENT_TAG = "mlflow.parentRunId"
+OBJECTIVE, BEST = "objective", "best_so_far"
+"""Metrics: what a run had reached when its trial ended, and the search after so many trials."""
+MOST_COMPARED = 20
+"""How many runs MLflow's page compares readably."""
+
+
+def tags(folder: RunFolder) -> dict[str, str]:
+    """Return the tags that tie the record of a run to that of its search; none for other runs."""
+    search = SearchFolder.above(folder)
+    if search is None:
+        return {}
+    named = {SEARCH_TAG: search.run.name, TRIAL_TAG: search.called(folder)}
+    parent = remembered_run(search.run)
+    return named | ({PARENT_TAG: parent.run_id} if parent else {})
+
+
+def searched(folder: RunFolder, job: Values) -> dict[str, str]:
+    """Return the values that a trial's job has of the searched keys; none for other runs."""
+    search = SearchFolder.above(folder)
+    if search is None or not search.run.job.exists():
+        return {}
+    file = search.run.job.path
+    keys = _searched_keys(file, file.stat().st_mtime)
+    return {key: str(value_at(job, tuple(key.split(".")))) for key in keys}
+
+
+def mark_end(run: TrackedRun, end: Ended, value: float | None) -> None:
+    """Say in the record of a run how its trial ended. value: what the run itself had reached."""
+    reached = [] if value is None else [Reading(OBJECTIVE, value, int(end.time * 1000), end.step)]
+    recorder.mark(run, reached, {END_TAG: _how(end)})
+
+
+def record_best(search: SearchFolder, run: TrackedRun, ended: int, value: float) -> None:
+    """Record the best value so far of a search of which so many trials have ended."""
+    Journal(search.run).append(ended, {BEST: value})
+    Recorder(run, search.run).deliver()
+
+
+def show(search: SearchFolder, run: TrackedRun) -> None:
+    """Bring the page of a search up to date: its text, its tables, its figures."""
+    recorder.set_description(run, about(search.run))
+    whole = [file.path for file in (search.table, search.rows, search.best) if file.exists()]
+    recorder.keep_files(run, whole)
+    recorder.keep_files(run, sorted(search.figures.glob("*")), search.figures.name)
+
+
+def about(folder: RunFolder) -> str:
+    """Return the text at the top of a search's page, in Markdown; nothing for other runs."""
+    search = SearchFolder(folder)
+    if not search.table.exists():
+        return ""
+    standing = Standing.of(SearchJournal(search).read().records)
+    best = standing.ranked(standing.trials.values())[:MOST_COMPARED]
+    runs = [run.name for trial in best for run in standing.runs_of(trial.name)]
+    records = [known for run in runs if (known := remembered_run(search.of_run(run)))]
+    links = [f"[Compare the best trials]({comparison_of(records)})"] if records else []
+    return "\n\n".join([search.table.read().strip(), *links, f"`{folder.name}` in `{folder}`"])
+
+
+@lru_cache(maxsize=4)
+def _searched_keys(file: Path, _written: float) -> tuple[str, ...]:
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return tuple((values.get("search") or {}).get("space", {}))
+
+
+def _how(end: Ended) -> str:
+    """Return "stopped early after epoch 3, step 120: 41.2 < 43.0, asha"."""
+    reached = f" after epoch {end.epoch}, step {end.step}" if end.epoch else ""
+    return f"{end.state.value}{reached}" + (f": {end.reason}" if end.reason else "")
