@@ -325,9 +325,12 @@ def of_trial(run: str) -> Iterator[None]:
 
 
 def say(event: Event) -> Event:
-    """Print an event as one line, and return it with its time and its trial."""
+    """Print an event as one line, and return it with its time and its trial.
+
+    The line is written as a whole: the driver of a search says things from several threads.
+    """
     stamped = replace(event, time=round(time.time(), 3), trial=_trial.get())
-    print(to_line(stamped), flush=True)  # noqa: T201 - the job's log
+    print(to_line(stamped) + "\n", end="", flush=True)  # noqa: T201 - the job's log
     return stamped
 
 

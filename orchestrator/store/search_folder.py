@@ -3,6 +3,7 @@
 search.jsonl                 what was decided and reported, a JSON document on each line
 trials/NAME.t007             the run folder of a trial; of one of its seeds: NAME.t007s1
 trials.md, trials.csv        the table of trials
+page.md                      the text of the search's page in MLflow
 best.yaml                    the job of the best trial, ready to submit
 figures/                     each figure as PNG, and the data behind it as CSV
 """
@@ -41,6 +42,11 @@ class SearchFolder:
     def best(self) -> WholeFile:
         """The job of the best trial, ready to submit."""
         return WholeFile(self.run.path / "best.yaml")
+
+    @property
+    def page(self) -> WholeFile:
+        """The text of the search's page in MLflow, in Markdown."""
+        return WholeFile(self.run.path / "page.md")
 
     @property
     def figures(self) -> Path:

@@ -7,23 +7,18 @@ import yaml
 
 from orchestrator.job.families import value_at
 from orchestrator.job.source import Values
-from orchestrator.search.journal import SearchJournal
-from orchestrator.search.records import Ended
-from orchestrator.search.standing import Standing
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import recorder
 from orchestrator.track.journal import Journal
 from orchestrator.track.recorder import Reading, Recorder
-from orchestrator.track.run import TrackedRun, comparison_of, remembered_run
+from orchestrator.track.run import TrackedRun, remembered_run
 
 SEARCH_TAG, TRIAL_TAG, END_TAG = "orch.search", "orch.trial", "orch.end"
 """The tags that name a search and a run of it (t007), and say how its trial ended."""
 PARENT_TAG = "mlflow.parentRunId"
 OBJECTIVE, BEST = "objective", "best_so_far"
 """Metrics: what a run had reached when its trial ended, and the search after so many trials."""
-MOST_COMPARED = 20
-"""How many runs MLflow's page compares readably."""
 
 
 def tags(folder: RunFolder) -> dict[str, str]:
@@ -46,10 +41,13 @@ def searched(folder: RunFolder, job: Values) -> dict[str, str]:
     return {key: str(value_at(job, tuple(key.split(".")))) for key in keys}
 
 
-def mark_end(run: TrackedRun, end: Ended, value: float | None) -> None:
-    """Say in the record of a run how its trial ended. value: what the run itself had reached."""
-    reached = [] if value is None else [Reading(OBJECTIVE, value, int(end.time * 1000), end.step)]
-    recorder.mark(run, reached, {END_TAG: _how(end)})
+def mark_end(run: TrackedRun, how: str, at: float, step: int, value: float | None) -> None:
+    """Say in the record of a run how its trial ended.
+
+    at: when, in seconds since 1970. step: of the run. value: what the run itself had reached.
+    """
+    reached = [] if value is None else [Reading(OBJECTIVE, value, int(at * 1000), step)]
+    recorder.mark(run, reached, {END_TAG: how})
 
 
 def record_best(search: SearchFolder, run: TrackedRun, ended: int, value: float) -> None:
@@ -68,24 +66,11 @@ def show(search: SearchFolder, run: TrackedRun) -> None:
 
 def about(folder: RunFolder) -> str:
     """Return the text at the top of a search's page, in Markdown; nothing for other runs."""
-    search = SearchFolder(folder)
-    if not search.table.exists():
-        return ""
-    standing = Standing.of(SearchJournal(search).read().records)
-    best = standing.ranked(standing.trials.values())[:MOST_COMPARED]
-    runs = [run.name for trial in best for run in standing.runs_of(trial.name)]
-    records = [known for run in runs if (known := remembered_run(search.of_run(run)))]
-    links = [f"[Compare the best trials]({comparison_of(records)})"] if records else []
-    return "\n\n".join([search.table.read().strip(), *links, f"`{folder.name}` in `{folder}`"])
+    page = SearchFolder(folder).page
+    return page.read() if page.exists() else ""
 
 
 @lru_cache(maxsize=4)
 def _searched_keys(file: Path, _written: float) -> tuple[str, ...]:
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
     return tuple((values.get("search") or {}).get("space", {}))
-
-
-def _how(end: Ended) -> str:
-    """Return "stopped early after epoch 3, step 120: 41.2 < 43.0, asha"."""
-    reached = f" after epoch {end.epoch}, step {end.step}" if end.epoch else ""
-    return f"{end.state.value}{reached}" + (f": {end.reason}" if end.reason else "")

@@ -12,7 +12,7 @@ from orchestrator.events import of_trial
 from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
 from orchestrator.search.records import How
-from orchestrator.train import failures
+from orchestrator.train import failures, rendezvous
 from orchestrator.train.context import FolderContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import LostRank, Ranks
@@ -45,8 +45,6 @@ class Member:
 
     def open_store(self) -> tuple[str, int]:
         """Open the store at which the ranks of the group meet; return its address."""
-        from orchestrator.train import rendezvous
-
         return rendezvous.open_store()
 
     def join(
@@ -57,8 +55,6 @@ class Member:
         if on_gpu:
             torch.cuda.set_device(device)
         if world > 1:
-            from orchestrator.train import rendezvous
-
             host, port = store
             rendezvous.join(
                 host=host,

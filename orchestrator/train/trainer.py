@@ -6,9 +6,9 @@ from ray.train.torch import TorchTrainer
 
 from orchestrator.job.schema import Job
 from orchestrator.plan.workers import room_for
+from orchestrator.train.backend import NodeAddressConfig
 from orchestrator.train.entry import Config, train_function
 from orchestrator.train.patience import Patience
-from orchestrator.train.rendezvous import NodeAddressConfig
 from orchestrator.train.worker import Run
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300

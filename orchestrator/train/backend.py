@@ -1,0 +1,48 @@
+"""Ray Train's torch, with a rendezvous of our own."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.train.torch.config import (
+    TorchConfig,
+    _set_torch_distributed_env_vars,
+    _TorchBackend,
+)
+
+from orchestrator.train.rendezvous import join, open_store
+
+
+@dataclass
+class NodeAddressConfig(TorchConfig):  # type: ignore[misc]
+    """Ray Train's torch, with a rendezvous of our own."""
+
+    @property
+    def backend_cls(self) -> type["NodeAddressBackend"]:
+        """Return what sets up the workers."""
+        return NodeAddressBackend
+
+
+class NodeAddressBackend(_TorchBackend):  # type: ignore[misc]
+    """Sets up torch's process group in the workers, and ends it as Ray Train does."""
+
+    def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        """Open the store on rank 0 and let all ranks join it."""
+        on_gpus = worker_group.get_resources_per_worker().get("GPU", 0) > 0
+        host, port = worker_group.execute_single(0, open_store)
+        worker_group.execute(_set_torch_distributed_env_vars)
+        world = len(worker_group)
+        joining = [
+            worker_group.execute_single_async(
+                rank,
+                join,
+                host=host,
+                port=port,
+                backend="nccl" if on_gpus else "gloo",
+                as_rank=rank,
+                world=world,
+                seconds=backend_config.timeout_s,
+            )
+            for rank in range(world)
+        ]
+        ray.get(joining)

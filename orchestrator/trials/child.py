@@ -1,0 +1,46 @@
+"""The record of a run of a search: opened before its first leg, closed when its trial has ended."""
+
+from orchestrator.events import of_trial, warn
+from orchestrator.search.records import Ended, TrialState
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.track import family, record
+from orchestrator.track.run import TrackedRun, remembered_status
+from orchestrator.train import driver
+
+_STATUS = {TrialState.FINISHED: "FINISHED", TrialState.FAILED: "FAILED"}
+
+
+def open_record(folder: RunFolder, run: str) -> TrackedRun:
+    """Open the record of a run, or set it running again, and say where it is.
+
+    run: such as t007. Raises Unreachable and Refused as the tracking server does.
+    """
+    with of_trial(run):
+        tracked = record.open_record(folder, warn)
+        driver.announce(folder, tracked)
+    return tracked
+
+
+def close_record(folder: RunFolder, run: str, end: Ended, value: float | None) -> None:
+    """Close the record of a run whose trial has ended, unless that was done.
+
+    value: what the run itself reached. Raises Unreachable and Refused as the tracking server does.
+    """
+    if remembered_status(folder) not in (None, "RUNNING"):
+        return
+    with of_trial(run):
+        tracked = record.sync(folder, _STATUS.get(end.state, "KILLED"), warn)
+    family.mark_end(tracked, _how(end), end.time, end.step, value)
+
+
+def interrupt_record(folder: RunFolder, run: str) -> None:
+    """Close the record of a run that will be continued with its search."""
+    if remembered_status(folder) == "RUNNING":
+        with of_trial(run):
+            record.sync(folder, "KILLED", warn)
+
+
+def _how(end: Ended) -> str:
+    """Return "stopped early after epoch 3, step 120: 41.2 < 43.0, asha"."""
+    reached = f" after epoch {end.epoch}, step {end.step}" if end.epoch else ""
+    return f"{end.state.value}{reached}" + (f": {end.reason}" if end.reason else "")

@@ -1,0 +1,120 @@
+"""What people see of a search: a thread follows its journal and keeps all of it up to date."""
+
+import threading
+import time
+from functools import partial
+
+from orchestrator.events import say
+from orchestrator.job.schema import Job
+from orchestrator.run_facts import Events
+from orchestrator.search import announce
+from orchestrator.search.journal import SearchJournal
+from orchestrator.search.objective import objective
+from orchestrator.search.records import Ended, Record
+from orchestrator.search.standing import Standing
+from orchestrator.search.trial import Run
+from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track import family
+from orchestrator.track.run import TrackedRun
+from orchestrator.trials import child
+from orchestrator.trials.best import write_best
+from orchestrator.trials.clerk import Clerk
+from orchestrator.trials.page import page_of
+
+LOOK_SECONDS = 1.0
+QUIET_SECONDS = 30.0
+"""The longest time between two events that say how far the search is."""
+PAGES_SECONDS = 60.0
+"""The shortest time between two drawings of the figures."""
+
+
+class Desk:
+    """The events, tables, figures, best job and records of a search.
+
+    What an earlier driver wrote in the journal is taken in and not said again.
+    """
+
+    def __init__(self, search: SearchFolder, job: Job, record: TrackedRun, clerk: Clerk) -> None:
+        self._search = search
+        self._job = job
+        self._record = record
+        self._clerk = clerk
+        self._journal = SearchJournal(search)
+        self._mark = 0
+        self._standing = Standing()
+        self._said = self._drawn = float("-inf")
+        self._ended_since = False
+        self._news = threading.Event()
+        self._ending = False
+        self._take_in(silently=True)
+        self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
+        self._thread.start()
+
+    def wake(self, _record: Record, _standing: Standing) -> None:
+        """Hear that the journal has a new line."""
+        self._news.set()
+
+    def finish(self) -> None:
+        """Take in the rest, and bring everything up to date for the last time."""
+        self._ending = True
+        self._news.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._ending:
+            new = self._take_in(silently=False)
+            self._say_progress(new=new)
+            if self._ended_since and time.monotonic() - self._drawn > PAGES_SECONDS:
+                self._write_pages()
+            self._news.wait(LOOK_SECONDS)
+            self._news.clear()
+        self._take_in(silently=False)
+        self._write_pages()
+
+    def _take_in(self, *, silently: bool) -> bool:
+        """Read what is new in the journal; return whether anything is."""
+        read = self._journal.read(self._mark)
+        self._mark = read.mark
+        for record in read.records:
+            self._standing.add(record)
+            if isinstance(record, Ended):
+                self._hear_end(record, silently=silently)
+        return bool(read.records)
+
+    def _hear_end(self, end: Ended, *, silently: bool) -> None:
+        self._ended_since = True
+        if not silently:
+            say(announce.trial_ended(self._standing, end.trial))
+        for run in self._standing.runs_of(end.trial):
+            self._clerk.later(partial(self._close, run.name, end, self._value(run, end)))
+        best = self._standing.best
+        if best and best.value is not None:
+            count = len(self._standing.ended)
+            self._clerk.later(
+                partial(family.record_best, self._search, self._record, count, best.value)
+            )
+
+    def _close(self, run: str, end: Ended, value: float | None) -> None:
+        child.close_record(self._search.of_run(run), run, end, value)
+
+    def _value(self, run: Run, end: Ended) -> float | None:
+        """Return what a run itself had reached when its trial ended."""
+        assert self._standing.opened is not None
+        last = run.reports.get(end.epoch)
+        metric = self._standing.opened.metric
+        return objective(metric, last.points, last.delta_b) if last else None
+
+    def _say_progress(self, *, new: bool) -> None:
+        since = time.monotonic() - self._said
+        if self._standing.opened and (since > QUIET_SECONDS or (new and since > LOOK_SECONDS)):
+            self._said = time.monotonic()
+            now = announce.searching(self._standing, time.time(), QUIET_SECONDS)
+            Events(self._search.run).say(now)
+
+    def _write_pages(self) -> None:
+        if self._standing.opened is None:
+            return
+        self._drawn, self._ended_since = time.monotonic(), False
+        write_best(self._search, self._job, self._standing)
+        self._search.page.write(page_of(self._search, self._standing))
+        self._clerk.later(partial(family.show, self._search, self._record))

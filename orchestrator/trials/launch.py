@@ -1,0 +1,99 @@
+"""The driver of a search: `python -m orchestrator.trials.launch run.json` on the cluster.
+
+run.json is as for a plain run. The search is the parent run; its journal says what was decided, and
+an attempt goes on wherever the last one ended.
+"""
+
+import os
+import sys
+from functools import partial
+
+from orchestrator.errors import JobFailed
+from orchestrator.events import Searched, inform
+from orchestrator.job.schema import Job
+from orchestrator.run_facts import Events
+from orchestrator.search import announce
+from orchestrator.search.conductor import Conductor
+from orchestrator.search.journal import SearchJournal
+from orchestrator.search.space import Space
+from orchestrator.search.standing import Standing
+from orchestrator.store.search_folder import SearchFolder
+from orchestrator.train import driver, job_log
+from orchestrator.train.worker import Run
+from orchestrator.trials import child
+from orchestrator.trials.clerk import Clerk
+from orchestrator.trials.crew import RayCrew
+from orchestrator.trials.desk import Desk
+
+
+def main(path: str) -> int:
+    """Search to the end; return the exit code."""
+    return driver.drive(path, _run)
+
+
+def _run(job: Job, run: Run, _attempt: int) -> int:
+    inform(f"Starting groups of {job.cluster.num_workers} workers, each of which loads PyTorch ...")
+    driver.connect()
+    driver.pass_stop_on(run.folder)
+    search = SearchFolder(run.folder)
+    standing = _search(job, run, search)
+    if standing.closed is None:
+        return driver.stopped(run.folder, run.tracked)
+    return _conclude(run, search, standing)
+
+
+def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
+    """Conduct the search; when this returns, all groups are gone and all records are up to date."""
+    assert job.search is not None
+    assert run.tracked is not None
+    clerk = Clerk()
+    crew = RayCrew(search, job, run.reference, clerk)
+    desk = Desk(search, job, run.tracked, clerk)
+    conductor = Conductor(
+        job.search,
+        Space.of(job.search, job.as_dict()),
+        SearchJournal(search),
+        crew,
+        desk.wake,
+        name=search.run.name,
+        seed=job.seed,
+        epochs=job.epochs,
+        workers=job.cluster.num_workers,
+    )
+    try:
+        return conductor.run()
+    finally:
+        crew.close()
+        desk.finish()
+        for name in conductor.standing.runs:
+            clerk.later(partial(child.interrupt_record, search.of_run(name), name))
+        clerk.finish()
+
+
+def _conclude(run: Run, search: SearchFolder, standing: Standing) -> int:
+    """Report how a search ended that is over. Raises JobFailed if it failed."""
+    assert run.tracked is not None
+    assert standing.opened is not None
+    assert standing.closed is not None
+    if standing.closed.reason:
+        raise JobFailed(standing.closed.reason)
+    if standing.best is None:
+        raise JobFailed(f"No trial reached a finite {standing.opened.metric}.")
+    driver.close(run.folder, run.tracked, "FINISHED")
+    end = Searched(
+        run_dir=str(run.folder),
+        metric=standing.opened.metric,
+        trials=standing.opened.trials,
+        ended=announce.ended(standing),
+        best=announce.row(standing.best),
+        best_job=str(search.best.path),
+        table=search.page.read(),
+    )
+    Events(run.folder).say(end)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    job_log.install()
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,131 @@
+"""A small search whose groups are threads of this process: no cluster."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
+
+from orchestrator.job.schema import Job
+from orchestrator.job.source import dump
+from orchestrator.search.crew import Leg, News
+from orchestrator.search.records import Left
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track import recorder
+from orchestrator.track.run import TrackedRun
+from orchestrator.train.member import Member, Outcome, Task
+from orchestrator.train.ranks import Ranks
+from orchestrator.trials import crew as module
+from orchestrator.trials.clerk import Clerk
+from orchestrator.trials.crew import RayCrew
+from orchestrator.trials.group import Lost, Shape
+
+SPACE = "search.space.optimizer.lr={choice: [0.01, 0.05, 0.1, 1.0e+12]}"
+
+
+class ThreadGroup:
+    """A group of one member in a thread. errors: what its members die of at their next legs."""
+
+    made: ClassVar[list["ThreadGroup"]] = []
+    errors: ClassVar[list[Exception]] = []
+
+    def __init__(self, shape: Shape) -> None:
+        self.made.append(self)
+        self.name = f"g{len(self.made)}"
+        self.shape = shape
+        self.closed = False
+        self.has_met = True
+        self.tasks: list[Task] = []
+        self._pool = ThreadPoolExecutor(1)
+        self._leg: Future[Outcome] = Future()
+
+    def hand(self, task: Task) -> None:
+        assert not self.closed
+        self.tasks.append(task)
+        self._leg = self._pool.submit(self._train, task)
+
+    def going(self) -> list[Any]:
+        return []
+
+    def outcome(self) -> Outcome | None:
+        if not self._leg.done():
+            return None
+        if error := self._leg.exception():
+            assert isinstance(error, Exception)
+            raise Lost({0: error})
+        return self._leg.result()
+
+    def close(self) -> None:
+        """End the thread; unlike a killed process it gets to the end of its step."""
+        self.closed = True
+        if self.tasks and not self._leg.done():
+            folder = self.tasks[-1].run.folder
+            folder.ask_to_stop()
+            self._pool.shutdown()
+            folder.withdraw_stop()
+
+    def _train(self, task: Task) -> Outcome:
+        if self.errors:
+            raise self.errors.pop(0)
+        return Member().train(task, Ranks())
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> type[ThreadGroup]:
+    """Groups of threads in place of the cluster's, which has room for one at a time."""
+    monkeypatch.setattr(ThreadGroup, "made", [])
+    monkeypatch.setattr(ThreadGroup, "errors", [])
+    monkeypatch.setattr(module, "Group", ThreadGroup)
+    monkeypatch.setattr(module, "nodes", lambda: [{"CPU": 1.0}])
+    return ThreadGroup
+
+
+@pytest.fixture
+def search_job(tiny_job: Callable[..., Job], database: str) -> Callable[..., Job]:
+    """Load the tiny job with a search over its learning rate."""
+
+    def load(*overrides: str) -> Job:
+        search = (SPACE, "search.metric=mean", "search.trials=3")
+        return tiny_job(*search, f"tracking.uri={database}", *overrides)
+
+    return load
+
+
+@pytest.fixture
+def search(search_job: Callable[..., Job], tmp_path: Path) -> SearchFolder:
+    """The folder of the search, in which nothing has happened."""
+    folder = RunFolder(tmp_path / "runs" / "tiny-20260102-030405-a1b2")
+    folder.make()
+    folder.job.write(dump(search_job().as_dict()))
+    return SearchFolder(folder)
+
+
+@pytest.fixture
+def record(search: SearchFolder, database: str) -> TrackedRun:
+    return recorder.open_run(database, "orch", search.run.name, search.run)
+
+
+@pytest.fixture
+def crew(
+    search: SearchFolder, search_job: Callable[..., Job], record: TrackedRun, groups: object
+) -> RayCrew:
+    return RayCrew(search, search_job(), None, Clerk())
+
+
+@pytest.fixture
+def heard(crew: RayCrew) -> Callable[..., list[News]]:
+    """Hand a leg to the crew; return its news up to its end."""
+
+    def hear(leg: Leg) -> list[News]:
+        crew.hand(leg)
+        told: list[News] = []
+        while not any(isinstance(news, Left) for news in told):
+            told += crew.news(30)
+        return told
+
+    return hear

@@ -1,0 +1,191 @@
+"""A whole search on groups of threads: what it leaves, and how it goes on after any end."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from orchestrator.errors import JobFailed
+from orchestrator.job.load import load_job
+from orchestrator.job.schema import Job
+from orchestrator.run_facts import facts_of
+from orchestrator.search.journal import SearchJournal
+from orchestrator.search.records import Began, Ended, Reported, TrialState
+from orchestrator.search.standing import Standing
+from orchestrator.state import State
+from orchestrator.store.run_folder import WEIGHTS, RunFolder
+from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track.run import TrackedRun, remembered_run
+from orchestrator.track.server import mlflow_client
+from orchestrator.train.context import FolderContext
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.worker import Run, Worker
+from orchestrator.trials import launch
+from orchestrator.trials.crew import RayCrew
+
+GRID = "search.space.optimizer.lr={grid: [0.05, 1.0e+12, 0.02]}"
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch, groups: object) -> None:
+    monkeypatch.setattr(launch.driver, "connect", lambda: None)
+    monkeypatch.setattr(launch.driver, "pass_stop_on", lambda _: None)
+
+
+@pytest.fixture
+def go(
+    search: SearchFolder, search_job: Callable[..., Job], record: TrackedRun
+) -> Callable[..., int]:
+    """Let the driver search for the best of three learning rates; return its exit code."""
+
+    def run(*overrides: str) -> int:
+        job = search_job(GRID, "search.searcher={name: grid}", *overrides)
+        search.run.job.write(yaml.safe_dump(job.as_dict()))
+        search.run.withdraw_stop()
+        return launch._run(job, Run(search.run, record), 1)
+
+    return run
+
+
+def standing_of(search: SearchFolder) -> Standing:
+    return Standing.of(SearchJournal(search).read().records)
+
+
+def ended_in(search: SearchFolder) -> dict[str, TrialState]:
+    return {trial.name: trial.state for trial in standing_of(search).ended}
+
+
+def record_of(run: RunFolder) -> Any:
+    tracked = remembered_run(run)
+    assert tracked is not None
+    with mlflow_client(tracked.uri) as client:
+        return client.get_run(tracked.run_id)
+
+
+def test_a_search_ends_with_its_trials_its_best_job_and_a_record_of_each(
+    go: Callable[..., int], search: SearchFolder
+) -> None:
+    assert go() == 0
+    assert ended_in(search) == {
+        "t001": TrialState.FINISHED,
+        "t002": TrialState.FAILED,
+        "t003": TrialState.FINISHED,
+    }
+    parent = record_of(search.run)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["best_so_far"] == standing_of(search).best.value
+    children = [record_of(search.of_run(f"t00{number}")) for number in (1, 2, 3)]
+    assert [child.info.status for child in children] == ["FINISHED", "FAILED", "FINISHED"]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children} == {parent.info.run_id}
+    assert [child.data.params["optimizer.lr"] for child in children] == ["0.05", str(1e12), "0.02"]
+    first = standing_of(search).trials["t001"]
+    assert children[0].data.metrics["objective"] == first.value
+    assert children[0].data.tags["orch.end"] == "finished after epoch 2, step 6"
+    assert "no longer" in children[1].data.tags["orch.end"]
+    searched = facts_of(search.run).searched
+    assert searched is not None
+    assert searched.ended == {"finished": 2, "failed": 1}
+
+
+def test_the_best_job_repeats_its_trial_bit_for_bit(
+    go: Callable[..., int], search: SearchFolder, tmp_path: Path
+) -> None:
+    go()
+    best = standing_of(search).best
+    assert best is not None
+    job = load_job(search.best.path).job
+    assert job.name == "tiny_best"
+    again = RunFolder(tmp_path / "again")
+    again.make()
+    again.job.write(search.best.read())
+    Worker(job, Run(again), FolderContext(again, Ranks(), keep=3)).run()
+    expected, found = (
+        load_file(folder.checkpoints()[-1] / WEIGHTS)
+        for folder in (search.of_run(best.name), again)
+    )
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    [first, *_] = search.best.read().splitlines()
+    assert first.startswith(f"# The best trial of {search.run.name}: {best.name}, finished, mean ")
+
+
+class Killed(BaseException):
+    """The driver is gone."""
+
+
+def kill_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next driver end without a word once so many epochs are in its journal."""
+    append, seen = SearchJournal.append, []
+
+    def dying(journal: SearchJournal, record: Any) -> None:
+        append(journal, record)
+        seen.append(isinstance(record, Reported))
+        if sum(seen) == epochs:
+            monkeypatch.setattr(SearchJournal, "append", append)
+            raise Killed
+
+    monkeypatch.setattr(SearchJournal, "append", dying)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_search_whose_driver_was_killed_goes_on_and_repeats_nothing(
+    go: Callable[..., int], search: SearchFolder, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    kill_after(epochs, monkeypatch)
+    with pytest.raises(Killed):
+        go()
+    done = ended_in(search)
+    assert go() == 0
+    records = SearchJournal(search).read().records
+    ends = [record.trial for record in records if isinstance(record, Ended)]
+    assert sorted(ends) == ["t001", "t002", "t003"]
+    began = [record.run for record in records if isinstance(record, Began)]
+    assert all(began.count(run) == 1 for run in done)
+    epochs_told = [(r.run, r.epoch) for r in records if isinstance(r, Reported)]
+    assert sorted(epochs_told) == [("t001", 1), ("t001", 2), ("t003", 1), ("t003", 2)]
+    for name in ("t001", "t003"):
+        lines = search.of_run(name).metrics.read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [3, 6]
+
+
+def test_a_search_that_is_stopped_says_so_and_goes_on_when_it_is_resumed(
+    go: Callable[..., int], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = RayCrew.hand
+
+    def hand_then_stop(crew: RayCrew, leg: Any) -> None:
+        hand(crew, leg)
+        if leg.run == "t003":
+            search.run.ask_to_stop()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RayCrew, "hand", hand_then_stop)
+        assert go() == 1
+    assert facts_of(search.run).state == State.STOPPED
+    assert record_of(search.run).info.status == "KILLED"
+    assert "t003" not in ended_in(search)
+    assert go() == 0
+    assert ended_in(search)["t003"] == TrialState.FINISHED
+    assert record_of(search.run).info.status == "FINISHED"
+
+
+def test_a_search_in_which_too_much_fails_ends_with_the_reasons(
+    go: Callable[..., int], search: SearchFolder
+) -> None:
+    grid = "search.space.optimizer.lr={grid: [1.0e+12, 0.9e+12, 0.02]}"
+    with pytest.raises(JobFailed, match=r"2 of 2 trials failed, search.max_failed = 2"):
+        go(grid, "search.max_failed=2")
+    assert "t003" not in ended_in(search)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tensors this small gain nothing from a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
