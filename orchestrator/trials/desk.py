@@ -7,7 +7,7 @@ from functools import partial
 from orchestrator.events import say
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
-from orchestrator.search import announce
+from orchestrator.search import announce, table
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.objective import objective
 from orchestrator.search.records import Ended, Record
@@ -115,6 +115,8 @@ class Desk:
         if self._standing.opened is None:
             return
         self._drawn, self._ended_since = time.monotonic(), False
+        self._search.table.write(table.markdown(self._standing))
+        self._search.rows.write(table.rows_as_csv(self._standing))
         write_best(self._search, self._job, self._standing)
         self._search.page.write(page_of(self._search, self._standing))
         self._clerk.later(partial(family.show, self._search, self._record))

@@ -87,7 +87,7 @@ def _conclude(run: Run, search: SearchFolder, standing: Standing) -> int:
         ended=announce.ended(standing),
         best=announce.row(standing.best),
         best_job=str(search.best.path),
-        table=search.page.read(),
+        table=search.table.read(),
     )
     Events(run.folder).say(end)
     return 0

@@ -14,4 +14,4 @@ def page_of(search: SearchFolder, standing: Standing) -> str:
     runs = [run.name for trial in best for run in standing.runs_of(trial.name)]
     records = [known for run in runs if (known := remembered_run(search.of_run(run)))]
     links = [f"[Compare the best trials]({comparison_of(records)})"] if records else []
-    return "\n\n".join([*links, f"`{search.run.name}` in `{search}`"])
+    return "\n\n".join([search.table.read().strip(), *links, f"`{search.run.name}` in `{search}`"])
