@@ -51,6 +51,7 @@ def test_a_search_killed_after_any_line_reaches_the_same_table(tmp_path: Path, n
     whole = Stage(tmp_path / "whole", settings, score, groups)
     expected = table(whole.conduct())
     assert len(whole.records()) > 10
+    assert len(whole.of(Reported)) == len(whole.disk.trained)
     for lines in range(len(whole.records())):
         cut = Stage(tmp_path / f"cut-{lines}", settings, score, groups)
         with pytest.raises(Killed):

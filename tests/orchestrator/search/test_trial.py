@@ -1,6 +1,6 @@
 """Trials and what they are called."""
 
-from orchestrator.search.records import Reported
+from orchestrator.search.records import How, Left, Reported
 from orchestrator.search.trial import Run, Stretch, Trial, run_names, trial_name
 
 
@@ -8,6 +8,12 @@ def test_names_count_from_one() -> None:
     assert [trial_name(number) for number in (0, 6, 999)] == ["t001", "t007", "t1000"]
     assert run_names("t007", 1) == ["t007"]
     assert run_names("t007", 2) == ["t007s1", "t007s2"]
+
+
+def test_a_run_trains_on_before_it_has_left_and_when_it_is_parked() -> None:
+    assert not Run("t001").over
+    over = [how for how in How if Run("t001", left=Left(0.0, "t001", how)).over]
+    assert over == [How.FINISHED, How.STOPPED, How.FAILED]
 
 
 def test_worker_seconds_are_those_of_all_workers_together() -> None:
