@@ -140,13 +140,22 @@ def test_an_import_of_ray_tune_is_recognized(line: str) -> None:
     assert any(name.startswith("ray.tune") for name in _imported(line))
 
 
-def test_ray_tune_is_opened_in_one_file() -> None:
-    tune = {
+@pytest.mark.parametrize(
+    ("library", "place"),
+    [
+        ("ray.tune", "orchestrator/search/tune.py"),
+        ("optuna", "orchestrator/search/optuna.py"),
+        ("matplotlib", "orchestrator/search/figures/"),
+    ],
+)
+def test_a_library_is_opened_in_one_place(library: str, place: str) -> None:
+    found = [
         name
         for name, text in _of_packages().items()
-        if any(imported.startswith("ray.tune") for imported in _imported(text))
-    }
-    assert tune == {"orchestrator/search/tune.py"}
+        if any(imported.startswith(library) for imported in _imported(text))
+    ]
+    assert found
+    assert all(name.startswith(place) for name in found)
 
 
 @pytest.mark.parametrize("word", ["normalised", "Colours", "the centre crop", "initialisation"])

@@ -1,0 +1,59 @@
+"""The figures of a search, each as a picture and as the data behind it.
+
+The only package that draws. It knows figures as objects alone: nothing that all threads share.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.search.figures.by_key import points_by_key, value_by_key
+from orchestrator.search.figures.drawing import Drawing
+from orchestrator.search.figures.keys import importance_of_keys, pair_of_keys
+from orchestrator.search.figures.progress import best_by_hours, lives
+from orchestrator.search.importance import importance
+from orchestrator.search.level import Level, comparable
+from orchestrator.search.records import Opened
+from orchestrator.search.standing import Standing
+
+MOST_PAIRS = 3
+
+
+def draw(standing: Standing, folder: Path) -> None:
+    """Write all figures of an opened search, and remove those that it no longer has.
+
+    Raises OSError.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = list(drawings_of(standing))
+    for drawing in drawings:
+        drawing.write(folder)
+    drawn = {drawing.name for drawing in drawings}
+    for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
+        if path.stem not in drawn:
+            path.unlink()
+
+
+def drawings_of(standing: Standing) -> Iterator[Drawing]:
+    """Yield the figures for which an opened search has enough trials."""
+    opened = standing.opened
+    assert opened is not None
+    if standing.runs:
+        yield lives(standing)
+    if standing.curve:
+        yield best_by_hours(standing, opened)
+    level = comparable(standing)
+    for key in opened.keys:
+        yield from value_by_key(standing, opened, key)
+        yield from points_by_key(level, opened, key)
+    yield from _of_keys(level, opened)
+
+
+def _of_keys(level: Level, opened: Opened) -> Iterator[Drawing]:
+    """Yield what matters, and the pairs of the keys that matter most."""
+    shares = importance(level.trials, opened.keys, opened.log_keys)
+    if any(shares.values()):
+        yield importance_of_keys(level, shares)
+    varied = [key for key in shares if len({str(t.settings.get(key)) for t in level.trials}) > 1]
+    for pair in itertools.islice(itertools.combinations(varied, 2), MOST_PAIRS):
+        yield from pair_of_keys(level, opened, pair)
