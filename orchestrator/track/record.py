@@ -37,6 +37,13 @@ def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
 
     Raises Unreachable and Refused as the tracking server does.
     """
+    tracked = begin_record(folder, tell)
+    describe_record(folder, tracked)
+    return tracked
+
+
+def begin_record(folder: RunFolder, tell: Tell) -> TrackedRun:
+    """Return the record as `open_record` does, ready for metrics but not described yet."""
     job = _job(folder)
     uri = tracking_uri(job, folder)
     try:
@@ -45,8 +52,12 @@ def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
         )
     except RecordGone as error:
         return _replace(error, uri, job, folder, tell)
-    _describe(tracked, job, folder)
     return tracked
+
+
+def describe_record(folder: RunFolder, tracked: TrackedRun) -> None:
+    """Store what the run was given, and send the metrics that it already has."""
+    _describe(tracked, _job(folder), folder)
 
 
 def close_record(
@@ -118,7 +129,6 @@ def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell
 
 
 def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:
-    """Store what the run was given, and send the metrics that it already has."""
     texts = {
         folder.job.path.name: folder.job.read(),
         "environment.txt": _environment(job),

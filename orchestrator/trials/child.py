@@ -4,7 +4,7 @@ from orchestrator.events import of_trial, warn
 from orchestrator.search.records import Ended, TrialState
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import family, record
-from orchestrator.track.run import TrackedRun, remembered_status
+from orchestrator.track.run import TrackedRun, remembered_run, remembered_status
 from orchestrator.train import driver
 
 _STATUS = {TrialState.FINISHED: "FINISHED", TrialState.FAILED: "FAILED"}
@@ -16,9 +16,17 @@ def open_record(folder: RunFolder, run: str) -> TrackedRun:
     run: such as t007. Raises Unreachable and Refused as the tracking server does.
     """
     with of_trial(run):
-        tracked = record.open_record(folder, warn)
+        tracked = record.begin_record(folder, warn)
         driver.announce(folder, tracked)
     return tracked
+
+
+def describe_record(folder: RunFolder, run: str) -> None:
+    """Store what a run was given, which nobody waits for, in the record that is open."""
+    tracked = remembered_run(folder)
+    if tracked is not None:
+        with of_trial(run):
+            record.describe_record(folder, tracked)
 
 
 def close_record(folder: RunFolder, run: str, end: Ended, value: float | None) -> None:

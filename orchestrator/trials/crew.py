@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 
 import ray
 
@@ -121,7 +122,8 @@ class RayCrew:
         ).job
         driver.prepare(folder, job)
         if leg.run not in self._records:
-            self._records[leg.run] = self._clerk.soon(lambda: child.open_record(folder, leg.run))
+            self._records[leg.run] = self._clerk.soon(partial(child.open_record, folder, leg.run))
+            self._clerk.later(partial(child.describe_record, folder, leg.run))
         return Assignment.of(leg, folder, job, shape_of(job), self._records[leg.run])
 
     def _start_ready(self) -> None:

@@ -2,9 +2,10 @@
 
 import threading
 import time
+import traceback
 from functools import partial
 
-from orchestrator.events import say
+from orchestrator.events import say, warn
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
 from orchestrator.search import announce, table
@@ -16,6 +17,7 @@ from orchestrator.search.trial import Run
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import family
 from orchestrator.track.run import TrackedRun
+from orchestrator.train.failures import first_line
 from orchestrator.trials import child
 from orchestrator.trials.best import write_best
 from orchestrator.trials.clerk import Clerk
@@ -112,11 +114,25 @@ class Desk:
             Events(self._search.run).say(now)
 
     def _write_pages(self) -> None:
+        """Write tables, figures and the best job; without them the search goes on all the same."""
         if self._standing.opened is None:
             return
         self._drawn, self._ended_since = time.monotonic(), False
+        try:
+            self._write_tables()
+            self._draw()
+        except Exception as error:
+            traceback.print_exc()
+            warn(f"The tables and figures of the search are not up to date: {first_line(error)}")
+        self._clerk.later(partial(family.show, self._search, self._record))
+
+    def _write_tables(self) -> None:
         self._search.table.write(table.markdown(self._standing))
         self._search.rows.write(table.rows_as_csv(self._standing))
         write_best(self._search, self._job, self._standing)
         self._search.page.write(page_of(self._search, self._standing))
-        self._clerk.later(partial(family.show, self._search, self._record))
+
+    def _draw(self) -> None:
+        from orchestrator.search import figures  # a second that the first groups need not wait
+
+        figures.draw(self._standing, self._search.figures)

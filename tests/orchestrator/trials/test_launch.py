@@ -90,6 +90,9 @@ def test_a_search_ends_with_its_trials_its_best_job_and_a_record_of_each(
     searched = facts_of(search.run).searched
     assert searched is not None
     assert searched.ended == {"finished": 2, "failed": 1}
+    assert searched.table == search.table.read()
+    assert len(search.rows.read().splitlines()) == 4
+    assert (search.figures / "lives.png").exists()
 
 
 def test_the_best_job_repeats_its_trial_bit_for_bit(
