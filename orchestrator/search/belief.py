@@ -119,4 +119,5 @@ def belief(axis: Axis) -> Density:
     lowest, highest = axis.bounds
     if axis.loguniform:
         return Around(place, math.log(width) / math.log(highest / lowest))
-    return Around(place, width / (highest - lowest))
+    last_part = axis.step or 0.0  # of a step: the highest value has a part of its own
+    return Around(place, width / (highest - lowest + last_part))

@@ -27,6 +27,8 @@ def test_a_density_has_a_mean_of_1_and_draws_where_it_is(density: Density) -> No
 def test_the_width_of_a_prior_is_one_standard_deviation_in_the_unit_of_its_key() -> None:
     assert belief(LAMBDA) == Around(pytest.approx(0.25), pytest.approx(0.25))
     assert belief(SHARE) == Around(pytest.approx(0.5), pytest.approx(0.25))
+    stepped = Axis(uniform=(0, 3), step=1, prior=Prior(value=1, width=2))
+    assert belief(stepped) == Around(pytest.approx(0.375), pytest.approx(0.5))
     assert belief(ALPHA) == OneOf(3, 2, 0.3)
     assert belief(Axis(choice=(2, 4, 8))) == Anywhere()
 

@@ -1,0 +1,112 @@
+"""One search on the recorded table, from its beginning to its answer."""
+
+import random
+from typing import Any, NamedTuple
+
+from benchmarks.search.table import Evaluation, Place, Table
+from benchmarks.search.table_crew import TableCrew
+from orchestrator.job.search import Search
+from orchestrator.job.space import Axis, Prior, Settings
+from orchestrator.search.conductor import Conductor
+from orchestrator.search.journal import Read, SearchJournal
+from orchestrator.search.records import Ended, Record
+from orchestrator.search.space import Space
+from orchestrator.search.standing import Standing
+
+WITHIN = 0.2
+"""A setting is an answer if its mean over seeds is so near the best one's, in Delta_B."""
+
+WIDTH = 0.6
+"""One standard deviation of a prior, in levels."""
+
+
+class Answered(Exception):
+    """Raised to end a search that has its answer."""
+
+
+class Variant(NamedTuple):
+    """A searcher, and the place of its priors where it has them."""
+
+    searcher: str
+    prior: Place | None = None
+
+
+class Unwritten(SearchJournal):
+    """A journal that is kept nowhere."""
+
+    def __init__(self) -> None:
+        pass
+
+    def append(self, record: Record) -> None:
+        """Forget a record."""
+
+    def read(self, start: int = 0) -> Read:
+        """Return that nothing was written."""
+        return Read([], 0)
+
+
+class Replay:
+    """A search whose trainings are those of a table, with a seed drawn for each cell."""
+
+    def __init__(self, table: Table, variant: Variant, seed: int) -> None:
+        chance = random.Random(seed)
+        self._table = table
+        self._seed = seed
+        self._searcher = variant.searcher
+        self._axes = levels_as_axes(table, variant, chance)
+        self._seeds = {place: chance.randrange(table.seeds) for place in sorted(table.cells)}
+        self._goal = table.value(table.ranked()[0]) - WITHIN
+
+    def trainings(self, scheduler: str, groups: int) -> float:
+        """Return the epochs until there is an answer, in whole trainings; infinity without one."""
+        values = {
+            "space": self._axes,
+            "trials": len(self._table.cells),
+            "scheduler": {"name": scheduler},
+            "searcher": {"name": self._searcher},
+        }
+        crew = TableCrew(self._look, groups=groups, epochs=self._table.epochs)
+        conductor = Conductor(
+            Search.model_validate(values),
+            Space(self._axes, {}),
+            Unwritten(),
+            crew,
+            self._tell,
+            name="replay",
+            seed=self._seed,
+            epochs=self._table.epochs,
+            workers=1,
+        )
+        try:
+            conductor.run()
+        except Answered:
+            return crew.trained / self._table.epochs
+        return float("inf")
+
+    def _place(self, settings: Settings) -> Place:
+        return tuple(settings[key] for key in self._table.levels)
+
+    def _look(self, settings: Settings) -> tuple[Evaluation, ...]:
+        place = self._place(settings)
+        return self._table.cells[place][self._seeds[place]]
+
+    def _tell(self, record: Record, standing: Standing) -> None:
+        """End the search once its best finished trial is an answer."""
+        if isinstance(record, Ended) and standing.curve:
+            best = standing.trials[standing.curve[-1].trial]
+            if self._table.value(self._place(best.settings)) >= self._goal:
+                raise Answered
+
+
+def levels_as_axes(table: Table, variant: Variant, chance: random.Random) -> dict[str, Axis]:
+    """Return an axis over the numbers of each key's levels, so that searchers see their order."""
+    axes: dict[str, Axis] = {}
+    for number, (key, levels) in enumerate(table.levels.items()):
+        given: dict[str, Any] = {"uniform": (0, len(levels) - 1), "step": 1}
+        if variant.searcher == "grid":
+            given = {"grid": tuple(chance.sample(range(len(levels)), len(levels)))}
+        if variant.prior:
+            given["prior"] = Prior(value=variant.prior[number], width=WIDTH)
+        axes[key] = Axis(**given)
+    keys = chance.sample(list(axes), len(axes)) if variant.searcher == "grid" else list(axes)
+    return {key: axes[key] for key in keys}
