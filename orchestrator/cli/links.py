@@ -9,7 +9,7 @@ from orchestrator.track.run import remembered_status
 
 def links(view: RunView) -> list[tuple[str, str]]:
     """Return (what, where) for each place that shows a run."""
-    found = [("run folder", view.record.run_dir), *_not_recorded(view)]
+    found = [("run folder", view.record.run_dir), *_figures(view), *_not_recorded(view)]
     if view.facts.started:
         record = view.facts.started.mlflow
         server = [("MLflow server", record.command)] if record.command else []
@@ -17,6 +17,12 @@ def links(view: RunView) -> list[tuple[str, str]]:
     if view.state in (State.PENDING, State.RUNNING) or not view.record.local:
         found = [("Ray dashboard", job_page(view.record.address, view)), *_token(view), *found]
     return found
+
+
+def _figures(view: RunView) -> list[tuple[str, str]]:
+    """Return the folder of a search's figures, once they are drawn, where it is seen here."""
+    folder = view.record.search_folder.figures
+    return [("figures", str(folder))] if view.record.is_search and folder.is_dir() else []
 
 
 def _not_recorded(view: RunView) -> list[tuple[str, str]]:

@@ -12,12 +12,12 @@ from orchestrator.wording import duration, search_line, settings_line, trial_lin
 
 def standing(seen: RunView, at: Searching) -> Iterator[str]:
     """Yield how far a search is, then each trial that lives and each that failed."""
-    silent = None if is_final(seen.state) else silence(seen.facts)
+    ago = ""
     if is_final(seen.state):
-        at = replace(at, living=())
-    if seen.state is not State.RUNNING or is_late(seen.facts, silent):
+        at = replace(at, living=(), eta_seconds=None)
+    elif is_late(seen.facts, silent := silence(seen.facts)):
         at = replace(at, eta_seconds=None)
-    ago = f"  ({duration(silent)} ago)" if silent is not None else ""
+        ago = f"  ({duration(silent)} ago)"
     yield f"search: {search_line(at)}{ago}"
     for row in (*at.living, *at.failed):
         yield f"  {trial_line(row, at.metric, at.epochs)}"
@@ -57,4 +57,5 @@ def end_of_trial(seen: RunView, row: TrialRow) -> list[str]:
     """Return how a trial ended: its table, or why there is none."""
     if seen.facts.finished:
         return [seen.facts.finished.table]
-    return [f"{seen.state}: {row.trial} {seen.note}"]
+    resume = f"`orch resume {seen.record.run}` trains it on, once its search has ended."
+    return [f"{seen.state}: {row.trial} {seen.note}", resume]

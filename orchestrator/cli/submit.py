@@ -119,7 +119,7 @@ def resume(
     follow: bool | None,
     as_json: bool,
 ) -> None:
-    """Continue a run that has ended, from its last checkpoint.
+    """Continue a run that has ended, from its last checkpoint; a search with the trials it lacks.
 
     Settings that change what is learned must stay; where and how it runs may change (cluster.*,
     tracking.*, checkpoint.*).
@@ -128,6 +128,7 @@ def resume(
     Examples:
       orch resume last
       orch resume imagenet_r18 --set cluster.num_workers=4 --follow
+      orch resume search_lambda_p1_alpha --set search.trials=48
       orch resume search_lambda_p1_alpha.t007     trains a trial on, once its search has ended
     """
     record = registry.find(job_name)
@@ -137,7 +138,7 @@ def resume(
     if now.state is State.SUCCEEDED and Journal(record.folder).waiting():
         send_the_rest(now)
         return
-    if now.state is State.SUCCEEDED:
+    if now.state is State.SUCCEEDED and not (record.is_search and overrides):
         raise UsageError(
             f"{record.run} has finished, there is nothing left to do; "
             f"`orch status {record.run}` shows its results."

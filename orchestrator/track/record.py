@@ -114,7 +114,12 @@ def _table(folder: RunFolder) -> str | None:
 
 
 def _chart_metrics(job: Job) -> list[str]:
-    """Return the metrics that belong in one chart: the result at each operating point."""
+    """Return the metrics that belong in one chart: the result at each operating point.
+
+    A search has none of its own but the best result so far.
+    """
+    if job.search:
+        return [family.BEST]
     name = metric_of(job.data)
     return [keys.metric(name, point.name) for point in job.points]
 

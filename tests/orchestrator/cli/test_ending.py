@@ -77,5 +77,8 @@ def test_a_trial_that_has_ended_is_not_stopped_again(orch: Orch, search: Record)
     done = orch("stop", "digits.t002")
     assert done.exit_code == 0
     assert done.stderr.startswith("digits-1.t002 had already ended: STOPPED.\n")
-    assert done.stdout == "STOPPED: t002 stopped early: 61 < 80, asha\n"
+    assert done.stdout.splitlines() == [
+        "STOPPED: t002 stopped early: 61 < 80, asha",
+        "`orch resume digits-1.t002` trains it on, once its search has ended.",
+    ]
     assert not search.search_folder.of_run("t002").stop_is_asked()

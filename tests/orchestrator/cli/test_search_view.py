@@ -43,6 +43,10 @@ def test_the_status_of_a_search_has_its_counts_its_living_and_its_failed_trials(
     journals.write(search, journals.half_done())
     lines = orch("status", "digits").stdout.splitlines()
     assert lines[0] == "RUNNING  digits-1"
+    assert not any(line.startswith("figures:") for line in lines)
+    search.search_folder.figures.mkdir()
+    place = f"figures:       {search.search_folder.figures}"
+    assert place in orch("status", "digits").stdout.splitlines()
     assert lines[1].startswith(f"search: {HALF_DONE}, ETA ")
     assert lines[2:4] == [
         "  t004 running  epoch 1/3  2bit 71.00  lambda 0.002",
@@ -56,7 +60,7 @@ def test_the_status_of_a_search_elsewhere_comes_from_its_events(
     cluster.jobs["digits-1"].logs = [log_of(now(SEARCHING), replace(PROGRESS, trial="t008"))]
     lines = orch("status", "digits").stdout.splitlines()
     assert "12/24 trials done (5 finished, 6 stopped early, 1 failed)" in lines[1]
-    assert lines[1].endswith("ETA 41m00s  (0s ago)")
+    assert lines[1].endswith("ETA 41m00s")
     assert "  t008 running  epoch 2/9  delta_b 90.50  lambda 1" in lines
 
 

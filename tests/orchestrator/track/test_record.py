@@ -118,6 +118,16 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
     assert mlflow_server.artifacts(tracked.run_id) == {"job.yaml", "environment.txt", "results.md"}
 
 
+def test_the_chart_of_a_search_is_its_best_so_far(
+    tiny_job: Callable[..., Job], folder: RunFolder
+) -> None:
+    job = tiny_job("search={space: {method.p1: {choice: [0.25, 0.5]}}, metric: mean, trials: 2}")
+    folder.job.write(yaml.safe_dump(job.as_dict()))
+    shown = record.places(folder, TrackedRun("http://mlflow", "1", "2")).charts
+    assert "best_so_far" in shown
+    assert "8bit" not in shown
+
+
 @pytest.mark.parametrize(
     ("settings", "params", "said"),
     [

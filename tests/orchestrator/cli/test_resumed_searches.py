@@ -1,4 +1,4 @@
-"""A trial trains on as a run of its own, once its search has ended, against a fake cluster."""
+"""Searches go on, and their trials by themselves, once they have ended, against a fake cluster."""
 
 import io
 import json
@@ -14,6 +14,7 @@ from orchestrator.runs.registry import Record
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.statements import SEARCHED, log_of
 
 
 @pytest.fixture
@@ -50,3 +51,22 @@ def test_a_trial_of_a_search_that_runs_is_not_resumed(
     assert done.exit_code == 2
     assert "digits-1 is still RUNNING; a trial is resumed by itself once its search" in done.stderr
     assert list(cluster.jobs) == ["digits-1"]
+
+
+def test_a_search_that_has_finished_is_extended(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    section = "{space: {method.p1: {uniform: [0.2, 0.8]}}, metric: mean, trials: 4}"
+    (tmp_path / "s.yaml").write_text(f"{(tmp_path / 'tiny.yaml').read_text()}search: {section}\n")
+    cluster.new_job = {"statuses": ["SUCCEEDED"], "logs": [log_of(SEARCHED)]}
+    orch("submit", "s.yaml", "--address", cluster.url, "--detach")
+    assert orch("resume", "tiny").exit_code == 2
+    done = orch("resume", "tiny", "--set", "search.trials=6", "--detach")
+    assert done.exit_code == 0, done.output
+    job = registry.find("tiny")
+    assert job.job["search"]["trials"] == 6
+    assert (
+        cluster.jobs[job.last.submission_id]
+        .body["entrypoint"]
+        .endswith("-m orchestrator.trials.launch run.json")
+    )
