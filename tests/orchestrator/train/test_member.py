@@ -1,6 +1,7 @@
 """One process trains several runs, one after the other, each as a process of its own would."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,13 @@ def test_a_leg_ends_where_it_was_to_park_and_the_next_one_continues_there(
     assert make_task("t001").run.folder.result.exists()
 
 
-def test_a_leg_that_is_asked_to_stop_saves_and_ends(make_task: Callable[..., Task]) -> None:
-    task = make_task("t001")
-    task.run.folder.ask_to_stop()
+@pytest.mark.parametrize("whole_search", [False, True])
+def test_a_leg_that_is_asked_to_stop_saves_and_ends(
+    make_task: Callable[..., Task], tmp_path: Path, whole_search: bool
+) -> None:
+    search, task = RunFolder(tmp_path), make_task("t001")
+    (search if whole_search else task.run.folder).ask_to_stop()
+    task = replace(task, run=replace(task.run, search=search))
     assert Member().train(task, Ranks()) == Outcome(How.STOPPED)
     assert task.run.folder.newest() == (0, 0, 1)
 

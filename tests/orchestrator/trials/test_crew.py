@@ -150,19 +150,23 @@ def test_a_search_that_is_stopped_parks_its_runs_and_they_go_on_later(
     assert last(heard(leg())).how == How.FINISHED
 
 
-def test_a_run_that_the_search_asks_to_stop_saves_and_can_go_on(
-    crew: RayCrew, search: SearchFolder
+@pytest.mark.parametrize(("by_name", "how"), [(False, How.PARKED), (True, How.STOPPED)])
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later_unless_a_person_named_it(
+    crew: RayCrew, search: SearchFolder, by_name: bool, how: How
 ) -> None:
     crew.hand(leg())
     told: list[News] = []
     while not any(isinstance(news, Began) for news in told):
         told += crew.news(30)
-    crew.ask_to_stop("t001")
+    if by_name:
+        search.of_run("t001").ask_to_stop()
+    else:
+        crew.ask_to_stop("t001")
     while not any(isinstance(news, Left) for news in told):
         told += crew.news(30)
-    assert last(told).how == How.PARKED
+    assert last(told).how == how
     assert search.of_run("t001").newest() is not None
-    assert not search.of_run("t001").stop_is_asked()
+    assert search.of_run("t001").stop_is_asked() == by_name
 
 
 def test_a_run_that_has_finished_is_not_trained_again(
