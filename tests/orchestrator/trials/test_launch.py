@@ -15,7 +15,7 @@ from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
 from orchestrator.search.journal import SearchJournal
-from orchestrator.search.records import Began, Ended, Reported, TrialState
+from orchestrator.search.records import Began, Ended, How, Left, Reported, TrialState
 from orchestrator.search.standing import Standing
 from orchestrator.state import State
 from orchestrator.store.run_folder import WEIGHTS, RunFolder
@@ -192,3 +192,18 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def test_the_seeds_of_a_trial_wait_for_each_other_where_it_may_be_stopped(
+    go: Callable[..., int], search: SearchFolder
+) -> None:
+    space = "search.space.optimizer.lr={grid: [0.05, 0.02]}"
+    asha = "search.scheduler={name: asha, grace: 1, factor: 2}"
+    assert go(space, asha, "search.seeds=2", "search.trials=2") == 0
+    first = standing_of(search).trials["t001"]
+    assert first.state == TrialState.FINISHED
+    assert len(first.by_seed) == 2
+    records = SearchJournal(search).read().records
+    parked = [r.run for r in records if isinstance(r, Left) and r.how == How.PARKED]
+    assert parked[:2] == ["t001s1", "t001s2"]
+    assert record_of(search.of_run("t001s2")).data.tags["orch.trial"] == "t001s2"
