@@ -74,4 +74,4 @@ def _trials(search: "Record") -> list[str]:
     """Return the runs of a search that has not ended, as far as its folder is seen here."""
     if search.last.outcome:
         return []
-    return sorted(folder.name for folder in search.search_folder.trials.glob("*.t*"))
+    return [folder.name for folder in search.search_folder.runs()]

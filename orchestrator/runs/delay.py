@@ -57,7 +57,7 @@ class Delay:
         if not at or not late:
             return ""
         if isinstance(at, Searching):
-            return f"No news of the search for {duration(silent)}."
+            return _of_search(at, silent)
         what = "No progress"
         if at.step == at.steps:
             what = f"No event since the end of epoch {at.epoch + 1} and its evaluation"
@@ -90,6 +90,13 @@ class Delay:
             f"CPU{'s' * (each > 1)} each; the cluster has {self._client.capacity().sentence()}"
             + (f", used by {others}." if others else ".")
         )
+
+
+def _of_search(at: Searching, silent: float | None) -> str:
+    """Return why a search that is overdue says nothing."""
+    if sum(at.ended.values()) == at.trials:
+        return "All trials have ended; the last tables, figures and records are being written."
+    return f"No news of the search for {duration(silent)}."
 
 
 def _is_restarting(facts: RunFacts) -> bool:

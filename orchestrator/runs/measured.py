@@ -57,7 +57,7 @@ def _folders(record: Record) -> list[RunFolder]:
     """Return the folders of the trainings of a run: its own, or those of its trials."""
     if not record.is_search:
         return [record.folder]
-    return [RunFolder(path) for path in sorted(record.search_folder.trials.glob("*.t*"))]
+    return record.search_folder.runs()
 
 
 def _epoch_seconds(folder: RunFolder) -> Iterator[float]:

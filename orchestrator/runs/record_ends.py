@@ -4,6 +4,7 @@ from orchestrator.errors import OrchError
 from orchestrator.run_facts import RunFacts
 from orchestrator.state import State, is_final
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.search_folder import SearchFolder
 
 STATUSES = {
     State.SUCCEEDED: "FINISHED",
@@ -18,7 +19,9 @@ _silent: set[str] = set()
 
 
 def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool) -> None:
-    """Correct the record of a run if it still says RUNNING; never fails, and is quick.
+    """Correct the record of a run if it still says RUNNING, and those of a search's trials with it.
+
+    Never fails, and is quick.
 
     MLflow is not even imported when the run's folder says that the record is complete. first_time:
     the end was not seen before; a run whose folder is on another machine is corrected only then.
@@ -40,9 +43,12 @@ def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool
 
 def _close(uri: str, folder: RunFolder, status: str) -> None:
     from orchestrator.track.recorder import close_abandoned
+    from orchestrator.track.run import remembered_status
 
+    trials = [run for run in SearchFolder(folder).runs() if remembered_status(run) == "RUNNING"]
     try:
-        close_abandoned(folder, status)
+        for run in (*trials, folder):
+            close_abandoned(run, status)
     except (OrchError, OSError):
         _silent.add(uri)
 

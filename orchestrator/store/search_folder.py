@@ -69,6 +69,10 @@ class SearchFolder:
         """Return what a run of the search is called in it, such as t007 or t007s1."""
         return run.name.removeprefix(f"{self.run.name}.")
 
+    def runs(self) -> list[RunFolder]:
+        """Return the folders of all runs that have begun, by name; none where none are seen."""
+        return [RunFolder(path) for path in sorted(self.trials.glob(f"{self.run.name}.t*"))]
+
     def of_run(self, name: str) -> RunFolder:
         """Return the folder of a run of the search, such as t007 or t007s1."""
         return RunFolder(self.trials / f"{self.run.name}.{name}")

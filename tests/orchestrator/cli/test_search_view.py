@@ -73,6 +73,9 @@ def test_a_search_that_says_nothing_has_no_end_in_sight(
     lines = orch("status", "digits").stdout.splitlines()
     assert lines[1].endswith("p1 0.7)  (5m00s ago)")
     assert "No news of the search for 5m00s." in lines
+    over = replace(silent, ended={"finished": 24}, living=())
+    cluster.jobs["digits-1"].logs = [log_of(over)]
+    assert "All trials have ended; the last tables, figures" in orch("status", "digits").stdout
 
 
 def test_the_list_has_a_search_in_one_row_with_its_best_trial(orch: Orch, search: Record) -> None:

@@ -54,6 +54,24 @@ def test_a_run_whose_driver_was_killed_is_ended_in_mlflow_by_who_looks(
     assert mlflow_server.run(run.run_id)["info"]["status"] == said
 
 
+def test_the_trials_of_a_search_whose_driver_was_killed_are_ended_with_it(
+    cluster: FakeCluster, make_record: Make, mlflow_server: MlflowServer
+) -> None:
+    record = make_record(address=cluster.url)
+    run = recorded(mlflow_server, record)
+    search = record.search_folder
+    trials = [search.of_run(name) for name in ("t001", "t002")]
+    for folder in trials:
+        folder.make()
+    runs = [recorder.open_run(mlflow_server.url, "ends", f.name, f) for f in trials]
+    recorder.close_run(runs[0], trials[0], "FINISHED")
+    cluster.add(record.run, statuses=["FAILED"], exit_code=137)
+    registry.save(record)
+    view.look(record)
+    said = [mlflow_server.run(one.run_id)["info"]["status"] for one in (*runs, run)]
+    assert said == ["FINISHED", "FAILED", "FAILED"]
+
+
 def test_a_lost_run_is_ended_at_its_last_sign_of_life(
     cluster: FakeCluster, make_record: Make, mlflow_server: MlflowServer
 ) -> None:
