@@ -25,11 +25,12 @@ class Table:
     """A grid of settings, of which every cell was trained with each of some seeds.
 
     levels: of each key. cells: by place, for each seed, epoch by epoch; a training that failed has
-    fewer epochs.
+    fewer epochs. last: of how many last epochs the mean is what a cell is worth.
     """
 
     levels: Mapping[str, tuple[object, ...]]
     cells: Mapping[Place, tuple[tuple[Evaluation, ...], ...]]
+    last: int = 1
 
     @property
     def seeds(self) -> int:
@@ -46,9 +47,11 @@ class Table:
         return tuple(self.levels[key].index(settings[key]) for key in self.levels)
 
     def value(self, place: Place) -> float:
-        """Return the mean Delta_B of a cell's seeds at their end, minus infinity if one failed."""
-        whole = [one[-1].delta_b for one in self.cells[place] if len(one) == self.epochs]
-        return mean(whole) if len(whole) == self.seeds else float("-inf")
+        """Return what a cell is worth: its mean Delta_B; minus infinity if a training failed."""
+        seeds = self.cells[place]
+        if any(len(one) < self.epochs for one in seeds):
+            return float("-inf")
+        return mean([at.delta_b for one in seeds for at in one[-self.last :]])
 
     def ranked(self) -> list[Place]:
         """Return all places, the best first."""

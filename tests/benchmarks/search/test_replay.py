@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_delta_b_compares_with_the_means_of_the_individual_runs() -> None:
     assert table.value((0,)) == pytest.approx(100)
     assert [one.delta_b for one in table.cells[(1,)][0]] == pytest.approx([100, 200])
     assert (table.seeds, table.epochs, table.ranked()) == (1, 2, [(1,), (0,)])
+    assert replace(table, last=2).value((0,)) == pytest.approx(75)
 
 
 def test_a_seed_counts_once_all_cells_have_it() -> None:
