@@ -34,6 +34,7 @@ class Clerk:
         self._numbers = count()
         self._ending = threading.Event()
         self._silent = False
+        self._given_up: Unreachable | None = None
         self._thread = threading.Thread(target=self._work, name="clerk", daemon=True)
         self._thread.start()
 
@@ -50,6 +51,8 @@ class Clerk:
         self._ending.set()
         self._add(_END, lambda: None)
         self._thread.join()
+        if self._given_up:
+            warn(f"{self._given_up} `orch sync` of the search tells it later how the trials ended.")
 
     def _add(self, urgency: int, action: Callable[[], T]) -> "Future[T]":
         done: Future[T] = Future()
@@ -65,12 +68,15 @@ class Clerk:
 
     def _run(self, errand: _Errand) -> None:
         while True:
+            if self._given_up:
+                errand.done.set_exception(self._given_up)
+                return
             try:
                 result = errand.action()
             except Unreachable as error:
                 if self._ending.is_set():
-                    errand.done.set_exception(error)
-                    return
+                    self._given_up = error
+                    continue
                 self._tell_silence(error)
                 self._ending.wait(RETRY_SECONDS)
             except Exception as error:
@@ -89,6 +95,8 @@ class Clerk:
 
 def _warn_of(done: "Future[Any]") -> None:
     error = done.exception()
+    if isinstance(error, Unreachable):
+        return  # said once for all errands
     if isinstance(error, OrchError | OSError):
         warn(str(error))
     elif error is not None:

@@ -49,10 +49,18 @@ def test_a_server_that_is_silent_is_asked_again_with_one_warning(
 def test_at_the_end_a_silent_server_is_not_waited_for_and_what_was_left_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    clerk = Clerk()
-    clerk.later(silent(10**9, "never"))
+    clerk, asked = Clerk(), []
+
+    def ask() -> None:
+        asked.append(clerk)
+        raise Unreachable("The tracking server does not answer.")
+
+    clerk._ending.set()
+    for _ in range(3):
+        clerk.later(ask)
     clerk.finish()
-    assert "does not answer." in capsys.readouterr().out
+    assert len(asked) == 1
+    assert capsys.readouterr().out.count("does not answer. `orch sync` of the search") == 1
 
 
 def test_a_refusal_is_the_result_of_an_urgent_errand_and_else_a_warning(
