@@ -55,5 +55,6 @@ def _of_keys(level: Level, opened: Opened) -> Iterator[Drawing]:
     if any(shares.values()):
         yield importance_of_keys(level, shares)
     varied = [key for key in shares if len({str(t.settings.get(key)) for t in level.trials}) > 1]
-    for pair in itertools.islice(itertools.combinations(varied, 2), MOST_PAIRS):
-        yield from pair_of_keys(level, opened, pair)
+    pairs = itertools.combinations(varied, 2)
+    drawings = (one for pair in pairs for one in pair_of_keys(level, opened, pair))
+    yield from itertools.islice(drawings, MOST_PAIRS)
