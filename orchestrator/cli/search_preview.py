@@ -30,6 +30,8 @@ def show(search: "SearchOutlook", num_workers: int) -> None:
     answer(f"corners        {search.corners} checked")
     answer(f"at once        {_room(search, num_workers)}")
     answer(f"takes          {_time(search)}")
+    if search.budget:
+        answer(f"ends           after {search.budget} in any case")
 
 
 def _trials(search: "SearchOutlook") -> str:

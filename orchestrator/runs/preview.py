@@ -1,12 +1,12 @@
 """What a search would do, before anything starts: its space, its first trials, and how long."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.cluster import local
 from orchestrator.cluster.address import dashboard_url
-from orchestrator.cluster.capacity import Capacity
+from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import OrchError
 from orchestrator.job.corners import number_of_corners
@@ -73,6 +73,7 @@ class SearchOutlook:
     epochs: int
     scheduler: str
     searcher: str
+    budget: str
     first: tuple[TrialOutlook, ...]
     runs_at_once: int | None
     cluster: str
@@ -96,11 +97,18 @@ def search_outlook(job: "Job", search: Search, address: str | None) -> SearchOut
         epochs=job.training.epochs,
         scheduler=search.scheduler.name,
         searcher=search.searcher.name,
+        budget=_budget(search),
         first=_first(search, space, job.seed, min(trials, SHOWN_TRIALS)),
         runs_at_once=at_once,
         cluster=offered.sentence() if offered else "",
         duration=_duration(job, search, trials * search.seeds, at_once, address),
     )
+
+
+def _budget(search: Search) -> str:
+    """Return when the search ends even if trials are left; nothing where it does not."""
+    limits = {"hours": search.budget.hours, "epochs": search.budget.epochs}
+    return " or ".join(f"{most:g} {what}" for what, most in limits.items() if most is not None)
 
 
 def _first(search: Search, space: Space, seed: int, count: int) -> tuple[TrialOutlook, ...]:
@@ -134,16 +142,24 @@ def _axis(key: str, axis: Axis) -> AxisOutlook:
 def _offered(job: "Job", address: str | None) -> Capacity | None:
     try:
         if address is None:
-            return local.offer(with_gpus=demand(job).gpus_per_worker > 0)
+            return local.offer(with_gpus=job.cluster.gpus_per_worker != 0)
         return ClusterClient(dashboard_url(address)).capacity()
     except OrchError:  # the check of the job tells it
         return None
 
 
 def _runs_at_once(job: "Job", search: Search, trials: int, offered: Capacity) -> int:
-    asked = demand(job)
+    asked = _asked(job, offered)
     fit = offered.slots(asked) // asked.num_workers
     return min(fit, (search.at_once or trials) * search.seeds, trials * search.seeds)
+
+
+def _asked(job: "Job", offered: Capacity) -> Demand:
+    """Return what a run asks of a cluster: a GPU for each worker where it takes all it can get."""
+    asked = demand(job)
+    with_gpus = replace(asked, gpus_per_worker=1)
+    takes = job.cluster.gpus_per_worker == "auto" and offered.slots(with_gpus) >= asked.num_workers
+    return with_gpus if takes else asked
 
 
 def _duration(

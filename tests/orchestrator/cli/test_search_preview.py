@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import Orch
 
 SEARCH = """
@@ -94,6 +94,24 @@ def test_a_search_may_be_kept_from_using_all_of_a_cluster(orch: Orch, cluster: F
     options = ("--set", "search.at_once=1", "--set", "search.seeds=1")
     done = orch("submit", "search.yaml", *options, "--address", cluster.url, "--dry-run")
     assert "at once        1 run of 2 workers each (1 node, 4 CPUs, 0 GPUs)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("gpus", "setting", "runs"), [(4, "auto", 2), (1, "auto", 4), (4, "0", 4), (2, "1", 1)]
+)
+def test_runs_that_take_gpus_fit_as_there_are_gpus(
+    orch: Orch, cluster: FakeCluster, gpus: int, setting: str, runs: int
+) -> None:
+    cluster.nodes = [NODE | {"resources_total": {"CPU": 8.0, "GPU": float(gpus)}}]
+    options = ("--set", f"cluster.gpus_per_worker={setting}", "--json", "--dry-run")
+    done = orch("submit", "search.yaml", *options, "--address", cluster.url)
+    assert json.loads(done.stdout)["search"]["runs_at_once"] == runs
+
+
+def test_a_budget_is_shown(orch: Orch, cluster: FakeCluster) -> None:
+    options = ("--set", "search.budget={hours: 1.5, epochs: 9}", "--dry-run")
+    done = orch("submit", "search.yaml", *options, "--address", cluster.url)
+    assert "ends           after 1.5 hours or 9 epochs in any case" in done.stdout
 
 
 def test_where_the_cluster_does_not_answer_the_space_is_shown_all_the_same(orch: Orch) -> None:
