@@ -49,10 +49,12 @@ def send_the_rest(seen: RunView) -> None:
 def _send_the_rest_of_trials(search: RunView) -> int:
     """Bring the records of a search's trials up to date; return how many metrics were sent."""
     from orchestrator.track import record
+    from orchestrator.track.run import remembered_status
 
     sent = 0
     for folder, state in trials.begun(search.record, search.state):
-        if count := Journal(folder).waiting():
+        count = Journal(folder).waiting()
+        if count or remembered_status(folder) == "RUNNING":
             record.sync(folder, STATUSES[state], say)
             sent += count
     return sent

@@ -14,6 +14,7 @@ from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.journal import Journal
+from orchestrator.track.recorder import open_run
 from orchestrator.track.run import remembered_run
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator import journals
@@ -94,3 +95,8 @@ def test_what_waits_of_the_trials_of_a_search_is_sent_with_it(
         assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
         said[trial] = mlflow_server.run(run.run_id)["info"]["status"]
     assert said == {"t001": "FINISHED", "t002": "KILLED", "t004": "KILLED"}
+
+    open_run(run.uri, "orch", folder.name, folder)
+    assert mlflow_server.run(run.run_id)["info"]["status"] == "RUNNING"
+    assert "0 metrics sent" in orch("sync", "tiny").stdout
+    assert mlflow_server.run(run.run_id)["info"]["status"] == "KILLED"
