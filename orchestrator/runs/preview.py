@@ -94,7 +94,7 @@ def search_outlook(job: "Job", search: Search, address: str | None) -> SearchOut
         direction=search.direction,
         trials=trials,
         seeds=search.seeds,
-        epochs=job.training.epochs,
+        epochs=job.epochs,
         scheduler=search.scheduler.name,
         searcher=search.searcher.name,
         budget=_budget(search),
@@ -170,5 +170,5 @@ def _duration(
     if found is None or not at_once:
         return None
     rounds = math.ceil(runs / at_once)
-    hours = rounds * job.training.epochs * found.epoch_seconds / 3600
+    hours = rounds * job.epochs * found.epoch_seconds / 3600
     return Duration(hours, found.epoch_seconds, found.run)
