@@ -27,7 +27,8 @@ LOOK_SECONDS = 1.0
 QUIET_SECONDS = 30.0
 """The longest time between two events that say how far the search is."""
 PAGES_SECONDS = 60.0
-"""The shortest time between two drawings of the figures."""
+"""The shortest time between two drawings of the figures, which slow down what else the driver does;
+at the end they are drawn in any case."""
 
 
 class Desk:
@@ -44,7 +45,7 @@ class Desk:
         self._journal = SearchJournal(search)
         self._mark = 0
         self._standing = Standing()
-        self._said = self._drawn = float("-inf")
+        self._said, self._drawn = float("-inf"), time.monotonic()
         self._ended_since = False
         self._news = threading.Event()
         self._ending = False
