@@ -23,6 +23,7 @@ from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.run import TrackedRun, remembered_run
 from orchestrator.track.server import mlflow_client
 from orchestrator.train.context import FolderContext
+from orchestrator.train.member import Member
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
 from orchestrator.trials import launch
@@ -96,8 +97,14 @@ def test_a_search_ends_with_its_trials_its_best_job_and_a_record_of_each(
 
 
 def test_the_best_job_repeats_its_trial_bit_for_bit(
-    go: Callable[..., int], search: SearchFolder, tmp_path: Path
+    go: Callable[..., int],
+    search: SearchFolder,
+    tmp_path: Path,
+    groups: type,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    member = Member()
+    monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
     go()
     best = standing_of(search).best
     assert best is not None
