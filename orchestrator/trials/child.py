@@ -30,11 +30,11 @@ def describe_record(folder: RunFolder, run: str) -> None:
 
 
 def close_record(folder: RunFolder, run: str, end: Ended, value: float | None) -> None:
-    """Close the record of a run whose trial has ended, unless that was done.
+    """Close the record of a run whose trial has ended, unless that was done or it never had one.
 
     value: what the run itself reached. Raises Unreachable and Refused as the tracking server does.
     """
-    if remembered_status(folder) not in (None, "RUNNING"):
+    if remembered_status(folder) not in (None, "RUNNING") or not folder.job.exists():
         return
     with of_trial(run):
         tracked = record.sync(folder, _STATUS.get(end.state, "KILLED"), warn)
