@@ -4,25 +4,24 @@
 
 The search's own conductor, searchers and schedulers run as ever; only the trainings come from the
 table. The answer of a search at any moment is the best of its finished trials. A replay ends when
-the mean over seeds of that setting is within 0.2 Delta_B of the best one's, and counts the epochs
-that were trained until then, of all trials, in whole trainings. A trial has one seed, drawn from
-the recorded ones; replays differ in that and in the searcher's seed (the grid's in the order of its
-axes and levels). The priors say:
+what that setting is worth is within 0.2 Delta_B of the best one, and counts the epochs that were
+trained until then, of all trials, in whole trainings. A setting is worth the mean over its seeds
+and last three epochs (a single evaluation differs by more than 0.2 by chance). What a search sees
+is one epoch of one seed, drawn from the recorded ones; replays differ in that and in the searcher's
+seed (the grid's in the order of its axes and levels). The priors say:
 
 - "papers": the papers' values, written in `table.yaml` before the table was recorded;
 - "right": the best setting of the table;
 - "off": the best one, a step away on every axis of three levels or more;
 - "wrong": the worst setting of the table.
 
-The record has, by searcher, scheduler and number of trials at once, the median in trainings and the
-quartiles (null: no answer before all settings were tried), and how many replays had none. All of it
-is there twice: settings are worth the mean of their last epoch, as a search sees it, or of their
-last three, which differ less by chance.
+The record says what the table is like ("answers": how many settings are within 0.2 of the best) and
+has, by searcher, scheduler and number of trials at once, the median in trainings and the quartiles
+(null: no answer before all settings were tried), and how many replays had none.
 """
 
 import argparse
 import statistics
-from dataclasses import replace
 
 from benchmarks.results_file import conditions, keep, positive
 from benchmarks.search.record import TABLE, search
@@ -41,15 +40,6 @@ def main() -> None:
     replays = parser.parse_args().replays
     about = conditions(f"python -m benchmarks.search.replay --replays {replays}")
     table = table_of(read(TABLE), search().space)
-    judged = {
-        name: measured(replace(table, last=last), replays)
-        for name, last in (("last_epoch", 1), ("last_three_epochs", 3))
-    }
-    keep("search_replay", {**about, "replays": replays, **judged})
-
-
-def measured(table: Table, replays: int) -> dict[str, object]:
-    """Return what a table is like, and what every variant needs on it."""
     trainings = {
         name: {
             scheduler: {
@@ -60,7 +50,7 @@ def measured(table: Table, replays: int) -> dict[str, object]:
         }
         for name, variant in variants(table).items()
     }
-    return {**about_table(table), "trainings": trainings}
+    keep("search_replay", {**about, **about_table(table), "replays": replays, **trainings})
 
 
 def about_table(table: Table) -> dict[str, object]:

@@ -25,12 +25,12 @@ class Table:
     """A grid of settings, of which every cell was trained with each of some seeds.
 
     levels: of each key. cells: by place, for each seed, epoch by epoch; a training that failed has
-    fewer epochs. last: of how many last epochs the mean is what a cell is worth.
+    fewer epochs. last: the mean of so many last epochs is what a cell is worth.
     """
 
     levels: Mapping[str, tuple[object, ...]]
     cells: Mapping[Place, tuple[tuple[Evaluation, ...], ...]]
-    last: int = 1
+    last: int = 3
 
     @property
     def seeds(self) -> int:
