@@ -7,8 +7,8 @@ table. The answer of a search at any moment is the best of its finished trials. 
 what that setting is worth is within 0.2 Delta_B of the best one, and counts the epochs that were
 trained until then, of all trials, in whole trainings. A setting is worth the mean over its seeds
 and last three epochs (a single evaluation differs by more than 0.2 by chance). What a search sees
-is one epoch of one seed, drawn from the recorded ones; replays differ in that and in the searcher's
-seed (the grid's in the order of its axes and levels). The priors say:
+is one epoch of one seed, the same for all its trials, the recorded ones in turn; replays differ in
+that and in the searcher's seed (the grid's in the order of its axes and levels). The priors say:
 
 - "papers": the papers' values, written in `table.yaml` before the table was recorded;
 - "right": the best setting of the table;

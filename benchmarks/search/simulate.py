@@ -46,7 +46,7 @@ class Unwritten(SearchJournal):
 
 
 class Replay:
-    """A search whose trainings are those of a table, with a seed drawn for each cell."""
+    """A search whose trainings are those of a table, all with the same one of its seeds."""
 
     def __init__(self, table: Table, variant: Variant, seed: int) -> None:
         chance = random.Random(seed)
@@ -54,7 +54,7 @@ class Replay:
         self._seed = seed
         self._searcher = variant.searcher
         self._axes = levels_as_axes(table, variant, chance)
-        self._seeds = {place: chance.randrange(table.seeds) for place in sorted(table.cells)}
+        self._of_table = seed % table.seeds
         self._goal = table.value(table.ranked()[0]) - WITHIN
 
     def trainings(self, scheduler: str, groups: int) -> float:
@@ -87,8 +87,7 @@ class Replay:
         return tuple(settings[key] for key in self._table.levels)
 
     def _look(self, settings: Settings) -> tuple[Evaluation, ...]:
-        place = self._place(settings)
-        return self._table.cells[place][self._seeds[place]]
+        return self._table.cells[self._place(settings)][self._of_table]
 
     def _tell(self, record: Record, standing: Standing) -> None:
         """End the search once its best finished trial is an answer."""
