@@ -184,13 +184,19 @@ def test_a_run_that_has_finished_is_not_trained_again(
     assert sum(len(group.tasks) for group in groups.made) == 1
 
 
-def test_other_workers_than_the_last_ones_are_another_group(
-    heard: Callable[..., list[News]], groups: type
+def test_a_leg_gets_workers_of_its_shape_and_leaves_others_to_the_next_one(
+    crew: RayCrew, heard: Callable[..., list[News]], groups: type
 ) -> None:
-    heard(leg())
-    heard(Leg("t002", "t002", {"training.deterministic": True}, 0, None))
+    heard(leg("t001"))
+    crew.hand(Leg("t002", "t002", {"training.deterministic": True}, 0, None))
+    crew.hand(leg("t003"))
+    told: list[News] = []
+    while [type(news) for news in told].count(Left) < 2:
+        told += crew.news(30)
+    plain, deterministic = groups.made
+    assert [task.name for task in plain.tasks] == ["t001", "t003"]
+    assert [task.name for task in deterministic.tasks] == ["t002"]
     assert [group.shape.deterministic for group in groups.made] == [False, True]
-    assert groups.made[0].closed
 
 
 @pytest.mark.parametrize("seed", [0, 2])
