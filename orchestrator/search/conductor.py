@@ -7,7 +7,7 @@ to end in the journal, then its runs are.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 
 from orchestrator.job.search import Search
 from orchestrator.search.crew import Crew, Leg, News
@@ -215,13 +215,20 @@ class Conductor:
 
     def _plan(self) -> str:
         """Plan a trial and return its name; nothing when there is nothing left to try."""
-        number = len(self.standing.trials)
+        number = self._next_number()
         proposal = self._searcher.suggest(number, tuple(self.standing.trials.values()))
         if proposal is None:
             self._exhausted = True
             return ""
         self._write(Planned(self._crew.now(), trial_name(number), *proposal))
         return trial_name(number)
+
+    def _next_number(self) -> int:
+        """Return the number of the next trial, first of one whose line was lost."""
+        known = self.standing.trials
+        if not known or trial_name(len(known) - 1) == next(reversed(known)):
+            return len(known)
+        return next(number for number in count() if trial_name(number) not in known)
 
     def _spent_budget(self) -> str:
         """Return which budget is spent; nothing if none is."""

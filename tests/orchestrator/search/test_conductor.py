@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.job.space import Settings
 from orchestrator.search.judge import Judge, Sentence
-from orchestrator.search.records import Asked, Ended, How, Left, Opened, TrialState
+from orchestrator.search.records import Asked, Ended, How, Left, Opened, Planned, TrialState
 from orchestrator.search.standing import Standing
 from tests.orchestrator.search.simulated import Fails
 from tests.orchestrator.search.stage import ASHA, EPOCHS, Killed, Stage, half_fails, rises, search
@@ -255,3 +255,20 @@ def test_the_work_for_each_record_does_not_grow_with_the_trials(
         play.conduct()
         per_record.append(asked[0] / len(play.records()))
     assert per_record[1] < 1.5 * per_record[0]
+
+
+def test_a_trial_whose_line_is_damaged_is_planned_again_and_no_other_takes_its_name(
+    stage: Callable[..., Stage],
+) -> None:
+    play = stage(search())
+    with pytest.raises(Killed):
+        play.conduct(lines=2 + 3 * (1 + 1 + EPOCHS + 1 + 1))
+    settings = {record.trial: record.settings for record in play.of(Planned)}
+    file = play.folder / "search.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if not (b'"planned"' in line and b"t002" in line)]
+    file.write_bytes(b"".join(kept))
+    standing = play.conduct()
+    assert sorted(standing.trials) == ["t001", "t002", "t003", "t004"]
+    assert {name: standing.trials[name].settings for name in settings} == settings
+    assert standing.counts == {TrialState.FINISHED: 4}
