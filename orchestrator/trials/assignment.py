@@ -28,7 +28,8 @@ class Assignment:
     """A leg, the folder and the job of its run, and the workers that it needs.
 
     record: of the run, once the tracking server has opened it. group: that trains it now. asked:
-    since when it is asked to save and end, by the clock that never jumps.
+    since when it is asked to save and end, by the clock that never jumps. wrote_stop: the
+    request in its folder is the search's, not a person's.
     """
 
     leg: Leg
@@ -40,6 +41,7 @@ class Assignment:
     tail: Tail
     group: Group | None = None
     asked: float | None = None
+    wrote_stop: bool = False
 
     @classmethod
     def of(

@@ -89,7 +89,9 @@ class RayCrew:
         """Ask a run to save and end; one that waits leaves at once."""
         for assignment in self._of(run):
             assignment.ask_to_stop()
-            assignment.folder.ask_to_stop()
+            if not assignment.folder.stop_is_asked():
+                assignment.wrote_stop = True
+                assignment.folder.ask_to_stop()
 
     def stop_is_asked(self) -> bool:
         """Return whether the search is asked to save and end."""
@@ -216,7 +218,8 @@ class RayCrew:
         except JobFailed as error:
             outcome = Outcome(How.FAILED, str(error))
         if outcome.how == How.STOPPED and assignment.asked is not None:
-            assignment.folder.withdraw_stop()
+            if assignment.wrote_stop:
+                assignment.folder.withdraw_stop()
             outcome = Outcome(How.PARKED)
         self._tell_left(assignment.leg.run, outcome)
 

@@ -174,6 +174,19 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later_unless_a_person_nam
     assert search.of_run("t001").stop_is_asked() == by_name
 
 
+def test_a_run_that_a_person_stopped_stays_stopped_when_the_search_is_stopped_as_well(
+    crew: RayCrew, search: SearchFolder, heard: Callable[..., list[News]]
+) -> None:
+    crew.hand(leg())
+    search.of_run("t001").ask_to_stop()
+    search.run.ask_to_stop()
+    told: list[News] = []
+    while not any(isinstance(news, Left) for news in told):
+        told += crew.news(30)
+    search.run.withdraw_stop()
+    assert last(heard(leg())).how == How.STOPPED
+
+
 def test_a_run_that_has_finished_is_not_trained_again(
     heard: Callable[..., list[News]], groups: type
 ) -> None:
