@@ -70,8 +70,24 @@ def comparison_of(runs: Sequence[TrackedRun]) -> str:
 
 
 def remember(folder: RunFolder, run: TrackedRun, status: str) -> None:
-    """Write to a run's folder where it is recorded, and the status of the record."""
-    folder.record.write(json.dumps({**asdict(run), "status": status}))
+    """Write to a run's folder where it is recorded, and the status of the record.
+
+    What was noted of the same record's end stays.
+    """
+    known = _note(folder)
+    same = known.get("run_id") == run.run_id
+    end = {"end": known["end"]} if same and "end" in known else {}
+    folder.record.write(json.dumps({**asdict(run), "status": status, **end}))
+
+
+def remember_end(folder: RunFolder, end: str) -> None:
+    """Write to a run's folder that its record says how its trial ended."""
+    folder.record.write(json.dumps({**_note(folder), "end": end}))
+
+
+def remembered_end(folder: RunFolder) -> str | None:
+    """Return how the trial of a folder's run ended, if its record says it."""
+    return _note(folder).get("end")
 
 
 def remembered_run(folder: RunFolder) -> TrackedRun | None:

@@ -4,7 +4,13 @@ from orchestrator.events import of_trial, warn
 from orchestrator.search.records import Ended, TrialState
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import family, record
-from orchestrator.track.run import TrackedRun, remembered_run, remembered_status
+from orchestrator.track.run import (
+    TrackedRun,
+    remember_end,
+    remembered_end,
+    remembered_run,
+    remembered_status,
+)
 from orchestrator.train import driver
 
 _STATUS = {TrialState.FINISHED: "FINISHED", TrialState.FAILED: "FAILED"}
@@ -32,13 +38,16 @@ def describe_record(folder: RunFolder, run: str) -> None:
 def close_record(folder: RunFolder, run: str, end: Ended, value: float | None) -> None:
     """Close the record of a run whose trial has ended, unless that was done or it never had one.
 
-    value: what the run itself reached. Raises Unreachable and Refused as the tracking server does.
+    A status alone does not say that it was: whoever looks at a search whose driver was killed
+    closes all its records. value: what the run itself reached. Raises Unreachable and Refused as
+    the tracking server does.
     """
-    if remembered_status(folder) not in (None, "RUNNING") or not folder.job.exists():
+    if remembered_end(folder) is not None or not folder.job.exists():
         return
     with of_trial(run):
         tracked = record.sync(folder, _STATUS.get(end.state, "KILLED"), warn)
     family.mark_end(tracked, _how(end), end.time, end.step, value)
+    remember_end(folder, _how(end))
 
 
 def interrupt_record(folder: RunFolder, run: str) -> None:
