@@ -15,6 +15,14 @@ SUMMARIES = ("delta_b", "mean", "worst")
 _INSTEAD = "set search.metric=mean, or reference.runs to individual runs of your own"
 
 
+EPOCHS = "training.epochs"
+
+
+def of_one_length(search: Search) -> str:
+    """Return that the scheduler of a search cannot compare runs of several lengths."""
+    return f"'{search.scheduler.name}' compares runs of one length; set search.scheduler.name=none."
+
+
 def comparison_mistakes(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
     """Yield what is wrong with comparing a job, the search's own or a trial's, with others."""
     if problem := _metric(job, search):

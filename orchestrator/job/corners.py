@@ -1,12 +1,13 @@
 """The corners of a search's space: jobs of its extreme settings, checked before anything starts."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import combinations as subsets
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from orchestrator.errors import JobFileError
-from orchestrator.job.comparison import comparison_mistakes
+from orchestrator.job.comparison import EPOCHS, comparison_mistakes, of_one_length
 from orchestrator.job.explain import shown_value
 from orchestrator.job.families import FAMILIES
 from orchestrator.job.merge import Merged
@@ -15,16 +16,21 @@ from orchestrator.job.search import Search, flat
 from orchestrator.job.search_values import SPACE
 from orchestrator.job.short_names import short_names
 from orchestrator.job.source import Values
-from orchestrator.job.space import Settings, combinations
+from orchestrator.job.space import Axis, Settings, combinations
 from orchestrator.job.trial import load_trial
 
 MOST = 512
 """Corners of a full product; of a larger space all pairs of ends are tried."""
 
+MOST_LISTED = 8
+"""Of an axis with more listed values the pairs take the first and the last."""
+
 FEW = 16
 """Corners that costlier checks combine."""
 
 _CALLED = "corner"
+
+Ends = Callable[[Axis], Sequence[Any]]
 
 
 def corner_mistakes(job: Job, search: Search, merged: Merged, shown: str) -> list[str]:
@@ -117,7 +123,7 @@ class _Corners:
             yield from product
         else:
             for pair in subsets(self._space, 2):
-                yield from self._with(pair)
+                yield from self._with(pair, _outermost)
 
     def few(self, keys: Sequence[str]) -> Iterator[Settings]:
         """Yield the full product of some axes, or each of their ends alone."""
@@ -128,11 +134,11 @@ class _Corners:
             for key in keys:
                 yield from self._with([key])
 
-    def of(self, keys: Sequence[str]) -> Iterator[Settings]:
+    def of(self, keys: Sequence[str], ends: Ends = attrgetter("ends")) -> Iterator[Settings]:
         """Yield all combinations of the ends of some axes and of those in their conditions."""
         wanted = self._and_conditions(keys)
         space = {key: axis for key, axis in self._space.items() if key in wanted}
-        return combinations(space, self._fixed, lambda axis: axis.ends)
+        return combinations(space, self._fixed, ends)
 
     def mistakes(self, corner: Settings) -> Iterator[_Mistake]:
         """Yield the mistakes of a corner."""
@@ -145,6 +151,8 @@ class _Corners:
             return
         for keys, problem in comparison_mistakes(job, self._search):
             yield _Mistake(corner, ".".join(keys), problem)
+        if self._search.scheduler.name != "none" and job.epochs != self._job.epochs:
+            yield _Mistake(corner, EPOCHS, of_one_length(self._search))
         now = flat(job.as_dict())
         for key, value in corner.items():
             if isinstance(value, str) and value != now.get(key):
@@ -170,8 +178,8 @@ class _Corners:
                 return f" A condition helps: {{..., when: {{{name}: {own}}}}}."
         return ""
 
-    def _with(self, keys: Sequence[str]) -> Iterator[Settings]:
-        return (corner for corner in self.of(keys) if all(key in corner for key in keys))
+    def _with(self, keys: Sequence[str], ends: Ends = attrgetter("ends")) -> Iterator[Settings]:
+        return (corner for corner in self.of(keys, ends) if all(key in corner for key in keys))
 
     def _and_conditions(self, keys: Sequence[str]) -> set[str]:
         """Return the keys and all other searched ones on which their existence depends."""
@@ -185,6 +193,11 @@ class _Corners:
         """Return whether each axis of a part exists, with the job's own values for other keys."""
         settings = {**self._own, **part}
         return all(self._space[key].exists(settings) for key in part)
+
+
+def _outermost(axis: Axis) -> Sequence[Any]:
+    ends = axis.ends
+    return ends if len(ends) <= MOST_LISTED else (ends[0], ends[-1])
 
 
 def _line(mistake: _Mistake, merged: Merged, shown: str) -> str:

@@ -1,20 +1,21 @@
 """Mistakes in the search of a job: keys that no trial can change, and trials without end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from itertools import islice
 
 from orchestrator.job.axis_check import axis_mistakes
-from orchestrator.job.comparison import comparison_mistakes
+from orchestrator.job.comparison import EPOCHS, comparison_mistakes, of_one_length
 from orchestrator.job.merge import parts_of
 from orchestrator.job.phases import gives
 from orchestrator.job.schema import Job
 from orchestrator.job.search import MOST_TRIALS, Search, fixed, flat
 from orchestrator.job.search_values import SPACE
 from orchestrator.job.source import Keys
-from orchestrator.job.space import combinations
+from orchestrator.job.space import Axis, combinations
 
 _SAME = "is the same in all trials and cannot be searched"
+_TOO_MANY = f"has more than {MOST_TRIALS} combinations; list fewer values."
 REFUSED = {
     "name": _SAME,
     "output": _SAME,
@@ -52,11 +53,11 @@ def search_warnings(search: Search) -> list[str]:
 
 def _refused(key: str, job: Job, search: Search) -> Iterator[str]:
     """Yield why a key cannot have an axis."""
-    section, scheduler = key.partition(".")[0], search.scheduler.name
+    section = key.partition(".")[0]
     if section in REFUSED:
         yield f"{section} {REFUSED[section]}."
-    if key == "training.epochs" and scheduler != "none":
-        yield f"'{scheduler}' compares runs of one length; set search.scheduler.name=none."
+    if key == EPOCHS and search.scheduler.name != "none":
+        yield of_one_length(search)
     if job.phases and all(gives(phase, parts_of(key)) for phase in job.phases):
         yield "no effect, every phase sets it."
     for other in search.space:
@@ -71,7 +72,10 @@ def _counts(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
         yield ("search", "seeds"), problem
     if search.searcher.name == "grid":
         yield from _grid(job, search)
-    elif search.trials is None:
+        return
+    if _combinations({k: a for k, a in search.space.items() if a.grid}, job, search) > MOST_TRIALS:
+        yield SPACE, _TOO_MANY
+    if search.trials is None:
         problem = f"is required; '{search.searcher.name}' has no end of its own, as a grid has."
         yield ("search", "trials"), problem
 
@@ -82,14 +86,17 @@ def _grid(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
         yield (*SPACE, key), "the searcher 'grid' tries listed values; give some: {grid: [0, 1]}."
     if ranges:
         return
-    conditions = fixed(search, job.as_dict())
-    every = combinations(search.space, conditions, lambda axis: axis.values or ())
-    count = sum(1 for _ in islice(every, MOST_TRIALS + 1))
+    count = _combinations(search.space, job, search)
     if count > MOST_TRIALS and search.trials is None:
-        problem = f"has more than {MOST_TRIALS} combinations; list fewer values."
-        yield SPACE, problem
+        yield SPACE, _TOO_MANY
     if search.trials is not None and search.trials > count:
         yield ("search", "trials"), f"the grid has {count} combinations, got {search.trials}."
+
+
+def _combinations(space: Mapping[str, Axis], job: Job, search: Search) -> int:
+    """Return how many combinations axes of listed values have, counted to one too many."""
+    every = combinations(space, fixed(search, job.as_dict()), lambda axis: axis.values or ())
+    return sum(1 for _ in islice(every, MOST_TRIALS + 1))
 
 
 def _parts(search: Search) -> Iterator[tuple[Keys, str]]:

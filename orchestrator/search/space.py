@@ -14,6 +14,9 @@ from orchestrator.typed_json import Values
 Units = Mapping[str, float]
 """A place in [0, 1] on each axis, by key."""
 
+MOST_LEVELS = 10_000
+"""A range with more steps is searched like one without."""
+
 VAIN_DRAWS = 100
 """So many draws in a row that were all tried before say that little is left to try."""
 
@@ -32,7 +35,7 @@ class Space:
 
     @cached_property
     def is_finite(self) -> bool:
-        """Whether a search can come to its end: every axis has listed values or a step."""
+        """Whether a search can come to its end: every axis has listed values or steps."""
         return all(levels(axis) for axis in self.axes.values())
 
     def settings(self, units: Units) -> Settings:
@@ -94,13 +97,15 @@ class Space:
 
 
 def levels(axis: Axis) -> Sequence[Any]:
-    """Return all values of an axis; none for a range without a step."""
+    """Return all values of an axis; none for a range without a step, or with too fine a one."""
     if axis.values is not None:
         return axis.values
     if axis.step is None:
         return ()
     lowest, highest = axis.bounds
     count = int((highest - lowest) / axis.step + 1e-9) + 1
+    if count > MOST_LEVELS:
+        return ()
     places = (min(lowest + number * axis.step, highest) for number in range(count))
     return [axis.value(axis.unit(place)) for place in places]
 

@@ -165,3 +165,20 @@ def test_ends_are_taken_alone_where_their_product_costs_too_much(
     assert [(one.cluster.num_workers, one.training.global_batch) for _, one in found] == [
         *[(2, 128), (4, 128), (1, 64), (1, 256)]
     ]
+
+
+def test_runs_of_several_lengths_are_noticed_in_whole_sections(tmp_path: Path) -> None:
+    axis = "training: {choice: [{epochs: 1}, {epochs: 3}]}\n  scheduler: {name: asha}"
+    (found,) = mistakes(tmp_path, axis)
+    assert "corner training={'epochs': 1}: training.epochs: 'asha' compares runs of on" in found
+
+
+def test_pairs_of_long_lists_are_tried_at_their_ends(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    values = [round(0.3 + 0.01 * number, 2) for number in range(30)]
+    file.write_text(
+        f"{JOB}    method.p1: {{choice: {values}}}\n    optimizer.lr: {{choice: {values}}}\n"
+    )
+    job = load_job(file).job
+    assert job.search is not None
+    assert corners.number_of_corners(job, job.search) == 30 + 30 + 4

@@ -186,3 +186,12 @@ def test_a_prior_of_a_grid_is_warned_of(tmp_path: Path) -> None:
     axis = f"{LAMBDA}{{grid: [0.001, 1], prior: {{width: 0.5}}}}"
     expected = "search.space.method.lambda.prior: no effect, all values of a grid are tried."
     assert load_job(file, [axis]).warnings == [expected]
+
+
+def test_grid_axes_have_an_end_beside_any_searcher(tmp_path: Path) -> None:
+    grids = (
+        f"{LAMBDA}{{grid: {list(range(101))}}}",
+        f"search.space.seed={{grid: {list(range(100))}}}",
+    )
+    found = mistakes(tmp_path, *grids)
+    assert any("search.space: has more than 10000 combinations; list fewer" in one for one in found)

@@ -119,3 +119,10 @@ def test_the_space_of_a_search_has_the_values_of_its_job() -> None:
     assert found.axes["method.p1"].prior is not None
     assert found.axes["method.p1"].prior.value == 0.7
     assert found.fixed == {"method.name": "coquant"}
+
+
+def test_a_range_with_too_many_steps_to_list_counts_as_one_without() -> None:
+    fine = space(a=Axis(uniform=(0.1, 0.3), step=1e-12), b=Axis(loguniform=(1, 1e9), step=1))
+    assert fine.trials(5) == 5
+    assert not fine.is_finite
+    assert fine.settings({"a": 0.5, "b": 0.5})["b"] == 31623
