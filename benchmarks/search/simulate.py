@@ -7,7 +7,7 @@ from benchmarks.search.table import Evaluation, Place, Table
 from benchmarks.search.table_crew import TableCrew
 from orchestrator.job.search import Search
 from orchestrator.job.space import Axis, Prior, Settings
-from orchestrator.search.conductor import Conductor
+from orchestrator.search.conductor import Conductor, opening
 from orchestrator.search.journal import Read, SearchJournal
 from orchestrator.search.records import Ended, Record
 from orchestrator.search.space import Space
@@ -66,16 +66,10 @@ class Replay:
             "searcher": {"name": self._searcher},
         }
         crew = TableCrew(self._look, groups=groups, epochs=self._table.epochs)
+        search, space = Search.model_validate(values), Space(self._axes, {})
+        opened = opening(search, space, name="replay", epochs=self._table.epochs, workers=1)
         conductor = Conductor(
-            Search.model_validate(values),
-            Space(self._axes, {}),
-            Unwritten(),
-            crew,
-            self._tell,
-            name="replay",
-            seed=self._seed,
-            epochs=self._table.epochs,
-            workers=1,
+            search, space, Unwritten(), crew, self._tell, opened=opened, seed=self._seed
         )
         try:
             conductor.run()

@@ -7,6 +7,7 @@ from benchmarks.search.table import Evaluation
 from orchestrator.job.space import Settings
 from orchestrator.search.crew import Leg, News
 from orchestrator.search.records import Began, How, Left, Reported
+from orchestrator.typed_json import Values
 
 Look = Callable[[Settings], Sequence[Evaluation]]
 """Returns what a run with some settings reaches, epoch by epoch."""
@@ -43,6 +44,10 @@ class TableCrew:
         self._rows[leg.run] = self._look(leg.settings)
         self._ready.append(Began(self._now, leg.run, "table", 1))
         heapq.heappush(self._due, (self._now + 1, leg.run, 1))
+
+    def job_of(self, run: str) -> Values | None:
+        """Return that no run was begun before."""
+        return None
 
     def ask_to_stop(self, run: str) -> None:
         """End a run at once; the epoch that it is in is lost."""

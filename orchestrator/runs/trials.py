@@ -11,7 +11,7 @@ from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Record
 from orchestrator.search import announce
 from orchestrator.search.journal import SearchJournal
-from orchestrator.search.records import TrialState, trial_of
+from orchestrator.search.records import Opened, TrialState, trial_of
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Trial, run_names
 from orchestrator.state import State, is_final
@@ -36,11 +36,23 @@ class Seen(NamedTuple):
 
 
 def standing_of(search: Record) -> Standing:
-    """Return how a search stands by its journal; without `opened` where none is seen here."""
+    """Return how a search stands by its journal.
+
+    It is without `opened` where none is seen here, and where the first line is damaged, without
+    which the others say little.
+    """
     try:
-        return Standing.of(SearchJournal(search.search_folder).read().records)
+        records = SearchJournal(search.search_folder).read().records
     except OSError:
         return Standing()
+    return Standing.of(records if isinstance(next(iter(records), None), Opened) else ())
+
+
+def damage(search: Record, standing: Standing) -> str:
+    """Return that the journal of a search that has begun trials is not readable; else nothing."""
+    if standing.opened or not search.search_folder.runs():
+        return ""
+    return f"{search.search_folder.journal} is damaged or gone"
 
 
 def in_folder(record: Record, standing: Standing) -> Seen:
@@ -79,12 +91,12 @@ def state_of(row: TrialRow, search: State) -> State:
 def begun(search: Record, state: State) -> Iterator[tuple[RunFolder, State]]:
     """Yield the folder of each run of a search that has begun, and its state as a run's.
 
-    state: of the search.
+    state: of the search, and of those trials that its journal does not know.
     """
     standing = standing_of(search)
-    for run in standing.runs:
-        row = announce.row(standing.trials[trial_of(run)])
-        yield search.search_folder.of_run(run), state_of(row, state)
+    for folder in search.search_folder.runs():
+        trial = standing.trials.get(trial_of(search.search_folder.called(folder)))
+        yield folder, state_of(announce.row(trial), state) if trial else state
 
 
 def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:

@@ -10,7 +10,7 @@ from orchestrator import run_facts
 from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.tail import JobEvents
-from orchestrator.errors import Unreachable
+from orchestrator.errors import UnknownJob, Unreachable
 from orchestrator.events import Event, TrialRow
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry, trials
@@ -54,7 +54,7 @@ def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
 def look(record: Record) -> RunView:
     """Return what is known of one run, asking its cluster if it may be running.
 
-    Raises UnknownJob for a trial that its search does not have.
+    Raises UnknownJob for a trial that its search does not have, or of which nothing is known.
     """
     if record.within:
         return _look_at_trial(record)
@@ -121,7 +121,8 @@ def _up_to_date(view: RunView) -> RunView:
         return view
     standing = trials.standing_of(view.record)
     if standing.opened is None:
-        return view
+        told = [view.note, trials.damage(view.record, standing)]
+        return replace(view, note="; ".join(filter(None, told)))
     now = time.time() if view.state is State.RUNNING else standing.time
     next_within = view.facts.searching.next_within if view.facts.searching else 0.0
     searching = announce.searching(standing, now, next_within)
@@ -132,6 +133,9 @@ def _up_to_date(view: RunView) -> RunView:
 def _look_at_trial(record: Record) -> RunView:
     search = look(registry.find(record.search))
     standing = trials.standing_of(search.record)
+    if damage := trials.damage(search.record, standing):
+        advice = f"`orch resume {search.record.run}` mends it, once the search has ended."
+        raise UnknownJob(f"Nothing is known of {record.within}: {damage}; {advice}")
     if standing.opened:
         row, facts = trials.in_folder(record, standing)
     else:

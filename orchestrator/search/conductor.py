@@ -27,7 +27,7 @@ from orchestrator.search.records import (
     TrialState,
     trial_of,
 )
-from orchestrator.search.searchers import searcher_of
+from orchestrator.search.searchers import Proposal, searcher_of
 from orchestrator.search.space import Space
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import run_names, trial_name
@@ -42,7 +42,8 @@ Tell = Callable[[Record, Standing], None]
 class Conductor:
     """A search from its beginning, or from where its journal ends, to its end.
 
-    standing: what the journal says so far; it is read when the conductor is made.
+    standing: what the journal says so far; it is read when the conductor is made. A run that parks
+    again and again without a new epoch is not handed out forever: its trial fails, see MOST_PARKS.
     """
 
     def __init__(
@@ -53,27 +54,22 @@ class Conductor:
         crew: Crew,
         tell: Tell,
         *,
-        name: str,
+        opened: Opened,
         seed: int,
-        epochs: int,
-        workers: int,
     ) -> None:
-        """Read the journal.
-
-        name: of the search's run. seed: of its job. epochs: of a whole run. workers: of a run, in
-        the search's own job.
-        """
+        """Read the journal. opened: its first line, see `opening`. seed: of the search's job."""
         self._search = search
         self._journal = journal
         self._crew = crew
         self._tell = tell
+        self._space = space
         self._searcher = searcher_of(search, space, seed)
-        self._opened = opening(search, space, name=name, epochs=epochs, workers=workers)
+        self._opened = opened
         self._handed: set[str] = set()
         self._exhausted = False
         self._given_up = ""
         self.standing = Standing()
-        self._judge = Judge(search, self.standing, epochs)
+        self._judge = Judge(search, self.standing, opened.epochs)
         for record in journal.read().records:
             self._take(record)
 
@@ -216,12 +212,20 @@ class Conductor:
     def _plan(self) -> str:
         """Plan a trial and return its name; nothing when there is nothing left to try."""
         number = self._next_number()
-        proposal = self._searcher.suggest(number, tuple(self.standing.trials.values()))
+        name = trial_name(number)
+        history = tuple(self.standing.trials.values())
+        proposal = self._begun_before(name) or self._searcher.suggest(number, history)
         if proposal is None:
             self._exhausted = True
             return ""
-        self._write(Planned(self._crew.now(), trial_name(number), *proposal))
-        return trial_name(number)
+        self._write(Planned(self._crew.now(), name, *proposal))
+        return name
+
+    def _begun_before(self, trial: str) -> Proposal | None:
+        """Return what a trial was begun with whose line was lost."""
+        job = self._crew.job_of(self._runs(trial)[0])
+        settings = self._space.settings_in(job) if job else None
+        return Proposal(settings, "found") if settings else None
 
     def _next_number(self) -> int:
         """Return the number of the next trial, first of one whose line was lost."""
@@ -244,7 +248,10 @@ class Conductor:
 
 
 def opening(search: Search, space: Space, *, name: str, epochs: int, workers: int) -> Opened:
-    """Return the first line of a search's journal, without its time."""
+    """Return the first line of a search's journal, without its time.
+
+    name: of the search's run. epochs: of a whole run. workers: of a run, in the search's own job.
+    """
     return Opened(
         time=0.0,
         name=name,

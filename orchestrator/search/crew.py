@@ -6,6 +6,7 @@ from typing import Protocol
 
 from orchestrator.job.space import Settings
 from orchestrator.search.records import Began, Left, Reported
+from orchestrator.typed_json import Values
 
 News = Began | Reported | Left
 
@@ -40,6 +41,9 @@ class Crew(Protocol):
 
     def hand(self, leg: Leg) -> None:
         """Take a leg: make the run's folder and record, and train it as soon as a group is free."""
+
+    def job_of(self, run: str) -> Values | None:
+        """Return the values of the job with which a run was begun before; None if it was not."""
 
     def ask_to_stop(self, run: str) -> None:
         """Ask a run to save and end; its Left follows."""

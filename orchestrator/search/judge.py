@@ -8,6 +8,11 @@ from orchestrator.search.objective import mean, objective
 from orchestrator.search.records import How, Record, Reported, TrialState, trial_of
 from orchestrator.search.schedulers import scheduler_of
 from orchestrator.search.standing import Standing
+from orchestrator.search.trial import Run
+
+MOST_PARKS = 2
+"""A run parks at its rung, and once more if the search is stopped in its next leg. One that parks
+more often without a new epoch would never get further: its trial fails."""
 
 
 class Sentence(NamedTuple):
@@ -76,8 +81,15 @@ class Judge:
                 self._sentences[trial] = Sentence(TrialState.STOPPED_EARLY, reason)
 
     def _failure(self, trial: str) -> Sentence | None:
-        lefts = [run.left for run in self._standing.runs_of(trial) if run.left]
-        failed = (
-            Sentence(TrialState.FAILED, left.reason) for left in lefts if left.how == How.FAILED
-        )
-        return next(failed, None)
+        found = map(_failure_of, self._standing.runs_of(trial))
+        return next((failure for failure in found if failure), None)
+
+
+def _failure_of(run: Run) -> Sentence | None:
+    """Return that a run fails its trial, and why; None if it does not."""
+    if run.left and run.left.how == How.FAILED:
+        return Sentence(TrialState.FAILED, run.left.reason)
+    if run.parks > MOST_PARKS:
+        reason = f"{run.name} parked {run.parks} times after epoch {run.epoch}, without a new one"
+        return Sentence(TrialState.FAILED, reason)
+    return None

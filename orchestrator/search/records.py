@@ -71,7 +71,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Planned:
-    """A trial and its settings. origin: where they come from, in a word (prior, near, anywhere)."""
+    """A trial and its settings. origin: where they come from, in a word (prior, near, anywhere;
+    found: in the folder of a run that was begun with them).
+    """
 
     time: float
     trial: str

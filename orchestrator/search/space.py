@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from orchestrator.job.search import Search, axes, fixed
+from orchestrator.job.search import Search, axes, fixed, flat
 from orchestrator.job.space import Axis, Settings, combinations
 from orchestrator.search.trial import Trial
 from orchestrator.typed_json import Values
@@ -49,6 +49,19 @@ class Space:
     def units(self, settings: Settings) -> dict[str, float]:
         """Return the place of settings, on the axes that exist there."""
         return {key: self.axes[key].unit(value) for key, value in settings.items()}
+
+    def settings_in(self, job_values: Values) -> Settings | None:
+        """Return the settings that a trial's job was made with; None if they are not from here."""
+        own = flat(job_values)
+        chosen: Settings = {}
+        for key, axis in self.axes.items():
+            if axis.exists({**self.fixed, **chosen}):
+                chosen[key] = own.get(key)
+        try:
+            self.units(chosen)
+        except (TypeError, ValueError):
+            return None
+        return chosen
 
     def trials(self, wanted: int | None) -> int:
         """Return how many trials there can be: as many as are wanted, or as there are settings.

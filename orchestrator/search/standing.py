@@ -180,7 +180,9 @@ class Standing:
     def _report(self, record: Reported) -> None:
         assert self.opened is not None
         run = self._run(record.run)
-        self.epochs += record.epoch not in run.reports
+        if record.epoch not in run.reports:
+            self.epochs += 1
+            run.parks = 0
         run.reports[record.epoch] = record
         trial, runs = self.trials[trial_of(record.run)], self.runs_of(trial_of(record.run))
         if len(runs) == self.opened.seeds:
@@ -190,6 +192,7 @@ class Standing:
         run = self._run(record.run)
         self._close_stretch(run, record.time)
         run.left = record
+        run.parks += record.how == How.PARKED
 
     def _end(self, record: Ended) -> None:
         trial = self.trials[record.trial].after_end(record)
@@ -214,6 +217,7 @@ class Standing:
             self._before += self.time - self._began
         for run in self.runs.values():
             self._close_stretch(run, self.time)
+            run.parks = 0
             if run.left and run.left.how == How.STOPPED and trial_of(run.name) in self.living:
                 run.left = None
 

@@ -28,12 +28,17 @@ class Stretch(NamedTuple):
 
 @dataclass
 class Run:
-    """A run of a trial. began: with a group now, since then. left: how it left its last one."""
+    """A run of a trial.
+
+    began: with a group now, since then. left: how it left its last one. parks: how often it has
+    parked since its last new epoch, or since the driver began if that was later.
+    """
 
     name: str
     reports: dict[int, Reported] = field(default_factory=dict)
     began: Began | None = None
     left: Left | None = None
+    parks: int = 0
 
     @property
     def epoch(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from orchestrator.files import write_whole
 from orchestrator.typed_json import plain
 
 
@@ -26,9 +27,13 @@ class Lines:
         """Write a line. durable: it is on the disk when this returns. Raises OSError."""
         self._drop_torn_line()
         with self._path.open("ab", buffering=0) as file:
-            file.write(json.dumps(plain(value)).encode() + b"\n")
+            file.write(_line(value))
             if durable:
                 os.fsync(file.fileno())
+
+    def put_first(self, value: object) -> None:
+        """Write a line before all that is there, which stays. Raises OSError; then all does."""
+        write_whole(self._path, _line(value) + self._path.read_bytes())
 
     def read(self, start: int = 0) -> Found:
         """Return what stands behind a mark. What a crash of the machine left there is skipped."""
@@ -55,6 +60,10 @@ class Lines:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
             return file.read() in (b"", b"\n")
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(plain(value)).encode() + b"\n"
 
 
 def _documents(content: bytes) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
 from orchestrator.run_facts import Events, finished_in
 from orchestrator.shipment import Shipment
-from orchestrator.store.run_folder import RunFolder, WholeFile
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
@@ -73,25 +73,27 @@ def _job(values: Values) -> Job:
 
 def prepare(folder: RunFolder, job: Job) -> None:
     """Make the run's folder, or check that what is in it belongs to the same job."""
-    if folder.job.exists() and (kept := _kept_job(folder.job)):
+    if kept := kept_job(folder):
         check_unchanged(kept, job.as_dict(), str(folder))
     folder.make()
     folder.job.write(dump(job.as_dict()))
     folder.withdraw_stop()
 
 
-def _kept_job(file: WholeFile) -> Values | None:
-    """Return the settings a run began with; None, with a warning, when the file is damaged.
+def kept_job(folder: RunFolder) -> Values | None:
+    """Return the settings a run began with; None if it has not, or, with a warning, if damaged.
 
     Every checkpoint has them as well, so they are compared in any case.
     """
+    if not folder.job.exists():
+        return None
     try:
-        kept = yaml.safe_load(file.read())
+        kept = yaml.safe_load(folder.job.read())
     except (yaml.YAMLError, UnicodeDecodeError):
         kept = None
     if isinstance(kept, dict) and kept:
         return kept
-    warn(f"{file.path} was damaged and is rewritten.")
+    warn(f"{folder.job.path} was damaged and is rewritten.")
     return None
 
 

@@ -25,6 +25,7 @@ from orchestrator.trials import child
 from orchestrator.trials.assignment import Assignment
 from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.group import Frozen, Group, Lost, Shape
+from orchestrator.typed_json import Values
 
 LOOK_SECONDS = 0.25
 """How often the folders of the runs are looked at."""
@@ -84,6 +85,10 @@ class RayCrew:
             self._leave(assignment, Outcome(How.FINISHED))
         else:
             self._waiting.append(assignment)
+
+    def job_of(self, run: str) -> Values | None:
+        """Return the values of the job with which a run was begun before; None if it was not."""
+        return driver.kept_job(self._search.of_run(run))
 
     def ask_to_stop(self, run: str) -> None:
         """Ask a run to save and end; one that waits leaves at once."""

@@ -13,7 +13,7 @@ from orchestrator.events import Searched, inform
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
 from orchestrator.search import announce
-from orchestrator.search.conductor import Conductor
+from orchestrator.search.conductor import Conductor, opening
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.space import Space
 from orchestrator.search.standing import Standing
@@ -46,20 +46,19 @@ def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
     """Conduct the search; when this returns, all groups are gone and all records are up to date."""
     assert job.search is not None
     assert run.tracked is not None
-    clerk = Clerk()
-    crew = RayCrew(search, job, run.reference, clerk)
-    desk = Desk(search, job, run.tracked, clerk)
-    conductor = Conductor(
+    space, journal = Space.of(job.search, job.as_dict()), SearchJournal(search)
+    opened = opening(
         job.search,
-        Space.of(job.search, job.as_dict()),
-        SearchJournal(search),
-        crew,
-        desk.wake,
+        space,
         name=search.run.name,
-        seed=job.seed,
         epochs=job.epochs,
         workers=job.cluster.num_workers,
     )
+    journal.mend(opened)
+    clerk = Clerk()
+    crew = RayCrew(search, job, run.reference, clerk)
+    desk = Desk(search, job, run.tracked, clerk)
+    conductor = Conductor(job.search, space, journal, crew, desk.wake, opened=opened, seed=job.seed)
     try:
         return conductor.run()
     finally:

@@ -162,6 +162,32 @@ def test_the_job_of_a_trial_is_that_of_its_folder(search: Record) -> None:
     assert trials.job_of(record) == {"name": "digits", "seed": 3}
 
 
+@pytest.mark.parametrize("damage", [b"\xff\0\n", b'{"is": "open', None])
+def test_a_journal_without_its_first_line_is_said_to_be_damaged(
+    search: Record, damage: bytes | None
+) -> None:
+    journals.write(search, journals.half_done())
+    for run in ("t001", "t002"):
+        search.search_folder.of_run(run).make()
+    Events(search.folder).say(SEARCHING)
+    journal = search.search_folder.journal
+    content = journal.read_bytes().partition(b"\n")[2]
+    journal.unlink() if damage is None else journal.write_bytes(damage + content)
+    seen = view.look(search)
+    assert seen.note == f"{journal} is damaged or gone"
+    assert seen.facts.searching is not None
+    assert seen.facts.searching.ended == SEARCHING.ended
+    with pytest.raises(UnknownJob, match=r"t001: .* is damaged .*`orch resume digits-1` mends it"):
+        view.look(registry.find("digits.t001"))
+    begun = [(folder.name, state) for folder, state in trials.begun(search, State.STOPPED)]
+    assert begun == [("digits-1.t001", State.STOPPED), ("digits-1.t002", State.STOPPED)]
+
+
+def test_a_search_that_has_only_begun_is_not_damaged(search: Record) -> None:
+    search.folder.make()
+    assert view.look(search).note == ""
+
+
 def test_a_search_without_a_journal_here_is_not_opened(search: Record) -> None:
     assert trials.standing_of(search).trials == Standing().trials
     folders = trials.folders_of(search, "t001", seeds=2)

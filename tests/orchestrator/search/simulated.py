@@ -20,12 +20,15 @@ class Fails(Exception):
 class Disk:
     """What is left when a driver is killed.
 
-    epochs: that each run has trained. stops: the runs that a person asked to end.
+    epochs: that each run has trained. stops: the runs that a person asked to end. jobs: the
+    settings of each run. stuck: the runs that park without training.
     """
 
     now: float = 0.0
     epochs: dict[str, int] = field(default_factory=dict)
     stops: set[str] = field(default_factory=set)
+    jobs: dict[str, Settings] = field(default_factory=dict)
+    stuck: set[str] = field(default_factory=set)
     trained: list[tuple[str, int]] = field(default_factory=list)
 
 
@@ -68,10 +71,14 @@ class SimulatedCrew:
     def hand(self, leg: Leg) -> None:
         assert self.free() > 0
         self.handed.append(leg)
+        self.disk.jobs[leg.run] = leg.settings
         self._ready.append(Began(self.now(), leg.run, "group", 1))
         for epoch in range(1, self.disk.epochs.get(leg.run, 0) + 1):
             self._ready.append(self._report(leg, epoch))
         heapq.heappush(self._working, _Working(self.now() + 1.0, len(self.handed), leg))
+
+    def job_of(self, run: str) -> Settings | None:
+        return self.disk.jobs.get(run)
 
     def ask_to_stop(self, run: str) -> None:
         self.asked.append(run)
@@ -92,6 +99,8 @@ class SimulatedCrew:
         epoch = self.disk.epochs.get(leg.run, 0)
         if one.stopped or self.stop_is_asked() or leg.run in self.disk.stops:
             return self._leave(leg, How.STOPPED)
+        if leg.run in self.disk.stuck:
+            return self._leave(leg, How.PARKED)
         if epoch < self._epochs:
             self.disk.now = one.at
             epoch += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.job.search import Search
 from orchestrator.job.space import Settings
-from orchestrator.search.conductor import Conductor
+from orchestrator.search.conductor import Conductor, opening
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Record
 from orchestrator.search.space import Space
@@ -61,16 +61,18 @@ class Stage:
         crew.stop_after = stop_after
         self.crews.append(crew)
         self.folder.mkdir(exist_ok=True)
+        space = Space(self.search.space, {})
+        opened = opening(self.search, space, name="s-1", epochs=EPOCHS, workers=1)
+        journal = MortalJournal(SearchFolder(RunFolder(self.folder)), lines, torn)
+        journal.mend(opened)
         conductor = Conductor(
             self.search,
-            Space(self.search.space, {}),
-            MortalJournal(SearchFolder(RunFolder(self.folder)), lines, torn),
+            space,
+            journal,
             crew,
             lambda record, _: self.told.append(record),
-            name="s-1",
+            opened=opened,
             seed=5,
-            epochs=EPOCHS,
-            workers=1,
         )
         return conductor.run()
 

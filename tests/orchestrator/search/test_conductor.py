@@ -201,6 +201,18 @@ def test_a_search_that_is_stopped_goes_on_where_it_was(stage: Callable[..., Stag
     assert sorted(play.disk.trained) == sorted(set(play.disk.trained))
 
 
+def test_a_run_that_only_parks_fails_its_trial_and_the_search_goes_on(
+    stage: Callable[..., Stage],
+) -> None:
+    play = stage(search(trials=2, seeds=2), groups=2)
+    play.disk.stuck.add("t001s2")
+    standing = play.conduct()
+    states = [(trial.state, trial.reason) for trial in standing.trials.values()]
+    reason = "t001s2 parked 3 times after epoch 0, without a new one"
+    assert states == [(TrialState.FAILED, reason), (TrialState.FINISHED, "")]
+    assert [leg.run for leg in play.crews[0].handed].count("t001s2") == 3
+
+
 def test_what_was_begun_comes_before_what_is_new(stage: Callable[..., Stage]) -> None:
     play = stage(search(), groups=2)
     play.conduct(stop_after=3.0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,22 @@ def test_lines_of_another_version_are_skipped(journal: SearchJournal, tmp_path: 
             file.write(json.dumps(line) + "\n")
         file.write(json.dumps({"is": "attempt", "time": 3.0, "number": 3, "host": "a"}) + "\n")
     assert journal.read().records == [RECORDS[1], Attempt(3.0, 3)]
+
+
+def test_only_a_journal_that_does_not_begin_as_one_is_mended(
+    journal: SearchJournal, tmp_path: Path
+) -> None:
+    opened = replace(RECORDS[0], time=0.0)
+    journal.mend(opened)
+    assert not (tmp_path / "search.jsonl").exists()
+    for record in RECORDS:
+        journal.append(record)
+    journal.mend(opened)
+    assert journal.read().records == RECORDS
+    content = (tmp_path / "search.jsonl").read_bytes()
+    (tmp_path / "search.jsonl").write_bytes(content[9:])
+    journal.mend(opened)
+    assert journal.read().records == [replace(RECORDS[0], time=1.5), *RECORDS[1:]]
 
 
 def test_only_what_cannot_be_found_out_again_waits_for_the_disk(

@@ -10,6 +10,7 @@ from orchestrator.job.search import Search
 from orchestrator.search.judge import Judge, Sentence
 from orchestrator.search.records import (
     Asked,
+    Attempt,
     Began,
     How,
     Left,
@@ -62,6 +63,17 @@ def test_a_trial_that_is_worse_at_a_rung_is_stopped_early() -> None:
     found = court.judge.sentence("t002")
     assert found is not None
     assert (found.state, found.reason[:19]) == (EARLY, "80.00 after epoch 1")
+
+
+def test_a_run_that_parks_three_times_without_a_new_epoch_fails_its_trial() -> None:
+    parks = left("t001", How.PARKED)
+    court = Court(*began("t001"), parks, parks, report("t001", 1, 90.0), parks, parks)
+    assert court.judge.sentence("t001") is None
+    court.hear(Attempt(3.0, 2), parks, parks)
+    assert court.judge.sentence("t001") is None
+    court.hear(parks)
+    reason = "t001 parked 3 times after epoch 1, without a new one"
+    assert court.judge.sentence("t001") == Sentence(TrialState.FAILED, reason)
 
 
 def test_the_last_epoch_is_not_judged() -> None:

@@ -47,6 +47,17 @@ def test_the_place_of_settings_gives_the_same_settings() -> None:
         assert again == pytest.approx(settings)
 
 
+def test_the_settings_of_a_job_are_found_again_if_they_are_of_the_space() -> None:
+    listed = Space(LISTED, {})
+    coquant = {"name": "coquant", "lambda": 1.0, "p1": 0.9}
+    assert listed.settings_in({"method": coquant, "seed": 3}) == {
+        "method.name": "coquant", "method.lambda": 1.0,
+    }  # fmt: skip
+    assert listed.settings_in({"method": {"name": "adabits"}}) == {"method.name": "adabits"}
+    assert listed.settings_in({"method": {"name": "coquant", "lambda": 0.5}}) is None
+    assert space(a=Axis(uniform=(0, 1))).settings_in({"b": 0.5}) is None
+
+
 @pytest.mark.parametrize(
     ("axis", "count"),
     [

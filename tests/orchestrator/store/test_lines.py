@@ -48,3 +48,10 @@ def test_reading_goes_on_behind_the_mark(tmp_path: Path) -> None:
 def test_what_is_not_json_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "lines").write_bytes(b"1\n\0\0\n\xff\n" + b"[" * 100_000 + b"\n2\n")
     assert Lines(tmp_path / "lines").read().values == [1, 2]
+
+
+def test_a_first_line_comes_before_all_that_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"\0\0\n2\n3")
+    Lines(file).put_first({"a": 1})
+    assert file.read_bytes() == b'{"a": 1}\n\0\0\n2\n3'

@@ -44,6 +44,18 @@ def test_a_run_begins_reports_each_epoch_and_leaves_as_a_plain_run_would(
     assert "search: null" in folder.job.read()
 
 
+def test_the_job_of_a_run_is_known_once_it_has_begun(
+    crew: RayCrew, heard: Callable[..., list[News]], search: SearchFolder
+) -> None:
+    assert crew.job_of("t001") is None
+    heard(leg())
+    job = crew.job_of("t001")
+    assert job is not None
+    assert job["optimizer"]["lr"] == 0.05
+    search.of_run("t001").job.write("{")
+    assert crew.job_of("t001") is None
+
+
 def test_a_group_is_kept_for_the_next_leg_and_ended_when_there_is_none(
     crew: RayCrew, heard: Callable[..., list[News]], groups: type
 ) -> None:

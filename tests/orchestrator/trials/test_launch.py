@@ -162,6 +162,21 @@ def test_a_search_whose_driver_was_killed_goes_on_and_repeats_nothing(
         assert [json.loads(line)["step"] for line in lines] == [3, 6]
 
 
+def test_a_search_goes_on_with_a_journal_that_has_lost_its_first_line(
+    go: Callable[..., int], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_after(3, monkeypatch)
+    with pytest.raises(Killed):
+        go()
+    ends = [record for record in SearchJournal(search).read().records if isinstance(record, Ended)]
+    assert ends
+    search.journal.write_bytes(b"\0" + search.journal.read_bytes())
+    assert go() == 0
+    records = SearchJournal(search).read().records
+    assert [record for record in records if isinstance(record, Ended)][: len(ends)] == ends
+    assert sorted(ended_in(search)) == ["t001", "t002", "t003"]
+
+
 def test_a_search_that_is_stopped_says_so_and_goes_on_when_it_is_resumed(
     go: Callable[..., int], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
