@@ -20,6 +20,12 @@ def objective(metric: str, points: Mapping[str, float], delta_b: float | None) -
     return value if finite else None
 
 
+def in_words(metric: str) -> str:
+    """Return what a metric is called where people read it."""
+    words = {DELTA_B: "Delta_B", MEAN: "mean of all points", WORST: "worst point"}
+    return words.get(metric, metric)
+
+
 def mean(values: Sequence[float]) -> float:
     """Return the mean of at least one value."""
     return math.fsum(values) / len(values)

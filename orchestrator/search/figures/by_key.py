@@ -16,7 +16,7 @@ from orchestrator.search.figures.drawing import (
     scale_to,
 )
 from orchestrator.search.level import Level
-from orchestrator.search.objective import mean
+from orchestrator.search.objective import in_words, mean
 from orchestrator.search.records import Opened, TrialState
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Trial
@@ -32,7 +32,8 @@ def value_by_key(standing: Standing, opened: Opened, key: str) -> Iterator[Drawi
         return
     log = key in opened.log_keys
     bins = binned([trial.settings[key] for trial in trials], log=log)
-    figure, axes = new_axes(f"{opened.metric} by {key}", key, f"{opened.metric} (%)")
+    metric = in_words(opened.metric)
+    figure, axes = new_axes(f"{metric} by {key}", key, f"{metric} (%)")
     places = bins.places([trial.settings[key] for trial in trials])
     for state in dict.fromkeys(trial.state for trial in trials):
         chosen = [n for n, trial in enumerate(trials) if trial.state == state]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from orchestrator.search.bins import binned
 from orchestrator.search.figures.drawing import PALETTE, Drawing, after, new_axes
 from orchestrator.search.level import Level
-from orchestrator.search.objective import mean
+from orchestrator.search.objective import in_words, mean
 from orchestrator.search.records import Opened
 
 
@@ -38,11 +38,12 @@ def pair_of_keys(level: Level, opened: Opened, pair: tuple[str, str]) -> Iterato
     for x, y, one in zip(across.of, up.of, trials, strict=True):
         members.setdefault((x, y), []).append(one.value)
     cells = {place: (mean(values), len(values)) for place, values in sorted(members.items())}
-    figure, axes = new_axes(f"Mean {opened.metric} (%), {after(level)}", *pair)
+    title = f"{in_words(opened.metric)} (%), averaged over trials, {after(level)}"
+    figure, axes = new_axes(title, *pair)
     _heat(axes, cells, (len(across.labels), len(up.labels)))
     axes.set_xticks(range(len(across.labels)), across.labels)
     axes.set_yticks(range(len(up.labels)), up.labels)
-    heads = (*pair, f"mean_{opened.metric}", "trials")
+    heads = (*pair, opened.metric, "trials")
     rows = [(across.labels[x], up.labels[y], *cell) for (x, y), cell in cells.items()]
     yield Drawing(f"{pair[0]}_and_{pair[1]}", figure, heads, rows)
 

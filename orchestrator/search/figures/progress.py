@@ -3,6 +3,7 @@
 from matplotlib.patches import Rectangle
 
 from orchestrator.search.figures.drawing import COLORS, PALETTE, Drawing, legend_below, new_axes
+from orchestrator.search.objective import in_words
 from orchestrator.search.records import Opened
 from orchestrator.search.standing import Standing
 
@@ -19,9 +20,8 @@ def best_by_hours(standing: Standing, opened: Opened) -> Drawing:
     """Return the best finished trial so far over the time that all workers took together."""
     end = standing.worker_seconds(standing.time)
     unit, seconds = _unit(end)
-    figure, axes = new_axes(
-        f"Best {opened.metric} so far", f"worker-{unit}", f"{opened.metric} (%)"
-    )
+    metric = in_words(opened.metric)
+    figure, axes = new_axes(f"Best so far: {metric}", f"worker-{unit}", f"{metric} (%)")
     spent = [best.worker_seconds / seconds for best in standing.curve]
     values = [best.value for best in standing.curve]
     axes.step([*spent, end / seconds], [*values, values[-1]], where="post", color=PALETTE[0])

@@ -72,6 +72,24 @@ def test_every_picture_opens_and_has_its_data(tmp_path: Path) -> None:
         assert {len(row) for row in rows} == {len(rows[0])}
 
 
+@pytest.mark.parametrize(
+    ("metric", "called"),
+    [
+        ("delta_b", "Delta_B"),
+        ("mean", "mean of all points"),
+        ("worst", "worst point"),
+        ("2bit", "2bit"),
+    ],
+)
+def test_titles_say_what_a_metric_is(metric: str, called: str) -> None:
+    found = {one.name: one.figure.axes[0] for one in drawings_of(searched(12, metric=metric))}
+    heat = next(axes.get_title() for name, axes in found.items() if "_and_" in name)
+    assert heat.startswith(f"{called} (%), averaged over trials, after epoch ")
+    assert found["best_by_hours"].get_title() == f"Best so far: {called}"
+    by_key = found["value_by_method.p1"]
+    assert (by_key.get_title(), by_key.get_ylabel()) == (f"{called} by method.p1", f"{called} (%)")
+
+
 def test_a_search_that_has_just_begun_has_no_figures(tmp_path: Path) -> None:
     opened = Opened(0.0, "s", "mean", "max", ("p1",), (), 4, 1, "none", "random", 9, 1)
     begun = [opened, Attempt(0.0, 1), Planned(0.0, "t001", {"p1": 0.5}, "prior")]
