@@ -8,6 +8,10 @@ from orchestrator.job.source import Keys, Values
 from orchestrator.job.space import Axis
 from orchestrator.job.words import nearest
 
+NARROWEST, WIDEST = 1e-6, 1e3
+"""Between these shares of its axis the width of a prior means something, and densities are finite.
+"""
+
 
 def axis_mistakes(
     key: str, axis: Axis, space: Mapping[str, Axis], own: Values
@@ -39,6 +43,8 @@ def _never(key: str, other: str, wanted: Any, space: Mapping[str, Axis], own: Va
     """Return why a condition on another key is never true, or cannot be decided, or nothing."""
     keys = list(space)
     expected = wanted if isinstance(wanted, list) else [wanted]
+    if not expected:
+        return f"the list is empty, so the axis never exists; give values of {other}, or one alone."
     if other in space:
         if keys.index(other) >= keys.index(key):
             return f"stands after {key}, or is it; a condition refers to keys before its own."
@@ -60,6 +66,8 @@ def _prior(key: str, axis: Axis, own: Values) -> Iterator[tuple[Keys, str]]:
     width, given = axis.prior.width, axis.prior.value
     if axis.loguniform and width <= 1:
         yield ("prior", "width"), f"is a factor here, above 1, such as 10; got {width:g}."
+    elif axis.values is None and not NARROWEST <= (share := axis.share(width)) <= WIDEST:
+        yield ("prior", "width"), _senseless(share, width)
     if axis.values is not None and width >= 1:
         yield ("prior", "width"), f"is the share of all other values here, below 1; got {width:g}."
     value = own.get(key) if given is None else given
@@ -68,6 +76,13 @@ def _prior(key: str, axis: Axis, own: Values) -> Iterator[tuple[Keys, str]]:
     elif problem := _outside(axis, value):
         whose = "the job's own value, {}," if given is None else "{}"
         yield ("prior", "value"), f"{whose.format(shown_value(value))} {problem}."
+
+
+def _senseless(share: float, width: float) -> str:
+    """Return what is wrong with a width that says nothing about its axis."""
+    if share < NARROWEST:
+        return f"{width!r} leaves one value of the whole axis; give a larger one."
+    return f"{width!r} is far wider than the axis and says nothing; leave the prior out."
 
 
 def _outside(axis: Axis, value: Any) -> str:

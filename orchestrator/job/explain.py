@@ -137,6 +137,23 @@ def _meant(key: str, section: type[BaseModel]) -> str:
     return suggestion(field.alias if field and field.alias else key, keys_of(section))
 
 
+def unknown_key(keys: Keys, kind: type[BaseModel]) -> str:
+    """Return that a section has no such key, and what may be meant; nothing if it may have it.
+
+    What is below a value of any keys is not looked at.
+    """
+    section: Any = kind
+    for key in keys:
+        if not isinstance(section, type) or not issubclass(section, BaseModel):
+            return ""
+        if key not in keys_of(section):
+            return "unknown key." + _meant(key, section)
+        section, *others = _below(section, key)
+        if others:
+            return ""
+    return ""
+
+
 def keys_of(settings: type[BaseModel]) -> list[str]:
     """Return the keys that a section has in a job file: aliases, else names."""
     return [field.alias or name for name, field in settings.model_fields.items()]

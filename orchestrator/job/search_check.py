@@ -6,6 +6,8 @@ from itertools import islice
 
 from orchestrator.job.axis_check import axis_mistakes
 from orchestrator.job.comparison import EPOCHS, comparison_mistakes, of_one_length
+from orchestrator.job.explain import unknown_key
+from orchestrator.job.families import FAMILIES
 from orchestrator.job.merge import parts_of
 from orchestrator.job.phases import gives
 from orchestrator.job.schema import Job
@@ -34,6 +36,9 @@ def search_mistakes(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
     own = flat(job.as_dict())
     for key, axis in search.space.items():
         place = (*SPACE, key)
+        if unknown := _unknown(key, job, search):
+            yield place, unknown
+            continue
         yield from ((place, problem) for problem in _refused(key, job, search))
         for below, problem in axis_mistakes(key, axis, search.space, own):
             yield (*place, *below), problem
@@ -49,6 +54,15 @@ def search_warnings(search: Search) -> list[str]:
         for key, axis in search.space.items()
         if axis.grid is not None and axis.prior is not None
     ]
+
+
+def _unknown(key: str, job: Job, search: Search) -> str:
+    """Return that the job of no trial has a key, which costs no corner; else nothing."""
+    parts = parts_of(key)
+    for family in FAMILIES:
+        if parts[: len(family)] == family and ".".join((*family, "name")) in search.space:
+            return ""  # The corners know it: another component may have the key.
+    return unknown_key(parts, type(job))
 
 
 def _refused(key: str, job: Job, search: Search) -> Iterator[str]:

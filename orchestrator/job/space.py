@@ -102,6 +102,17 @@ class Axis(BaseModel, frozen=True, extra="forbid"):
         low, high = self._scale(lowest), self._scale(highest)
         return (self._scale(value) - low) / (high - low)
 
+    def share(self, width: float) -> float:
+        """Return which share of [0, 1] a width on a range is.
+
+        width: in the key's unit; a factor on a loguniform axis.
+        """
+        lowest, highest = self.bounds
+        if self.loguniform:
+            return math.log(width) / math.log(highest / lowest)
+        last_part = self.step or 0.0  # the highest value has a part of its own
+        return width / (highest - lowest + last_part)
+
     def exists(self, settings: Mapping[str, Any]) -> bool:
         """Return whether the axis exists beside these values of other keys, fixed ones included."""
         return all(

@@ -1,6 +1,5 @@
 """Where on an axis good values are believed to be, as densities over its places in [0, 1]."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -116,8 +115,4 @@ def belief(axis: Axis) -> Density:
     place, width = axis.unit(axis.prior.value), axis.prior.width
     if axis.values is not None:
         return OneOf(len(axis.values), axis.values.index(axis.prior.value), min(width, 1.0))
-    lowest, highest = axis.bounds
-    if axis.loguniform:
-        return Around(place, math.log(width) / math.log(highest / lowest))
-    last_part = axis.step or 0.0  # of a step: the highest value has a part of its own
-    return Around(place, width / (highest - lowest + last_part))
+    return Around(place, axis.share(width))

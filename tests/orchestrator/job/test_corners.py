@@ -110,11 +110,6 @@ def test_a_condition_keeps_a_setting_from_a_component_that_does_not_know_it(
     )
 
 
-def test_an_unknown_key_is_named_with_the_nearest(tmp_path: Path) -> None:
-    (found,) = mistakes(tmp_path, "method.lamda: {grid: [1]}")
-    assert "method.lamda, corner lamda=1: unknown key. Did you mean 'lambda'?" in found
-
-
 def test_each_corner_has_the_metric(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(JOB + "    quantizer.bit_widths: {choice: [[8, 4], [8, 2]]}\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import JobFileError
-from orchestrator.job import search_check
+from orchestrator.job import corners, search_check
 from orchestrator.job.load import load_each_bit_width, load_job
 
 JOB = """
@@ -67,6 +67,7 @@ def test_each_mistake_has_one_clear_line(tmp_path: Path, override: str, expected
         ("model.nam: x", "when.model.nam: the job has no such key. Did you mean 'model.name'?"),
         ("optimizer.lr: 5", "optimizer.lr is 0.05 and not searched, so the axis never exists."),
         ("method.p1: 0.3", "method.p1 is a range; a condition refers to listed values."),
+        ("method.name: []", "when.method.name: the list is empty, so the axis never exists; give "),
         ("method.lambda: 0", "stands after method.lambda, or is it"),
         ("model.dropout: 7", "model.dropout is never 7; it is 0.1 or 0.2."),
     ],
@@ -88,6 +89,12 @@ def test_a_condition_is_about_a_value_that_comes_before(
     [
         ("loguniform: [1e-4, 1], prior: {width: 1}", "prior.width: is a factor here, above 1"),
         ("choice: [1e-3, 1], prior: {width: 1}", "prior.width: is the share of all other values"),
+        ("uniform: [0, 1], prior: {width: 1.0e-300}", "width: 1e-300 leaves one value of the whol"),
+        ("uniform: [0, 1], prior: {width: 2000}", "width: 2000.0 is far wider than the axis and s"),
+        ("uniform: [0, 1], prior: {width: 1.0e+300}", "width: expected a number below 1.09951e+12"),
+        ("loguniform: [1e-4, 1], prior: {width: 1.000001}", "width: 1.000001 leaves one value of"),
+        (f"loguniform: [1e-4, 1], prior: {{width: {1 + 1e-17}}}", "width: is a factor here, abov"),
+        ("loguniform: [0.001, 0.00100001], prior: {width: 2}", "width: 2.0 is far wider than the"),
         ("choice: [0, 1], prior: {width: 0.5}", "the job's own value, 0.001, is none of 0 or 1."),
         ("uniform: [0.1, 1], prior: {width: 1}", "the job's own value, 0.001, is not in [0.1, 1]."),
         ("uniform: [0.1, 1], prior: {value: 2, width: 1}", "prior.value: 2 is not in [0.1, 1]."),
@@ -98,6 +105,26 @@ def test_a_prior_is_a_value_of_its_axis(tmp_path: Path, axis: str, expected: str
     found = mistakes(tmp_path, f"{LAMBDA}{{{axis}}}")
     assert len(found) == 1, found
     assert expected in found[0]
+
+
+def test_unknown_keys_are_named_all_at_once_and_no_corner_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corners, "load_trial", lambda *_: pytest.fail("a corner was built"))
+    typos = [f"search.space.method.lamda{number}={{uniform: [0, 1]}}" for number in range(40)]
+    found = mistakes(tmp_path, *typos, "search.space.metod.p1={grid: [0], prior: {width: 1}}")
+    assert len(found) == 41
+    assert found[0].startswith(
+        "--set  search.space.method.lamda0: unknown key. Did you mean 'lambda'? Known: "
+    )
+    assert "search.space.metod.p1: unknown key. Did you mean 'method'? Known: " in found[-1]
+
+
+def test_names_of_layers_are_no_unknown_keys(tmp_path: Path) -> None:
+    axis = "search.space.quantizer.assignment={choice: [{conv1: 8}, {}]}"
+    assert not any("unknown key" in line for line in mistakes(tmp_path, axis))
+    axis = "search.space.quantizer.assignment.conv1={choice: [8, 4]}"
+    assert not any("unknown key" in line for line in mistakes(tmp_path, axis))
 
 
 def test_a_prior_of_a_key_without_a_value_gives_one(tmp_path: Path) -> None:
