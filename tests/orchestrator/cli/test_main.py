@@ -3,9 +3,12 @@
 import json
 import os
 import pwd
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -24,23 +27,37 @@ HEAVY = {"torch", "ray", "mlflow", "pydantic", "numpy", "yaml"}
 REPOSITORY = Path(__file__).parents[3]
 
 
-def imported_by(*arguments: str) -> set[str]:
-    """Run a command in a process of its own; return the modules that are loaded at its end."""
-    program = (
-        "import sys, json\n"
-        "from orchestrator.cli.main import main\n"
-        "sys.argv[0] = 'orch'\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(json.dumps(list(sys.modules)), file=sys.stderr)"
-    )
+ONE_AFTER_ANOTHER = """
+import json, sys
+from orchestrator.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["orch", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        print(f"\\nended with {end.code or 0}", flush=True)
+print(json.dumps(list(sys.modules)))
+"""
+
+
+def outputs_of(*commands: Sequence[str], encoding: str = "utf-8", **how: Any) -> list[str]:
+    """Run commands in one process; return what each said, and a list of the modules loaded then."""
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(commands)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding=encoding,
         check=True,
+        **{"cwd": REPOSITORY} | how,
     )
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    said = re.split(r"\nended with [02]\n", done.stdout)
+    assert len(said) == len(commands) + 1, done.stdout
+    return said
+
+
+def imported_by(*commands: Sequence[str]) -> set[str]:
+    """Return the modules that are loaded when commands have ended."""
+    return set(json.loads(outputs_of(*commands)[-1]))
 
 
 @pytest.mark.parametrize(
@@ -50,22 +67,21 @@ def test_quick_commands_load_nothing_heavy_and_few_modules(arguments: tuple[str,
     # Seconds would measure the machine; about half a thousandth of one goes into each module.
     ended = Attempt("digits-1", 1.0, Outcome(State.FAILED, 1, "", RunFacts()))
     registry.save(Record("digits-1", "digits", {}, "x", "http://x", False, "/x", (ended,)))
-    loaded = imported_by(*arguments)
+    loaded = imported_by(arguments)
     assert loaded.isdisjoint(HEAVY)
     assert len(loaded) < 350
 
 
 def test_the_status_of_a_search_is_read_without_anything_heavy(search: Record) -> None:
     journals.write(search, journals.half_done())
-    for arguments in (("list",), ("status", "digits"), ("status", "digits.t001")):
-        loaded = imported_by(*arguments)
-        assert loaded.isdisjoint(HEAVY)
-        assert len(loaded) < 350
+    loaded = imported_by(("list",), ("status", "digits"), ("status", "digits.t001"))
+    assert loaded.isdisjoint(HEAVY)
+    assert len(loaded) < 350
 
 
-@pytest.mark.parametrize("command", ["show", "validate"])
-def test_commands_about_files_load_neither_ray_nor_mlflow(command: str, tmp_path: Path) -> None:
-    assert imported_by(command, str(tmp_path / "tiny.yaml")).isdisjoint({"ray", "mlflow"})
+def test_commands_about_files_load_neither_ray_nor_mlflow(tmp_path: Path) -> None:
+    file = str(tmp_path / "tiny.yaml")
+    assert imported_by(("show", file), ("validate", file)).isdisjoint({"ray", "mlflow"})
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -206,16 +222,8 @@ def test_a_terminal_that_cannot_show_a_character_shows_its_number(
         ("status", "é☃"),
         ("list",),
     )
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *command],
-            cwd=tmp_path,
-            env=env | {"PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            check=False,
-        )
-        said = (done.stdout + done.stderr).decode("latin-1")
-        assert "Traceback" not in said
-        assert done.returncode in (0, 2)
-        if encoding == "latin-1" and command != ("list",):  # click takes ASCII for UTF-8
-            assert "\\u2603" in said
+    env |= {"PYTHONPATH": str(REPOSITORY)}
+    *said, of_list, _ = outputs_of(*commands, encoding="latin-1", cwd=tmp_path, env=env)
+    assert not [text for text in (*said, of_list) if "Traceback" in text]
+    if encoding == "latin-1":  # click takes ASCII for UTF-8
+        assert all("\\u2603" in text for text in said)

@@ -202,18 +202,18 @@ def test_no_message_repeats_a_secret_in_a_uri(tmp_path: Path, key: str) -> None:
 
 def test_hundreds_of_mistakes_are_found_in_a_moment(tmp_path: Path) -> None:
     file = write(tmp_path, GOOD + "\n".join(f"unknown_{n}: 1" for n in range(450)))
-    start = time.monotonic()
+    start = time.process_time()
     assert len(mistakes_of(file)) == 450
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_files_that_extend_each_other_in_pairs_are_read_once(tmp_path: Path) -> None:
     write(tmp_path, GOOD, "f0.yaml")
     for n in range(1, 15):
         write(tmp_path, f"extends: [f{n - 1}.yaml, f{n - 1}.yaml]\nseed: {n}\n", f"f{n}.yaml")
-    start = time.monotonic()
+    start = time.process_time()
     assert load_job(tmp_path / "f14.yaml").job.seed == 14
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     for n in range(15, 30):
         write(tmp_path, f"extends: f{n - 1}.yaml\n", f"f{n}.yaml")
     assert "extends: more than 20 files deep" in mistakes_of(tmp_path / "f29.yaml")[0]

@@ -127,9 +127,9 @@ HOSTILE = {
 def test_hostile_yaml_is_one_message_with_its_line_in_bounded_time(
     tmp_path: Path, text: str
 ) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     _, [mistake] = read(tmp_path, text)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert mistake.startswith(f"a.yaml{HOSTILE[text]}")
     assert len(mistake) < 200
 

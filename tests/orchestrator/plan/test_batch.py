@@ -30,11 +30,11 @@ def test_workers_that_cannot_share_the_batch_are_refused_with_the_nearest_that_c
 
 
 def test_a_huge_batch_is_planned_in_a_moment() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(UsageError, match=r"3 workers .* 2000000000; 2 or 4 can"):
         plan_batch(2_000_000_000, 3, 64)
     assert plan_batch(2 * 999_999_937, 2, 64).micro_batch == 1  # a prime share
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @given(st.integers(1, 5000))

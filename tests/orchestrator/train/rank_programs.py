@@ -1,5 +1,6 @@
 """What the processes of a test of several ranks run, and what they leave behind."""
 
+import multiprocessing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ def run_ranks(world: int, folder: Path, program: Callable[[Ranks], Any]) -> list
     if world == 1:
         torch.set_num_threads(1)
         return [program(Ranks())]
-    mp.spawn(_process, (world, folder, program), nprocs=world)
+    multiprocessing.set_forkserver_preload([__name__])
+    mp.start_processes(_process, (world, folder, program), world, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
