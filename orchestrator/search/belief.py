@@ -1,5 +1,6 @@
 """Where on an axis good values are believed to be, as densities over its places in [0, 1]."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -58,9 +59,14 @@ class Around:
     def _within(self) -> float:
         return self._normal.cdf(1.0) - self._below
 
+    @cached_property
+    def height(self) -> float:
+        """The density at the center."""
+        return self._normal.pdf(self.center) / self._within
+
     def at(self, unit: float) -> float:
         """Return the density at a place."""
-        return self._normal.pdf(unit) / self._within
+        return self.height * math.exp(-0.5 * ((unit - self.center) / self.width) ** 2)
 
     def draw(self, chance: Random) -> float:
         """Return a place."""

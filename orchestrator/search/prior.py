@@ -14,6 +14,7 @@ loses its weight in two ways: b grows where it fails, and the good trials outnum
 import math
 from collections.abc import Mapping, Sequence
 from random import Random
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -35,6 +36,15 @@ FIRST_WIDTH = 0.25
 """Standard deviation around the first trial; n trials shrink it by n^-0.15, at most by half."""
 
 
+class _Bell(NamedTuple):
+    """The Gaussian of a width around settings: to draw from, and as key, center, height."""
+
+    settings: Settings
+    width: float
+    cloud: Cloud
+    peaks: tuple[tuple[str, float, float], ...]
+
+
 class PriorSearcher:
     """Begins at the priors, then looks near them and near good trials, or anywhere."""
 
@@ -45,6 +55,7 @@ class PriorSearcher:
         self._seed = seed
         self._direction = direction
         self._prior: Cloud = {key: belief(axis) for key, axis in space.axes.items()}
+        self._bells: dict[str, _Bell] = {}
         self._anywhere: Cloud = dict.fromkeys(space.axes, Anywhere())
 
     def suggest(self, number: int, history: Sequence[Trial]) -> Proposal | None:
@@ -62,15 +73,18 @@ class PriorSearcher:
         """Return the most promising of some settings that are drawn from l."""
         good, others = self._divided(history)
         width = FIRST_WIDTH * max(0.5, max(len(history), 1) ** -0.15)
-        around_good, around_others = self._around(good, width), self._around(others, width)
-        l_clouds: list[Cloud] = [self._prior, self._anywhere, *around_good]
-        b_clouds: list[Cloud] = [self._anywhere, *around_others]
+        near_good, near_others = (
+            [self._around(trial, width) for trial in trials] for trials in (good, others)
+        )
 
         def promise(settings: Settings) -> float:
             units = self._space.units(settings)
-            return _density(l_clouds, units) / _density(b_clouds, units)
+            prior = math.prod(self._prior[key].at(unit) for key, unit in units.items())
+            near = (prior + 1 + _sum_at(units, near_good, width)) / (2 + len(good))
+            return near * (1 + len(others)) / (1 + _sum_at(units, near_others, width))
 
-        drawn = [self._drawn(l_clouds, chance, history) for _ in range(CANDIDATES)]
+        clouds = [self._prior, self._anywhere, *(bell.cloud for bell in near_good)]
+        drawn = [self._drawn(clouds, chance, history) for _ in range(CANDIDATES)]
         left = [settings for settings in drawn if settings is not None]
         return Proposal(max(left, key=promise), "near") if left else None
 
@@ -103,15 +117,30 @@ class PriorSearcher:
         names = {trial.name for trial in good}
         return good, [trial for trial in history if trial.name not in names]
 
-    def _around(self, trials: Sequence[Trial], width: float) -> list[Cloud]:
-        places = [self._space.units(trial.settings) for trial in trials]
-        return [{key: Around(unit, width) for key, unit in units.items()} for units in places]
+    def _around(self, trial: Trial, width: float) -> _Bell:
+        """Return the Gaussian around a trial; it is worked out again only for another width."""
+        bell = self._bells.get(trial.name)
+        if bell is None or bell.settings is not trial.settings or bell.width != width:
+            units = self._space.units(trial.settings)
+            cloud = {key: Around(unit, width) for key, unit in units.items()}
+            peaks = tuple((key, one.center, one.height) for key, one in cloud.items())
+            bell = self._bells[trial.name] = _Bell(trial.settings, width, cloud, peaks)
+        return bell
 
 
-def _density(clouds: Sequence[Cloud], units: Units) -> float:
-    """Return the mean density at a place; on an axis that one of both lacks it counts as 1."""
-    products = [
-        math.prod(cloud[key].at(unit) for key, unit in units.items() if key in cloud)
-        for cloud in clouds
-    ]
-    return math.fsum(products) / len(products)
+def _sum_at(units: Units, bells: Sequence[_Bell], width: float) -> float:
+    """Return the sum of some Gaussians of one width at a place.
+
+    On an axis that a place or a Gaussian lacks its density counts as 1. All trials are gone through
+    for each proposal, so this takes one exponential for all axes of a trial.
+    """
+    total, scale = 0.0, -0.5 / width**2
+    for bell in bells:
+        squares, height = 0.0, 1.0
+        for key, center, peak in bell.peaks:
+            if key in units:
+                distance = units[key] - center
+                squares += distance * distance
+                height *= peak
+        total += height * math.exp(scale * squares)
+    return total

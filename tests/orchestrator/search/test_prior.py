@@ -1,6 +1,7 @@
 """What the searcher with priors does besides what every searcher must."""
 
 import math
+import random
 from collections import Counter
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from orchestrator.job.search import Search
 from orchestrator.job.space import Settings
+from orchestrator.search import prior
+from orchestrator.search.belief import Around
 from orchestrator.search.records import TrialState
 from orchestrator.search.searchers import Searcher, searcher_of
 from orchestrator.search.space import Space
@@ -92,3 +95,39 @@ def test_trials_that_went_on_longer_count_as_better_and_living_ones_as_bad() -> 
     living = [Trial(trial_name(n), {"lambda": 0.5, "alpha": 2, "p1": 0.9}) for n in range(10, 13)]
     found = proposed(made(0, 0), stopped + far + living)
     assert sum(one["p1"] < 0.5 for one in found) > 150
+
+
+def test_the_gaussians_of_trials_are_products_over_the_axes_that_both_have() -> None:
+    trials = [{"a": 0.2, "b": 0.9}, {"a": 0.5}, {"b": 0.4}]
+    clouds = [{key: Around(unit, 0.2) for key, unit in places.items()} for places in trials]
+    bells = [
+        prior._Bell({}, 0.2, cloud, tuple((k, one.center, one.height) for k, one in cloud.items()))
+        for cloud in clouds
+    ]
+    for units in ({"a": 0.3, "b": 0.7}, {"a": 0.1}, {"c": 0.1}):
+        expected = sum(
+            math.prod(cloud[key].at(unit) for key, unit in units.items() if key in cloud)
+            for cloud in clouds
+        )
+        assert prior._sum_at(units, bells, 0.2) == pytest.approx(expected)
+
+
+def test_each_trial_is_placed_once_however_many_are_proposed_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    placed, units = [0], Space.units
+
+    def counted(space: Space, settings: Settings) -> dict[str, float]:
+        placed[0] += 1
+        return units(space, settings)
+
+    monkeypatch.setattr(Space, "units", counted)
+    chance = random.Random(2)
+    history = [
+        ended(n, {"lambda": 10 ** chance.uniform(-4, 0), "alpha": 2, "p1": chance.random()}, n)
+        for n in range(150)
+    ]
+    searcher = made(exploration=0)
+    for number in range(150, 170):
+        searcher.suggest(number, history)
+    assert placed[0] == 150 + 20 * prior.CANDIDATES
