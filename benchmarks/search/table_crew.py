@@ -51,7 +51,7 @@ class TableCrew:
 
     def ask_to_stop(self, run: str) -> None:
         """End a run at once; the epoch that it is in is lost."""
-        self._leave(run, How.STOPPED)
+        self._leave(run, How.PARKED)
 
     def stop_is_asked(self) -> bool:
         """Return that nobody asks."""

@@ -16,7 +16,7 @@ POLL_SECONDS = 0.5
 
 
 def ask_to_stop(search: Record, trial: str, client: ClusterClient) -> None:
-    """Put the stop file into the folders of a trial's runs; those that have not begun end at once.
+    """Put the request into the folders of a trial's runs; those that have not begun end at once.
 
     Where the folder of the search is not seen here, a job of a single command does it on the
     search's own cluster. Raises Unreachable.
@@ -27,12 +27,12 @@ def ask_to_stop(search: Record, trial: str, client: ClusterClient) -> None:
         return
     for folder in folders:
         folder.make()
-        folder.ask_to_stop()
+        folder.ask_to_stop_by_name()
 
 
 def _ask_there(search: Record, folders: list[RunFolder], client: ClusterClient) -> None:
     made = shlex.join(["mkdir", "-p", *map(str, folders)])
-    touched = shlex.join(["touch", *(str(folder.stop) for folder in folders)])
+    touched = shlex.join(["touch", *(str(folder.stop_by_name) for folder in folders)])
     job = f"{search.run}.stop-{secrets.token_hex(2)}"
     client.submit(job, f"{made} && {touched}", {}, {})
     end = time.monotonic() + WAIT_SECONDS

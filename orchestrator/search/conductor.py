@@ -148,9 +148,7 @@ class Conductor:
         found = self._judge.sentence(trial)
         if found is None and (spent := self._spent_budget()):
             return Sentence(TrialState.OUT_OF_BUDGET, spent)
-        by_name = found and found.state == TrialState.STOPPED and trial not in self.standing.asked
-        stops = self._given_up or self._crew.stop_is_asked()
-        return None if by_name and stops else found
+        return found
 
     def _end(self, trial: str, sentence: Sentence) -> None:
         at, failed = self.standing.trials[trial], sentence.state == TrialState.FAILED
@@ -170,6 +168,7 @@ class Conductor:
         )
         if failed and not self._given_up:
             self._given_up = too_many_failed(self.standing, self._most_failed())
+            # Not in the journal: it follows from the failures, and goes when more are allowed.
             for run in self._handed if self._given_up else ():
                 self._crew.ask_to_stop(run)
 

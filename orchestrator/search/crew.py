@@ -30,7 +30,8 @@ class Crew(Protocol):
     """Trains legs, side by side, and tells what becomes of them.
 
     A run's news come in order: Began, Reported for each epoch, Left. What is in the journal may be
-    told again after a resume; the conductor keeps each (run, epoch) once.
+    told again after a resume; the conductor keeps each (run, epoch) once. A run that saves and ends
+    because it is asked to has parked, unless a person has named it: then it has stopped.
     """
 
     def now(self) -> float:

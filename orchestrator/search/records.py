@@ -35,8 +35,9 @@ class How(StrEnum):
 
     FINISHED = "finished"
     PARKED = "parked"
-    """It has reached the epoch up to which it was handed out, and waits there."""
+    """It waits at the epoch up to which it was handed out, or where its search asked it to save."""
     STOPPED = "stopped"
+    """A person has stopped it, by name."""
     FAILED = "failed"
 
 

@@ -15,7 +15,6 @@ from orchestrator.search.records import (
     Began,
     Closed,
     Ended,
-    How,
     Left,
     Opened,
     Planned,
@@ -209,17 +208,12 @@ class Standing:
             self.curve.append(Best(self.worker_seconds(self.time), trial, value))
 
     def _interrupt(self) -> None:
-        """Close the stretches of a driver that is gone: when it last wrote.
-
-        What was stopped with it goes on, but for what its trial had ended with.
-        """
+        """Close the stretches of a driver that is gone: when it last wrote."""
         if self.attempts:
             self._before += self.time - self._began
         for run in self.runs.values():
             self._close_stretch(run, self.time)
             run.parks = 0
-            if run.left and run.left.how == How.STOPPED and trial_of(run.name) in self.living:
-                run.left = None
 
     def _close_stretch(self, run: Run, at: float) -> None:
         if run.began:

@@ -4,7 +4,8 @@
     progress.json                the last facts that the run has reported
     metrics.jsonl, metrics.sent  the metrics, and how much of them MLflow has
     mlflow_run.json              where MLflow keeps the record
-    stop                         asks the workers to save and end
+    stop                         the run's driver asks the workers to save and end
+    stop_by_name                 a person asks the workers of one trial of a search to do so
     checkpoint_p01_e0003_s000120 taken in phase 1 after 3 epochs and 120 steps of the next
     best-epoch-0003              a copy of the checkpoint at the end of the best epoch
     damaged_checkpoint_...       one that was found damaged, set aside
@@ -134,20 +135,37 @@ class RunFolder:
 
     @property
     def stop(self) -> Path:
-        """Asks the workers to save and end, by being there."""
+        """Asks the workers to save and end, by being there: the request of the run's driver."""
         return self.path / "stop"
 
-    def ask_to_stop(self) -> None:
-        """Ask the workers to save and end."""
-        self.stop.touch()
+    @property
+    def stop_by_name(self) -> Path:
+        """The same, asked by a person of a trial: no search ever removes it."""
+        return self.path / "stop_by_name"
 
     def stop_is_asked(self) -> bool:
-        """Return whether the workers are asked to save and end."""
-        return self.stop.exists()
+        """Return whether the workers are asked to save and end, by whomever."""
+        return self.stop.exists() or self.is_stopped_by_name()
+
+    def ask_to_stop(self) -> None:
+        """Ask the workers to save and end, as the run's driver."""
+        self.stop.touch()
 
     def withdraw_stop(self) -> None:
-        """Withdraw the request."""
+        """Withdraw the request of a driver."""
         self.stop.unlink(missing_ok=True)
+
+    def ask_to_stop_by_name(self) -> None:
+        """Ask the workers to save and end, as a person who named this trial."""
+        self.stop_by_name.touch()
+
+    def is_stopped_by_name(self) -> bool:
+        """Return whether a person has asked this trial to end."""
+        return self.stop_by_name.exists()
+
+    def withdraw_stop_by_name(self) -> None:
+        """Withdraw the request of a person."""
+        self.stop_by_name.unlink(missing_ok=True)
 
     def last_sign_of_life(self) -> float:
         """Return when the run last wrote its progress; now, if it never did."""

@@ -47,6 +47,7 @@ def drive(path: str, go: Callable[[Job, Run, int], int]) -> int:
         job = _job(given.job)
         reference = preflight.check(job, folder)
         prepare(folder, job)
+        folder.withdraw_stop_by_name()  # whoever resumes a trial by its name wants it to go on
         tracked = record.open_record(folder, warn)
         announce(folder, tracked)
         return go(job, Run(folder, tracked, reference), given.attempt)
@@ -72,7 +73,10 @@ def _job(values: Values) -> Job:
 
 
 def prepare(folder: RunFolder, job: Job) -> None:
-    """Make the run's folder, or check that what is in it belongs to the same job."""
+    """Make the run's folder, or check that what is in it belongs to the same job.
+
+    What an earlier driver asked of its workers is over.
+    """
     if kept := kept_job(folder):
         check_unchanged(kept, job.as_dict(), str(folder))
     folder.make()

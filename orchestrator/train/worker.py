@@ -36,16 +36,11 @@ from orchestrator.train.zero_shot import zero_shot
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a job: its folder and its record. search: the folder of its search, if any."""
+    """One run of a job: its folder and its record."""
 
     folder: RunFolder
     tracked: TrackedRun | None = None
     reference: ReferenceResults | None = None
-    search: RunFolder | None = None
-
-    def stop_is_asked(self) -> bool:
-        """Return whether the run or its whole search is asked to save and end."""
-        return any(folder.stop_is_asked() for folder in (self.folder, self.search) if folder)
 
 
 class Worker:
@@ -61,7 +56,6 @@ class Worker:
     def __init__(self, job: Job, run: Run, context: Context) -> None:
         self.job = job
         self.folder, self.reference = run.folder, run.reference
-        self._wants_end = run.stop_is_asked
         self.context = context
         self.ranks = context.ranks
         checkpoint = self._newest()
@@ -337,7 +331,7 @@ class Worker:
             warn(message)
 
     def _stop_asked(self) -> bool:
-        return self.ranks.is_first and self._wants_end()
+        return self.ranks.is_first and self.folder.stop_is_asked()
 
     def _tell_broken(self, broken: dict[str, str]) -> None:
         """Name newly found broken samples in the log, and stop when they are too many."""

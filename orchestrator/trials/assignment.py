@@ -28,8 +28,7 @@ class Assignment:
     """A leg, the folder and the job of its run, and the workers that it needs.
 
     record: of the run, once the tracking server has opened it. group: that trains it now. asked:
-    since when it is asked to save and end, by the clock that never jumps. wrote_stop: the
-    request in its folder is the search's, not a person's.
+    since when the search asks it to save and end, by the clock that never jumps.
     """
 
     leg: Leg
@@ -41,7 +40,6 @@ class Assignment:
     tail: Tail
     group: Group | None = None
     asked: float | None = None
-    wrote_stop: bool = False
 
     @classmethod
     def of(
@@ -53,15 +51,17 @@ class Assignment:
             leg, folder, job, shape, record, losses, Tail(leg.run, folder, metric_of(job.data))
         )
 
-    def start(self, group: Group, reference: ReferenceResults | None, search: RunFolder) -> None:
+    def start(self, group: Group, reference: ReferenceResults | None) -> None:
         """Hand the leg to a group. Raises OrchError when the run could not be recorded."""
-        run = Run(self.folder, self.record.result(), reference, search)
+        run = Run(self.folder, self.record.result(), reference)
         self.group = group
         group.hand(Task(self.leg.run, self.job.as_dict(), run, self.leg.until))
 
     def ask_to_stop(self) -> None:
-        """Note that the leg is asked to save and end, from when it first is."""
-        self.asked = self.asked or time.monotonic()
+        """Ask the leg to save and end, once, as the search."""
+        if self.asked is None:
+            self.asked = time.monotonic()
+            self.folder.ask_to_stop()
 
     def lose(self, errors: Mapping[int, Exception]) -> None:
         """Say that the leg is begun again after a loss. Raises JobFailed after too many."""

@@ -38,7 +38,7 @@ SAVE_SECONDS = 50.0
 class RayCrew:
     """Groups of workers that are kept as long as there are legs that fit them.
 
-    job: of the search. reference: of Delta_B. The stop file of the search asks all runs to end.
+    job: of the search. reference: of Delta_B. A request to end the search is passed on to its runs.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RayCrew:
     def hand(self, leg: Leg) -> None:
         """Take a leg. A run that a person has stopped, or that is over, leaves at once."""
         folder = self._search.of_run(leg.run)
-        if folder.stop_is_asked():
+        if folder.is_stopped_by_name():
             self._tell_left(leg.run, Outcome(How.STOPPED))
             return
         try:
@@ -94,9 +94,6 @@ class RayCrew:
         """Ask a run to save and end; one that waits leaves at once."""
         for assignment in self._of(run):
             assignment.ask_to_stop()
-            if not assignment.folder.stop_is_asked():
-                assignment.wrote_stop = True
-                assignment.folder.ask_to_stop()
 
     def stop_is_asked(self) -> bool:
         """Return whether the search is asked to save and end."""
@@ -143,7 +140,7 @@ class RayCrew:
         run, shape = assignment.leg.run, assignment.shape
         group = next((one for one in self._idle if one.shape == shape), None)
         try:
-            assignment.start(group or Group(shape), self._reference, self._search.run)
+            assignment.start(group or Group(shape), self._reference)
         except OrchError as error:
             self._tell_left(run, Outcome(How.FAILED, str(error)))
             return
@@ -213,18 +210,13 @@ class RayCrew:
             self._waiting.insert(0, assignment)
 
     def _leave(self, assignment: Assignment, outcome: Outcome) -> None:
-        """Tell the last news of a leg.
-
-        Whoever was not stopped by a person, by name, may continue later.
-        """
+        """Tell the last news of a leg; one that no person has stopped may continue later."""
         self._told += assignment.tail.new()
         try:
             assignment.conclude(outcome)
         except JobFailed as error:
             outcome = Outcome(How.FAILED, str(error))
-        if outcome.how == How.STOPPED and assignment.asked is not None:
-            if assignment.wrote_stop:
-                assignment.folder.withdraw_stop()
+        if outcome.how == How.STOPPED and not assignment.folder.is_stopped_by_name():
             outcome = Outcome(How.PARKED)
         self._tell_left(assignment.leg.run, outcome)
 

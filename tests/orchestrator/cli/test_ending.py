@@ -68,7 +68,7 @@ def test_one_trial_of_a_search_is_stopped_and_the_search_goes_on(
     done = orch("stop", "digits.t004")
     assert done.exit_code == 0, done.output
     assert done.stderr == "t004 saves and ends at its next step; the search goes on.\n"
-    assert search.search_folder.of_run("t004").stop_is_asked()
+    assert search.search_folder.of_run("t004").is_stopped_by_name()
     assert "POST /api/jobs/digits-1/stop" not in cluster.asked
 
 
@@ -81,4 +81,4 @@ def test_a_trial_that_has_ended_is_not_stopped_again(orch: Orch, search: Record)
         "STOPPED: t002 stopped early: 61 < 80, asha",
         "`orch resume digits-1.t002` trains it on, once its search has ended.",
     ]
-    assert not search.search_folder.of_run("t002").stop_is_asked()
+    assert not search.search_folder.of_run("t002").is_stopped_by_name()

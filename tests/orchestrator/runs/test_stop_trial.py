@@ -26,7 +26,7 @@ def test_where_the_folder_is_seen_every_run_of_the_trial_is_asked(
 ) -> None:
     search.folder.make()
     stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
-    asked = [path.parent.name for path in search.search_folder.trials.glob("*/stop")]
+    asked = [path.parent.name for path in search.search_folder.trials.glob("*/stop_by_name")]
     assert sorted(asked) == ["digits-1.t007s1", "digits-1.t007s2"]
     assert cluster.asked == []
 
@@ -37,7 +37,7 @@ def test_elsewhere_the_cluster_runs_one_command(search: Record, cluster: FakeClu
     [job] = cluster.jobs.values()
     first, second = (search.search_folder.of_run(f"t007s{seed}") for seed in (1, 2))
     assert job.body["entrypoint"] == (
-        f"mkdir -p '{first}' '{second}' && touch '{first.stop}' '{second.stop}'"
+        f"mkdir -p '{first}' '{second}' && touch '{first.stop_by_name}' '{second.stop_by_name}'"
     )
     assert job.body["metadata"] == {}
     assert not RunFolder(search.folder.path).is_there()

@@ -97,9 +97,9 @@ class SimulatedCrew:
         """Let a leg come to the end of its epoch, or back where it is not to go on."""
         leg = one.leg
         epoch = self.disk.epochs.get(leg.run, 0)
-        if one.stopped or self.stop_is_asked() or leg.run in self.disk.stops:
+        if leg.run in self.disk.stops:
             return self._leave(leg, How.STOPPED)
-        if leg.run in self.disk.stuck:
+        if one.stopped or self.stop_is_asked() or leg.run in self.disk.stuck:
             return self._leave(leg, How.PARKED)
         if epoch < self._epochs:
             self.disk.now = one.at

@@ -96,7 +96,7 @@ def test_a_seed_that_fails_ends_the_others_of_its_trial(stage: Callable[..., Sta
     play = stage(search(trials=1, seeds=3), second_fails, groups=3)
     play.conduct()
     assert {left.run: left.how for left in play.of(Left)} == {
-        "t001s1": How.STOPPED, "t001s2": How.FAILED, "t001s3": How.STOPPED,
+        "t001s1": How.PARKED, "t001s2": How.FAILED, "t001s3": How.PARKED,
     }  # fmt: skip
     assert [(one.state, one.reason) for one in play.of(Ended)] == [(TrialState.FAILED, "gone")]
 
@@ -194,7 +194,7 @@ def test_a_search_that_is_stopped_goes_on_where_it_was(stage: Callable[..., Stag
     standing = play.conduct(stop_after=3.0)
     assert standing.closed is None
     assert standing.counts == {TrialState.RUNNING: 2}
-    assert [left.how for left in play.of(Left)] == [How.STOPPED] * 2
+    assert [left.how for left in play.of(Left)] == [How.PARKED] * 2
     standing = play.conduct()
     assert standing.counts == {TrialState.FINISHED: 4}
     assert standing.closed is not None
@@ -211,6 +211,16 @@ def test_a_run_that_only_parks_fails_its_trial_and_the_search_goes_on(
     reason = "t001s2 parked 3 times after epoch 0, without a new one"
     assert states == [(TrialState.FAILED, reason), (TrialState.FINISHED, "")]
     assert [leg.run for leg in play.crews[0].handed].count("t001s2") == 3
+
+
+def test_a_trial_that_a_person_stops_while_the_search_is_stopped_has_ended(
+    stage: Callable[..., Stage],
+) -> None:
+    play = stage(search(trials=2), groups=2)
+    play.disk.stops.add("t002")
+    play.conduct(stop_after=1.0)
+    assert [record.trial for record in play.of(Ended)] == ["t002"]
+    assert play.conduct().counts == {TrialState.FINISHED: 1, TrialState.STOPPED: 1}
 
 
 def test_what_was_begun_comes_before_what_is_new(stage: Callable[..., Stage]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.job.search import Search
+from orchestrator.job.space import Settings
 from orchestrator.search.records import (
     Asked,
     Attempt,
@@ -15,8 +16,9 @@ from orchestrator.search.records import (
     Planned,
     Record,
     Reported,
+    TrialState,
 )
-from tests.orchestrator.search.simulated import Score
+from tests.orchestrator.search.simulated import Fails, Score
 from tests.orchestrator.search.stage import (
     ASHA,
     Killed,
@@ -60,6 +62,32 @@ def test_a_search_killed_after_any_line_reaches_the_same_table(tmp_path: Path, n
         reported = [(record.run, record.epoch) for record in cut.of(Reported)]
         assert len(reported) == len(set(reported)), lines
         _is_in_order(cut.records())
+
+
+def test_runs_that_too_many_failures_ended_go_on_when_more_may_fail_wherever_the_driver_was_killed(
+    tmp_path: Path,
+) -> None:
+    def small_fails(settings: Settings, seed: int, epoch: int) -> float:
+        if settings["method.p1"] < 0.5:
+            raise Fails("no")
+        return rises(settings, seed, epoch)
+
+    space, grid = {"method.p1": {"grid": [0.2, 0.6]}}, {"name": "grid"}
+    strict, lenient = (search(space=space, searcher=grid, max_failed=most) for most in (1, 2))
+    whole = Stage(tmp_path / "whole", strict, small_fails, groups=2)
+    reason = whole.conduct().closed
+    failed = next(n for n, one in enumerate(whole.records()) if isinstance(one, Ended))
+    for lines in range(failed + 1, len(whole.records())):
+        cut = Stage(tmp_path / f"cut-{lines}", strict, small_fails, groups=2)
+        with pytest.raises(Killed):
+            cut.conduct(lines=lines)
+        closed = cut.conduct().closed
+        assert closed is not None
+        assert reason is not None
+        assert closed.reason == reason.reason
+        assert cut.crews[1].handed == []
+        cut.search = lenient
+        assert cut.conduct().counts == {TrialState.FINISHED: 1, TrialState.FAILED: 1}
 
 
 def test_a_search_killed_again_and_again_reaches_the_same_table(tmp_path: Path) -> None:

@@ -149,18 +149,6 @@ def test_time_passes_only_while_a_driver_is_there() -> None:
     assert standing.elapsed(503.0) == 13.0
 
 
-def test_a_run_that_was_stopped_with_its_search_goes_on_with_the_next_driver() -> None:
-    records: list[Record] = [OPENED, Attempt(0.0, 1), planned(0.0, "t001"), planned(0.0, "t002")]
-    records += [Left(1.0, "t001", How.STOPPED), Left(1.0, "t002", How.STOPPED)]
-    records += [ended(1.0, "t002", None, TrialState.STOPPED)]
-    standing = Standing.of(records)
-    assert standing.runs["t001"].over
-    standing.add(Attempt(2.0, 2))
-    assert not standing.runs["t001"].over
-    assert standing.runs["t002"].over
-    assert list(standing.living) == ["t001"]
-
-
 def test_an_epoch_that_is_reported_twice_counts_once() -> None:
     again = report(2.0, "t001", 1, 70.0)
     assert Standing.of([OPENED, planned(0.0, "t001"), again, again]).epochs == 1

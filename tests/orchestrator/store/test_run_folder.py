@@ -88,12 +88,18 @@ def test_what_a_kill_left_behind_is_swept_away_and_nothing_else(folder: RunFolde
     assert names(folder) == ["best-epoch-0001", kept]
 
 
-def test_a_stop_is_asked_for_until_it_is_withdrawn(folder: RunFolder) -> None:
+def test_a_stop_is_asked_for_until_whoever_asked_withdraws_it(folder: RunFolder) -> None:
     folder.withdraw_stop()
+    folder.withdraw_stop_by_name()
     assert not folder.stop_is_asked()
     folder.ask_to_stop()
     assert folder.stop_is_asked()
+    assert not folder.is_stopped_by_name()
+    folder.ask_to_stop_by_name()
     folder.withdraw_stop()
+    assert folder.stop_is_asked()
+    assert folder.is_stopped_by_name()
+    folder.withdraw_stop_by_name()
     assert not folder.stop_is_asked()
 
 

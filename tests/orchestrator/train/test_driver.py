@@ -1,11 +1,40 @@
-"""What a driver makes of the settings that an earlier attempt left."""
+"""What a driver makes of what an earlier attempt left."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from orchestrator.job.schema import Job
+from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.track.run import TrackedRun
 from orchestrator.train import driver
+from orchestrator.train.worker import Run
+
+
+def test_a_run_that_is_started_is_not_stopped_by_any_earlier_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_job: Callable[..., Job]
+) -> None:
+    folder, job = RunFolder(tmp_path / "tiny-1.t007"), tiny_job()
+    folder.make()
+    folder.ask_to_stop()
+    folder.ask_to_stop_by_name()
+    given = Shipment(folder.name, str(folder), attempt=2, job=job.as_dict())
+    (tmp_path / "run.json").write_text(given.text())
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(driver.preflight, "check", lambda *_: None)
+    monkeypatch.setattr(
+        driver.record, "open_record", lambda *_: TrackedRun("sqlite:////x", "1", "2")
+    )
+    seen: list[bool] = []
+
+    def go(_job: Job, run: Run, _attempt: int) -> int:
+        seen.append(run.folder.stop_is_asked())
+        return 0
+
+    assert driver.drive(str(tmp_path / "run.json"), go) == 0
+    assert seen == [False]
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])

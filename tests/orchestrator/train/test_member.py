@@ -1,7 +1,6 @@
 """One process trains several runs, one after the other, each as a process of its own would."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,13 +60,12 @@ def test_a_leg_ends_where_it_was_to_park_and_the_next_one_continues_there(
     assert make_task("t001").run.folder.result.exists()
 
 
-@pytest.mark.parametrize("whole_search", [False, True])
+@pytest.mark.parametrize("ask", [RunFolder.ask_to_stop, RunFolder.ask_to_stop_by_name])
 def test_a_leg_that_is_asked_to_stop_saves_and_ends(
-    make_task: Callable[..., Task], tmp_path: Path, whole_search: bool
+    make_task: Callable[..., Task], ask: Callable[[RunFolder], None]
 ) -> None:
-    search, task = RunFolder(tmp_path), make_task("t001")
-    (search if whole_search else task.run.folder).ask_to_stop()
-    task = replace(task, run=replace(task.run, search=search))
+    task = make_task("t001")
+    ask(task.run.folder)
     assert Member().train(task, Ranks()) == Outcome(How.STOPPED)
     assert task.run.folder.newest() == (0, 0, 1)
 

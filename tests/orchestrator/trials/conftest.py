@@ -41,7 +41,7 @@ def pretend(task: Task) -> Outcome:
         if epoch == task.until:
             return Outcome(How.PARKED)
         time.sleep(ThreadGroup.seconds)
-        if task.run.stop_is_asked():
+        if folder.stop_is_asked():
             return Outcome(How.STOPPED)
         top1 = 50.0 + epoch + job.seed - 100 * job.optimizer.lr
         metrics = {"top1/8bit": top1, "top1/2bit": top1 - 1, "epoch": epoch + 1.0}

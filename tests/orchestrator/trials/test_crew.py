@@ -11,7 +11,9 @@ from orchestrator.run_facts import facts_of
 from orchestrator.search.crew import Leg, News
 from orchestrator.search.records import Began, How, Left, Reported
 from orchestrator.state import State
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
+from orchestrator.trials import crew as module
 from orchestrator.trials.crew import RayCrew
 
 GOOD = {"optimizer.lr": 0.05}
@@ -145,11 +147,34 @@ def test_a_run_that_a_person_has_stopped_stays_stopped_without_a_group(
     heard: Callable[..., list[News]], search: SearchFolder, groups: type
 ) -> None:
     search.of_run("t001").make()
-    search.of_run("t001").ask_to_stop()
+    search.of_run("t001").ask_to_stop_by_name()
     told = heard(leg())
     assert kinds(told) == ["Left"]
     assert last(told).how == How.STOPPED
     assert groups.made == []
+
+
+def test_a_person_who_asks_while_a_run_is_handed_out_is_heard(
+    heard: Callable[..., list[News]], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = module.driver.prepare
+
+    def ask_then_prepare(folder: RunFolder, job: Job) -> None:
+        folder.make()
+        folder.ask_to_stop_by_name()
+        prepare(folder, job)
+
+    monkeypatch.setattr(module.driver, "prepare", ask_then_prepare)
+    assert last(heard(leg())).how == How.STOPPED
+    assert not search.of_run("t001").result.exists()
+
+
+def test_what_a_driver_asked_that_is_gone_does_not_stop_a_run(
+    heard: Callable[..., list[News]], search: SearchFolder
+) -> None:
+    search.of_run("t001").make()
+    search.of_run("t001").ask_to_stop()
+    assert last(heard(leg())).how == How.FINISHED
 
 
 def test_a_search_that_is_stopped_parks_its_runs_and_they_go_on_later(
@@ -177,26 +202,39 @@ def test_a_run_that_is_asked_to_stop_saves_and_goes_on_later_unless_a_person_nam
     while not any(isinstance(news, Began) for news in told):
         told += crew.news(30)
     if by_name:
-        search.of_run("t001").ask_to_stop()
+        search.of_run("t001").ask_to_stop_by_name()
     else:
         crew.ask_to_stop("t001")
     while not any(isinstance(news, Left) for news in told):
         told += crew.news(30)
     assert last(told).how == how
-    assert search.of_run("t001").stop_is_asked() == by_name
 
 
 def test_a_run_that_a_person_stopped_stays_stopped_when_the_search_is_stopped_as_well(
-    crew: RayCrew, search: SearchFolder, heard: Callable[..., list[News]]
+    crew: RayCrew, search: SearchFolder
 ) -> None:
     crew.hand(leg())
-    search.of_run("t001").ask_to_stop()
+    search.of_run("t001").ask_to_stop_by_name()
     search.run.ask_to_stop()
     told: list[News] = []
     while not any(isinstance(news, Left) for news in told):
         told += crew.news(30)
-    search.run.withdraw_stop()
-    assert last(heard(leg())).how == How.STOPPED
+    assert last(told).how == How.STOPPED
+
+
+def test_a_search_that_is_stopped_asks_its_runs_to_save(
+    crew: RayCrew, search: SearchFolder, groups: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "seconds", 0.3)
+    crew.hand(leg())
+    told: list[News] = []
+    while not any(isinstance(news, Began) for news in told):
+        told += crew.news(30)
+    search.run.ask_to_stop()
+    while not any(isinstance(news, Left) for news in told):
+        told += crew.news(30)
+    assert last(told).how == How.PARKED
+    assert not search.of_run("t001").result.exists()
 
 
 def test_a_run_that_has_finished_is_not_trained_again(
