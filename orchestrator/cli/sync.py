@@ -1,15 +1,21 @@
 """orch sync: send MLflow what it lacks of a run that has ended, without a cluster."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, say
 from orchestrator.errors import UsageError
-from orchestrator.runs import registry, trials, view
+from orchestrator.runs import registry, view
 from orchestrator.runs.record_ends import STATUSES
 from orchestrator.runs.view import RunView
 from orchestrator.state import is_final
+from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.journal import Journal
+
+if TYPE_CHECKING:
+    from orchestrator.track.run import TrackedRun
 
 
 @click.command()
@@ -40,21 +46,21 @@ def send_the_rest(seen: RunView) -> None:
     count = Journal(folder).waiting()
     tracked = record.sync(folder, STATUSES[seen.state], say)
     if seen.record.is_search:
-        count += _send_the_rest_of_trials(seen)
+        count += _send_the_rest_of_trials(seen.record.search_folder, tracked)
     answer(f"{count} metrics sent; MLflow says {STATUSES[seen.state]}: {tracked.link}")
     if tracked.command:
         answer(f"seen with: {tracked.command}")
 
 
-def _send_the_rest_of_trials(search: RunView) -> int:
-    """Bring the records of a search's trials up to date; return how many metrics were sent."""
-    from orchestrator.track import record
-    from orchestrator.track.run import remembered_status
+def _send_the_rest_of_trials(search: SearchFolder, tracked: "TrackedRun") -> int:
+    """Bring the page of a search and the records of its trials up to date.
 
-    sent = 0
-    for folder, state in trials.begun(search.record, search.state):
-        count = Journal(folder).waiting()
-        if count or remembered_status(folder) == "RUNNING":
-            record.sync(folder, STATUSES[state], say)
-            sent += count
-    return sent
+    Returns how many metrics of the trials had to be sent.
+    """
+    from orchestrator.search import endings
+    from orchestrator.track import family
+
+    waiting = sum(Journal(run).waiting() for run in search.runs())
+    endings.close_all(search, say)
+    family.show(search, tracked)
+    return waiting - sum(Journal(run).waiting() for run in search.runs())

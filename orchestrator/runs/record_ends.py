@@ -1,5 +1,7 @@
 """Record in MLflow the end of a run whose driver was killed before it could."""
 
+from collections.abc import Iterator
+
 from orchestrator.errors import OrchError
 from orchestrator.run_facts import RunFacts
 from orchestrator.state import State, is_final
@@ -21,7 +23,7 @@ _silent: set[str] = set()
 def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool) -> None:
     """Correct the record of a run if it still says RUNNING, and those of a search's trials with it.
 
-    Never fails, and is quick.
+    Never fails, and is quick: the status is all that it corrects, `orch sync` does the rest.
 
     MLflow is not even imported when the run's folder says that the record is complete. first_time:
     the end was not seen before; a run whose folder is on another machine is corrected only then.
@@ -43,14 +45,26 @@ def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool
 
 def _close(uri: str, folder: RunFolder, status: str) -> None:
     from orchestrator.track.recorder import close_abandoned
-    from orchestrator.track.run import remembered_status
 
-    trials = [run for run in SearchFolder(folder).runs() if remembered_status(run) == "RUNNING"]
     try:
-        for run in (*trials, folder):
-            close_abandoned(run, status)
+        for run, its_status in _open_trials(SearchFolder(folder)):
+            close_abandoned(run, its_status)
+        close_abandoned(folder, status)
     except (OrchError, OSError):
         _silent.add(uri)
+
+
+def _open_trials(search: SearchFolder) -> Iterator[tuple[RunFolder, str]]:
+    """Yield the runs of a search whose records say RUNNING, and the status by the journal."""
+    from orchestrator.search.endings import status_of
+    from orchestrator.search.journal import SearchJournal
+    from orchestrator.search.standing import Standing
+    from orchestrator.track.run import remembered_status
+
+    trials = [run for run in search.runs() if remembered_status(run) == "RUNNING"]
+    standing = Standing.of(SearchJournal(search).read().records)
+    for run in trials:
+        yield run, status_of(search.called(run), standing)
 
 
 def _close_elsewhere(uri: str, run_id: str, status: str) -> None:

@@ -69,7 +69,7 @@ class Record:
     @property
     def is_search(self) -> bool:
         """Whether the run is a search, which has trials."""
-        return bool(self.job.get("search"))
+        return bool(self.job.get("search")) and not self.within
 
     @property
     def search_folder(self) -> SearchFolder:

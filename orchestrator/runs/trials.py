@@ -1,6 +1,6 @@
 """A trial of a search as a run: what its search, its folder and its events say of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -86,17 +86,6 @@ def state_of(row: TrialRow, search: State) -> State:
     if is_final(search):
         return search
     return State.PENDING if state == TrialState.PLANNED else State.RUNNING
-
-
-def begun(search: Record, state: State) -> Iterator[tuple[RunFolder, State]]:
-    """Yield the folder of each run of a search that has begun, and its state as a run's.
-
-    state: of the search, and of those trials that its journal does not know.
-    """
-    standing = standing_of(search)
-    for folder in search.search_folder.runs():
-        trial = standing.trials.get(trial_of(search.search_folder.called(folder)))
-        yield folder, state_of(announce.row(trial), state) if trial else state
 
 
 def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:

@@ -15,6 +15,7 @@ from orchestrator.search.records import (
     Began,
     Closed,
     Ended,
+    How,
     Left,
     Opened,
     Planned,

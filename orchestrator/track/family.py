@@ -50,6 +50,11 @@ def mark_end(run: TrackedRun, how: str, at: float, step: int, value: float | Non
     recorder.mark(run, reached, {END_TAG: how})
 
 
+def say_end(run: TrackedRun, how: str) -> None:
+    """Say in the record of a run how it came to an end that is not that of its trial."""
+    recorder.mark(run, [], {END_TAG: how})
+
+
 def record_best(search: SearchFolder, run: TrackedRun, ended: int, value: float) -> None:
     """Record the best value so far of a search of which so many trials have ended."""
     Journal(search.run).append(ended, {BEST: value})

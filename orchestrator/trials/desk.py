@@ -8,9 +8,8 @@ from functools import partial
 from orchestrator.events import say, warn
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
-from orchestrator.search import announce, table
+from orchestrator.search import announce, endings, table
 from orchestrator.search.journal import SearchJournal
-from orchestrator.search.objective import objective
 from orchestrator.search.records import Ended, Record
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Run
@@ -18,7 +17,6 @@ from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import family
 from orchestrator.track.run import TrackedRun
 from orchestrator.train.failures import first_line
-from orchestrator.trials import child
 from orchestrator.trials.best import write_best
 from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.page import page_of
@@ -89,7 +87,7 @@ class Desk:
         if not silently:
             say(announce.trial_ended(self._standing, end.trial))
         for run in self._standing.runs_of(end.trial):
-            self._clerk.later(partial(self._close, run.name, end, self._value(run, end)))
+            self._close_record(run, end)
         best = self._standing.best
         if best and best.value is not None:
             count = len(self._standing.ended)
@@ -97,15 +95,11 @@ class Desk:
                 partial(family.record_best, self._search, self._record, count, best.value)
             )
 
-    def _close(self, run: str, end: Ended, value: float | None) -> None:
-        child.close_record(self._search.of_run(run), run, end, value)
-
-    def _value(self, run: Run, end: Ended) -> float | None:
-        """Return what a run itself had reached when its trial ended."""
+    def _close_record(self, run: Run, end: Ended) -> None:
         assert self._standing.opened is not None
-        last = run.reports.get(end.epoch)
-        metric = self._standing.opened.metric
-        return objective(metric, last.points, last.delta_b) if last else None
+        folder = self._search.of_run(run.name)
+        value = endings.value_of(run, end, self._standing.opened.metric)
+        self._clerk.later(partial(endings.close_record, folder, run.name, end, value, warn))
 
     def _say_progress(self, *, new: bool) -> None:
         since = time.monotonic() - self._said

@@ -9,10 +9,10 @@ import sys
 from functools import partial
 
 from orchestrator.errors import JobFailed
-from orchestrator.events import Searched, inform
+from orchestrator.events import Searched, inform, warn
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
-from orchestrator.search import announce
+from orchestrator.search import announce, endings
 from orchestrator.search.conductor import Conductor, opening
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.space import Space
@@ -20,7 +20,6 @@ from orchestrator.search.standing import Standing
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.train import driver, job_log
 from orchestrator.train.worker import Run
-from orchestrator.trials import child
 from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.crew import RayCrew
 from orchestrator.trials.desk import Desk
@@ -64,8 +63,10 @@ def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
     finally:
         crew.close()
         desk.finish()
-        for name in conductor.standing.runs:
-            clerk.later(partial(child.interrupt_record, search.of_run(name), name))
+        for trial in conductor.standing.living:
+            for run in conductor.standing.runs_of(trial):
+                folder = search.of_run(run.name)
+                clerk.later(partial(endings.interrupt_record, folder, run, warn))
         clerk.finish()
 
 

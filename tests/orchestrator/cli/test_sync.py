@@ -93,10 +93,28 @@ def test_what_waits_of_the_trials_of_a_search_is_sent_with_it(
         run = remembered_run(record.search_folder.of_run(trial))
         assert run is not None
         assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
-        said[trial] = mlflow_server.run(run.run_id)["info"]["status"]
-    assert said == {"t001": "FINISHED", "t002": "KILLED", "t004": "KILLED"}
+        seen = mlflow_server.run(run.run_id)
+        tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
+        said[trial] = (seen["info"]["status"], tags["orch.end"])
+    assert said == {
+        "t001": ("FINISHED", "finished after epoch 3, step 30"),
+        "t002": ("KILLED", "stopped early after epoch 1, step 10: 61 < 80, asha"),
+        "t004": ("KILLED", "interrupted after epoch 1, step 10, goes on with its search"),
+    }
 
     open_run(run.uri, "orch", folder.name, folder)
     assert mlflow_server.run(run.run_id)["info"]["status"] == "RUNNING"
     assert "0 metrics sent" in orch("sync", "tiny").stdout
     assert mlflow_server.run(run.run_id)["info"]["status"] == "KILLED"
+
+
+def test_the_page_of_a_search_is_sent_with_it(
+    orch: Orch, ended: MakeRun, mlflow_server: MlflowServer
+) -> None:
+    record = replace(ended("SUCCEEDED"), job={"search": journals.SEARCH})
+    registry.save(record)
+    record.search_folder.table.write("| trial |")
+    assert orch("sync", "tiny").exit_code == 0
+    run = remembered_run(record.folder)
+    assert run is not None
+    assert "trials.md" in mlflow_server.artifacts(run.run_id)

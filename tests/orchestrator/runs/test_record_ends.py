@@ -18,6 +18,7 @@ from orchestrator.track import recorder
 from orchestrator.track.run import TrackedRun, remember
 from tests.fake_cluster import FakeCluster
 from tests.mlflow_server import MlflowServer
+from tests.orchestrator import journals
 from tests.orchestrator.statements import RECORD, STARTED
 
 Make = Callable[..., Record]
@@ -60,16 +61,16 @@ def test_the_trials_of_a_search_whose_driver_was_killed_are_ended_with_it(
     record = make_record(address=cluster.url)
     run = recorded(mlflow_server, record)
     search = record.search_folder
-    trials = [search.of_run(name) for name in ("t001", "t002")]
+    journals.write(record, journals.half_done())
+    trials = [search.of_run(name) for name in ("t001", "t002", "t003", "t004")]
     for folder in trials:
         folder.make()
     runs = [recorder.open_run(mlflow_server.url, "ends", f.name, f) for f in trials]
-    recorder.close_run(runs[0], trials[0], "FINISHED")
     cluster.add(record.run, statuses=["FAILED"], exit_code=137)
     registry.save(record)
     view.look(record)
     said = [mlflow_server.run(one.run_id)["info"]["status"] for one in (*runs, run)]
-    assert said == ["FINISHED", "FAILED", "FAILED"]
+    assert said == ["FINISHED", "KILLED", "FAILED", "KILLED", "FAILED"]
 
 
 def test_a_lost_run_is_ended_at_its_last_sign_of_life(

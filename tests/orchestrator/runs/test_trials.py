@@ -49,6 +49,8 @@ def test_a_trial_is_found_by_its_search_and_its_number(search: Record) -> None:
         assert (record.run, record.within, record.search) == ("digits-1.t007", "t007", "digits-1")
         assert record.run_dir == f"{search.run_dir}/trials/digits-1.t007"
     assert registry.find("digits.t007s2").within == "t007s2"
+    assert not registry.find("digits.t007s2").is_search
+    assert search.is_search
     assert search.within == ""
 
 
@@ -179,8 +181,6 @@ def test_a_journal_without_its_first_line_is_said_to_be_damaged(
     assert seen.facts.searching.ended == SEARCHING.ended
     with pytest.raises(UnknownJob, match=r"t001: .* is damaged .*`orch resume digits-1` mends it"):
         view.look(registry.find("digits.t001"))
-    begun = [(folder.name, state) for folder, state in trials.begun(search, State.STOPPED)]
-    assert begun == [("digits-1.t001", State.STOPPED), ("digits-1.t002", State.STOPPED)]
 
 
 def test_a_search_that_has_only_begun_is_not_damaged(search: Record) -> None:

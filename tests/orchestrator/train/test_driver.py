@@ -41,7 +41,7 @@ def test_a_run_that_is_started_is_not_stopped_by_any_earlier_request(
 def test_damaged_settings_of_a_run_are_reported_and_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
-    file = RunFolder(tmp_path).job
-    file.path.write_bytes(content)
-    assert driver._kept_job(file) is None
+    folder = RunFolder(tmp_path)
+    folder.job.path.write_bytes(content)
+    assert driver.kept_job(folder) is None
     assert "was damaged and is rewritten" in capsys.readouterr().out

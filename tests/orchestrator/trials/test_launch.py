@@ -193,7 +193,11 @@ def test_a_search_that_is_stopped_says_so_and_goes_on_when_it_is_resumed(
     assert facts_of(search.run).state == State.STOPPED
     assert record_of(search.run).info.status == "KILLED"
     assert "t003" not in ended_in(search)
+    interrupted = record_of(search.of_run("t003"))
+    assert interrupted.info.status == "KILLED"
+    assert interrupted.data.tags["orch.end"].startswith("interrupted")
     assert go() == 0
+    assert record_of(search.of_run("t003")).data.tags["orch.end"].startswith("finished")
     assert ended_in(search)["t003"] == TrialState.FINISHED
     assert record_of(search.run).info.status == "FINISHED"
 

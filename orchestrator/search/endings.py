@@ -1,0 +1,86 @@
+"""What the records of a search's runs say once their trials have ended, or their search has."""
+
+from orchestrator.events import of_trial
+from orchestrator.search.journal import SearchJournal
+from orchestrator.search.objective import objective
+from orchestrator.search.records import Ended, TrialState, trial_of
+from orchestrator.search.standing import Standing
+from orchestrator.search.trial import Run
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track import family, record
+from orchestrator.track.record import Tell
+from orchestrator.track.run import remember_end, remembered_end, remembered_status
+
+INTERRUPTED = "KILLED"
+"""MLflow's status of a run that its search will continue."""
+
+_STATUS = {TrialState.FINISHED: "FINISHED", TrialState.FAILED: "FAILED"}
+
+
+def status_of(run: str, standing: Standing) -> str:
+    """Return MLflow's status of a run of a search that has ended. run: such as t007."""
+    trial = standing.trials.get(trial_of(run))
+    return _STATUS.get(trial.state, INTERRUPTED) if trial else INTERRUPTED
+
+
+def value_of(run: Run, end: Ended, metric: str) -> float | None:
+    """Return what a run itself had reached when its trial ended. metric: of the search."""
+    last = run.reports.get(end.epoch)
+    return objective(metric, last.points, last.delta_b) if last else None
+
+
+def close_record(folder: RunFolder, run: str, end: Ended, value: float | None, tell: Tell) -> None:
+    """Close the record of a run whose trial has ended, unless that was done or it never had one.
+
+    A status alone does not say that it was: whoever looks at a search whose driver was killed
+    closes all its records. run: such as t007. value: what the run itself reached. Raises
+    Unreachable and Refused as the tracking server does.
+    """
+    if remembered_end(folder) is not None or not folder.job.exists():
+        return
+    with of_trial(run):
+        tracked = record.sync(folder, _STATUS.get(end.state, INTERRUPTED), tell)
+    family.mark_end(tracked, _how(end), end.time, end.step, value)
+    remember_end(folder, _how(end))
+
+
+def interrupt_record(folder: RunFolder, run: Run, tell: Tell) -> None:
+    """Close the record of a run that its search will continue, unless it was trained by itself.
+
+    Raises Unreachable and Refused as the tracking server does.
+    """
+    if remembered_status(folder) in _STATUS.values() or not folder.job.exists():
+        return
+    with of_trial(run.name):
+        tracked = record.sync(folder, INTERRUPTED, tell)
+    step = run.reports[run.epoch].step if run.epoch else 0
+    family.say_end(tracked, f"interrupted{_after(run.epoch, step)}, goes on with its search")
+
+
+def close_all(search: SearchFolder, tell: Tell) -> None:
+    """Bring the records of all runs of a search that has ended up to date, by its journal.
+
+    Raises Unreachable and Refused as the tracking server does.
+    """
+    records = SearchJournal(search).read().records
+    standing = Standing.of(records)
+    ends = {record.trial: record for record in records if isinstance(record, Ended)}
+    for run in standing.runs.values():
+        assert standing.opened is not None
+        folder = search.of_run(run.name)
+        if end := ends.get(trial_of(run.name)):
+            value = value_of(run, end, standing.opened.metric)
+            close_record(folder, run.name, end, value, tell)
+        else:
+            interrupt_record(folder, run, tell)
+
+
+def _how(end: Ended) -> str:
+    """Return "stopped early after epoch 3, step 120: 41.2 < 43.0, asha"."""
+    reason = f": {end.reason}" if end.reason else ""
+    return f"{end.state.value}{_after(end.epoch, end.step)}{reason}"
+
+
+def _after(epoch: int, step: int) -> str:
+    return f" after epoch {epoch}, step {step}" if epoch else ""
