@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from queue import PriorityQueue
@@ -89,8 +90,9 @@ class Clerk:
 
     def _tell_silence(self, error: Unreachable) -> None:
         if not self._silent:
-            warn(f"{error} Trials that have begun go on; new ones wait until it answers.")
-        self._silent = True
+            self._silent = True
+            with suppress(OSError):  # the log, without which the work goes on
+                warn(f"{error} Trials that have begun go on; new ones wait until it answers.")
 
 
 def _warn_of(done: "Future[Any]") -> None:

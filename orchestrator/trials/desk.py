@@ -3,6 +3,7 @@
 import threading
 import time
 import traceback
+from contextlib import suppress
 from functools import partial
 
 from orchestrator.events import say, warn
@@ -41,10 +42,12 @@ class Desk:
         self._record = record
         self._clerk = clerk
         self._journal = SearchJournal(search)
+        self._events = Events(search.run)
         self._mark = 0
         self._standing = Standing()
+        self._unsaid: list[str] = []
         self._said, self._drawn = float("-inf"), time.monotonic()
-        self._ended_since = False
+        self._ended_since = self._troubled = False
         self._news = threading.Event()
         self._ending = False
         self._take_in(silently=True)
@@ -56,21 +59,37 @@ class Desk:
         self._news.set()
 
     def finish(self) -> None:
-        """Take in the rest, and bring everything up to date for the last time."""
+        """Take in the rest, and bring everything up to date for the last time.
+
+        What cannot be is a warning, whether or not there was one before.
+        """
         self._ending = True
         self._news.set()
         self._thread.join()
 
     def _work(self) -> None:
         while not self._ending:
-            new = self._take_in(silently=False)
-            self._say_progress(new=new)
+            self._tell()
             if self._ended_since and time.monotonic() - self._drawn > PAGES_SECONDS:
                 self._write_pages()
             self._news.wait(LOOK_SECONDS)
             self._news.clear()
-        self._take_in(silently=False)
+        self._troubled = False
+        self._tell()
         self._write_pages()
+
+    def _tell(self) -> None:
+        """Say what is new; where that fails, warn once until it goes well again."""
+        try:
+            new = self._take_in(silently=False)
+            self._say_ends()
+            self._say_progress(new=new)
+        except Exception as error:
+            if not self._troubled:
+                _complain("Progress and records of the search are not up to date", error)
+            self._troubled = True
+        else:
+            self._troubled = False
 
     def _take_in(self, *, silently: bool) -> bool:
         """Read what is new in the journal; return whether anything is."""
@@ -79,13 +98,17 @@ class Desk:
         for record in read.records:
             self._standing.add(record)
             if isinstance(record, Ended):
-                self._hear_end(record, silently=silently)
+                self._hear_end(record)
+                self._unsaid += [] if silently else [record.trial]
         return bool(read.records)
 
-    def _hear_end(self, end: Ended, *, silently: bool) -> None:
+    def _say_ends(self) -> None:
+        while self._unsaid:
+            say(announce.trial_ended(self._standing, self._unsaid[0]))
+            del self._unsaid[0]
+
+    def _hear_end(self, end: Ended) -> None:
         self._ended_since = True
-        if not silently:
-            say(announce.trial_ended(self._standing, end.trial))
         for run in self._standing.runs_of(end.trial):
             self._close_record(run, end)
         best = self._standing.best
@@ -105,8 +128,7 @@ class Desk:
         since = time.monotonic() - self._said
         if self._standing.opened and (since > QUIET_SECONDS or (new and since > LOOK_SECONDS)):
             self._said = time.monotonic()
-            now = announce.searching(self._standing, time.time(), QUIET_SECONDS)
-            Events(self._search.run).say(now)
+            self._events.say(announce.searching(self._standing, time.time(), QUIET_SECONDS))
 
     def _write_pages(self) -> None:
         """Write tables, figures and the best job; without them the search goes on all the same."""
@@ -117,8 +139,7 @@ class Desk:
             self._write_tables()
             self._draw()
         except Exception as error:
-            traceback.print_exc()
-            warn(f"The tables and figures of the search are not up to date: {first_line(error)}")
+            _complain("The tables and figures of the search are not up to date", error)
         self._clerk.later(partial(family.show, self._search, self._record))
 
     def _write_tables(self) -> None:
@@ -131,3 +152,10 @@ class Desk:
         from orchestrator.search import figures  # a second that the first groups need not wait
 
         figures.draw(self._standing, self._search.figures)
+
+
+def _complain(what: str, error: Exception) -> None:
+    """Warn of an error; where not even the log can be written, the work goes on without."""
+    with suppress(OSError):
+        traceback.print_exception(error)
+        warn(f"{what}: {first_line(error)}")

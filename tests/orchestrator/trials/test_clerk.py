@@ -1,5 +1,6 @@
 """The thread that asks the tracking server."""
 
+import errno
 import threading
 from collections.abc import Callable
 
@@ -44,6 +45,19 @@ def test_a_server_that_is_silent_is_asked_again_with_one_warning(
     assert clerk.soon(silent(1, "again")).result(10) == "again"
     clerk.finish()
     assert capsys.readouterr().out.count("new ones wait until it answers") == 2
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "warn", full)
+    clerk = Clerk()
+    assert clerk.soon(silent(3, "here")).result(10) == "here"
+    clerk.finish()
 
 
 def test_at_the_end_a_silent_server_is_not_waited_for_and_what_was_left_is_said(
