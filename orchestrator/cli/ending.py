@@ -44,7 +44,7 @@ def stop(job_name: str, as_json: bool) -> None:
         return
     if is_final(seen.state):
         when = f" at {clock(seen.ended)}" if seen.ended else ""
-        say(f"{record.run} had already ended{when}: {seen.state}.")
+        say(f"{record.run} had already ended{when}: {seen.note if seen.trial else seen.state}.")
     else:
         client = view.client_of(record)
         assert client is not None

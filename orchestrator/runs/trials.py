@@ -59,9 +59,10 @@ def in_folder(record: Record, standing: Standing) -> Seen:
     """Return what the folder of its search says of a trial. Raises UnknownJob without such one."""
     trial = standing.trials.get(trial_of(record.within))
     if trial is None:
-        known = list(standing.trials)
-        has = f"they are {known[0]} to {known[-1]}" if known else "it has none yet"
-        raise UnknownJob(f"{record.search} has no trial {trial_of(record.within)}; {has}.")
+        raise UnknownJob(
+            f"{record.search} has no trial {trial_of(record.within)}: it has {_known(standing)}. "
+            f"`orch status {record.search}` shows them."
+        )
     return Seen(announce.row(trial), _facts(record, trial, standing))
 
 
@@ -74,7 +75,10 @@ def in_events(record: Record, events: Iterable[Event]) -> Seen:
         for told in _rows(event):
             row = told if told.trial == trial_of(record.within) else row
     if row is None:
-        raise UnknownJob(f"Nothing is known of a trial {record.within} of {record.search}.")
+        raise UnknownJob(
+            f"Nothing is known of a trial {record.within} of {record.search}. "
+            f"`orch status {record.search}` shows what is."
+        )
     return Seen(row, facts)
 
 
@@ -86,6 +90,13 @@ def state_of(row: TrialRow, search: State) -> State:
     if is_final(search):
         return search
     return State.PENDING if state == TrialState.PLANNED else State.RUNNING
+
+
+def note_of(row: TrialRow, search: State) -> str:
+    """Return how a trial stands and why: "stopped early: 61 < 80, asha"."""
+    if row.state == TrialState.RUNNING and is_final(search):
+        return "interrupted with its search"
+    return f"{row.state}: {row.reason}" if row.reason else row.state
 
 
 def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:
@@ -106,6 +117,14 @@ def job_of(record: Record) -> Values:
         ) from error
     assert isinstance(values, dict)
     return values
+
+
+def _known(standing: Standing) -> str:
+    """Return "4 of 12 so far, t001 to t004"."""
+    assert standing.opened is not None
+    names = list(standing.trials)
+    between = f", {names[0]} to {names[-1]}" if names else ""
+    return f"{len(names)} of {standing.opened.trials} so far{between}"
 
 
 def _rows(event: Event) -> tuple[TrialRow, ...]:

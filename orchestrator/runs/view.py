@@ -140,8 +140,8 @@ def _look_at_trial(record: Record) -> RunView:
         row, facts = trials.in_folder(record, standing)
     else:
         row, facts = trials.in_events(record, events_of(search.record))
-    note = f"{row.state}: {row.reason}" if row.reason else row.state
-    return RunView(record, trials.state_of(row, search.state), facts, note, trial=row)
+    state, note = trials.state_of(row, search.state), trials.note_of(row, search.state)
+    return RunView(record, state, facts, note, trial=row)
 
 
 def _lacks_the_end(facts: RunFacts, info: JobInfo) -> bool:

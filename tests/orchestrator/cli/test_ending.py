@@ -76,7 +76,8 @@ def test_a_trial_that_has_ended_is_not_stopped_again(orch: Orch, search: Record)
     journals.write(search, journals.half_done())
     done = orch("stop", "digits.t002")
     assert done.exit_code == 0
-    assert done.stderr.startswith("digits-1.t002 had already ended: STOPPED.\n")
+    how = "stopped early: 61 < 80, asha"
+    assert done.stderr.startswith(f"digits-1.t002 had already ended: {how}.\n")
     assert done.stdout.splitlines() == [
         "STOPPED: t002 stopped early: 61 < 80, asha",
         "`orch resume digits-1.t002` trains it on, once its search has ended.",

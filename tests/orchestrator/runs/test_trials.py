@@ -97,14 +97,25 @@ def test_a_trial_ends_with_its_search(search: Record, cluster: FakeCluster) -> N
     journals.write(search, [*journals.half_done(), Planned(70.0, "t005", {}, "near")])
     assert view.look(registry.find("digits.t005")).state is State.PENDING
     cluster.jobs["digits-1"].statuses = ["STOPPED"]
-    assert view.look(registry.find("digits.t004")).state is State.STOPPED
+    interrupted = view.look(registry.find("digits.t004"))
+    assert (interrupted.state, interrupted.note) == (State.STOPPED, "interrupted with its search")
     assert view.look(registry.find("digits.t001")).state is State.SUCCEEDED
 
 
 def test_a_trial_that_a_search_does_not_have_is_unknown(search: Record) -> None:
     journals.write(search, journals.half_done())
-    with pytest.raises(UnknownJob, match=r"no trial t009; they are t001 to t004"):
+    with pytest.raises(UnknownJob) as raised:
         view.look(registry.find("digits.t009"))
+    assert str(raised.value) == (
+        "digits-1 has no trial t009: it has 4 of 4 so far, t001 to t004. "
+        "`orch status digits-1` shows them."
+    )
+
+
+def test_a_search_that_has_just_begun_says_that_it_has_no_trials_so_far(search: Record) -> None:
+    journals.write(search, [journals.opened()])
+    with pytest.raises(UnknownJob, match=r"no trial t001: it has 0 of 4 so far\."):
+        view.look(registry.find("digits.t001"))
 
 
 def test_the_folder_of_a_trial_has_its_facts_and_its_results(search: Record) -> None:
@@ -151,7 +162,7 @@ def test_on_another_machine_the_events_tell_of_a_trial(
         State.RUNNING, LIVING, RunFacts(State.RUNNING, progress=PROGRESS))  # fmt: skip
     ended = view.look(registry.find("digits.t007"))
     assert (ended.state, ended.trial) == (State.SUCCEEDED, BEST)
-    with pytest.raises(UnknownJob, match="Nothing is known of a trial t020"):
+    with pytest.raises(UnknownJob, match="trial t020 of digits-1. `orch status digits-1` shows"):
         view.look(registry.find("digits.t020"))
 
 
