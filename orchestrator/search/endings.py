@@ -37,7 +37,7 @@ def close_record(folder: RunFolder, run: str, end: Ended, value: float | None, t
     closes all its records. run: such as t007. value: what the run itself reached. Raises
     Unreachable and Refused as the tracking server does.
     """
-    if remembered_end(folder) is not None or not folder.job.exists():
+    if not _is_open(folder, ended=True):
         return
     with of_trial(run):
         tracked = record.sync(folder, _STATUS.get(end.state, INTERRUPTED), tell)
@@ -50,7 +50,7 @@ def interrupt_record(folder: RunFolder, run: Run, tell: Tell) -> None:
 
     Raises Unreachable and Refused as the tracking server does.
     """
-    if remembered_status(folder) in _STATUS.values() or not folder.job.exists():
+    if not _is_open(folder, ended=False):
         return
     with of_trial(run.name):
         tracked = record.sync(folder, INTERRUPTED, tell)
@@ -61,19 +61,29 @@ def interrupt_record(folder: RunFolder, run: Run, tell: Tell) -> None:
 def close_all(search: SearchFolder, tell: Tell) -> None:
     """Bring the records of all runs of a search that has ended up to date, by its journal.
 
-    Raises Unreachable and Refused as the tracking server does.
+    Those that are not closed get what the runs were given as well: the driver may not have come
+    to it. Raises Unreachable and Refused as the tracking server does.
     """
     records = SearchJournal(search).read().records
     standing = Standing.of(records)
-    ends = {record.trial: record for record in records if isinstance(record, Ended)}
+    ends = {one.trial: one for one in records if isinstance(one, Ended)}
     for run in standing.runs.values():
         assert standing.opened is not None
-        folder = search.of_run(run.name)
-        if end := ends.get(trial_of(run.name)):
+        folder, end = search.of_run(run.name), ends.get(trial_of(run.name))
+        if _is_open(folder, ended=end is not None):
+            record.open_record(folder, tell)
+        if end:
             value = value_of(run, end, standing.opened.metric)
             close_record(folder, run.name, end, value, tell)
         else:
             interrupt_record(folder, run, tell)
+
+
+def _is_open(folder: RunFolder, *, ended: bool) -> bool:
+    """Return whether a run has a record to close. ended: its trial has."""
+    if ended:
+        return folder.job.exists() and remembered_end(folder) is None
+    return folder.job.exists() and remembered_status(folder) not in _STATUS.values()
 
 
 def _how(end: Ended) -> str:

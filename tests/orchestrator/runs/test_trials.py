@@ -162,7 +162,7 @@ def test_on_another_machine_the_events_tell_of_a_trial(
         State.RUNNING, LIVING, RunFacts(State.RUNNING, progress=PROGRESS))  # fmt: skip
     ended = view.look(registry.find("digits.t007"))
     assert (ended.state, ended.trial) == (State.SUCCEEDED, BEST)
-    with pytest.raises(UnknownJob, match="trial t020 of digits-1. `orch status digits-1` shows"):
+    with pytest.raises(UnknownJob, match=r"trial t020 of digits-1\. `orch status digits-1` shows"):
         view.look(registry.find("digits.t020"))
 
 

@@ -68,12 +68,12 @@ def search(tiny_job: Callable[..., Job], database: str, tmp_path: Path) -> Searc
 
 @pytest.fixture
 def runs(search: SearchFolder) -> tuple[RunFolder, RunFolder]:
-    """The runs of its two trials, each with an open record and a metric that waits."""
+    """The runs of its two trials, each with a record that was only just opened, and a metric."""
     first, second = search.of_run("t001"), search.of_run("t002")
     for folder in (first, second):
         folder.make()
         folder.job.write(search.run.job.read())
-        records.open_record(folder, print)
+        records.begin_record(folder, print)
         Journal(folder).append(3, {"top1/8bit": 50.0})
     return first, second
 
@@ -108,6 +108,7 @@ def test_the_records_of_a_killed_search_say_what_its_journal_says(
     assert seen_by(first).data.metrics["objective"] == 60.0
     assert "objective" not in seen_by(second).data.metrics
     assert seen_by(second).data.metrics["top1/8bit"] == 50.0
+    assert seen_by(second).data.params["method"] == "coquant"
 
 
 def test_a_trial_that_was_interrupted_says_later_how_it_ended(

@@ -1,6 +1,8 @@
 """A whole search on groups of threads: what it leaves, and how it goes on after any end."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,20 +12,23 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from orchestrator.errors import JobFailed
+from orchestrator.errors import JobFailed, Unreachable
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
+from orchestrator.search import endings
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Began, Ended, How, Left, Reported, TrialState
 from orchestrator.search.standing import Standing
 from orchestrator.state import State
 from orchestrator.store.run_folder import WEIGHTS, RunFolder
 from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track import record, recorder
+from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remembered_run
 from orchestrator.track.server import mlflow_client
 from orchestrator.train.context import FolderContext
-from orchestrator.train.member import Member
+from orchestrator.train.member import Member, Outcome, Task
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
 from orchestrator.trials import launch
@@ -233,3 +238,64 @@ def test_the_seeds_of_a_trial_wait_for_each_other_where_it_may_be_stopped(
     parked = [r.run for r in records if isinstance(r, Left) and r.how == How.PARKED]
     assert parked[:2] == ["t001s1", "t001s2"]
     assert record_of(search.of_run("t001s2")).data.tags["orch.trial"] == "t001s2"
+
+
+def test_a_trial_whose_folder_was_removed_is_trained_from_its_beginning(
+    go: Callable[..., int], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_after(1, monkeypatch)
+    with pytest.raises(Killed):
+        go()
+    shutil.rmtree(search.of_run("t001").path)
+    assert go() == 0
+    assert ended_in(search)["t001"] == TrialState.FINISHED
+    steps = [line["step"] for line in map(json.loads, search.of_run("t001").metrics.open())]
+    assert steps == [3, 6]
+    assert record_of(search.of_run("t001")).data.tags["orch.end"].startswith("finished")
+
+
+def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
+    go: Callable[..., int],
+    search: SearchFolder,
+    groups: type,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    member = Member()
+    monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
+    kill_after(1, monkeypatch)
+    with pytest.raises(Killed):
+        go()
+    *_, newest = search.of_run("t001").checkpoints()
+    os.truncate(newest / WEIGHTS, 100)
+    assert go() == 0
+    assert ended_in(search)["t001"] == TrialState.FINISHED
+    assert f"damaged_{newest.name}" in capsys.readouterr().out
+    lines = [json.loads(line) for line in search.of_run("t001").metrics.open()]
+    assert [line["metrics"]["epoch"] for line in lines] == [1.0, 2.0]
+
+
+def test_what_a_silent_server_did_not_get_of_a_search_waits_until_it_is_sent(
+    go: Callable[..., int], search: SearchFolder, groups: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend = groups.train
+
+    def silent(*_: object, **__: object) -> None:
+        raise Unreachable("The tracking server does not answer.")
+
+    def train_in_silence(task: Task) -> Outcome:
+        monkeypatch.setattr(recorder, "mlflow_client", silent)
+        return pretend(task)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(groups, "train", train_in_silence)
+        assert go("search.space.optimizer.lr={grid: [0.05]}", "search.trials=1") == 0
+    monkeypatch.setattr(recorder, "mlflow_client", mlflow_client)
+    assert record_of(search.of_run("t001")).info.status == "RUNNING"
+    assert Journal(search.of_run("t001")).waiting() > 0
+    record.sync(search.run, "FINISHED", print)
+    endings.close_all(search, print)
+    seen = record_of(search.of_run("t001"))
+    assert (seen.info.status, seen.data.metrics["top1/2bit"]) == ("FINISHED", 45.0)
+    assert seen.data.tags["orch.end"] == "finished after epoch 2, step 6"
+    assert record_of(search.run).data.metrics["best_so_far"] == seen.data.metrics["objective"]
