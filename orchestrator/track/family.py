@@ -55,9 +55,16 @@ def say_end(run: TrackedRun, how: str) -> None:
     recorder.mark(run, [], {END_TAG: how})
 
 
-def record_best(search: SearchFolder, run: TrackedRun, ended: int, value: float) -> None:
-    """Record the best value so far of a search of which so many trials have ended."""
+def note_best(search: SearchFolder, ended: int, value: float) -> None:
+    """Keep the best value so far of a search of which so many trials have ended, until it is sent.
+
+    Raises OSError.
+    """
     Journal(search.run).append(ended, {BEST: value})
+
+
+def send_best(search: SearchFolder, run: TrackedRun) -> None:
+    """Send what was noted. Raises RecordGone, Unreachable or Refused."""
     Recorder(run, search.run).deliver()
 
 

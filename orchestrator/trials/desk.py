@@ -5,8 +5,9 @@ import time
 import traceback
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
-from orchestrator.events import say, warn
+from orchestrator.events import TrialEnded, say, warn
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
 from orchestrator.search import announce, endings, table
@@ -45,7 +46,7 @@ class Desk:
         self._events = Events(search.run)
         self._mark = 0
         self._standing = Standing()
-        self._unsaid: list[str] = []
+        self._untold: list[_Told] = []
         self._said, self._drawn = float("-inf"), time.monotonic()
         self._ended_since = self._troubled = False
         self._news = threading.Event()
@@ -82,7 +83,7 @@ class Desk:
         """Say what is new; where that fails, warn once until it goes well again."""
         try:
             new = self._take_in(silently=False)
-            self._say_ends()
+            self._tell_ends()
             self._say_progress(new=new)
         except Exception as error:
             if not self._troubled:
@@ -98,25 +99,28 @@ class Desk:
         for record in read.records:
             self._standing.add(record)
             if isinstance(record, Ended):
-                self._hear_end(record)
-                self._unsaid += [] if silently else [record.trial]
+                self._hear_end(record, silently=silently)
         return bool(read.records)
 
-    def _say_ends(self) -> None:
-        while self._unsaid:
-            say(announce.trial_ended(self._standing, self._unsaid[0]))
-            del self._unsaid[0]
-
-    def _hear_end(self, end: Ended) -> None:
+    def _hear_end(self, end: Ended, *, silently: bool) -> None:
         self._ended_since = True
         for run in self._standing.runs_of(end.trial):
             self._close_record(run, end)
         best = self._standing.best
-        if best and best.value is not None:
-            count = len(self._standing.ended)
-            self._clerk.later(
-                partial(family.record_best, self._search, self._record, count, best.value)
-            )
+        event = None if silently else announce.trial_ended(self._standing, end.trial)
+        self._untold.append(_Told(len(self._standing.ended), best.value if best else None, event))
+
+    def _tell_ends(self) -> None:
+        while self._untold:
+            self._tell_end(self._untold[0])
+            del self._untold[0]
+
+    def _tell_end(self, told: "_Told") -> None:
+        if told.best is not None:
+            family.note_best(self._search, told.ended, told.best)
+            self._clerk.later(partial(family.send_best, self._search, self._record))
+        if told.event:
+            say(told.event)
 
     def _close_record(self, run: Run, end: Ended) -> None:
         assert self._standing.opened is not None
@@ -152,6 +156,14 @@ class Desk:
         from orchestrator.search import figures  # a second that the first groups need not wait
 
         figures.draw(self._standing, self._search.figures)
+
+
+class _Told(NamedTuple):
+    """What is told when a trial ends. ended: how many have. best: the best value so far."""
+
+    ended: int
+    best: float | None
+    event: TrialEnded | None
 
 
 def _complain(what: str, error: Exception) -> None:

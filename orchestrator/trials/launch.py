@@ -64,9 +64,9 @@ def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
         crew.close()
         desk.finish()
         for trial in conductor.standing.living:
-            for run in conductor.standing.runs_of(trial):
-                folder = search.of_run(run.name)
-                clerk.later(partial(endings.interrupt_record, folder, run, warn))
+            for left in conductor.standing.runs_of(trial):
+                folder = search.of_run(left.name)
+                clerk.later(partial(endings.interrupt_record, folder, left, warn))
         clerk.finish()
 
 

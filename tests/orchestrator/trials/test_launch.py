@@ -249,8 +249,8 @@ def test_a_trial_whose_folder_was_removed_is_trained_from_its_beginning(
     shutil.rmtree(search.of_run("t001").path)
     assert go() == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
-    steps = [line["step"] for line in map(json.loads, search.of_run("t001").metrics.open())]
-    assert steps == [3, 6]
+    lines = search.of_run("t001").metrics.read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [3, 6]
     assert record_of(search.of_run("t001")).data.tags["orch.end"].startswith("finished")
 
 
@@ -271,8 +271,8 @@ def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
     assert go() == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
     assert f"damaged_{newest.name}" in capsys.readouterr().out
-    lines = [json.loads(line) for line in search.of_run("t001").metrics.open()]
-    assert [line["metrics"]["epoch"] for line in lines] == [1.0, 2.0]
+    lines = search.of_run("t001").metrics.read_text().splitlines()
+    assert [json.loads(line)["metrics"]["epoch"] for line in lines] == [1.0, 2.0]
 
 
 def test_what_a_silent_server_did_not_get_of_a_search_waits_until_it_is_sent(
