@@ -39,10 +39,10 @@ EARLY = Ended(
 )
 FINISHED = Ended(5.0, "t001", TrialState.FINISHED, 60.0, None, {}, None, 2, 6, "")
 JOURNAL: tuple[Record, ...] = (
-    Opened(0.0, "tiny", "8bit", "max", ("seed",), (), 2, 1, "none", "grid", 2, 1),
+    Opened(0.0, "tiny", "8bit", "max", ("optimizer.lr",), (), 2, 1, "none", "grid", 2, 1),
     Attempt(0.0, 1),
-    Planned(0.0, "t001", {"seed": 1}, "near"),
-    Planned(0.0, "t002", {"seed": 2}, "near"),
+    Planned(0.0, "t001", {"optimizer.lr": 0.1}, "near"),
+    Planned(0.0, "t002", {"optimizer.lr": 0.2}, "near"),
     Began(0.0, "t001", "g1", 1),
     Reported(1.0, "t001", 1, 3, {"8bit": 55.0}, None),
     Reported(2.0, "t001", 2, 6, {"8bit": 60.0}, None),
@@ -56,11 +56,15 @@ JOURNAL: tuple[Record, ...] = (
 @pytest.fixture
 def search(tiny_job: Callable[..., Job], database: str, tmp_path: Path) -> SearchFolder:
     """A search whose driver was killed while its second trial trained."""
-    space = "search.space.seed={grid: [1, 2]}"
+    own = (f"tracking.uri={database}", "tracking.experiment=endings")
+    space = (
+        "search.space.optimizer.lr={grid: [0.1, 0.2]}",
+        "search.metric=8bit",
+        "search.trials=2",
+    )
     search = SearchFolder(RunFolder(tmp_path / "runs" / "tiny-20260102-030405-a1b2"))
     search.run.make()
-    job = tiny_job(f"tracking.uri={database}", space, "search.metric=8bit")
-    search.run.job.write(dump(job.as_dict()))
+    search.run.job.write(dump(tiny_job(*own, *space).as_dict()))
     for line in JOURNAL:
         SearchJournal(search).append(line)
     return search
