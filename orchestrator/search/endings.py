@@ -61,20 +61,21 @@ def interrupt_record(folder: RunFolder, run: Run, tell: Tell) -> None:
 def close_all(search: SearchFolder, tell: Tell) -> None:
     """Bring the records of all runs of a search that has ended up to date, by its journal.
 
-    Those that are not closed get what the runs were given as well: the driver may not have come
-    to it. Raises Unreachable and Refused as the tracking server does.
+    A run that a damaged journal does not know was interrupted, as far as anyone can say. Those that
+    are not closed get what they were given as well: the driver may not have come to it. Raises
+    Unreachable and Refused as the tracking server does.
     """
     records = SearchJournal(search).read().records
     standing = Standing.of(records)
     ends = {one.trial: one for one in records if isinstance(one, Ended)}
-    for run in standing.runs.values():
-        assert standing.opened is not None
-        folder, end = search.of_run(run.name), ends.get(trial_of(run.name))
+    for folder in search.runs():
+        name = search.called(folder)
+        run, end = standing.runs.get(name, Run(name)), ends.get(trial_of(name))
         if _is_open(folder, ended=end is not None):
             record.open_record(folder, tell)
-        if end:
+        if end and standing.opened:
             value = value_of(run, end, standing.opened.metric)
-            close_record(folder, run.name, end, value, tell)
+            close_record(folder, name, end, value, tell)
         else:
             interrupt_record(folder, run, tell)
 

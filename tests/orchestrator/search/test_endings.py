@@ -125,6 +125,14 @@ def test_a_trial_that_was_interrupted_says_later_how_it_ended(
     assert said(runs[1]) == ("FINISHED", "finished after epoch 2, step 6")
 
 
+def test_runs_of_which_nothing_is_left_in_the_journal_were_interrupted(
+    search: SearchFolder, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    search.journal.unlink()
+    endings.close_all(search, print)
+    assert [said(run) for run in runs] == [("KILLED", "interrupted, goes on with its search")] * 2
+
+
 def test_a_trial_that_was_trained_to_its_end_by_itself_was_not_interrupted(
     search: SearchFolder, runs: tuple[RunFolder, RunFolder]
 ) -> None:
