@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -142,8 +142,12 @@ def record(search: SearchFolder, database: str) -> TrackedRun:
 @pytest.fixture
 def crew(
     search: SearchFolder, search_job: Callable[..., Job], record: TrackedRun, groups: object
-) -> RayCrew:
-    return RayCrew(search, search_job(), None, Clerk())
+) -> Iterator[RayCrew]:
+    clerk = Clerk()
+    crew = RayCrew(search, search_job(), None, clerk)
+    yield crew
+    crew.close()
+    clerk.finish()
 
 
 @pytest.fixture
