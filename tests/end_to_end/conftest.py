@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 import ray.util
 
+from orchestrator.run_facts import facts_of
+from orchestrator.store.run_folder import RunFolder
+
 MARK = "ORCH_TEST_CLUSTER"
 """What every process of the cluster inherits, and is found by when the tests are over."""
 
@@ -81,6 +84,21 @@ class Orch:
     @staticmethod
     def _command(arguments: tuple[str | Path, ...]) -> list[str]:
         return [sys.executable, "-m", "orchestrator", *map(str, arguments)]
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., None]:
+    """Wait until a run has come so far, by a look at its folder: commands would slow it down."""
+
+    def wait(folder: RunFolder, ready: Callable[[], bool]) -> None:
+        end = time.monotonic() + 240
+        while not ready():
+            facts = facts_of(folder)
+            assert facts.failed is None, facts.failed
+            assert time.monotonic() < end, f"the run did not get there: {facts}"
+            time.sleep(0.05)
+
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -5,13 +5,24 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+from orchestrator.run_facts import facts_of
+from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder
+from orchestrator.track import recorder
+from orchestrator.track.run import remembered_run
+from orchestrator.track.server import mlflow_client
+from orchestrator.train.worker import Run
+from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
 from tests.real_data import activitynet_from_actions, cifar10_official, real_data
+
+Wait = Callable[..., None]
 
 pytestmark = [pytest.mark.ray, pytest.mark.real]
 
@@ -34,20 +45,18 @@ def submit(orch: Any, cluster: str, job: str, *options: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def history(output: Path, status: dict[str, Any], key: str) -> list[float]:
-    """Return a metric over the epochs, from MLflow."""
-    from mlflow.tracking import MlflowClient
+def history(folder: RunFolder, key: str) -> list[float]:
+    """Return a metric of a run over the epochs, from MLflow."""
+    tracked = remembered_run(folder)
+    assert tracked is not None
+    with mlflow_client(tracked.uri) as client:
+        return [row.value for row in client.get_metric_history(tracked.run_id, key)]
 
-    client = MlflowClient(tracking_uri=f"sqlite:///{output / 'mlflow.db'}")
-    run_id = status["mlflow"]["run_id"]
-    return [row.value for row in client.get_metric_history(run_id, key)]
 
-
-def last_weights(run_dir: str) -> str:
-    """Return a digest of the weights in the last checkpoint."""
-    last = sorted(Path(run_dir).glob("checkpoint_*/model.safetensors"))[-1]
+def last_weights(folder: RunFolder) -> str:
+    """Return a digest of the weights in a run's last checkpoint."""
     digest = hashlib.sha256()
-    for name, value in sorted(load_file(last).items()):
+    for name, value in sorted(load_file(folder.checkpoints()[-1] / WEIGHTS).items()):
         digest.update(name.encode() + value.numpy().tobytes())
     return digest.hexdigest()
 
@@ -78,7 +87,7 @@ def test_activitynet_r50_reports_map_at_every_bit_width(
         ),
     )
     for bits in BITS:
-        values = history(output, status, f"map/{bits}bit")
+        values = history(RunFolder(Path(status["run_dir"])), f"map/{bits}bit")
         assert len(values) == 2
         assert all(0 < value <= 100 for value in values)
     assert status["result"]["metric_name"] == "map"
@@ -141,6 +150,7 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
         data__limit_train=768,
         data__limit_val=100,
         model__widths="[8,16,32,64]",
+        model__depths="[1,1,1,1]",
         training__epochs=2,
         training__global_batch=64,
         optimizer__lr=0.05,
@@ -151,35 +161,37 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
 
 
 def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
-    orch: Any, cluster: str, cifar: Path, output: Path
+    orch: Any, wait_for: Wait, cluster: str, cifar: Path, output: Path, tmp_path: Path
 ) -> None:
-    undisturbed = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, output))
-    for bits in BITS:
-        losses = history(output, undisturbed, f"train_loss/{bits}bit")
-        assert len(losses) == 2
-        assert losses[-1] < losses[0]
-
     options = ["--address", cluster, "--detach", "--json", *cifar_options(cifar, output)]
     started = orch("submit", JOBS / "cifar10_r18.yaml", *options)
     assert started.returncode == 0, started.stderr
-    run = json.loads(started.stdout)["run"]
-    orch.wait_for(run, lambda s: s["progress"] is not None)
-    orch.wait_for(run, lambda s: s["progress"]["epoch"] == 1 and mid_epoch(s), pause=0.2)
-    os.kill(worker_process(cluster, run), signal.SIGKILL)
-    done = orch("wait", run, "--timeout", "300")
+    folder = RunFolder(output / json.loads(started.stdout)["run"])
+    wait_for(folder, lambda: facts_of(folder).progress is not None)
+    victim = worker_process(cluster, folder.name)
+    wait_for(folder, lambda: (folder.newest() or Reached(0, 0, 0)) > Reached(0, 1, 0))
+    os.kill(victim, signal.SIGKILL)
+    done = orch("wait", folder.name, "--timeout", "300")
     assert done.returncode == 0, done.stdout + done.stderr
-    recovered = orch.status(run)
+    assert "Continuing from the checkpoint at epoch 2, step" in orch("logs", folder.name).stdout
 
-    assert "Continuing from the checkpoint" in orch("logs", run).stdout
-    assert last_weights(recovered["run_dir"]) == last_weights(undisturbed["run_dir"])
+    undisturbed = trained_without_ray(folder, output, tmp_path)
+    assert last_weights(folder) == last_weights(undisturbed)
     for bits in BITS:
-        key = f"train_loss/{bits}bit"
-        assert history(output, recovered, key) == history(output, undisturbed, key)
+        losses = history(folder, f"train_loss/{bits}bit")
+        assert len(losses) == 2
+        assert losses[-1] < losses[0]
+        assert history(undisturbed, f"train_loss/{bits}bit") == losses
 
 
-def mid_epoch(status: dict[str, Any]) -> bool:
-    progress = status["progress"]
-    return bool(3 <= progress["step"] < progress["steps"] - 2)
+def trained_without_ray(folder: RunFolder, output: Path, tmp_path: Path) -> RunFolder:
+    """Train the job of a run again, in two processes that nobody disturbs; return the folder."""
+    again = RunFolder(tmp_path / "again")
+    again.make()
+    again.job.write(folder.job.read())
+    tracked = recorder.open_run(f"sqlite:///{output / 'mlflow.db'}", "again", "again", again)
+    run_ranks(2, tmp_path / "ranks", partial(train_whole_run, Run(again, tracked)))
+    return again
 
 
 def worker_process(cluster: str, run: str) -> int:

@@ -11,15 +11,19 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from orchestrator.data.loader import steps_per_epoch, train_batches
+from orchestrator.job.load import load_job
 from orchestrator.job.schema import job_from_dict
 from orchestrator.plan.batch import plan_batch
 from orchestrator.train import gradients as module
+from orchestrator.train.context import FolderContext
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
+from orchestrator.train.numerics import set_numerics
 from orchestrator.train.phase import build_phase
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
+from orchestrator.train.worker import Run, Worker
 
 
 def run_ranks(world: int, folder: Path, program: Callable[[Ranks], Any]) -> list[Any]:
@@ -73,6 +77,13 @@ def train_some_steps(
         "teachers": tally.teacher_shares(),
         "evaluation": evaluate(parts.network, job.points, parts.val_set, ranks, batch=2),
     }
+
+
+def train_whole_run(run: Run, ranks: Ranks) -> None:
+    """Train the job in a run's folder from start to end."""
+    job = load_job(run.folder.job.path).job
+    set_numerics(job.training)
+    Worker(job, run, FolderContext(run.folder, ranks, keep=job.checkpoint.keep)).run()
 
 
 SHAPES = ((3, 5), (), (7,), (2, 3, 2, 2), (40,))
