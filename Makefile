@@ -8,8 +8,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+STARTS_RAY := tests/end_to_end tests/orchestrator/cluster/test_local.py
 
-.PHONY: setup quickstart test mutants lint clean
+.PHONY: setup quickstart test unit ray mutants lint clean
 
 setup: $(READY)
 
@@ -30,10 +31,15 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Unit tests on two processes; then those that start Ray, which need the machine to themselves.
+# The tests that start Ray often leave a core idle: the others fill it, and stand back for them.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not ray"
-	$(BIN)/pytest -m ray
+	$(MAKE) --no-print-directory --jobs=2 ray unit
+
+unit: setup
+	OMP_NUM_THREADS=1 nice $(BIN)/pytest -n 2 --dist loadfile -m "not ray"
+
+ray: setup
+	$(BIN)/pytest -m ray $(STARTS_RAY)
 
 mutants: setup
 	$(BIN)/python tests/mutants/put_in.py

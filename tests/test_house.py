@@ -186,6 +186,14 @@ def test_the_text_names_formulas_and_papers_not_documents_the_reader_lacks() -> 
     assert _lines_with(ELSEWHERE) == []
 
 
+def test_make_looks_for_the_tests_that_start_ray_where_they_are() -> None:
+    marked = re.compile(r"^(@|pytestmark = \[?)pytest\.mark\.ray", re.MULTILINE)
+    [places] = re.findall(r"^STARTS_RAY := (.+)$", (REPOSITORY / "Makefile").read_text(), re.M)
+    found = [name for name, text in _sources().items() if marked.search(text)]
+    assert len(found) > 3
+    assert [name for name in found if not name.startswith(tuple(places.split()))] == []
+
+
 def test_product_and_documents_do_not_depend_on_where_they_were_built() -> None:
     shared = re.compile(re.escape("../" + "shared"))
     assert [line for line in _lines_with(shared) if not line.startswith("tests/")] == []
