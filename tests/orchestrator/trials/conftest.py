@@ -120,7 +120,8 @@ def search_job(tiny_job: Callable[..., Job], database: str) -> Callable[..., Job
 
     def load(*overrides: str) -> Job:
         search = (SPACE, "search.metric=mean", "search.trials=3")
-        return tiny_job(*search, f"tracking.uri={database}", *overrides)
+        own = (f"tracking.uri={database}", "tracking.experiment=searches")
+        return tiny_job(*search, *own, *overrides)
 
     return load
 
@@ -136,7 +137,7 @@ def search(search_job: Callable[..., Job], tmp_path: Path) -> SearchFolder:
 
 @pytest.fixture
 def record(search: SearchFolder, database: str) -> TrackedRun:
-    return recorder.open_run(database, "orch", search.run.name, search.run)
+    return recorder.open_run(database, "searches", search.run.name, search.run)
 
 
 @pytest.fixture

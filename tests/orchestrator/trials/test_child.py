@@ -19,7 +19,7 @@ from orchestrator.trials import child
 def folder(search: SearchFolder, search_job: Callable[..., Job], record: TrackedRun) -> RunFolder:
     folder = search.of_run("t001")
     folder.make()
-    values = search_job("tracking.experiment=children").as_dict() | {"search": None}
+    values = search_job().as_dict() | {"search": None}
     folder.job.write(dump(values))
     return folder
 
