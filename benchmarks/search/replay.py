@@ -15,9 +15,10 @@ that and in the searcher's seed (the grid's in the order of its axes and levels)
 - "off": the best one, a step away on every axis of three levels or more;
 - "wrong": the worst setting of the table.
 
-The record says what the table is like ("answers": how many settings are within 0.2 of the best) and
-has, by searcher, scheduler and number of trials at once, the median in trainings and the quartiles
-(null: no answer before all settings were tried), and how many replays had none.
+The record says what the table is like ("answers": how many settings are within 0.2 of the best;
+"correlation": of what one seed shows after each epoch with what the setting is worth) and has, by
+searcher, scheduler and number of trials at once, the median in trainings and the quartiles (null: no
+answer before all settings were tried), and how many replays had none.
 """
 
 import argparse
@@ -66,7 +67,20 @@ def about_table(table: Table) -> dict[str, object]:
         "worst_delta_b": round(table.value(table.ranked()[-1]), 2),
         "answers": sum(table.value(place) >= best - WITHIN for place in table.cells),
         "median_seed_spread": round(statistics.median(spreads), 2),
+        "correlation": [correlation(table, epoch) for epoch in range(table.epochs)],
     }
+
+
+def correlation(table: Table, epoch: int) -> float:
+    """Return how well what one seed shows after an epoch tells what a setting is worth."""
+    pairs = [
+        (one[epoch].delta_b, table.value(place))
+        for place, seeds in table.cells.items()
+        if table.value(place) > float("-inf")
+        for one in seeds
+    ]
+    shown, worth = zip(*pairs, strict=True)
+    return round(statistics.correlation(shown, worth), 2)
 
 
 def variants(table: Table) -> dict[str, Variant]:
