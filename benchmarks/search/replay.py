@@ -3,12 +3,11 @@
     python -m benchmarks.search.replay [--replays 50]
 
 The search's own conductor, searchers and schedulers run as ever; only the trainings come from the
-table. The answer of a search at any moment is the best of its finished trials. A replay ends when
-what that setting is worth is within 0.2 Delta_B of the best one, and counts the epochs that were
-trained until then, of all trials, in whole trainings. A setting is worth the mean over its seeds
-and last three epochs (a single evaluation differs by more than 0.2 by chance). What a search sees
-is one epoch of one seed, the same for all its trials, the recorded ones in turn; replays differ in
-that and in the searcher's seed (the grid's in the order of its axes and levels). The priors say:
+table. A trial shows the mean of the table's seeds after each epoch. The answer of a search at any
+moment is the best of its finished trials. A replay ends when that is within 0.2 Delta_B of the best
+setting of the table, and counts the epochs that were trained until then, of all trials, in whole
+trainings of a setting. Replays differ in the searcher's seed (the grid's in the order of its axes
+and levels). The priors say:
 
 - "papers": the papers' values, written in `table.yaml` before the table was recorded;
 - "right": the best setting of the table;
@@ -16,9 +15,9 @@ that and in the searcher's seed (the grid's in the order of its axes and levels)
 - "wrong": the worst setting of the table.
 
 The record says what the table is like ("answers": how many settings are within 0.2 of the best;
-"correlation": of what one seed shows after each epoch with what the setting is worth) and has, by
-searcher, scheduler and number of trials at once, the median in trainings and the quartiles (null: no
-answer before all settings were tried), and how many replays had none.
+"correlation": of what a setting shows after each epoch with what it is worth) and has, by searcher,
+scheduler and number of trials at once, the median in trainings and the quartiles (null: no answer
+before all settings were tried), and how many replays had none.
 """
 
 import argparse
@@ -72,15 +71,10 @@ def about_table(table: Table) -> dict[str, object]:
 
 
 def correlation(table: Table, epoch: int) -> float:
-    """Return how well what one seed shows after an epoch tells what a setting is worth."""
-    pairs = [
-        (one[epoch].delta_b, table.value(place))
-        for place, seeds in table.cells.items()
-        if table.value(place) > float("-inf")
-        for one in seeds
-    ]
-    shown, worth = zip(*pairs, strict=True)
-    return round(statistics.correlation(shown, worth), 2)
+    """Return how well what settings show after an epoch, from 0, tells what they are worth."""
+    whole = [place for place in table.cells if table.value(place) > float("-inf")]
+    shown = [table.curves[place][epoch].delta_b for place in whole]
+    return round(statistics.correlation(shown, [table.value(place) for place in whole]), 2)
 
 
 def variants(table: Table) -> dict[str, Variant]:

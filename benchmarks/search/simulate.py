@@ -1,6 +1,7 @@
 """One search on the recorded table, from its beginning to its answer."""
 
 import random
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.search.table import Evaluation, Place, Table
@@ -14,7 +15,7 @@ from orchestrator.search.space import Space
 from orchestrator.search.standing import Standing
 
 WITHIN = 0.2
-"""A setting is an answer if its mean over seeds is so near the best one's, in Delta_B."""
+"""A setting is an answer if it is worth so little less than the best one, in Delta_B."""
 
 WIDTH = 0.6
 """One standard deviation of a prior, in levels."""
@@ -46,7 +47,7 @@ class Unwritten(SearchJournal):
 
 
 class Replay:
-    """A search whose trainings are those of a table, all with the same one of its seeds."""
+    """A search whose trials have all seeds of a table and show their means."""
 
     def __init__(self, table: Table, variant: Variant, seed: int) -> None:
         chance = random.Random(seed)
@@ -54,7 +55,6 @@ class Replay:
         self._seed = seed
         self._searcher = variant.searcher
         self._axes = levels_as_axes(table, variant, chance)
-        self._of_table = seed % table.seeds
         self._goal = table.value(table.ranked()[0]) - WITHIN
 
     def trainings(self, scheduler: str, groups: int) -> float:
@@ -80,8 +80,8 @@ class Replay:
     def _place(self, settings: Settings) -> Place:
         return tuple(settings[key] for key in self._table.levels)
 
-    def _look(self, settings: Settings) -> tuple[Evaluation, ...]:
-        return self._table.cells[self._place(settings)][self._of_table]
+    def _look(self, settings: Settings) -> Sequence[Evaluation]:
+        return self._table.curves[self._place(settings)]
 
     def _tell(self, record: Record, standing: Standing) -> None:
         """End the search once its best finished trial is an answer."""

@@ -1,7 +1,8 @@
 """The recorded table: what each setting reached after each epoch, with each seed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from benchmarks.search.trainings import Training
@@ -25,12 +26,11 @@ class Table:
     """A grid of settings, of which every cell was trained with each of some seeds.
 
     levels: of each key. cells: by place, for each seed, epoch by epoch; a training that failed has
-    fewer epochs. last: the mean of so many last epochs is what a cell is worth.
+    fewer epochs.
     """
 
     levels: Mapping[str, tuple[object, ...]]
     cells: Mapping[Place, tuple[tuple[Evaluation, ...], ...]]
-    last: int = 3
 
     @property
     def seeds(self) -> int:
@@ -46,16 +46,28 @@ class Table:
         """Return the place of settings that are given by their values."""
         return tuple(self.levels[key].index(settings[key]) for key in self.levels)
 
+    @cached_property
+    def curves(self) -> Mapping[Place, list[Evaluation]]:
+        """The means of each cell's seeds, for the epochs that all of them reached."""
+        return {
+            place: [mean_of(evaluations) for evaluations in zip(*seeds, strict=False)]
+            for place, seeds in self.cells.items()
+        }
+
     def value(self, place: Place) -> float:
-        """Return what a cell is worth: its mean Delta_B; minus infinity if a training failed."""
-        seeds = self.cells[place]
-        if any(len(one) < self.epochs for one in seeds):
-            return float("-inf")
-        return mean([at.delta_b for one in seeds for at in one[-self.last :]])
+        """Return what a cell is worth: Delta_B at its end; minus infinity if a training failed."""
+        curve = self.curves[place]
+        return curve[-1].delta_b if len(curve) == self.epochs else float("-inf")
 
     def ranked(self) -> list[Place]:
         """Return all places, the best first."""
         return sorted(self.cells, key=self.value, reverse=True)
+
+
+def mean_of(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Return the mean of what some seeds reached."""
+    points = {name: mean([one.points[name] for one in evaluations]) for name in evaluations[0].points}
+    return Evaluation(points, mean([one.delta_b for one in evaluations]))
 
 
 def table_of(trainings: Iterable[Training], space: Mapping[str, Axis]) -> Table:
