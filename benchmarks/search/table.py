@@ -66,7 +66,9 @@ class Table:
 
 def mean_of(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Return the mean of what some seeds reached."""
-    points = {name: mean([one.points[name] for one in evaluations]) for name in evaluations[0].points}
+    points = {
+        name: mean([one.points[name] for one in evaluations]) for name in evaluations[0].points
+    }
     return Evaluation(points, mean([one.delta_b for one in evaluations]))
 
 
