@@ -31,12 +31,11 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The tests that start Ray often leave a core idle: the others fill it, and stand back for them.
-test: lint
-	$(MAKE) --no-print-directory --jobs=2 ray unit
+# Unit tests on two processes; then those that start Ray, which need the machine to themselves.
+test: lint unit ray
 
 unit: setup
-	OMP_NUM_THREADS=1 nice $(BIN)/pytest -n 2 --dist loadfile -m "not ray"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not ray"
 
 ray: setup
 	$(BIN)/pytest -m ray $(STARTS_RAY)
