@@ -20,6 +20,9 @@ from orchestrator.wording import clock, describe
 LOG_PREFIX = "job-driver-"
 PROGRESS_SECONDS = 30.0
 """Progress is logged at most this often, of each trial too; evaluations always are."""
+NOISE = ("'PreemptionWatcher' and ID:",)
+"""Parts of lines that Ray prints in every job and that mean nothing to a user."""
+
 NOISY_BLOCKS = (
     ") Graceful shutdown of backend failed. This is expected",
     ") Error in control loop iteration: The worker group startup timed out",
@@ -99,13 +102,13 @@ class JobLog(io.TextIOBase):
             self._under.flush()
 
     def _is_noise(self, line: str) -> bool:
-        """Return whether a line is part of a traceback that means nothing to a user."""
+        """Return whether a line is noise: by itself, or as part of a traceback of its process."""
         begun = [line.partition(block)[0] for block in NOISY_BLOCKS if block in line]
         if begun:
             self._muted = begun[0]
         elif not line.startswith(self._muted):
             self._muted = "\n"
-        return self._muted != "\n"
+        return self._muted != "\n" or any(part in line for part in NOISE)
 
     def _is_worth_a_line(self, event: Event) -> bool:
         if not isinstance(event, Progress | Searching):

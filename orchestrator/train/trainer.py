@@ -1,12 +1,8 @@
 """From a job to Ray Train's trainer: what the workers get and what they need."""
 
-from typing import Any
-
 import ray
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from ray.train.v2._internal.callbacks import DatasetsCallback
-from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 
 from orchestrator.job.schema import Job
 from orchestrator.plan.workers import room_for
@@ -17,24 +13,11 @@ from orchestrator.train.worker import Run
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300
 
-UNUSED = (DatasetsCallback, PlacementGroupCleanerCallback)
-"""Each starts a process that loads Ray Train beside the workers: to hand out Ray's own data sets,
-of which there are none, and to remove the placement group of a controller that has died, with which
-the driver ends, and with the driver all that it had."""
 
-
-class Trainer(TorchTrainer):  # type: ignore[misc]
-    """Ray Train's trainer for torch, without what starts processes that no run needs."""
-
-    def _create_default_callbacks(self) -> list[Any]:
-        made = super()._create_default_callbacks()
-        return [callback for callback in made if not isinstance(callback, UNUSED)]
-
-
-def build_trainer(job: Job, run: Run) -> Trainer:
+def build_trainer(job: Job, run: Run) -> TorchTrainer:
     """Return the trainer of a job's run, for the cluster that this process is connected to."""
     gpus = gpus_per_worker(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    return Trainer(
+    return TorchTrainer(
         train_function,
         train_loop_config=Config(job=job.as_dict(), run=run),
         torch_config=NodeAddressConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),

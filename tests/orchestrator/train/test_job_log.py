@@ -69,8 +69,9 @@ def test_the_progress_of_each_trial_is_in_the_log(log: Log) -> None:
     assert ["trials done" in line for line in log.lines] == [False, False, True]
 
 
-def test_other_lines_stay(log: Log) -> None:
+def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
     print("Traceback ...", file=log.stream)
+    print("(T pid=1) ... Actor with class name: 'PreemptionWatcher' and ID: '6'", file=log.stream)
     print("::orch {broken", file=log.stream)
     assert log.lines == ["Traceback ...", "::orch {broken"]
     assert log.events == []
