@@ -4,24 +4,25 @@
 
 The search's own conductor, searchers and schedulers run as ever; only the trainings come from the
 table. A trial shows the mean of the table's seeds after each epoch. The answer of a search at any
-moment is the best of its finished trials. A replay ends when that is within 0.2 Delta_B of the best
-setting of the table, and counts the epochs that were trained until then, of all trials, in whole
-trainings of a setting. Replays differ in the searcher's seed (the grid's in the order of its axes
-and levels). The priors say:
+moment is the best of its finished trials. What counts are the epochs of all trials, in whole
+trainings of a setting, until that is within 0.2 Delta_B of the best setting of the table, and, as
+two seeds differ by 0.5, until it is within 0.5. Replays differ in the searcher's seed (the grid's
+in the order of its axes and levels). The priors say:
 
 - "papers": the papers' values, written in `table.yaml` before the table was recorded;
 - "right": the best setting of the table;
 - "off": the best one, a step away on every axis of three levels or more;
 - "wrong": the worst setting of the table.
 
-The record says what the table is like ("answers": how many settings are within 0.2 of the best;
+The record says what the table is like ("answers": how many settings are so near to the best;
 "correlation": of what a setting shows after each epoch with what it is worth) and has, by searcher,
-scheduler and number of trials at once, the median in trainings and the quartiles (null: no answer
-before all settings were tried), and how many replays had none.
+scheduler, number of trials at once and nearness, the median in trainings and the quartiles (null:
+no answer before all settings were tried), and how many replays had none.
 """
 
 import argparse
 import statistics
+from collections.abc import Sequence
 
 from benchmarks.results_file import conditions, keep, positive
 from benchmarks.search.record import TABLE, search
@@ -64,7 +65,10 @@ def about_table(table: Table) -> dict[str, object]:
         "best_delta_b": round(best, 2),
         "median_delta_b": round(statistics.median(map(table.value, table.cells)), 2),
         "worst_delta_b": round(table.value(table.ranked()[-1]), 2),
-        "answers": sum(table.value(place) >= best - WITHIN for place in table.cells),
+        "answers": {
+            within_name(within): sum(table.value(place) >= best - within for place in table.cells)
+            for within in WITHIN
+        },
         "median_seed_spread": round(statistics.median(spreads), 2),
         "correlation": [correlation(table, epoch) for epoch in range(table.epochs)],
     }
@@ -103,10 +107,15 @@ def a_step_off(place: Place, table: Table) -> Place:
 
 def summary(
     table: Table, variant: Variant, scheduler: str, groups: int, replays: int
-) -> dict[str, float | None]:
-    """Return the median and the quartiles of some replays, in whole trainings."""
-    made = (Replay(table, variant, seed) for seed in range(replays))
-    found = sorted(one.trainings(scheduler, groups) for one in made)
+) -> dict[str, dict[str, float | None]]:
+    """Return the median and the quartiles of some replays, in whole trainings, by nearness."""
+    made = [Replay(table, variant, seed).trainings(scheduler, groups) for seed in range(replays)]
+    return {within_name(within): spread([one[within] for one in made]) for within in WITHIN}
+
+
+def spread(trainings: Sequence[float]) -> dict[str, float | None]:
+    """Return the median and the quartiles of some numbers, and how many are infinite."""
+    found = sorted(trainings)
     quartiles = {
         name: found[min(int(share * len(found)), len(found) - 1)]
         for name, share in (("quartile_1", 0.25), ("quartile_3", 0.75))
@@ -114,6 +123,11 @@ def summary(
     figures = {"median": statistics.median(found), **quartiles}
     shown = {name: round(n, 2) if n < float("inf") else None for name, n in figures.items()}
     return {**shown, "unanswered": sum(n == float("inf") for n in found)}
+
+
+def within_name(within: float) -> str:
+    """Return how a nearness is called in the record."""
+    return f"within_{within}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from benchmarks.search.table import Evaluation, Place, Table
@@ -14,15 +15,16 @@ from orchestrator.search.records import Ended, Record
 from orchestrator.search.space import Space
 from orchestrator.search.standing import Standing
 
-WITHIN = 0.2
-"""A setting is an answer if it is worth so little less than the best one, in Delta_B."""
+WITHIN = (0.2, 0.5)
+"""A setting is an answer if it is worth so little less than the best one, in Delta_B: hardly less,
+or no less than two seeds differ by chance."""
 
 WIDTH = 0.6
 """One standard deviation of a prior, in levels."""
 
 
 class Answered(Exception):
-    """Raised to end a search that has its answer."""
+    """Raised to end a search that has its answers."""
 
 
 class Variant(NamedTuple):
@@ -55,10 +57,15 @@ class Replay:
         self._seed = seed
         self._searcher = variant.searcher
         self._axes = levels_as_axes(table, variant, chance)
-        self._goal = table.value(table.ranked()[0]) - WITHIN
+        best = table.value(table.ranked()[0])
+        self._goals = {within: best - within for within in WITHIN}
+        self._trained: dict[float, int] = {}
 
-    def trainings(self, scheduler: str, groups: int) -> float:
-        """Return the epochs until there is an answer, in whole trainings; infinity without one."""
+    def trainings(self, scheduler: str, groups: int) -> dict[float, float]:
+        """Return the epochs until there is an answer, in whole trainings, infinity without one.
+
+        By how near to the best setting it has to be.
+        """
         values = {
             "space": self._axes,
             "trials": len(self._table.cells),
@@ -68,14 +75,17 @@ class Replay:
         crew = TableCrew(self._look, groups=groups, epochs=self._table.epochs)
         search, space = Search.model_validate(values), Space(self._axes, {})
         opened = opening(search, space, name="replay", epochs=self._table.epochs, workers=1)
+
+        def tell(record: Record, standing: Standing) -> None:
+            self._tell(record, standing, crew.trained)
+
         conductor = Conductor(
-            search, space, Unwritten(), crew, self._tell, opened=opened, seed=self._seed
+            search, space, Unwritten(), crew, tell, opened=opened, seed=self._seed
         )
-        try:
+        with suppress(Answered):
             conductor.run()
-        except Answered:
-            return crew.trained / self._table.epochs
-        return float("inf")
+        epochs = {within: self._trained.get(within, float("inf")) for within in WITHIN}
+        return {within: count / self._table.epochs for within, count in epochs.items()}
 
     def _place(self, settings: Settings) -> Place:
         return tuple(settings[key] for key in self._table.levels)
@@ -83,11 +93,15 @@ class Replay:
     def _look(self, settings: Settings) -> Sequence[Evaluation]:
         return self._table.curves[self._place(settings)]
 
-    def _tell(self, record: Record, standing: Standing) -> None:
-        """End the search once its best finished trial is an answer."""
+    def _tell(self, record: Record, standing: Standing, trained: int) -> None:
+        """Note when the best finished trial is an answer; end the search once it always is."""
         if isinstance(record, Ended) and standing.curve:
             best = standing.trials[standing.curve[-1].trial]
-            if self._table.value(self._place(best.settings)) >= self._goal:
+            value = self._table.value(self._place(best.settings))
+            for within, goal in self._goals.items():
+                if value >= goal:
+                    self._trained.setdefault(within, trained)
+            if len(self._trained) == len(WITHIN):
                 raise Answered
 
 

@@ -25,7 +25,7 @@ from benchmarks.search.table_crew import TableCrew
 from orchestrator.job.load import load_job
 from orchestrator.job.space import Settings
 from orchestrator.search import figures, table
-from orchestrator.search.conductor import Conductor
+from orchestrator.search.conductor import Conductor, opening
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Record
 from orchestrator.search.searchers import searcher_of
@@ -74,17 +74,11 @@ def conductor(folder: SearchFolder, searcher: str) -> Conductor:
     """Return a search from where its journal ends."""
     job = load_job(JOB, [f"search.searcher={{name: {searcher}}}", f"search.trials={TRIALS}"]).job
     assert job.search is not None
-    return Conductor(
-        job.search,
-        Space.of(job.search, job.as_dict()),
-        SearchJournal(folder),
-        TableCrew(reached, groups=8, epochs=EPOCHS),
-        forget,
-        name="thousand",
-        seed=0,
-        epochs=EPOCHS,
-        workers=1,
-    )
+    space = Space.of(job.search, job.as_dict())
+    crew = TableCrew(reached, groups=8, epochs=EPOCHS)
+    opened = opening(job.search, space, name="thousand", epochs=EPOCHS, workers=1)
+    journal = SearchJournal(folder)
+    return Conductor(job.search, space, journal, crew, forget, opened=opened, seed=0)
 
 
 def suggest(searcher: str, standing: Standing) -> None:

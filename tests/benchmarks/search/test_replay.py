@@ -66,19 +66,21 @@ def test_a_failed_training_makes_a_cell_the_worst() -> None:
 def test_the_right_prior_needs_one_training_and_a_wrong_one_more() -> None:
     table = invented()
     right, wrong = Variant("prior", (1, 2)), Variant("prior", (4, 0))
-    assert Replay(table, right, seed=0).trainings("none", 1) == 1
-    assert Replay(table, wrong, seed=0).trainings("none", 1) > 1
+    assert Replay(table, right, seed=0).trainings("none", 1) == {0.2: 1, 0.5: 1}
+    assert Replay(table, wrong, seed=0).trainings("none", 1)[0.5] > 1
 
 
 def test_a_grid_needs_half_of_its_settings_in_the_mean() -> None:
-    found = [Replay(invented(), Variant("grid"), seed).trainings("none", 1) for seed in range(60)]
+    found = [
+        Replay(invented(), Variant("grid"), seed).trainings("none", 1)[0.2] for seed in range(60)
+    ]
     assert sum(found) / 60 == pytest.approx(8, abs=1.5)
     assert len(set(found)) > 10
 
 
 def test_a_scheduler_saves_epochs() -> None:
     whole, saved = (
-        summary(invented(), Variant("random"), scheduler, 1, 20)["median"]
+        summary(invented(), Variant("random"), scheduler, 1, 20)["within_0.2"]["median"]
         for scheduler in ("none", "asha")
     )
     assert whole is not None
@@ -88,7 +90,7 @@ def test_a_scheduler_saves_epochs() -> None:
 
 def test_epochs_of_all_trials_at_once_are_counted() -> None:
     found = Replay(invented(), Variant("prior", (1, 2)), seed=0).trainings("none", 4)
-    assert 3 < found <= 4
+    assert 3 < found[0.2] <= 4
 
 
 def test_a_prior_that_is_off_is_a_step_away_where_there_are_steps() -> None:
@@ -103,5 +105,5 @@ def test_every_searcher_finds_an_answer_in_the_recorded_table() -> None:
         name: Replay(table, variant, seed=1).trainings("none", 1)
         for name, variant in variants(table).items()
     }
-    assert found["prior_right"] == 1
-    assert all(1 <= trainings <= 36 for trainings in found.values())
+    assert found["prior_right"] == {0.2: 1, 0.5: 1}
+    assert all(1 <= one[0.5] <= one[0.2] <= 36 for one in found.values())
