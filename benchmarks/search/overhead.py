@@ -71,8 +71,8 @@ def of_search(trials: int) -> tuple[float, float]:
         env = {**os.environ, "ORCH_HOME": f"{place}/home"}
         command = [sys.executable, "-m", "orchestrator", "submit", str(JOB), *given]
         subprocess.run(command, cwd=REPOSITORY, env=env, check=True)
-        [run] = Path(place, "runs").iterdir()
-        records = SearchJournal(SearchFolder(RunFolder(run))).read().records
+        [journal] = Path(place, "runs").glob("*/search.jsonl")
+        records = SearchJournal(SearchFolder(RunFolder(journal.parent))).read().records
     began = [record.time for record in records if isinstance(record, Began)]
     left = [record.time for record in records if isinstance(record, Left)]
     periods = [after - before for before, after in pairwise(began[1:])]
