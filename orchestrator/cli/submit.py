@@ -15,7 +15,7 @@ from orchestrator.cli.dry_run import plan
 from orchestrator.cli.links import job_page
 from orchestrator.cli.output import answer, answer_json, is_terminal, say
 from orchestrator.cli.summary import as_dict, ways_on
-from orchestrator.cli.sync import send_the_rest
+from orchestrator.cli.sync import check_nothing_trains, send_the_rest
 from orchestrator.cluster import address as addresses
 from orchestrator.errors import JobFileError, OrchError, UsageError
 from orchestrator.runs import references, registry, trials, view
@@ -135,7 +135,7 @@ def resume(
     now = view.look(record)
     if not is_final(now.state):
         raise UsageError(f"{record.run} is still {now.state}; {ways_on(record.run)}")
-    if now.state is State.SUCCEEDED and Journal(record.folder).waiting():
+    if now.state is State.SUCCEEDED and Journal(record.folder).waiting() and not overrides:
         send_the_rest(now)
         return
     if now.state is State.SUCCEEDED and not (record.is_search and overrides):
@@ -145,6 +145,8 @@ def resume(
         )
     if record.within:
         record = _by_itself(record)
+    if record.is_search:
+        check_nothing_trains(record)
     job = _changed(record, overrides)
     from orchestrator.runs import submission
 

@@ -9,6 +9,7 @@ from orchestrator.cli.output import answer, say
 from orchestrator.errors import UsageError
 from orchestrator.runs import registry, view
 from orchestrator.runs.record_ends import STATUSES
+from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import is_final
 from orchestrator.store.search_folder import SearchFolder
@@ -32,7 +33,19 @@ def sync(job_name: str) -> None:
     seen = view.look(registry.find(job_name))
     if not is_final(seen.state):
         raise UsageError(f"{seen.record.run} is still {seen.state}, and sends its metrics itself.")
+    if seen.record.is_search:
+        check_nothing_trains(seen.record)
     send_the_rest(seen)
+
+
+def check_nothing_trains(search: Record) -> None:
+    """Raise UsageError while a trial of a search that has ended is trained by itself."""
+    for trial in map(view.look, registry.trained_alone(search)):
+        if not is_final(trial.state):
+            raise UsageError(
+                f"{trial.record.run} is {trial.state}, by itself; wait for its end "
+                f"(`orch wait {trial.record.run}`), or stop it."
+            )
 
 
 def send_the_rest(seen: RunView) -> None:

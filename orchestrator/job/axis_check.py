@@ -12,6 +12,8 @@ NARROWEST, WIDEST = 1e-6, 1e3
 """Between these shares of its axis the width of a prior means something, and densities are finite.
 """
 
+MOST_STEPS = 10**9
+
 
 def axis_mistakes(
     key: str, axis: Axis, space: Mapping[str, Axis], own: Values
@@ -37,6 +39,8 @@ def _values(axis: Axis) -> Iterator[tuple[Keys, str]]:
         lowest, highest = axis.bounds
         if axis.step > highest - lowest:
             yield ("step",), f"{axis.step:g} leaves nothing but {lowest:g} in the range."
+        elif axis.step * MOST_STEPS < highest - lowest:
+            yield ("step",), f"{axis.step:g} is too small: more than {MOST_STEPS:,} values."
 
 
 def _never(key: str, other: str, wanted: Any, space: Mapping[str, Axis], own: Values) -> str:

@@ -168,11 +168,24 @@ def named(name: str) -> Record | None:
 
 
 def _trial(search: Record, within: str, records: list[Record]) -> Record:
-    """Return the record of a trial: its own, if it was resumed by itself."""
+    """Return the record of a trial: its own, if it was resumed by itself.
+
+    Unless its search was resumed since: then that trains it.
+    """
     if not search.is_search:
         raise UnknownJob(f"{search.run} is no search; it has no trial {within}.")
     made = search.of_trial(within)
-    return next((record for record in records if record.run == made.run), made)
+    own = next((record for record in records if record.run == made.run), None)
+    if own is None:
+        return made
+    resumed = search.last.submitted_at > own.last.submitted_at and search.last.outcome is None
+    return replace(made, attempts=(*own.attempts, *made.attempts)) if resumed else own
+
+
+def trained_alone(search: Record) -> list[Record]:
+    """Return the records of a search's trials that were resumed by themselves."""
+    found = ((record, _TRIAL.fullmatch(record.run)) for record in load_all())
+    return [record for record, trial in found if trial and trial[1] == search.run]
 
 
 def _found(name: str, records: list[Record]) -> Record:

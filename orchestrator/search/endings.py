@@ -1,5 +1,6 @@
 """What the records of a search's runs say once their trials have ended, or their search has."""
 
+from orchestrator.errors import Refused, UsageError
 from orchestrator.events import of_trial
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.objective import objective
@@ -40,7 +41,7 @@ def close_record(folder: RunFolder, run: str, end: Ended, value: float | None, t
     if not _is_open(folder, ended=True):
         return
     with of_trial(run):
-        tracked = record.sync(folder, _STATUS.get(end.state, INTERRUPTED), tell)
+        tracked = record.sync(folder, _final(folder, end), tell)
     family.mark_end(tracked, _how(end), end.time, end.step, value)
     remember_end(folder, _how(end))
 
@@ -62,29 +63,44 @@ def close_all(search: SearchFolder, tell: Tell) -> None:
     """Bring the records of all runs of a search that has ended up to date, by its journal.
 
     A run that a damaged journal does not know was interrupted, as far as anyone can say. Those that
-    are not closed get what they were given as well: the driver may not have come to it. Raises
-    Unreachable and Refused as the tracking server does.
+    are not closed get what they were given as well: the driver may not have come to it. A run whose
+    folder is damaged is said. Raises Unreachable and Refused as the tracking server does.
     """
     records = SearchJournal(search).read().records
     standing = Standing.of(records)
     ends = {one.trial: one for one in records if isinstance(one, Ended)}
     for folder in search.runs():
         name = search.called(folder)
-        run, end = standing.runs.get(name, Run(name)), ends.get(trial_of(name))
-        if _is_open(folder, ended=end is not None):
-            record.open_record(folder, tell)
-        if end and standing.opened:
-            value = value_of(run, end, standing.opened.metric)
-            close_record(folder, name, end, value, tell)
-        else:
-            interrupt_record(folder, run, tell)
+        try:
+            _close(folder, name, standing, ends.get(trial_of(name)), tell)
+        except Refused:
+            raise
+        except UsageError as error:
+            tell(str(error))
+
+
+def _close(folder: RunFolder, name: str, standing: Standing, end: Ended | None, tell: Tell) -> None:
+    run = standing.runs.get(name, Run(name))
+    if _is_open(folder, ended=end is not None):
+        record.open_record(folder, tell)
+    if end and standing.opened:
+        value = value_of(run, end, standing.opened.metric)
+        close_record(folder, name, end, value, tell)
+    else:
+        interrupt_record(folder, run, tell)
 
 
 def _is_open(folder: RunFolder, *, ended: bool) -> bool:
     """Return whether a run has a record to close. ended: its trial has."""
-    if ended:
-        return folder.job.exists() and remembered_end(folder) is None
-    return folder.job.exists() and remembered_status(folder) not in _STATUS.values()
+    is_told = remembered_end(folder) is not None
+    if not ended and remembered_status(folder) in _STATUS.values():
+        return False
+    return folder.job.exists() and not is_told
+
+
+def _final(folder: RunFolder, end: Ended) -> str:
+    """Return MLflow's status of a run, which may have been trained to its end by itself later."""
+    return "FINISHED" if folder.result.exists() else _STATUS.get(end.state, INTERRUPTED)
 
 
 def _how(end: Ended) -> str:

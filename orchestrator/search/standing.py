@@ -70,7 +70,8 @@ class Standing:
         """Take a record in; one of a trial that is not known is skipped."""
         if isinstance(record, Attempt):
             self._interrupt()
-        self.time = record.time
+        if not (isinstance(record, Opened) and self.attempts):  # no driver worked until then
+            self.time = record.time
         if self._is_known(record):
             self._take(record)
 
@@ -128,7 +129,8 @@ class Standing:
         usual, working = mean(sample), self._open(now)
         spent = {t.name: t.worker_seconds for t in self.trials.values() if not t.state.ended}
         for stretch in working:
-            spent[trial_of(stretch.run)] += stretch.worker_seconds
+            if trial_of(stretch.run) in spent:
+                spent[trial_of(stretch.run)] += stretch.worker_seconds
         unplanned = max(self.opened.trials - len(self.trials), 0)
         rest = unplanned * usual + sum(max(usual - seconds, 0.0) for seconds in spent.values())
         return rest / (sum(stretch.workers for stretch in working) or self.opened.workers)
@@ -195,6 +197,8 @@ class Standing:
         run.parks += record.how == How.PARKED
 
     def _end(self, record: Ended) -> None:
+        for run in self.runs_of(record.trial):
+            self._close_stretch(run, record.time)
         trial = self.trials[record.trial].after_end(record)
         self.trials[trial.name] = trial
         self.living.pop(trial.name, None)

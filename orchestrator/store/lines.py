@@ -1,5 +1,6 @@
 """A file of JSON lines that only grows, for one writer that may be killed at any moment."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -24,10 +25,15 @@ class Lines:
         self._path = path
 
     def append(self, value: object, *, durable: bool) -> None:
-        """Write a line. durable: it is on the disk when this returns. Raises OSError."""
+        """Write a line. durable: it is on the disk when this returns.
+
+        Raises OSError, also where only a part of the line found room; that does not count.
+        """
         self._drop_torn_line()
+        line = _line(value)
         with self._path.open("ab", buffering=0) as file:
-            file.write(_line(value))
+            if file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             if durable:
                 os.fsync(file.fileno())
 

@@ -73,7 +73,7 @@ class RayCrew:
     def hand(self, leg: Leg) -> None:
         """Take a leg. A run that a person has stopped, or that is over, leaves at once."""
         folder = self._search.of_run(leg.run)
-        if folder.is_stopped_by_name():
+        if folder.is_stopped_by_name() and not folder.result.exists():
             self._tell_left(leg.run, Outcome(How.STOPPED))
             return
         try:

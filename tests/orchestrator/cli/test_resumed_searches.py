@@ -44,6 +44,18 @@ def test_a_trial_goes_on_from_its_folder_as_a_plain_run(
     assert status[0] == "PENDING  digits-1.t002"
 
 
+@pytest.mark.parametrize("command", ["resume", "sync"])
+def test_a_search_waits_for_a_trial_that_is_trained_by_itself(
+    orch: Orch, trial: Record, cluster: FakeCluster, command: str
+) -> None:
+    cluster.jobs["digits-1"].statuses = ["STOPPED"]
+    assert orch("resume", trial.run, "--detach").exit_code == 0
+    done = orch(command, "digits")
+    assert done.exit_code == 2
+    assert "digits-1.t002 is PENDING, by itself; wait for its end" in done.stderr
+    assert sorted(cluster.jobs) == ["digits-1", "digits-1.t002.a2"]
+
+
 def test_a_trial_of_a_search_that_runs_is_not_resumed(
     orch: Orch, trial: Record, cluster: FakeCluster
 ) -> None:

@@ -40,6 +40,7 @@ def mistakes(folder: Path, *overrides: str, text: str = JOB) -> list[str]:
         (f"{LAMBDA}{{uniform: [1, .inf]}}", "lambda.uniform: expected a finite number, got inf."),
         (f"{LAMBDA}{{grid: [0, 1, 0]}}", "lambda: the value 0 is listed twice"),
         (f"{LAMBDA}{{uniform: [0, 1], step: 2}}", "lambda.step: 2 leaves nothing but 0"),
+        (f"{LAMBDA}{{uniform: [0, 1], step: 1.0e-320}}", "is too small: more than 1,000,000,000"),
         (f"{LAMBDA}{{uniform: [0, 1], stepp: 2}}", "lambda.stepp: unknown key. Did you mean 'st"),
         ("search.space.seed={grid: [0, 1]}", "seed: seed cannot be searched; search.seeds"),
         ("search.space.reference.runs={grid: [a]}", "reference is the same in all trials"),

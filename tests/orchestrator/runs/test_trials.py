@@ -73,6 +73,20 @@ def test_a_trial_that_was_resumed_by_itself_has_its_own_record_under_the_same_na
     assert registry.find("digits") == registry.find("dig") == search
 
 
+def test_a_trial_is_its_search_s_again_while_that_has_been_resumed_since(search: Record) -> None:
+    own = replace(registry.find("digits.t007"), job={"seed": 1}).again(9.0)
+    registry.save(own)
+    assert registry.trained_alone(search) == [own]
+    resumed = search.again(10.0)
+    registry.save(resumed)
+    found = registry.find("digits.t007")
+    assert (found.within, found.search) == ("t007", "digits-1")
+    assert found.again(11.0).last.submission_id == "digits-1.t007.a4"
+    outcome = registry.Outcome(State.STOPPED, 1, "", RunFacts())
+    registry.note_outcome(resumed, outcome)
+    assert registry.find("digits.t007") == own
+
+
 @pytest.mark.parametrize(
     ("trial", "state", "note"),
     [

@@ -143,6 +143,34 @@ def test_a_trial_that_was_trained_to_its_end_by_itself_was_not_interrupted(
     assert said(runs[1]) == ("FINISHED", None)
 
 
+def test_a_trial_that_was_stopped_and_then_finished_by_itself_is_finished(
+    runs: tuple[RunFolder, RunFolder],
+) -> None:
+    runs[0].result.write("{}")
+    end = Ended(9.0, "t001", TrialState.STOPPED_EARLY, 50.0, None, {}, None, 1, 3, "asha")
+    endings.close_record(runs[0], "t001", end, 50.0, print)
+    assert said(runs[0]) == ("FINISHED", "stopped early after epoch 1, step 3: asha")
+
+
+def test_an_end_that_was_told_stays_where_its_journal_is_damaged(
+    search: SearchFolder, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    end = Ended(9.0, "t002", TrialState.STOPPED_EARLY, 50.0, None, {}, None, 1, 3, "asha")
+    endings.close_record(runs[1], "t002", end, 50.0, print)
+    endings.close_all(search, print)
+    assert said(runs[1]) == ("KILLED", "stopped early after epoch 1, step 3: asha")
+
+
+def test_a_damaged_folder_is_said_and_the_others_are_closed(
+    search: SearchFolder, runs: tuple[RunFolder, RunFolder]
+) -> None:
+    runs[0].job.write("{")
+    told: list[str] = []
+    endings.close_all(search, told.append)
+    assert any("job.yaml" in line for line in told)
+    assert said(runs[1])[0] == "KILLED"
+
+
 def test_a_status_is_that_of_the_journal_and_else_says_that_the_run_goes_on() -> None:
     standing = Standing.of(JOURNAL)
     found = [endings.status_of(run, standing) for run in ("t001", "t002", "t009")]

@@ -177,3 +177,19 @@ def test_who_only_reads_a_journal_loads_nothing_heavy() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert found.stdout.strip() == b""
+
+
+def test_the_time_between_two_drivers_does_not_count_where_a_search_is_extended() -> None:
+    records: list[Record] = [OPENED, Attempt(100.0, 1), planned(110.0, "t001")]
+    records += [Began(110.0, "t001", "g", 2), replace(OPENED, time=9e4, trials=8)]
+    standing = Standing.of([*records, Attempt(9e4, 2)])
+    assert standing.elapsed(9e4 + 3) == 13.0
+    assert standing.worker_seconds(9e4 + 3) == 0.0
+
+
+def test_a_trial_that_ended_has_no_run_with_workers() -> None:
+    records: list[Record] = [OPENED, *one_trial("t001", 0.0, (70.0, 80.0)), planned(10.0, "t002")]
+    without_left = [record for record in records if not isinstance(record, Left)]
+    standing = Standing.of(without_left)
+    assert standing.trials["t001"].worker_seconds == 20.0
+    assert standing.eta_seconds(10.0) == Standing.of(records).eta_seconds(10.0)

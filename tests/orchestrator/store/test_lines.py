@@ -1,5 +1,7 @@
 """JSON lines of a writer that may be killed at any moment."""
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,3 +57,20 @@ def test_a_first_line_comes_before_all_that_is_there(tmp_path: Path) -> None:
     file.write_bytes(b"\0\0\n2\n3")
     Lines(file).put_first({"a": 1})
     assert file.read_bytes() == b'{"a": 1}\n\0\0\n2\n3'
+
+
+def test_a_line_that_finds_no_room_is_an_error_and_does_not_count(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "lines")
+    lines.append(1, durable=False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="lines"):
+            lines.append("more than there is room for", durable=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert lines.read().values == [1]
+    lines.append(2, durable=False)
+    assert lines.read().values == [1, 2]

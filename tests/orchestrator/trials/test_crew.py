@@ -154,6 +154,14 @@ def test_a_run_that_a_person_has_stopped_stays_stopped_without_a_group(
     assert groups.made == []
 
 
+def test_a_run_that_finished_before_a_person_stopped_it_has_finished(
+    heard: Callable[..., list[News]], search: SearchFolder
+) -> None:
+    assert last(heard(leg())).how == How.FINISHED
+    search.of_run("t001").ask_to_stop_by_name()
+    assert last(heard(leg())).how == How.FINISHED
+
+
 def test_a_person_who_asks_while_a_run_is_handed_out_is_heard(
     heard: Callable[..., list[News]], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
