@@ -10,16 +10,19 @@ FREE = (
 )
 """What may change between a run and its continuation: where and how it is carried out and recorded.
 The initial weights are in the checkpoint. Another number of workers continues with the same samples
-in passes of another size; a search goes on with more trials, or with fewer."""
+in passes of another size; a search goes on with more trials, or with fewer. One by delta_b needs
+its reference."""
 
 
 def differences(old: Values, new: Values) -> list[str]:
     """Return a line "key: old -> new" for each difference that changes what is learned."""
     before, after = _flat(old), _flat(new)
+    by_delta_b = "reference" if before.get("search.metric") == "delta_b" else ""
     return [
         f"{key}: {before.get(key, 'not set')} -> {after.get(key, 'not set')}"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not _is_free(key)
+        if before.get(key) != after.get(key)
+        and not (_is_free(key) and key.partition(".")[0] != by_delta_b)
     ]
 
 

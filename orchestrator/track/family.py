@@ -1,5 +1,6 @@
 """A search in MLflow: a parent run, and the runs of its trials as its children."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -55,12 +56,14 @@ def say_end(run: TrackedRun, how: str) -> None:
     recorder.mark(run, [], {END_TAG: how})
 
 
-def note_best(search: SearchFolder, ended: int, value: float) -> None:
-    """Keep the best value so far of a search of which so many trials have ended, until it is sent.
+def note_best(search: SearchFolder, best: Mapping[int, float]) -> None:
+    """Keep the best values so far of a search, by how many trials had ended, until they are sent.
 
     Raises OSError.
     """
-    Journal(search.run).append(ended, {BEST: value})
+    journal = Journal(search.run)
+    for ended, value in best.items():
+        journal.append(ended, {BEST: value})
 
 
 def send_best(search: SearchFolder, run: TrackedRun) -> None:

@@ -111,16 +111,14 @@ class Desk:
         self._untold.append(_Told(len(self._standing.ended), best.value if best else None, event))
 
     def _tell_ends(self) -> None:
-        while self._untold:
-            self._tell_end(self._untold[0])
-            del self._untold[0]
-
-    def _tell_end(self, told: "_Told") -> None:
-        if told.best is not None:
-            family.note_best(self._search, told.ended, told.best)
+        best = {told.ended: told.best for told in self._untold if told.best is not None}
+        if best:
+            family.note_best(self._search, best)
             self._clerk.later(partial(family.send_best, self._search, self._record))
-        if told.event:
-            say(told.event)
+        while self._untold:
+            if event := self._untold[0].event:
+                say(event)
+            del self._untold[0]
 
     def _close_record(self, run: Run, end: Ended) -> None:
         assert self._standing.opened is not None

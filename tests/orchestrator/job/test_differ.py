@@ -56,3 +56,11 @@ def test_a_search_may_be_extended_and_not_changed() -> None:
     assert differences(old, new) == []
     new = {"search": {**new["search"], "metric": "mean"}}
     assert differences(old, new) == ["search.metric: not set -> mean"]
+
+
+def test_a_search_by_delta_b_keeps_its_reference_and_others_need_none() -> None:
+    old = {"reference": {"runs": "a"}, "search": {"metric": "delta_b"}}
+    new = {"reference": {"runs": "b"}, "search": {"metric": "delta_b"}}
+    assert differences(old, new) == ["reference.runs: a -> b"]
+    old["search"] = new["search"] = {"metric": "mean"}
+    assert differences(old, new) == []

@@ -82,7 +82,7 @@ def test_the_page_of_a_search_has_its_text_its_files_and_its_best_value(
     search.figures.mkdir()
     (search.figures / "lives.csv").write_text("trial\n")
     family.show(search, parent)
-    family.note_best(search, 1, 41.25)
+    family.note_best(search, {1: 41.25})
     family.send_best(search, parent)
     text = tags_of(mlflow_server, parent)["mlflow.note.content"]
     assert text.startswith("| trial | 8bit |")
