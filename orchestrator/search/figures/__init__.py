@@ -1,14 +1,11 @@
-"""The figures of a search, each as a picture and as the data behind it.
-
-The only package that draws. It knows figures as objects alone: nothing that all threads share.
-"""
+"""The figures of a search, each as a picture and as the data behind it."""
 
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.drawing import Drawing
 from orchestrator.search.figures.by_key import points_by_key, value_by_key
-from orchestrator.search.figures.drawing import Drawing
 from orchestrator.search.figures.keys import importance_of_keys, pair_of_keys
 from orchestrator.search.figures.progress import best_by_hours, lives
 from orchestrator.search.importance import importance

@@ -5,16 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 
+from orchestrator.drawing import PALETTE, Drawing, legend_below, new_axes
 from orchestrator.search.bins import Bins, binned
-from orchestrator.search.figures.drawing import (
-    COLORS,
-    PALETTE,
-    Drawing,
-    after,
-    legend_below,
-    new_axes,
-    scale_to,
-)
+from orchestrator.search.figures.axes import COLORS, after, scale_to
 from orchestrator.search.level import Level
 from orchestrator.search.objective import in_words, mean
 from orchestrator.search.records import Opened, TrialState

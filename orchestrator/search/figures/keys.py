@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 
 from matplotlib.axes import Axes
 
+from orchestrator.drawing import PALETTE, Drawing, new_axes
 from orchestrator.search.bins import binned
-from orchestrator.search.figures.drawing import PALETTE, Drawing, after, new_axes
+from orchestrator.search.figures.axes import after
 from orchestrator.search.level import Level
 from orchestrator.search.objective import in_words, mean
 from orchestrator.search.records import Opened

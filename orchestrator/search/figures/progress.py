@@ -2,7 +2,8 @@
 
 from matplotlib.patches import Rectangle
 
-from orchestrator.search.figures.drawing import COLORS, PALETTE, Drawing, legend_below, new_axes
+from orchestrator.drawing import PALETTE, Drawing, legend_below, new_axes
+from orchestrator.search.figures.axes import COLORS
 from orchestrator.search.objective import in_words
 from orchestrator.search.records import Opened
 from orchestrator.search.standing import Standing

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from orchestrator.drawing import Drawing
 from orchestrator.search.figures import draw, drawings_of
-from orchestrator.search.figures.drawing import Drawing
 from orchestrator.search.records import Attempt, Began, Opened, Planned, Record, Reported
 from orchestrator.search.standing import Standing
 from tests.orchestrator.search.searched import KEYS, searched

@@ -1,4 +1,7 @@
-"""A figure and its data, and what all figures have in common."""
+"""A figure and its data, and what all figures have in common.
+
+Figures are objects alone: nothing here is shared by all threads, as pyplot's state is.
+"""
 
 import csv
 import io
@@ -10,22 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.files import write_whole
-from orchestrator.search.bins import Bins
-from orchestrator.search.level import Level
-from orchestrator.search.records import TrialState
 
 WIDTH, HEIGHT = 6.4, 4.2
 DOTS_PER_INCH = 130
-COLORS = {
-    TrialState.FINISHED: "#1f6fb4",
-    TrialState.STOPPED_EARLY: "#e8912d",
-    TrialState.RUNNING: "#3aa655",
-    TrialState.FAILED: "#d03030",
-    TrialState.STOPPED: "#7a7a7a",
-    TrialState.OUT_OF_BUDGET: "#b5b5b5",
-    TrialState.PLANNED: "#dddddd",
-}
-
 PALETTE = ("#1f6fb4", "#3aa655", "#e8912d", "#d03030", "#7a4fb5", "#8c6d4f", "#20a0a0", "#555555")
 
 
@@ -61,24 +51,8 @@ def new_axes(title: str, x: str, y: str, *, height: float = HEIGHT) -> tuple[Fig
     return figure, axes
 
 
-def scale_to(axes: Axes, bins: Bins, *, log: bool) -> None:
-    """Scale the x-axis to a key: in the logarithm with `log`; listed values are each named."""
-    if log and not bins.is_even:
-        axes.set_xscale("log")
-    if bins.is_exact:
-        axes.set_xticks(bins.centers, bins.labels)
-        axes.minorticks_off()
-    if bins.is_even:
-        axes.set_xlim(-0.5, len(bins.labels) - 0.5)
-
-
 def legend_below(figure: Figure, axes: Axes, title: str = "") -> None:
     """Put the legend where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     place = "outside lower center"
     figure.legend(handles, labels, loc=place, ncols=6, fontsize=8, title=title, title_fontsize=8)
-
-
-def after(level: Level) -> str:
-    """Return after which epoch trials are compared: "after epoch 3 (14 trials)"."""
-    return f"after epoch {level.epoch} ({len(level.trials)} trials)"
