@@ -56,6 +56,11 @@ class LayerFactory:
         """The bit-widths of quantized weights, each once."""
         return tuple(dict.fromkeys(p.weights for p in self.precisions if p.weights != FLOAT))
 
+    def _own_bits(self, bits: int) -> int:
+        """Return a layer's own bit-width, or float in a network in which nothing is quantized."""
+        quantized = any(precision != (FLOAT, FLOAT) for precision in self.precisions)
+        return bits if quantized else FLOAT
+
     def conv(
         self,
         in_channels: int,
@@ -76,7 +81,7 @@ class LayerFactory:
 
     def stem(self, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
         """The first convolution: of images with three channels, in float or at its own bits."""
-        bits = self.layout.stem_bits
+        bits = self._own_bits(self.settings.stem_bits)
         if bits == FLOAT:
             padding = kernel_size // 2
             return nn.Conv2d(3, out_channels, kernel_size, stride, padding, bias=False)
@@ -85,11 +90,11 @@ class LayerFactory:
 
     def head(self, in_features: int, num_classes: int) -> Head:
         """The linear layer at the end: in float or at its own bits."""
-        bits = self.layout.head_bits
+        bits = self._own_bits(self.settings.head_bits)
         if bits == FLOAT:
             return Head(in_features, num_classes)
         quantizer = self._weight_quantizer((bits,), bits)
-        act = self.activation()
+        act = self._activation(of_head=True, signed=False)
         return Head(in_features, num_classes, bits=bits, quantizer=quantizer, act=act)
 
     def _weight_quantizer(self, bit_widths: tuple[int, ...], code_bits: int) -> WeightQuantizer:
@@ -106,8 +111,13 @@ class LayerFactory:
 
     def activation(self, *, signed: bool = False) -> ActivationQuantizer:
         """A quantizer of activations; signed if its input is not the output of a ReLU."""
-        chosen = resolve(ACTIVATION_QUANTIZERS, self.settings.activations.name)
+        return self._activation(of_head=False, signed=signed)
+
+    def _activation(self, *, of_head: bool, signed: bool) -> ActivationQuantizer:
+        kind = self.settings.activations.name
+        chosen: type[ActivationQuantizer] = resolve(ACTIVATION_QUANTIZERS, kind)
         quantized = [p.label for p in self.precisions if p.activations != FLOAT]
         names = [SHARED] if quantized and self.layout.clip == "shared" else quantized
-        quantizer: ActivationQuantizer = chosen(self.settings.activations, names, signed=signed)
-        return quantizer
+        settings = self.settings.activations
+        own = chosen.head_settings(settings) if of_head else settings
+        return chosen(own, names, signed=signed)

@@ -154,6 +154,11 @@ class ActivationQuantizer(nn.Module, ABC):
         self.signed = signed
         self.in_codes = False
 
+    @classmethod
+    def head_settings(cls, settings: Any) -> Any:
+        """Return the settings of a linear layer's input; here they are those of all others."""
+        return settings
+
     def forward(self, inputs: Tensor, at: LayerPrecision) -> Activations:
         """Return inputs, after the ReLU unless they are signed, on the levels of the precision.
 

@@ -27,6 +27,12 @@ class PactSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     clip_init: float = Field(
         8.0, gt=0, description="initial clip level of every layer (alpha init)"
     )
+    head_clip_init: float | None = Field(
+        None,
+        gt=0,
+        description="initial clip level of a quantized linear layer's input (AdaBits: "
+        "10); that of every layer when not given",
+    )
     gradient: Literal["pact", "calibrated"] = Field(
         "pact", description="gradient of the clip level: original PACT, or calibrated (SAT)"
     )
@@ -67,6 +73,13 @@ class Pact(ActivationQuantizer):
     def __init__(self, settings: PactSettings, names: Sequence[str], *, signed: bool) -> None:
         super().__init__(settings, names, signed=signed)
         self.clip_levels = ClipLevels(names, settings.clip_init)
+
+    @classmethod
+    def head_settings(cls, settings: PactSettings) -> PactSettings:
+        """Return settings with the linear layer's initial clip level, where it has its own."""
+        return settings.model_copy(
+            update={"clip_init": settings.head_clip_init or settings.clip_init}
+        )
 
     def quantize(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
         """Return inputs on the 2^bits levels of [0, alpha], or of [-alpha, alpha] if signed."""

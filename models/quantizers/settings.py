@@ -39,6 +39,14 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
         description="further operating points: name -> {layer: bit-width}, and a `default` for "
         "the layers that are not named",
     )
+    stem_bits: int = Field(
+        FLOAT,
+        description="weights of the first convolution, at all bit-widths (AdaBits: 8); 32: float",
+    )
+    head_bits: int = Field(
+        FLOAT,
+        description="weights of the linear layer, whose inputs then have the network's bit-width",
+    )
     weights: Any = TruncatedSettings()
     activations: Any = PactSettings()
 
@@ -57,6 +65,11 @@ class QuantizerSettings(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("a float network is trained by the method 'float', without bit-widths")
         check_high_to_low(precisions)
         return bit_widths
+
+    @field_validator("stem_bits", "head_bits")
+    @classmethod
+    def _known(cls, bits: int) -> int:
+        return Precision.parse(bits).weights
 
     @field_validator("assignment")
     @classmethod

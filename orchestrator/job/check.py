@@ -6,6 +6,7 @@ from typing import Any
 
 from models.methods import METHODS
 from models.methods.base import Method
+from models.precision import FLOAT
 from models.table import resolve
 from orchestrator.data import DATASETS
 from orchestrator.errors import UsageError
@@ -75,6 +76,7 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     given = {keys[1] for keys in merged.sources if keys[0] == "optimizer" and len(keys) > 1}
     warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
     warnings += [*without_parameters(job), *float_and_quantized(job, merged)]
+    warnings += _float_head(job, merged)
     if job.start.weights is not None and job.start.source == "scratch":
         warnings.append("start.weights: no effect, start.from is 'scratch'.")
     return warnings
@@ -151,6 +153,14 @@ def _without_effect(job: Job, merged: Merged) -> list[str]:
         for key, reason in off
         if tuple(key.split(".")) in merged.sources
     ]
+
+
+def _float_head(job: Job, merged: Merged) -> list[str]:
+    """Return a warning for a clip level of the linear layer where its inputs are not clipped."""
+    own = ("quantizer", "activations", "head_clip_init")
+    if own not in merged.sources or not job.method.quantized or job.quantizer.head_bits != FLOAT:
+        return []
+    return [f"{'.'.join(own)}: no effect, the linear layer is float (quantizer.head_bits)."]
 
 
 def _small_passes(job: Job) -> list[str]:

@@ -16,6 +16,7 @@ from models import NETWORKS, build_network
 from models.layers.layout import Layout
 from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
+from models.precision import FLOAT
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.pact import PactSettings
 from models.quantizers.settings import QuantizerSettings
@@ -68,6 +69,8 @@ def tiny() -> Callable[..., AnyBitNetwork]:
         clip_init: float = 2.0,
         layout: Layout | None = None,
         code_bits: int | None = None,
+        stem_bits: int = FLOAT,
+        head_bits: int = FLOAT,
         num_classes: int = 3,
         **settings: Any,
     ) -> AnyBitNetwork:
@@ -75,6 +78,8 @@ def tiny() -> Callable[..., AnyBitNetwork]:
         quantizer = QuantizerSettings(
             weights=resolve(WEIGHT_QUANTIZERS, weights).Settings(),
             activations=PactSettings(clip_init=clip_init),
+            stem_bits=stem_bits,
+            head_bits=head_bits,
         )
         return build_network(
             chosen,

@@ -142,8 +142,7 @@ def test_a_network_runs_at_every_bit_width(tiny: Tiny, name: str, weights: str) 
 def test_stem_and_head_may_have_weights_of_a_bit_width_of_their_own(
     tiny: Tiny, name: str, weights: str
 ) -> None:
-    layout = Layout(stem_bits=8, head_bits=3)
-    network = tiny(name, layout=layout, weights=weights, bit_widths=(4, 2))
+    network = tiny(name, stem_bits=8, head_bits=3, weights=weights, bit_widths=(4, 2))
     seen: dict[str, Tensor] = {}
     network.conv1.register_forward_pre_hook(lambda _, args: seen.update(stem=args[0]))
     network.fc.act.register_forward_hook(lambda _, args, out: seen.update(head=out))

@@ -1,4 +1,5 @@
 import pytest
+from torch import nn
 
 from models.layers.factory import LayerFactory
 from models.layers.layout import Layout
@@ -57,3 +58,24 @@ def test_the_stem_shares_its_batch_norm_or_switches_it() -> None:
 def test_weights_that_the_codes_cannot_hold_are_refused(code_bits: int, bits: int) -> None:
     with pytest.raises(ValueError, match=f"{bits}-bit weights do not fit {code_bits}-bit codes"):
         factory(code_bits=code_bits)
+
+
+def test_the_head_has_a_clip_level_of_its_own_if_one_is_given() -> None:
+    for own, expected in ((10.0, 10.0), (None, 5.0)):
+        pact = PactSettings(clip_init=5.0, head_clip_init=own)
+        settings = QuantizerSettings(activations=pact, head_bits=8)
+        layers = LayerFactory(settings, precisions(4, 2), Layout(), 4)
+        act = layers.head(6, 3).act
+        assert isinstance(act, Pact)
+        assert {name: level.item() for name, level in act.clip_levels.items()} == {
+            "4bit": expected,
+            "2bit": expected,
+        }
+        assert levels(layers) == {"4bit": 5.0, "2bit": 5.0}
+
+
+def test_in_a_float_network_stem_and_head_are_float_whatever_their_bits() -> None:
+    settings = QuantizerSettings(stem_bits=8, head_bits=8)
+    layers = LayerFactory(settings, precisions("float"), Layout(norm="shared"), 8)
+    assert type(layers.stem(4, 3)) is nn.Conv2d
+    assert layers.head(6, 3).quantizer is None

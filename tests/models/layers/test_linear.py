@@ -9,8 +9,8 @@ from models.quantizers.settings import QuantizerSettings
 from tests.models.precisions import at, precisions
 
 
-def factory(**layout: int) -> LayerFactory:
-    return LayerFactory(QuantizerSettings(), precisions(4, 2), Layout(**layout), 4)
+def factory(**bits: int) -> LayerFactory:
+    return LayerFactory(QuantizerSettings(**bits), precisions(4, 2), Layout(), 4)  # type: ignore[arg-type]
 
 
 def test_a_head_without_bits_is_a_linear_layer() -> None:

@@ -101,9 +101,9 @@ def test_every_network_has_the_gradients_and_statistics_of_passes_by_themselves(
     "network_settings",
     [
         {"stem_bn_shared": False},
-        {"layout": Layout(stem_bits=2, head_bits=4)},
+        {"stem_bits": 2, "head_bits": 4},
         {"layout": Layout(norm="transitional", clip="shared")},
-        {"weights": "lsq_floor", "layout": Layout(stem_bits=3)},
+        {"weights": "lsq_floor", "stem_bits": 3},
         {"weights": "dorefa"},
         {"num_segments": 2},
     ],
@@ -158,7 +158,7 @@ def runs(layer: nn.Module) -> Counter[str]:
 def test_each_weight_is_reached_once_however_many_passes_use_it(
     tiny: Tiny, make_step: MakeStep
 ) -> None:
-    network = tiny(bit_widths=(8, 4, 2), layout=Layout(stem_bits=4, head_bits=2))
+    network = tiny(bit_widths=(8, 4, 2), stem_bits=4, head_bits=2)
     method, counts = CoQuant(CoQuantSettings(), POINTS), Counter[str]()
     for name, parameter in network.named_parameters():
         if parameter.dim() > 1:

@@ -13,6 +13,8 @@ def test_defaults_are_those_of_coquant() -> None:
     assert QuantizerSettings().model_dump() == {
         "bit_widths": (8, 6, 4, 2),
         "assignment": {},
+        "stem_bits": 32,
+        "head_bits": 32,
         "weights": {
             "name": "coquant_trunc",
             "norm_max_grad": True,
@@ -22,6 +24,7 @@ def test_defaults_are_those_of_coquant() -> None:
         "activations": {
             "name": "pact",
             "clip_init": 8.0,
+            "head_clip_init": None,
             "gradient": "pact",
             "floor": 1e-3,
             "signed_inputs": "symmetric",
@@ -56,6 +59,8 @@ def test_bit_widths_are_kept_as_they_are_usually_written() -> None:
         ("bit_widths", (9, 2), "1 to 8"),
         ("bit_widths", (), "at least one"),
         ("bit_widths", ("w4", 2), "written 4, w1a4"),
+        ("stem_bits", 9, "bit-widths are 1 to 8, or 32"),
+        ("head_bits", 0, "bit-widths are 1 to 8, or 32"),
         ("bit_widths", (32,), "trained by the method 'float'"),
         ("bitwidths", (8,), "not permitted"),
         ("assignment", {"mixed": {"layer1": 4}}, "'mixed' has no `default`"),

@@ -86,6 +86,8 @@ def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -
         "quantizer.bit_widths": "[8, 4]",
         "quantizer.assignment": "{mix: {default: 4}}",
         "quantizer.activations.clip_init": "4",
+        "quantizer.activations.head_clip_init": "10",
+        "quantizer.stem_bits": "8",
         "optimizer.clip.lr": "0.1",
         "training.arithmetic": "auto",
     }
@@ -95,6 +97,13 @@ def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -
         for key in {**given, "quantizer.assignment.mix.default": ""}
         if key != "quantizer.assignment"
     )
+
+
+def test_a_clip_level_of_the_linear_layer_takes_one_that_is_quantized(file: Path) -> None:
+    own = "quantizer.activations.head_clip_init"
+    said = f"{own}: no effect, the linear layer is float (quantizer.head_bits)."
+    assert warnings(file, f"{own}=10") == [said]
+    assert warnings(file, f"{own}=10", "quantizer.head_bits=8") == []
 
 
 def test_a_job_that_becomes_a_float_one_need_not_take_back_what_it_extends(file: Path) -> None:

@@ -56,6 +56,15 @@ def test_every_clip_level_starts_where_the_job_says(tiny_job: TinyJob) -> None:
     assert len(levels) == 4 * 4
 
 
+def test_first_and_last_layer_get_the_bit_widths_and_the_clip_level_of_the_job(
+    tiny_job: TinyJob,
+) -> None:
+    clip = "quantizer.activations.head_clip_init=10"
+    network = network_of(tiny_job("quantizer.stem_bits=8", "quantizer.head_bits=7", clip))
+    assert (network.conv1.bits, network.fc.bits) == (8, 7)
+    assert network.fc.act.clip_levels["8bit"].item() == 10
+
+
 def test_quantizer_and_model_settings_reach_the_network(tiny_job: TinyJob) -> None:
     network = network_of(
         tiny_job("quantizer.bit_widths=[6, 3]", "model.stem_bn_shared=false", "model.dropout=0.25")
