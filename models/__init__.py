@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 NETWORKS = {
     "resnet18_cifar": "models.networks.resnet_cifar:ResNet18Cifar",
     "mobilenet_v2_cifar": "models.networks.mobilenet:MobileNetV2Cifar",
+    "resnet_cifar": "models.networks.resnet_cifar:ResNetCifar",
     "resnet18": "models.networks.resnet:ResNet18",
+    "resnet34": "models.networks.resnet:ResNet34",
     "resnet50": "models.networks.resnet:ResNet50",
+    "resnet18_preact_cifar": "models.networks.preact:ResNet18PreactCifar",
+    "resnet18_preact": "models.networks.preact:ResNet18Preact",
+    "resnet34_preact": "models.networks.preact:ResNet34Preact",
+    "resnet50_preact": "models.networks.preact:ResNet50Preact",
 }
 
 

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 Role = Literal["weight", "depthwise", "bias", "norm", "clip", "step", "method"]
-"""Depth-wise convolutions' weights and all others; biases; batch norm's weights and biases; clip
+"""Depth-wise convolutions' weights and all others; biases, and the slopes of PReLUs, which are no
+more to decay (He et al., Delving Deep into Rectifiers); batch norm's weights and biases; clip
 levels; learned quantization steps; what a method itself learns."""
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -49,7 +50,7 @@ def _role(owner: nn.Module, name: str) -> Role:
         return given
     if isinstance(owner, _BatchNorm):
         return "norm"
-    if name == "bias":
+    if name == "bias" or isinstance(owner, nn.PReLU):
         return "bias"
     depthwise = isinstance(owner, nn.Conv2d) and owner.groups == owner.in_channels > 1
     return "depthwise" if depthwise else "weight"

@@ -6,7 +6,7 @@ The first convolution and the linear layer are not quantized; the identity path 
 block's output is signed and has no activation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.layers.factory import LayerFactory
-from models.layers.initialize import InitWeights, initialize
-from models.layers.normalize import Normalize
+from models.layers.initialize import InitWeights
 from models.layers.normalized import normalized
 from models.layers.shortcut import Shortcut
-from models.networks.base import AnyBitNetwork, list_layers
+from models.networks.residual import BlockShape
 from models.networks.settings import MOST_CHANNELS, NetworkSettings
-from models.precision import Assignment, LayerPrecision
+from models.networks.staged import StagedNetwork
+from models.precision import LayerPrecision
 
 
 class MobileNetV2CifarSettings(NetworkSettings):
@@ -68,33 +68,21 @@ class InvertedResidual(nn.Module):
 
     main = ("conv1", "conv2", "conv3")
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        expansion: int,
-        stride: int,
-        layers: LayerFactory,
-        *,
-        signed: bool,
-    ) -> None:
+    def __init__(self, shape: BlockShape, layers: LayerFactory, *, signed: bool) -> None:
         super().__init__()
-        width = in_channels * expansion
+        ins, width, out, stride = shape
         self.has_residual = stride == 1
         self.act1 = layers.activation(signed=signed)
-        self.conv1 = layers.conv(in_channels, width, 1)
+        self.conv1 = layers.conv(ins, width, 1)
         self.bn1 = layers.norm(width)
         self.act2 = layers.activation()
         self.conv2 = layers.conv(width, width, 3, stride, groups=width)
         self.bn2 = layers.norm(width)
         self.act3 = layers.activation()
-        self.conv3 = layers.conv(width, out_channels, 1)
-        self.bn3 = layers.norm(out_channels)
-        self.shortcut = (
-            Shortcut(in_channels, out_channels, 1, layers)
-            if self.has_residual and in_channels != out_channels
-            else None
-        )
+        self.conv3 = layers.conv(width, out, 1)
+        self.bn3 = layers.norm(out)
+        changes = self.has_residual and not shape.keeps_shape
+        self.shortcut = Shortcut(ins, out, 1, layers) if changes else None
 
     @property
     def shortcut_layer(self) -> str | None:
@@ -119,73 +107,45 @@ class InvertedResidual(nn.Module):
         return block
 
 
-class MobileNetV2Cifar(AnyBitNetwork):
-    """Normalization, stem, stages of inverted residuals, 1x1 convolution, pool, linear layer.
+class MobileNetV2Cifar(StagedNetwork[MobileNetV2CifarSettings]):
+    """Stages of inverted residuals, and a 1x1 convolution.
 
-    The last 1x1 convolution is quantized but stands outside the blocks: it is never swapped.
+    The latter is quantized but stands outside the blocks: it is never swapped.
     """
 
     Settings = MobileNetV2CifarSettings
+    outside = ("conv2",)
 
-    def __init__(
-        self,
-        settings: MobileNetV2CifarSettings,
-        layers: LayerFactory,
-        normalize: Normalize,
-        num_classes: int,
-    ) -> None:
-        super().__init__(layers.precisions)
-        self.normalize = normalize
-        self.conv1 = layers.stem(settings.stem_width, 3)
-        self.bn1 = layers.stem_norm(settings.stem_width, shared=settings.stem_bn_shared)
-        self.layers = nn.ModuleList(_blocks(settings, layers))
+    def stem_conv(self, settings: MobileNetV2CifarSettings, layers: LayerFactory) -> nn.Conv2d:
+        """Return the first convolution."""
+        return layers.stem(settings.scaled(settings.stem_width), 3)
+
+    def add_blocks(
+        self, channels: int, settings: MobileNetV2CifarSettings, layers: LayerFactory
+    ) -> int:
+        """Add the stages and the last convolution, and return the channels of the latter."""
+        self.layers = nn.ModuleList()
+        stages = zip(
+            settings.widths, settings.depths, settings.expansions, settings.strides, strict=True
+        )
+        for width, depth, expansion, first_stride in stages:
+            for stride in (first_stride, *(1,) * (depth - 1)):
+                shape = BlockShape(channels, channels * expansion, settings.scaled(width), stride)
+                signed = len(self.layers) > 0
+                self.layers.append(InvertedResidual(shape, layers, signed=signed))
+                channels = shape.out_channels
+        last = settings.scaled(settings.head_width)
         self.act2 = layers.activation(signed=True)
-        self.conv2 = layers.conv(settings.widths[-1], settings.head_width, 1)
-        self.bn2 = layers.norm(settings.head_width)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.fc = layers.head(settings.head_width, num_classes)
-        blocks = [(f"layers.{name}", block) for name, block in self.layers.named_children()]
-        self._layers = list_layers(blocks, outside=["conv2"])
-        initialize(self, settings.init_weights)
+        self.conv2 = layers.conv(channels, last, 1)
+        self.bn2 = layers.norm(last)
+        return last
 
-    @property
-    def stem_norm(self) -> nn.Module:
-        """The batch norm behind the first convolution."""
-        return self.bn1
+    def blocks(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yield the blocks in order, each with its name."""
+        for name, block in self.layers.named_children():
+            yield f"layers.{name}", block
 
-    def stem(self, inputs: Tensor) -> Tensor:
-        """Run images (batch, 3, height, width) to what all points have in common."""
-        features: Tensor = self.conv1(self.normalize(inputs, self.conv1.weight.dtype))
-        return self.bn1(features) if self.shares_stem_norm else features
-
-    def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
-        """Run what `stem` returns to logits (batch, classes)."""
-        outside = LayerPrecision(assignment.outside, assignment.outside)
-        if not self.shares_stem_norm:
-            features = self.bn1(features, outside)
-        *inside, last = self.layer_precisions(assignment)
-        at = iter(inside)
-        for block in self.layers.children():
-            assert isinstance(block, InvertedResidual)
-            count = len(block.main) + (block.shortcut_layer is not None)
-            features = block(features, [next(at) for _ in range(count)])
-        features = F.relu(normalized(self.conv2, self.bn2, self.act2(features, last), last))
-        logits: Tensor = self.fc(self.dropout(self.avgpool(features).flatten(1)), outside)
-        return logits
-
-
-def _blocks(settings: MobileNetV2CifarSettings, layers: LayerFactory) -> list[InvertedResidual]:
-    blocks: list[InvertedResidual] = []
-    channels = settings.stem_width
-    stages = zip(
-        settings.widths, settings.depths, settings.expansions, settings.strides, strict=True
-    )
-    for width, depth, expansion, first_stride in stages:
-        for stride in (first_stride, *(1,) * (depth - 1)):
-            signed = bool(blocks)
-            blocks.append(
-                InvertedResidual(channels, width, expansion, stride, layers, signed=signed)
-            )
-            channels = width
-    return blocks
+    def end(self, features: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
+        """Compute the last convolution."""
+        (last,) = at
+        return F.relu(normalized(self.conv2, self.bn2, self.act2(features, last), last))

@@ -1,10 +1,10 @@
-"""ResNet-18 and ResNet-50 in torchvision's layout and with its names.
+"""ResNet-18, ResNet-34 and ResNet-50 in torchvision's layout and with its names.
 
 He et al., Deep Residual Learning for Image Recognition; bottlenecks stride in their 3x3
 convolution. The first convolution and the linear layer are not quantized.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,21 +12,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.layers.factory import LayerFactory
-from models.layers.initialize import initialize
-from models.layers.normalize import Normalize
 from models.layers.normalized import normalized
-from models.layers.shortcut import Shortcut
-from models.networks.base import AnyBitNetwork, list_layers
+from models.layers.shortcut import QuantizingShortcut, Shortcut
+from models.networks.residual import BlockShape, BottleneckSettings, ResidualNetwork
 from models.networks.settings import NetworkSettings
-from models.precision import Assignment, LayerPrecision
+from models.precision import LayerPrecision
 from models.quantized import Activations, values_of
 
 
 class ResNetSettings(NetworkSettings):
-    """The settings of all residual networks."""
+    """The settings of all residual networks whose convolutions are followed by a ReLU."""
 
     quantize_identity: bool = Field(
         True, description="a block's identity path carries the quantized input"
+    )
+    shortcut_quantizer: Literal["shared", "own"] = Field(
+        "shared",
+        description="whether a shortcut's convolution takes the inputs that the block's first one "
+        "takes, or quantizes them at clip levels of its own (AdaBits)",
     )
 
 
@@ -38,14 +41,18 @@ class ResNet18Settings(ResNetSettings):
     depths: tuple[int, ...] = Field((2, 2, 2, 2), description="blocks of each stage")
 
 
-class ResNet50Settings(ResNetSettings):
+class ResNet34Settings(ResNetSettings):
+    """ResNet-34 for large images."""
+
+    name: Literal["resnet34"] = "resnet34"
+    widths: tuple[int, ...] = Field((64, 128, 256, 512), description="channels of each stage")
+    depths: tuple[int, ...] = Field((3, 4, 6, 3), description="blocks of each stage")
+
+
+class ResNet50Settings(BottleneckSettings, ResNetSettings):
     """ResNet-50 for large images."""
 
     name: Literal["resnet50"] = "resnet50"
-    widths: tuple[int, ...] = Field(
-        (64, 128, 256, 512), description="channels of each stage, a quarter of its output's"
-    )
-    depths: tuple[int, ...] = Field((3, 4, 6, 3), description="blocks of each stage")
 
 
 class ResidualBlock(nn.Module):
@@ -54,26 +61,14 @@ class ResidualBlock(nn.Module):
     Inputs and outputs are sums that the next ReLU has not seen: it belongs to the quantizer.
     """
 
-    expansion: ClassVar[int]
     main: ClassVar[tuple[str, ...]]
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        stride: int,
-        layers: LayerFactory,
-        *,
-        quantize_identity: bool,
-    ) -> None:
+    def __init__(self, shape: BlockShape, settings: ResNetSettings, layers: LayerFactory) -> None:
         super().__init__()
-        self.quantize_identity = quantize_identity
+        self.quantize_identity = settings.quantize_identity
         self.act1 = layers.activation()
-        self.downsample = (
-            Shortcut(in_channels, out_channels, stride, layers)
-            if stride != 1 or in_channels != out_channels
-            else None
-        )
+        own = settings.shortcut_quantizer == "own"
+        self.downsample = None if shape.keeps_shape else _shortcut(shape, layers, own=own)
 
     @property
     def shortcut_layer(self) -> str | None:
@@ -90,29 +85,32 @@ class ResidualBlock(nn.Module):
         if self.downsample is None:
             return values_of(quantized) if self.quantize_identity else F.relu(inputs)
         first, own = at[0], at[-1]
-        if own.own != first.own:
-            quantized = self.act1(inputs, own)
-        output: Tensor = self.downsample(quantized, own)
+        if isinstance(self.downsample, QuantizingShortcut):
+            taken: Activations = inputs
+        else:
+            taken = quantized if own.own == first.own else self.act1(inputs, own)
+        output: Tensor = self.downsample(taken, own)
         return output
+
+
+def _shortcut(shape: BlockShape, layers: LayerFactory, *, own: bool) -> Shortcut:
+    """Return the shortcut of a block whose shape changes, with or without its own quantizer."""
+    if own:
+        return QuantizingShortcut(
+            shape.in_channels, shape.out_channels, shape.stride, layers, signed=False
+        )
+    return Shortcut(shape.in_channels, shape.out_channels, shape.stride, layers)
 
 
 class BasicBlock(ResidualBlock):
     """Two 3x3 convolutions."""
 
-    expansion = 1
     main = ("conv1", "conv2")
 
-    def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        stride: int,
-        layers: LayerFactory,
-        *,
-        quantize_identity: bool,
-    ) -> None:
-        super().__init__(in_channels, width, stride, layers, quantize_identity=quantize_identity)
-        self.conv1 = layers.conv(in_channels, width, 3, stride)
+    def __init__(self, shape: BlockShape, settings: ResNetSettings, layers: LayerFactory) -> None:
+        super().__init__(shape, settings, layers)
+        width = shape.out_channels
+        self.conv1 = layers.conv(shape.in_channels, width, 3, shape.stride)
         self.bn1 = layers.norm(width)
         self.act2 = layers.activation()
         self.conv2 = layers.conv(width, width, 3)
@@ -130,30 +128,18 @@ class BasicBlock(ResidualBlock):
 class Bottleneck(ResidualBlock):
     """A 1x1, a strided 3x3 and a widening 1x1 convolution."""
 
-    expansion = 4
     main = ("conv1", "conv2", "conv3")
 
-    def __init__(
-        self,
-        in_channels: int,
-        width: int,
-        stride: int,
-        layers: LayerFactory,
-        *,
-        quantize_identity: bool,
-    ) -> None:
-        out_channels = width * self.expansion
-        super().__init__(
-            in_channels, out_channels, stride, layers, quantize_identity=quantize_identity
-        )
-        self.conv1 = layers.conv(in_channels, width, 1)
-        self.bn1 = layers.norm(width)
+    def __init__(self, shape: BlockShape, settings: ResNetSettings, layers: LayerFactory) -> None:
+        super().__init__(shape, settings, layers)
+        self.conv1 = layers.conv(shape.in_channels, shape.width, 1)
+        self.bn1 = layers.norm(shape.width)
         self.act2 = layers.activation()
-        self.conv2 = layers.conv(width, width, 3, stride)
-        self.bn2 = layers.norm(width)
+        self.conv2 = layers.conv(shape.width, shape.width, 3, shape.stride)
+        self.bn2 = layers.norm(shape.width)
         self.act3 = layers.activation()
-        self.conv3 = layers.conv(width, out_channels, 1)
-        self.bn3 = layers.norm(out_channels)
+        self.conv3 = layers.conv(shape.width, shape.out_channels, 1)
+        self.bn3 = layers.norm(shape.out_channels)
 
     def forward(self, inputs: Tensor, at: Sequence[LayerPrecision]) -> Tensor:
         """at: one for each of the three layers, and one for the shortcut's, if it has one."""
@@ -165,93 +151,29 @@ class Bottleneck(ResidualBlock):
         return output + self.shortcut(inputs, quantized, at)
 
 
-class ResNet(AnyBitNetwork):
-    """Normalization, stem, stages of residual blocks, global average pool, linear layer."""
+class ResNet(ResidualNetwork[ResNetSettings]):
+    """Stages of residual blocks of one kind."""
 
-    block: ClassVar[type[BasicBlock | Bottleneck]]
+    block: ClassVar[type[ResidualBlock]]
 
-    def __init__(
-        self,
-        settings: ResNetSettings,
-        layers: LayerFactory,
-        normalize: Normalize,
-        num_classes: int,
-    ) -> None:
-        super().__init__(layers.precisions)
-        stem_width = settings.widths[0]
-        self.normalize = normalize
-        self.conv1 = self.stem_conv(stem_width, layers)
-        self.bn1 = layers.stem_norm(stem_width, shared=settings.stem_bn_shared)
-        self.maxpool = self.stem_pool()
-        self.stages: list[str] = []
-        channels = stem_width
-        for index, (width, depth) in enumerate(zip(settings.widths, settings.depths, strict=True)):
-            name, stride = f"layer{index + 1}", 1 if index == 0 else 2
-            self.add_module(name, self._stage(channels, width, depth, stride, settings, layers))
-            self.stages.append(name)
-            channels = width * self.block.expansion
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.fc = layers.head(channels, num_classes)
-        self._layers = list_layers(self._blocks())
-        initialize(self, settings.init_weights)
-
-    def stem_conv(self, width: int, layers: LayerFactory) -> nn.Conv2d:
-        """The first convolution."""
-        return layers.stem(width, 7, stride=2)
-
-    def stem_pool(self) -> nn.Module:
-        """What follows the stem."""
-        return nn.MaxPool2d(3, stride=2, padding=1)
-
-    def _stage(
-        self,
-        in_channels: int,
-        width: int,
-        depth: int,
-        stride: int,
-        settings: ResNetSettings,
-        layers: LayerFactory,
-    ) -> nn.Sequential:
-        identity = {"quantize_identity": settings.quantize_identity}
-        blocks = [self.block(in_channels, width, stride, layers, **identity)]
-        out_channels = width * self.block.expansion
-        blocks += [self.block(out_channels, width, 1, layers, **identity) for _ in range(depth - 1)]
-        return nn.Sequential(*blocks)
-
-    def _blocks(self) -> Iterator[tuple[str, nn.Module]]:
-        for stage in self.stages:
-            for name, block in self.get_submodule(stage).named_children():
-                yield f"{stage}.{name}", block
-
-    @property
-    def stem_norm(self) -> nn.Module:
-        """The batch norm behind the first convolution."""
-        return self.bn1
-
-    def stem(self, inputs: Tensor) -> Tensor:
-        """Run images (batch, 3, height, width) to what all points have in common."""
-        features: Tensor = self.conv1(self.normalize(inputs, self.conv1.weight.dtype))
-        return self.maxpool(self.bn1(features)) if self.shares_stem_norm else features
-
-    def from_stem(self, features: Tensor, assignment: Assignment) -> Tensor:
-        """Run what `stem` returns to logits (batch, classes)."""
-        outside = LayerPrecision(assignment.outside, assignment.outside)
-        if not self.shares_stem_norm:
-            features = self.maxpool(self.bn1(features, outside))
-        at = iter(self.layer_precisions(assignment))
-        for _, block in self._blocks():
-            count = len(self.block.main) + (block.shortcut_layer is not None)
-            features = block(features, [next(at) for _ in range(count)])
-        pooled = self.avgpool(F.relu(features)).flatten(1)
-        logits: Tensor = self.fc(self.dropout(pooled), outside)
-        return logits
+    def make_block(
+        self, stage: int, shape: BlockShape, settings: ResNetSettings, layers: LayerFactory
+    ) -> nn.Module:
+        """Return a block; those of all stages are alike."""
+        return self.block(shape, settings, layers)
 
 
 class ResNet18(ResNet):
     """ResNet-18: two basic blocks in each of four stages."""
 
     Settings = ResNet18Settings
+    block = BasicBlock
+
+
+class ResNet34(ResNet):
+    """ResNet-34: 3, 4, 6 and 3 basic blocks."""
+
+    Settings = ResNet34Settings
     block = BasicBlock
 
 

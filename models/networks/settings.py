@@ -16,6 +16,9 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
     name: str
     widths: tuple[int, ...] = Field(description="channels of each stage")
     depths: tuple[int, ...] = Field(description="blocks of each stage")
+    width: float = Field(
+        1.0, gt=0, le=64, allow_inf_nan=False, description="multiplies the channels of the stages"
+    )
     num_segments: int | None = Field(
         None, ge=1, description="frames per video (TSN); none for images"
     )
@@ -28,6 +31,14 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
         description="how weights are drawn: torch's own default, or as torchvision does",
     )
 
+    def scaled(self, channels: int) -> int:
+        """Return channels times the width multiplier: a whole number, at least 1."""
+        return max(1, round(self.width * channels))
+
+    def channels(self, width: int) -> tuple[int, int]:
+        """Return the channels inside and behind the blocks of a stage of a width."""
+        return self.scaled(width), self.scaled(width)
+
     @model_validator(mode="after")
     def _stages_agree(self) -> Self:
         if not self.widths or len(self.widths) != len(self.depths):
@@ -37,7 +48,7 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
             )
         if min(*self.widths, *self.depths) < 1:
             raise ValueError("widths and depths are at least 1")
-        if max(self.widths) > MOST_CHANNELS or sum(self.depths) > MOST_BLOCKS:
+        if self.scaled(max(self.widths)) > MOST_CHANNELS or sum(self.depths) > MOST_BLOCKS:
             raise ValueError(
                 f"no stage is wider than {MOST_CHANNELS} channels, and no network has more than "
                 f"{MOST_BLOCKS} blocks"

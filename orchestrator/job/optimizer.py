@@ -50,7 +50,9 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     )
     clip: ClipRole = ClipRole()
     depthwise: Role | None = Field(None, description="weights of depth-wise convolutions")
-    bias: Role | None = Field(None, description="biases of convolutions and linear layers")
+    bias: Role | None = Field(
+        None, description="biases of convolutions and linear layers, slopes of PReLUs"
+    )
     norm: Role | None = Field(None, description="batch norm's weights and biases")
     step: Role | None = Field(None, description="learned quantization steps")
     method: Role | None = Field(None, description="parameters of the method")

@@ -27,9 +27,9 @@ hypothesis.settings.register_profile("tensors", deadline=None, database=None)
 hypothesis.settings.load_profile("tensors")
 
 TINY = {
-    "resnet18_cifar": {"widths": (4, 8), "depths": (1, 2)},
-    "resnet18": {"widths": (4, 8), "depths": (1, 2)},
+    **{name: {"widths": (4, 8), "depths": (1, 2)} for name in NETWORKS},
     "resnet50": {"widths": (2, 4), "depths": (1, 2)},
+    "resnet50_preact": {"widths": (2, 4), "depths": (1, 2)},
     "mobilenet_v2_cifar": {
         "widths": (4, 4, 6, 8),
         "depths": (1, 2, 1, 1),

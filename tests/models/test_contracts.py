@@ -18,11 +18,12 @@ from models.precision import Assignment
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.roles import roles
 from models.table import resolve
+from tests.models import representatives
 from tests.models.precisions import Bound, at, precisions
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
-networks = pytest.mark.parametrize("name", NETWORKS)
+networks = pytest.mark.parametrize("name", representatives.NETWORKS)
 
 
 def images(batch: int = 4) -> Tensor:
@@ -158,6 +159,12 @@ def test_stem_and_head_may_have_weights_of_a_bit_width_of_their_own(
     assert not names & {"conv1", "fc"}
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_takes_images_of_odd_sizes_and_videos(tiny: Tiny, name: str) -> None:
+    network = tiny(name, bit_widths=(4, 2), num_segments=2)
+    assert network(torch.randn(2, 2, 3, 17, 13), 2).shape == (2, 3)
+
+
 LAYOUTS = [
     Layout(norm, clip)
     for norm in ("shared", "switchable", "transitional")
@@ -231,14 +238,16 @@ def test_every_parameter_has_the_role_of_what_holds_it(tiny: Tiny, name: str) ->
     assert len(names["clip"]) == sum(".clip_levels." in n for n, _, _ in listed)
     assert all(p.dim() == 1 for _, p, role in listed if role == "norm")
     assert names["norm"] >= {"bn1.weight", "bn1.bias"}
-    assert names["bias"] == {"fc.bias"}
+    slopes = {n for n in names["bias"] if "prelu" in n}
+    assert names["bias"] - slopes == {"fc.bias"}
+    assert bool(slopes) == ("preact" in name)
     assert all(p.dim() > 1 for _, p, role in listed if role == "weight")
     grouped = {n for n, p, _ in listed if p.dim() == 4 and p.shape[1] == 1}
     assert names.get("depthwise", set()) == grouped
 
 
 @networks
-@pytest.mark.parametrize("bits", [8, 6, 4, 2])
+@pytest.mark.parametrize("bits", [8, 2])
 def test_codes_give_logits_and_gradients_up_to_rounding(tiny: Tiny, name: str, bits: int) -> None:
     network = tiny(name)
     inputs, labels = images(), torch.tensor([0, 1, 2, 0])

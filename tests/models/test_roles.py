@@ -52,7 +52,7 @@ def test_each_kind_of_module_gives_its_parameters_their_role() -> None:
         "grouped.bias": "bias",
         "norms.8bit.weight": "norm",
         "norms.8bit.bias": "norm",
-        "slope.weight": "weight",
+        "slope.weight": "bias",
         "fc.weight": "weight",
         "fc.bias": "bias",
     }

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from models import NETWORKS
 from models.methods import METHODS
 from models.methods.base import Batch, Method, Step
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint
 from models.roles import roles
 from models.table import resolve
+from tests.models.representatives import ORDERS
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
-networks = pytest.mark.parametrize("name", NETWORKS)
+networks = pytest.mark.parametrize("name", ORDERS)
 methods = pytest.mark.parametrize("method_name", METHODS)
 
 

@@ -10,17 +10,17 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import NETWORKS
 from models.methods.base import Batch, Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
+from tests.models.representatives import ORDERS
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
 BITS = (8, 6, 4, 2)
 POINTS = tuple(map(OperatingPoint.at, BITS))
-RESNETS = [name for name in NETWORKS if name.startswith("resnet")]
+RESNETS = [name for name in ORDERS if name.startswith("resnet")]
 
 
 def batch() -> Batch:
@@ -79,7 +79,7 @@ def test_with_p1_zero_mobilenets_last_convolution_is_still_the_students(
     assert tracked == dict.fromkeys(BITS, 1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ORDERS)
 def test_the_last_epoch_has_no_swap(tiny: Tiny, make_step: MakeStep, name: str) -> None:
     network = tiny(name)
     watched = Watched(network, make_step(epoch=9, epochs=10, progress=0.95), p1=0.0)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from models import NETWORKS
 from models.layers.conv import QuantizedConv2d
 from models.layers.layout import Layout
 from models.networks.base import AnyBitNetwork, list_layers
@@ -15,6 +14,7 @@ from models.precision import Assignment, LayerPrecision, OperatingPoint, Precisi
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.roles import roles
 from tests.models.precisions import precisions
+from tests.models.representatives import NETWORKS
 
 Tiny = Callable[..., AnyBitNetwork]
 Golden = Callable[[str], dict[str, Any]]

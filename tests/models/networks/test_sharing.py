@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import NETWORKS
 from models.kernels import FloatKernel
 from models.layers.layout import Layout
 from models.methods import METHODS
@@ -21,6 +20,7 @@ from models.networks.base import AnyBitNetwork
 from models.networks.sharing import end_sharing, sharing
 from models.precision import FLOAT, OperatingPoint
 from models.table import resolve
+from tests.models.representatives import NETWORKS
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
