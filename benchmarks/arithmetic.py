@@ -22,12 +22,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 
+from benchmarks import alone
 from benchmarks.results_file import REPOSITORY, conditions, keep, positive
 from orchestrator.job.load import load_job
-from orchestrator.store.run_folder import Reached, RunFolder
-from orchestrator.train.numerics import set_numerics
-from orchestrator.train.ranks import Ranks
-from orchestrator.train.worker import Run, Worker
 
 ARITHMETICS = ("integer", "float")
 
@@ -48,23 +45,6 @@ OVERRIDES = {
 
 Top1 = dict[str, list[float]]
 """By bit-width, in percent, one for each seed."""
-
-
-class Alone:
-    """A single process, which keeps the last checkpoint and starts from none."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.ranks = Ranks()
-        self._folder = folder
-
-    def latest(self) -> Path | None:
-        """Return None: the run is new."""
-        return None
-
-    def commit(self, folder: Path | None, at: Reached) -> None:
-        """Keep a checkpoint in place of the one before."""
-        if folder is not None:
-            self._folder.commit(folder, at, keep=1)
 
 
 def main() -> None:
@@ -103,14 +83,12 @@ def train(job: str, overrides: tuple[str, ...], arithmetic: str, seed: int) -> d
     torch.set_num_threads(1)
     own = (*overrides, f"training.arithmetic={arithmetic}", f"seed={seed}")
     loaded = load_job(REPOSITORY / "jobs" / f"{job}.yaml", own).job
-    set_numerics(loaded.training)
     with TemporaryDirectory() as place:
-        folder = RunFolder(Path(place))
-        worker = Worker(loaded, Run(folder), Alone(folder))
-        worker.run()
-    assert worker.last is not None
-    print(f"{job}, {arithmetic}, seed {seed}: {worker.last.metric}", flush=True)
-    return worker.last.metric
+        epochs, failed = alone.train(loaded, Path(place))
+    if failed:
+        raise SystemExit(failed)
+    print(f"{job}, {arithmetic}, seed {seed}: {epochs[-1]}", flush=True)
+    return epochs[-1]
 
 
 def compared(reached: dict[str, Top1]) -> dict[str, object]:

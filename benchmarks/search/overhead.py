@@ -24,15 +24,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.arithmetic import Alone
+from benchmarks.alone import train
 from benchmarks.results_file import REPOSITORY, conditions, keep, positive
 from orchestrator.job.load import load_job
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Began, Left
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
-from orchestrator.train.numerics import set_numerics
-from orchestrator.train.worker import Run, Worker
 
 JOB = REPOSITORY / "jobs" / "quickstart.yaml"
 SHORT = (
@@ -49,7 +47,7 @@ def main() -> None:
     about = conditions(f"python -m benchmarks.search.overhead --trials {trials}")
     period, between = of_search(trials)
     torch.set_num_threads(1)
-    plain = median([train() for _ in range(trials)][1:])
+    plain = median([plain_seconds() for _ in range(trials)][1:])
     seconds = {"period": period, "between": between, "plain": plain, "overhead": period - plain}
     rounded = {name: round(value, 2) for name, value in seconds.items()}
     about |= {"job": JOB.name, "overrides": SHORT, "trials": trials}
@@ -79,14 +77,12 @@ def of_search(trials: int) -> tuple[float, float]:
     return median(periods), median(b - a for a, b in zip(left[1:], began[2:], strict=False))
 
 
-def train() -> float:
+def plain_seconds() -> float:
     """Train the job in this process; return the seconds."""
     job = load_job(JOB, SHORT).job
-    set_numerics(job.training)
     with TemporaryDirectory() as place:
-        folder = RunFolder(Path(place))
         start = time.monotonic()
-        Worker(job, Run(folder), Alone(folder)).run()
+        train(job, Path(place))
         return time.monotonic() - start
 
 

@@ -10,12 +10,10 @@ any time and called again.
 """
 
 import argparse
-import io
 import itertools
 import json
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -23,19 +21,14 @@ from typing import NamedTuple
 import torch
 import yaml
 
-from benchmarks.arithmetic import Alone
+from benchmarks.alone import train
 from benchmarks.results_file import RESULTS, conditions
 from benchmarks.search.trainings import Training, keep, read
 from models.precision import Precision
-from orchestrator import events
-from orchestrator.errors import OrchError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.job.search import Search
 from orchestrator.job.space import Settings
-from orchestrator.store.run_folder import RunFolder
-from orchestrator.train.numerics import set_numerics
-from orchestrator.train.worker import Run, Worker
 
 HERE = Path(__file__).parent
 TABLE = RESULTS / "search_table.jsonl"
@@ -85,30 +78,17 @@ def recorded(wanted: Wanted, root: Path) -> Training:
     """Make a training; one that fails keeps the epochs before."""
     about = conditions("")
     began = time.process_time()
-    epochs, failed = train(_job(wanted, root))
+    with TemporaryDirectory() as place:
+        epochs, failed = train(_job(wanted, root), Path(place))
     return Training(
         **wanted._asdict(),
-        epochs=tuple(epochs),
+        epochs=epochs,
         failed=failed,
         cpu_seconds=round(time.process_time() - began, 1),
         date=str(about["date"]),
         load=float(str(about["load"])),
         commit=str(about["commit"]),
     )
-
-
-def train(job: Job) -> tuple[list[dict[str, float]], str]:
-    """Train a job; return its metric after each epoch, in percent, and why it failed, if it did."""
-    set_numerics(job.training)
-    printed, failed = io.StringIO(), ""
-    with redirect_stdout(printed), TemporaryDirectory() as place:
-        folder = RunFolder(Path(place))
-        try:
-            Worker(job, Run(folder), Alone(folder)).run()
-        except OrchError as error:
-            failed = str(error)
-    said = map(events.parse, printed.getvalue().splitlines())
-    return [one.metric for one in said if isinstance(one, events.Evaluated)], failed
 
 
 def _job(wanted: Wanted, root: Path) -> Job:

@@ -1,0 +1,51 @@
+"""Train a job in one process: a single worker, without Ray and without a record."""
+
+import io
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator import events
+from orchestrator.errors import OrchError
+from orchestrator.job.schema import Job
+from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.train.numerics import set_numerics
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.worker import Run, Worker
+
+
+class Alone:
+    """A single process, which keeps the last checkpoint and starts from none."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.ranks = Ranks()
+        self._folder = folder
+
+    def latest(self) -> Path | None:
+        """Return None: the run is new."""
+        return None
+
+    def commit(self, folder: Path | None, at: Reached) -> None:
+        """Keep a checkpoint in place of the one before."""
+        if folder is not None:
+            self._folder.commit(folder, at, keep=1)
+
+
+class Trained(NamedTuple):
+    """The metric by operating point after each epoch, in percent; why there are no more, or ""."""
+
+    epochs: tuple[dict[str, float], ...]
+    failed: str
+
+
+def train(job: Job, place: Path) -> Trained:
+    """Train a job from start to end, with its checkpoints in a folder."""
+    set_numerics(job.training)
+    printed, failed, folder = io.StringIO(), "", RunFolder(place)
+    with redirect_stdout(printed):
+        try:
+            Worker(job, Run(folder), Alone(folder)).run()
+        except OrchError as error:
+            failed = str(error)
+    said = map(events.parse, printed.getvalue().splitlines())
+    return Trained(tuple(o.metric for o in said if isinstance(o, events.Evaluated)), failed)
