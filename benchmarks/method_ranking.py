@@ -123,7 +123,7 @@ def recorded(wanted: Wanted, root: Path, work: Path) -> Training:
     began = time.process_time()
     place = work / wanted.place
     shutil.rmtree(place, ignore_errors=True)
-    epochs, failed = train(_job(wanted, root, work), place)
+    epochs, failed = train(job_of(wanted, root, work), place)
     return Training(
         settings={"method": wanted.method},
         alone=wanted.alone,
@@ -137,7 +137,8 @@ def recorded(wanted: Wanted, root: Path, work: Path) -> Training:
     )
 
 
-def _job(wanted: Wanted, root: Path, work: Path) -> Job:
+def job_of(wanted: Wanted, root: Path, work: Path) -> Job:
+    """Return the job of a training. root: of the data; work: the work folder."""
     own = METHODS.get(wanted.method, ())
     overrides = [*own, f"seed={wanted.seed}", f"data.root={root}"]
     if from_run(wanted):
