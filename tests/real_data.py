@@ -11,7 +11,9 @@ import os
 import shutil
 import struct
 import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +44,28 @@ def cifar10_official(folder: Path) -> Path:
         images = _cifar_images(source / f"{name}.tar")
         (target / name).write_bytes(cifar10_batch(name, images, index[name]))
     shutil.copyfile(source / "batches.meta", target / "batches.meta")
+    return folder
+
+
+def cifar100_official(folder: Path) -> Path:
+    """Write cifar-100-python below a folder, of a tenth of the images; return the set's root.
+
+    5,000 images for training and 1,000 for the test, equally many of each class.
+    """
+    source = real_data() / "cifar100"
+    target = folder / "cifar-100-python"
+    target.mkdir(parents=True)
+    with lzma.open(source / "index.csv.xz", "rt", newline="") as file:
+        index = list(csv.DictReader(file))
+    for split in ("train", "test"):
+        rows = [row for row in index if row["split"] == split]
+        images = _cifar_images(source / f"{split}.tar")
+        (target / split).write_bytes(cifar100_file(images, rows))
+    names = [
+        sorted({(int(row[f"{kind}_label"]), row[f"{kind}_name"]) for row in index})
+        for kind in ("fine", "coarse")
+    ]
+    (target / "meta").write_bytes(cifar100_meta(*([name for _, name in kind] for kind in names)))
     return folder
 
 
@@ -98,6 +122,51 @@ def cifar10_batch(name: str, images: np.ndarray, rows: list[tuple[int, str]]) ->
             *(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T", struct.pack("<I", images.size)),
             *(np.ascontiguousarray(images.transpose(0, 3, 1, 2)).tobytes(), b"tb"),
             *(text(b"filenames"), b"q\x0c]q\r(", by_1000(files), b"eu."),
+        ]
+    )
+
+
+def cifar100_file(images: np.ndarray, rows: Sequence[Mapping[str, str]]) -> bytes:
+    """Return a file of images as Python 2 pickled it, but for its memo numbers.
+
+    images: uint8 (images, 32, 32, 3). rows: file name, fine and coarse label of each.
+    """
+    return python2_pickle(
+        {
+            "filenames": [row["filename"] for row in rows],
+            "batch_label": "training batch 1 of 1",
+            "fine_labels": [int(row["fine_label"]) for row in rows],
+            "coarse_labels": [int(row["coarse_label"]) for row in rows],
+            "data": images.transpose(0, 3, 1, 2).reshape(len(images), -1),
+        }
+    )
+
+
+def cifar100_meta(fine: list[str], coarse: list[str]) -> bytes:
+    """Return the file that names the classes."""
+    return python2_pickle({"fine_label_names": fine, "coarse_label_names": coarse})
+
+
+def python2_pickle(content: Mapping[str, Any]) -> bytes:
+    """Return a dictionary of texts, numbers below 256, lists and a matrix of uint8, protocol 2."""
+    items = b"".join(_pickled(key) + _pickled(value) for key, value in content.items())
+    return b"\x80\x02}(" + items + b"u."
+
+
+def _pickled(value: Any) -> bytes:
+    if isinstance(value, str):
+        return b"U" + bytes([len(value)]) + value.encode()
+    if isinstance(value, int):
+        return b"K" + bytes([value])
+    if isinstance(value, list):
+        return b"](" + b"".join(map(_pickled, value)) + b"e"
+    return b"".join(
+        [
+            *(b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85", _pickled("b")),
+            *(b"\x87R(K\x01", *(b"J" + struct.pack("<i", n) for n in value.shape), b"\x86"),
+            *(b"cnumpy\ndtype\n", _pickled("u1"), b"K\x00K\x01\x87R(K\x03", _pickled("|")),
+            *(b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T", struct.pack("<I", value.size)),
+            *(np.ascontiguousarray(value).tobytes(), b"tb"),
         ]
     )
 

@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
     inputs: (batch, channels, height, width), or clips with segments after the batch; or what the
         network's stem made of them.
-    labels: class indices (batch,).
+    labels: class indices (batch,), or with label smoothing probabilities (batch, classes).
     """
 
     inputs: Inputs

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DATASETS = {
-    "cifar10": "orchestrator.data.cifar10:Cifar10",
+    "cifar10": "orchestrator.data.cifar:Cifar10",
+    "cifar100": "orchestrator.data.cifar:Cifar100",
     "imagenet": "orchestrator.data.imagenet:ImageNet",
     "activitynet": "video.activitynet:ActivityNet",
     "mini_kinetics": "video.mini_kinetics:MiniKinetics",
 }
+
+Channels = tuple[float, float, float]
+"""A value for each of red, green and blue."""
+
+RAW = (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)
+"""The mean and deviation with which pixels stay what they are, 0 to 255."""
 
 
 class Dataset(Protocol):
@@ -27,12 +34,13 @@ class Dataset(Protocol):
 
     The class attribute Settings is the pydantic model of the data set's section of a job file: it
     has `name`, `max_broken_share` and, if the data set reads files, `root`, the only one without a
-    default. It may have `metric`, where a job chooses what is reported.
+    default. It may have `metric`, where a job chooses what is reported, and `pixels`, where it
+    chooses the scale of the network's inputs.
     mean, std: of the channels red, green, blue, for pixels in [0, 1].
     """
 
-    mean: ClassVar[tuple[float, float, float]]
-    std: ClassVar[tuple[float, float, float]]
+    mean: ClassVar[Channels]
+    std: ClassVar[Channels]
     num_classes: int
     class_names: list[str]
 
@@ -90,6 +98,17 @@ def dataset_class(name: str) -> type[Dataset]:
 def metric_of(settings: Any) -> str:
     """Return the metric by which the data set of these settings is judged: "top1" or "map"."""
     return getattr(settings, "metric", None) or str(dataset_class(settings.name).metric)
+
+
+def input_scale(settings: Any) -> tuple[Channels, Channels]:
+    """Return the mean and deviation, for pixels in [0, 1], with which a network scales its inputs.
+
+    They are the data set's own; with `pixels: raw`, values from 0 to 255 go in, as in AdaBits.
+    """
+    if getattr(settings, "pixels", None) == "raw":
+        return RAW
+    data = dataset_class(settings.name)
+    return data.mean, data.std
 
 
 def missing_data(settings: Any) -> list[str]:

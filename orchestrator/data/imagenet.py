@@ -6,11 +6,11 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from PIL import Image
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
-from orchestrator.data.images import BrokenImage, refuse_segments
+from orchestrator.data.images import BrokenImage, ImageSettings, refuse_segments
 from orchestrator.data.subset import evenly_spread
 
 SUBSETS = {True: "train", False: "val"}
@@ -23,22 +23,13 @@ HOW_TO_GET = (
 )
 
 
-class ImageNetSettings(BaseModel, frozen=True, extra="forbid"):
+class ImageNetSettings(ImageSettings, frozen=True):
     """The data section of a job that trains on ImageNet, or on images in its layout."""
 
     name: Literal["imagenet"] = "imagenet"
     root: Path = Field(description="folder that holds train and val")
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
     resize: int = Field(256, ge=8, description="short side before the center crop of the test")
-    limit_train: int | None = Field(
-        None, ge=1, description="train on this many images, evenly spread over the list"
-    )
-    limit_val: int | None = Field(
-        None, ge=1, description="evaluate on this many images, evenly spread over the list"
-    )
-    max_broken_share: float = Field(
-        0.05, ge=0, le=1, description="stop when more than this share of the images is broken"
-    )
 
     @model_validator(mode="after")
     def _check_crops(self) -> Self:

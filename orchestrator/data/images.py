@@ -1,4 +1,29 @@
-"""What the image data sets share: the error for an unreadable image, and a check of the job."""
+"""What the image data sets share: settings, the error for an unreadable image, and a check."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class ImageSettings(BaseModel, frozen=True, extra="forbid"):
+    """What the data section of a job holds for any data set of images."""
+
+    name: str
+    root: Path
+    pixels: Literal["normalized", "raw"] = Field(
+        "normalized",
+        description="what the network sees: pixels in units of their deviation, or from 0 to 255",
+    )
+    limit_train: int | None = Field(
+        None, ge=1, description="train on this many images, evenly spread over the list"
+    )
+    limit_val: int | None = Field(
+        None, ge=1, description="evaluate on this many images, evenly spread over the list"
+    )
+    max_broken_share: float = Field(
+        0.05, ge=0, le=1, description="stop when more than this share of the images is broken"
+    )
 
 
 class BrokenImage(ValueError):

@@ -33,6 +33,9 @@ class Training(BaseModel, frozen=True, extra="forbid"):
 
     epochs: int = Field(ge=1)
     global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
+    )
     arithmetic: Literal["auto", "integer", "float"] = Field(
         "auto",
         description="of quantized layers' forward passes; auto: in integers wherever the processor "

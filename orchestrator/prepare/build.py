@@ -11,7 +11,7 @@ from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
 from models.precision import precisions_of
 from models.table import resolve
-from orchestrator.data import Dataset, dataset_class, open_dataset
+from orchestrator.data import Dataset, input_scale, open_dataset
 from orchestrator.errors import DataError
 from orchestrator.job.schema import Job
 
@@ -46,7 +46,7 @@ def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
     It stores weights as codes of the highest bit-width that a phase's method asks for.
     """
     methods = [build_method(phase) for phase in job.phase_jobs()]
-    data = dataset_class(job.data.name)
+    mean, std = input_scale(job.data)
     torch.manual_seed(job.seed)
     return models.build_network(
         job.model,
@@ -55,8 +55,8 @@ def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
         num_classes=num_classes,
         layout=methods[0].layout,
         code_bits=max(method.code_bits for method in methods),
-        mean=data.mean,
-        std=data.std,
+        mean=mean,
+        std=std,
     )
 
 

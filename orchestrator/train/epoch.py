@@ -24,6 +24,7 @@ class Loop:
     """What stays the same from step to step.
 
     schedule: the factor of all learning rates at a position.
+    targets: what methods learn from, in place of the labels of a batch.
     phase: its number, from 0; epochs: of it; epochs_before: of all phases before it.
     """
 
@@ -31,6 +32,7 @@ class Loop:
     method: Method
     optimizer: torch.optim.Optimizer
     schedule: Callable[[Position], float]
+    targets: Callable[[Tensor], Tensor]
     ranks: Ranks
     seed: int
     phase: int
@@ -112,12 +114,12 @@ def train_step(
 def _load(
     loop: Loop, loaded: Iterable[LoadedBatch], tally: Tally
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Return inputs and labels of this rank's batches of a step, on its device."""
+    """Return the inputs of this rank's batches of a step, and what to learn, on its device."""
     device = loop.ranks.device
     inputs, labels = [], []
     for batch in loaded:
         inputs.append(batch.inputs.to(device, non_blocking=True))
-        labels.append(batch.labels.to(device, non_blocking=True))
+        labels.append(loop.targets(batch.labels.to(device, non_blocking=True)))
         tally.samples += len(batch.labels) * loop.ranks.world
         tally.broken |= dict(batch.broken)
     return inputs, labels

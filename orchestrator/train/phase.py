@@ -15,6 +15,7 @@ from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.schedules import factor
 from orchestrator.train.setup import Parts
+from orchestrator.train.targets import smoothed
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def build_phase(
 ) -> Phase:
     """Build a phase of a run; its method is equal on all ranks. jobs: of all phases, in order."""
     job = jobs[number]
+    classes = parts.train_set.num_classes
     method = build_method(job).to(ranks.device)
     named = roles(parts.network, method)
     epochs_before = sum(earlier.training.epochs for earlier in jobs[:number])
@@ -58,6 +60,7 @@ def build_phase(
         method=method,
         optimizer=build_optimizer(named, job.optimizer, points=len(job.points)),
         schedule=partial(factor, job.optimizer),
+        targets=partial(smoothed, share=job.training.label_smoothing, classes=classes),
         ranks=ranks,
         seed=job.seed,
         phase=number,

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from orchestrator.data import dataset_class
+from models.layers.normalize import Normalize
+from orchestrator.data import dataset_class, input_scale
 
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
+CIFAR100 = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -14,6 +17,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     ("name", "expected"),
     [
         ("cifar10", CIFAR10),
+        ("cifar100", CIFAR100),
         ("imagenet", IMAGENET),
         ("activitynet", IMAGENET),
         ("mini_kinetics", IMAGENET),
@@ -24,6 +28,17 @@ def test_pixels_are_normalized_with_the_means_and_deviations_of_their_data(
 ) -> None:
     found = dataset_class(name)
     assert (found.mean, found.std) == expected
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "imagenet"])
+def test_raw_pixels_go_in_as_they_are_from_0_to_255(name: str) -> None:
+    kind = dataset_class(name).Settings
+    given = kind(root=Path("/nowhere"))
+    assert input_scale(given) == (dataset_class(name).mean, dataset_class(name).std)
+    pixels = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
+    raw = Normalize(*input_scale(given.model_copy(update={"pixels": "raw"})))
+    assert torch.equal(raw(pixels, torch.float32), pixels.float())
+    assert torch.equal(raw(pixels, torch.bfloat16), pixels.bfloat16())
 
 
 @pytest.mark.parametrize("name", ["activitynet", "mini_kinetics"])

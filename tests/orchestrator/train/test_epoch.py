@@ -104,6 +104,7 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
         method=method,
         optimizer=build_optimizer(roles(network, method), job.optimizer, points=len(job.points)),
         schedule=partial(factor, job.optimizer),
+        targets=lambda labels: labels,
         ranks=ranks,
         seed=job.seed,
         phase=0,

@@ -1,6 +1,7 @@
-"""CIFAR-10 in its official layout: a small set pickled as Python 2 did, and the real one."""
+"""CIFAR-10 and CIFAR-100 in their official layouts: pickled as Python 2 did, and real ones."""
 
 import hashlib
+import lzma
 import os
 import pickle
 from pathlib import Path
@@ -9,9 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from orchestrator.data.cifar10 import Cifar10, Cifar10Settings
+from orchestrator.data.cifar import Cifar10, Cifar10Settings, Cifar100, Cifar100Settings
 from orchestrator.errors import DataError
-from tests.real_data import CIFAR10_BATCHES, cifar10_batch, cifar10_official
+from tests.real_data import (
+    CIFAR10_BATCHES,
+    cifar10_batch,
+    cifar10_official,
+    cifar100_file,
+    cifar100_meta,
+    cifar100_official,
+    real_data,
+)
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
@@ -93,6 +102,41 @@ def test_missing_files_are_named_with_their_place_and_source(root: Path) -> None
     assert "https://www.cs.toronto.edu/~kriz/cifar.html" in message
 
 
+FINE = [f"fine_{number:02}" for number in range(100)]
+
+
+@pytest.fixture
+def root100(tmp_path: Path) -> Path:
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    (folder / "meta").write_bytes(cifar100_meta(FINE, [f"coarse_{n:02}" for n in range(20)]))
+    for number, name in enumerate(("train", "test")):
+        images, _ = small_batch(number)
+        labels = [{"fine_label": f"{5 * n + number}", "coarse_label": f"{n}"} for n in range(20)]
+        rows = [{"filename": f"{n}.png", **label} for n, label in enumerate(labels)]
+        (folder / name).write_bytes(cifar100_file(images, rows))
+    return tmp_path
+
+
+def cifar100(root: Path, *, train: bool) -> Cifar100:
+    return Cifar100(Cifar100Settings(root=str(root)), train=train, num_segments=None)
+
+
+def test_the_hundred_classes_of_cifar_100_are_the_fine_ones(root100: Path) -> None:
+    train, test = cifar100(root100, train=True), cifar100(root100, train=False)
+    assert train.class_names == FINE
+    assert train.num_classes == 100
+    assert [train.label(i) for i in range(20)] == list(range(0, 100, 5))
+    assert [test.label(i) for i in range(20)] == list(range(1, 100, 5))
+    images, _ = small_batch(1)
+    assert np.array_equal(test.load(7, None).permute(1, 2, 0).numpy(), images[7])
+    assert train.source(3) == "cifar-100-python training image 3"
+    (root100 / "cifar-100-python" / "meta").unlink()
+    (message,) = Cifar100.missing(Cifar100Settings(root=str(root100)))
+    assert message.startswith(f"CIFAR-100: no meta in {root100 / 'cifar-100-python'}. ")
+    assert "cifar-100-python.tar.gz" in message
+
+
 class MakesFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -148,3 +192,19 @@ def test_the_real_data_set_has_the_published_files_and_classes(tmp_path: Path) -
         assert data.class_names == CLASSES
     mean = torch.stack([data.load(i, None) for i in range(0, 10000, 10)]).float().mean((0, 2, 3))
     assert torch.allclose(mean / 255, torch.tensor(data.mean), atol=0.02)
+
+
+@pytest.mark.real
+def test_a_tenth_of_the_real_cifar_100_has_its_classes_and_statistics(tmp_path: Path) -> None:
+    root = cifar100_official(tmp_path)
+    for train, each in ((True, 50), (False, 10)):
+        data = cifar100(root, train=train)
+        counts = np.bincount([data.label(i) for i in range(len(data))])
+        assert counts.tolist() == [each] * 100
+        assert data.class_names == sorted(data.class_names)
+    pixels = torch.stack([data.load(i, None) for i in range(len(data))]).float() / 255
+    assert torch.allclose(pixels.mean((0, 2, 3)), torch.tensor(data.mean), atol=0.01)
+    assert torch.allclose(pixels.std((0, 2, 3)), torch.tensor(data.std), atol=0.01)
+    first = data.class_names[data.label(0)]
+    with lzma.open(real_data() / "cifar100" / "index.csv.xz", "rt") as index:
+        assert f"test,0,{data.label(0)},{first}," in index.read()
