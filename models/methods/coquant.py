@@ -2,16 +2,18 @@
 
     L_b1 = CE(y_b1)        L_b = CE(y_b) + KL(softmax(y_t) || softmax(y_b))      (Eq. 10, 11)
 
-y_b is the output of a forward pass in which some blocks run as the teacher t's.
+y_b is the output of a forward pass in which some blocks run as the teacher t's. The rows of the
+paper's Table 8 are settings: "w/o Swap" is `p1: 1`, "w/o DL" `distillation: none`, "w/ IFD" `p1: 1`
+with `distillation: features`, the others each a `teacher_mode`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step
@@ -27,6 +29,8 @@ from models.methods.swap import (
 from models.methods.teacher import (
     choose_teacher,
     distillation_loss,
+    ensemble_loss,
+    feature_loss,
     mean_entropy,
     teacher_scores,
 )
@@ -51,14 +55,32 @@ class CoQuantSettings(MethodSettings, frozen=True):
         ge=0,
         le=1,
         alias="p1",
-        description="chance that the first block is the student's own, in the first epoch (p1)",
+        description="chance that the first block is the student's own, in the first epoch (p1); "
+        "1: nothing is swapped",
     )
-    teacher_mode: Literal["dynamic", "highest", "recursive", "random"] = Field(
-        "dynamic", description="by Eq. 7, the highest, the next higher, or any higher bit-width"
+    teacher_mode: Literal["dynamic", "highest", "recursive", "random", "average", "learned"] = (
+        Field(
+            "dynamic",
+            description="by Eq. 7, the highest, the next higher, or any higher bit-width; or all "
+            "higher ones, their predictions averaged with equal or with learned shares",
+        )
     )
     teacher_logits: Literal["reuse", "clean"] = Field(
         "reuse",
         description="the teacher's output of this step, or that of an extra pass without swaps",
+    )
+    distillation: Literal["logits", "none", "features"] = Field(
+        "logits",
+        description="what a student learns from its teacher: its output, nothing, or its output "
+        "and those of its blocks, for which the teacher runs once more, without swaps",
+    )
+    ifd_weight: float = Field(
+        1.0, ge=0, description="weight of the distance between the outputs of blocks"
+    )
+    ensemble_swap: bool = Field(
+        False,
+        description="with several teachers: swap blocks for those of the one that Eq. 7 chooses, "
+        "instead of none",
     )
     swap_unit: SwapUnit = Field("block", description="what is swapped")
     swap_updates_bn_stats: bool = Field(
@@ -68,24 +90,49 @@ class CoQuantSettings(MethodSettings, frozen=True):
         "epoch", description="when p1 rises on its way to 1 in the last epoch"
     )
 
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether all higher points teach together."""
+        return self.teacher_mode in ("average", "learned")
+
     def without_effect(self, epochs: int) -> list[Mistake]:
         """Return what the choice of teachers disables, and what a training without swaps does."""
         mode = f"method.teacher_mode is '{self.teacher_mode}'"
-        off = [] if self.teacher_mode == "dynamic" else [("method.lambda", mode)]
+        learned = f"method.distillation is '{self.distillation}'"
+        idle, keys = self._idle_swaps(epochs, mode)
+        reasons = dict.fromkeys(keys, idle)
+        if not self.is_ensemble:
+            reasons["ensemble_swap"] = mode
+        if self.teacher_mode != "dynamic" and (idle or not self.is_ensemble):
+            reasons["lambda"] = mode
         if self.teacher_mode == "highest":
-            off.append(("method.teacher_logits", f"{mode}, whose output is always without swaps"))
+            reasons["teacher_logits"] = f"{mode}, whose output is always without swaps"
+        if self.distillation != "features":
+            reasons["ifd_weight"] = learned
+        if self.distillation == "none":
+            reasons["teacher_logits"] = learned
+        if self.distillation == "none" and idle:
+            reasons |= dict.fromkeys(("lambda", "teacher_mode"), f"{learned}, and {idle}")
+        return [(f"method.{key}", reason) for key, reason in reasons.items()]
+
+    def _idle_swaps(self, epochs: int, mode: str) -> tuple[str, tuple[str, ...]]:
+        """Return why nothing is swapped, if so, and the settings that this disables."""
         if epochs == 1:
             reason = "the last epoch swaps nothing, and there is no other"
-            off += [(f"method.{key}", reason) for key in ("p1", *_OF_SWAPS)]
-        elif self.swap_probability == 1:
-            off += [(f"method.{key}", "method.p1 is 1, so nothing is swapped") for key in _OF_SWAPS]
-        return off
+            return reason, ("p1", "ensemble_swap", *_OF_SWAPS)
+        if self.swap_probability == 1:
+            return "method.p1 is 1, so nothing is swapped", ("ensemble_swap", *_OF_SWAPS)
+        if self.is_ensemble and not self.ensemble_swap:
+            reason = f"{mode}, and without method.ensemble_swap nothing is swapped"
+            return reason, ("p1", *_OF_SWAPS)
+        return "", ()
 
 
 class CoQuant(Method):
     """Collaborative knowledge transfer between the operating points of one network.
 
     draw_masks: which units are the student's own, from (step, student, probabilities).
+    shares: of each student, with learned ones, the logits of its teachers' shares, (teachers,).
     """
 
     Settings: ClassVar[type[CoQuantSettings]] = CoQuantSettings
@@ -100,6 +147,22 @@ class CoQuant(Method):
     ) -> None:
         super().__init__(settings, points)
         self._draw_masks = draw_masks
+        students = range(1, len(points)) if settings.teacher_mode == "learned" else ()
+        self.shares = nn.ParameterList(torch.zeros(teachers) for teachers in students)
+
+    @classmethod
+    def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
+        """Return a mistake for fewer than two points, and for what several teachers cannot give."""
+        assert isinstance(settings, CoQuantSettings)
+        found = super().mistakes(settings, points)
+        if settings.is_ensemble and settings.distillation != "logits":
+            problem = (
+                f"method.teacher_mode '{settings.teacher_mode}' mixes the outputs of several "
+                f"teachers, so expected is 'logits', got '{settings.distillation}'; other modes "
+                "choose one teacher."
+            )
+            found.append(("method.distillation", problem))
+        return found
 
     def losses(
         self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step
@@ -112,11 +175,10 @@ class CoQuant(Method):
         for batch in batches:
             yield self._alone(network, batch, highest, outputs)
         for student in students:
-            teacher = self._teacher(network, step, student, outputs, entropy)
-            swapped = self._swapped(network, step, student, teacher)
+            lesson = self._lesson(network, step, student, outputs, entropy)
             outputs[student] = []
             for batch in batches:
-                yield self._taught(network, batch, swapped, outputs)
+                yield self._taught(network, batch, lesson, outputs)
 
     def _alone(
         self, network: AnyBitNetwork, batch: Batch, point: OperatingPoint, outputs: Outputs
@@ -126,13 +188,32 @@ class CoQuant(Method):
         return Pass(point.name, F.cross_entropy(logits, batch.labels))
 
     def _taught(
-        self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped", outputs: Outputs
+        self, network: AnyBitNetwork, batch: Batch, lesson: "_Lesson", outputs: Outputs
     ) -> Pass:
-        target = self._teacher_logits(network, batch, swapped, outputs)
-        logits = self._student_logits(network, batch, swapped)
-        outputs[swapped.student].append(logits.detach())
-        loss = F.cross_entropy(logits, batch.labels) + distillation_loss(logits, target)
-        return Pass(swapped.student.name, loss, swapped.teacher.name)
+        targets = self._targets(network, batch, lesson, outputs)
+        given = self._student_outputs(network, batch, lesson)
+        outputs[lesson.student].append(given.logits.detach())
+        loss = F.cross_entropy(given.logits, batch.labels)
+        if targets:
+            loss = loss + self._distillation(given, targets)
+        teacher = None if self.settings.is_ensemble else lesson.teachers[0].name
+        return Pass(lesson.student.name, loss, teacher)
+
+    def _lesson(
+        self,
+        network: AnyBitNetwork,
+        step: Step,
+        student: OperatingPoint,
+        outputs: Outputs,
+        entropy: dict[OperatingPoint, Tensor],
+    ) -> "_Lesson":
+        """Choose the teachers of a student, and its blocks that are swapped."""
+        together = tuple(outputs) if self.settings.is_ensemble else None
+        if together and not self.settings.ensemble_swap:
+            return _Lesson(student, together, network.assignment(student), None)
+        chosen = self._teacher(network, step, student, outputs, entropy)
+        swapped = self._swapped(network, step, student, chosen)
+        return _Lesson(student, together or (chosen,), swapped, chosen)
 
     def _teacher(
         self,
@@ -161,44 +242,77 @@ class CoQuant(Method):
         entropies, distances = (dict(zip(candidates, row, strict=True)) for row in both.tolist())
         return choose_teacher(teacher_scores(entropies, distances, self.settings.distance_weight))
 
-    def _teacher_logits(
-        self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped", outputs: Outputs
-    ) -> Tensor:
-        """Return what the student learns from; the highest point's own pass was pure."""
-        teacher = swapped.teacher
-        if self.settings.teacher_logits == "reuse" or teacher == self.points[0]:
-            return outputs[teacher][len(outputs[swapped.student])]
-        with torch.no_grad(), network.frozen_statistics():
-            logits: Tensor = network(batch.inputs, teacher)
-        return logits
-
     def _swapped(
         self, network: AnyBitNetwork, step: Step, student: OperatingPoint, teacher: OperatingPoint
-    ) -> "_Swapped":
+    ) -> Assignment:
         """Swap some of the student's blocks for the teacher's."""
         units = swap_units(network.quantized_layers, self.settings.swap_unit)
         num_units = len({unit for unit in units if unit is not None})
         p1 = ramp(self.settings.swap_probability, step, self.settings.p1_update)
         own = self._draw_masks(step, student, own_probabilities(p1, num_units))
         low, high = network.assignment(student), network.assignment(teacher)
-        assignment = swapped_assignment(low, high, units, own)
-        return _Swapped(student, teacher, assignment)
+        return swapped_assignment(low, high, units, own)
 
-    def _student_logits(self, network: AnyBitNetwork, batch: Batch, swapped: "_Swapped") -> Tensor:
+    def _targets(
+        self, network: AnyBitNetwork, batch: Batch, lesson: "_Lesson", outputs: Outputs
+    ) -> "list[_Given]":
+        """Return what the student learns from each teacher, if it learns from them."""
+        if self.settings.distillation == "none":
+            return []
+        number = len(outputs[lesson.student])
+        return [self._target(network, batch, one, outputs[one][number]) for one in lesson.teachers]
+
+    def _target(
+        self, network: AnyBitNetwork, batch: Batch, teacher: OperatingPoint, output: Tensor
+    ) -> "_Given":
+        """Return what a teacher gives; the highest point's own output was without swaps."""
+        reused = self.settings.teacher_logits == "reuse" or teacher == self.points[0]
+        if reused and self.settings.distillation != "features":
+            return _Given(output, [])
+        with torch.no_grad(), network.frozen_statistics():
+            pure = self._run(network, batch, network.assignment(teacher))
+        return _Given(output, pure.blocks) if reused else pure
+
+    def _student_outputs(self, network: AnyBitNetwork, batch: Batch, lesson: "_Lesson") -> "_Given":
         """Run the student with some of its blocks swapped for the teacher's."""
-        frozen = (
-            nullcontext()
-            if self.settings.swap_updates_bn_stats
-            else network.frozen_statistics(swapped.teacher)
-        )
-        with frozen:
-            logits: Tensor = network(batch.inputs, swapped.assignment)
-        return logits
+        with ExitStack() as frozen:
+            if lesson.lender and not self.settings.swap_updates_bn_stats:
+                frozen.enter_context(network.frozen_statistics(lesson.lender))
+            return self._run(network, batch, lesson.assignment)
+
+    def _run(self, network: AnyBitNetwork, batch: Batch, assignment: Assignment) -> "_Given":
+        if self.settings.distillation != "features":
+            return _Given(network(batch.inputs, assignment), [])
+        with network.block_outputs() as blocks:
+            return _Given(network(batch.inputs, assignment), blocks)
+
+    def _distillation(self, own: "_Given", targets: "Sequence[_Given]") -> Tensor:
+        """Return how far a student is from its teachers."""
+        if self.settings.is_ensemble:
+            count = len(targets)
+            shares = self.shares[count - 1] if self.shares else own.logits.new_zeros(count)
+            return ensemble_loss(own.logits, [target.logits for target in targets], shares)
+        (target,) = targets
+        loss = distillation_loss(own.logits, target.logits)
+        if self.settings.distillation == "features":
+            loss = loss + self.settings.ifd_weight * feature_loss(own.blocks, target.blocks)
+        return loss
 
 
-class _Swapped(NamedTuple):
-    """How a student runs in one step."""
+class _Given(NamedTuple):
+    """What a pass gives: logits (batch, classes), and blocks' outputs if they are compared."""
+
+    logits: Tensor
+    blocks: list[Tensor]
+
+
+class _Lesson(NamedTuple):
+    """How a student runs and learns in one step.
+
+    lender: whose blocks are swapped in, None if nobody's are.
+    """
 
     student: OperatingPoint
-    teacher: OperatingPoint
+    teachers: tuple[OperatingPoint, ...]
     assignment: Assignment
+    lender: OperatingPoint | None

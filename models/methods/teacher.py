@@ -1,4 +1,4 @@
-"""Choose the teacher of an operating point and learn from it (CoQuant Eq. 6, 7, 10, 11)."""
+"""Choose a point's teacher and learn from it (CoQuant Eq. 6, 7, 10, 11; Table 8)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
@@ -53,3 +53,28 @@ def distillation_loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
         reduction="batchmean",
         log_target=True,
     )
+
+
+def ensemble_loss(logits: Tensor, teacher_logits: Sequence[Tensor], shares: Tensor) -> Tensor:
+    """Return KL(sum_i softmax(shares)_i softmax(teacher_i) || softmax(student)).
+
+    CoQuant Table 8, "Average" (equal shares) and "Learnable Weighted". Summed over classes,
+    averaged over the local batch; the shares (teachers,) get a gradient, the teachers none.
+    """
+    each = F.log_softmax(torch.stack(list(teacher_logits)).detach(), dim=2)
+    weighted = each + F.log_softmax(shares, dim=0)[:, None, None]
+    return F.kl_div(
+        F.log_softmax(logits, dim=1),
+        torch.logsumexp(weighted, dim=0),
+        reduction="batchmean",
+        log_target=True,
+    )
+
+
+def feature_loss(outputs: Sequence[Tensor], teacher_outputs: Sequence[Tensor]) -> Tensor:
+    """Return the mean over blocks of mean|A - A_teacher| (CoQuant Table 8, "w/ IFD").
+
+    Of the outputs of each block, in the order of the blocks; the teacher gets no gradient.
+    """
+    pairs = zip(outputs, teacher_outputs, strict=True)
+    return torch.stack([F.l1_loss(own, theirs.detach()) for own, theirs in pairs]).mean()

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ Inputs = Tensor | StemOutput
 """A batch: uint8 pixels or floats, or what the stem made of them."""
 
 
+@runtime_checkable
 class Block(Protocol):
     """A swappable block: its quantized layers on the main path, in order, and its shortcut's."""
 
@@ -232,6 +233,25 @@ class AnyBitNetwork(nn.Module, ABC):
                 module.begin(precision, source)
         both = dict.fromkeys((*self.precisions, precision))
         self.backbone._precisions = tuple(sorted(both, key=cost, reverse=True))
+
+    @property
+    def swappable_blocks(self) -> tuple[nn.Module, ...]:
+        """Its swappable blocks, in the order in which they run."""
+        return tuple(module for module in self.backbone.modules() if isinstance(module, Block))
+
+    @contextmanager
+    def block_outputs(self) -> Iterator[list[Tensor]]:
+        """Within, each forward pass adds the outputs of its blocks, in their order, to a list."""
+        outputs: list[Tensor] = []
+        hooks = [
+            block.register_forward_hook(lambda _, given, output: outputs.append(output))
+            for block in self.swappable_blocks
+        ]
+        try:
+            yield outputs
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     @contextmanager
     def frozen_statistics(self, point: Point | None = None) -> Iterator[None]:

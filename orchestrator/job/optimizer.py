@@ -34,7 +34,9 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     name: str
     lr: float = Field(gt=0)
-    weight_decay: float = Field(5e-4, ge=0, description="of every role without one of its own")
+    weight_decay: float = Field(
+        5e-4, ge=0, description="of every role without one of its own, except `method`"
+    )
     schedule: Literal["multistep", "cosine", "constant"] = "cosine"
     schedule_per: Literal["epoch", "step"] = Field(
         "epoch", description="whether warm-up and cosine advance per epoch or per step"
@@ -55,7 +57,9 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     )
     norm: Role | None = Field(None, description="batch norm's weights and biases")
     step: Role | None = Field(None, description="learned quantization steps")
-    method: Role | None = Field(None, description="parameters of the method")
+    method: Role | None = Field(
+        None, description="parameters of the method, which do not decay by default"
+    )
 
     def own(self) -> Mapping[str, Any]:
         """Return the settings that only this kind of optimizer has, by torch's names for them."""
@@ -73,8 +77,10 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     def weight_decay_of(self, role: str) -> float:
         """Return the weight decay of the parameters of a role."""
         own = getattr(self, role, None)
-        decay: float | None = None if own is None else own.weight_decay
-        return self.weight_decay if decay is None else decay
+        if own is None or own.weight_decay is None:
+            return 0.0 if role == "method" else self.weight_decay
+        decay: float = own.weight_decay
+        return decay
 
     @model_validator(mode="after")
     def _milestones_belong_to_multistep(self) -> "Optimizer":

@@ -10,51 +10,15 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.methods.base import Batch, Step
+from models.methods.base import Step
 from models.methods.coquant import CoQuant, CoQuantSettings
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint
+from tests.models.methods.watched import BITS, POINTS, Watched
 from tests.models.representatives import ORDERS
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
-BITS = (8, 6, 4, 2)
-POINTS = tuple(map(OperatingPoint.at, BITS))
 RESNETS = [name for name in ORDERS if name.startswith("resnet")]
-
-
-def batch() -> Batch:
-    return Batch(torch.randn(6, 3, 16, 16), torch.tensor([0, 1, 2, 0, 1, 2]))
-
-
-class Watched:
-    """Runs one step and keeps the logits and losses of each forward pass."""
-
-    def __init__(
-        self, network: AnyBitNetwork, step: Step, only: int | None = None, **settings: Any
-    ) -> None:
-        self.passes: list[Tensor] = []
-        self.inputs, self.labels = given = batch()
-        handle = network.register_forward_hook(
-            lambda module, args, output: self.passes.append(output.detach())
-        )
-        method = CoQuant(CoQuantSettings(**settings), POINTS)
-        self.losses: dict[int, tuple[Tensor, int | None]] = {}
-        for one in method.losses(network, [given], step):
-            bits, teacher = width(one.point), one.teacher and width(one.teacher)
-            if only in (None, bits):
-                one.loss.backward()
-            self.losses[bits] = (one.loss, teacher)
-        handle.remove()
-
-    @property
-    def teachers(self) -> list[int | None]:
-        return [teacher for _, teacher in self.losses.values()]
-
-
-def width(point: str) -> int:
-    """The bit-width that a point is called after."""
-    return int(point.removesuffix("bit"))
 
 
 @pytest.mark.parametrize("unit", ["block", "layer"])
@@ -227,31 +191,50 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 
 OF_SWAPS = ["swap_unit", "swap_updates_bn_stats", "p1_update"]
+ALONE = ["ifd_weight", "ensemble_swap"]
+"""What does nothing with one teacher whose output is all that is learned."""
 
 
 @pytest.mark.parametrize(
     ("settings", "epochs", "expected"),
     [
-        ({}, 2, []),
-        ({"teacher_mode": "random"}, 2, ["lambda"]),
-        ({"teacher_mode": "recursive"}, 2, ["lambda"]),
-        ({"teacher_mode": "highest"}, 2, ["lambda", "teacher_logits"]),
-        ({"p1": 1.0}, 2, OF_SWAPS),
-        ({}, 1, ["p1", *OF_SWAPS]),
-        ({"p1": 1.0}, 1, ["p1", *OF_SWAPS]),
+        ({}, 2, ALONE),
+        ({"distillation": "features"}, 2, ["ensemble_swap"]),
+        ({"teacher_mode": "random"}, 2, [*ALONE, "lambda"]),
+        ({"teacher_mode": "recursive"}, 2, [*ALONE, "lambda"]),
+        ({"teacher_mode": "highest"}, 2, [*ALONE, "lambda", "teacher_logits"]),
+        ({"p1": 1.0}, 2, [*ALONE, *OF_SWAPS]),
+        ({}, 1, [*ALONE, "p1", *OF_SWAPS]),
+        ({"p1": 1.0}, 1, [*ALONE, "p1", *OF_SWAPS]),
+        ({"distillation": "none"}, 2, [*ALONE, "teacher_logits"]),
+        (
+            {"distillation": "none", "p1": 1.0},
+            2,
+            [*ALONE, *OF_SWAPS, "teacher_logits", "lambda", "teacher_mode"],
+        ),
+        ({"teacher_mode": "average"}, 2, ["ifd_weight", "lambda", "p1", *OF_SWAPS]),
+        ({"teacher_mode": "learned", "ensemble_swap": True}, 2, ["ifd_weight"]),
+        (
+            {"teacher_mode": "learned", "ensemble_swap": True},
+            1,
+            [*ALONE, "lambda", "p1", *OF_SWAPS],
+        ),
     ],
 )
 def test_settings_that_others_or_a_single_epoch_disable_are_known(
     settings: dict[str, Any], epochs: int, expected: list[str]
 ) -> None:
     off = CoQuantSettings(**settings).without_effect(epochs)
-    assert [key for key, _ in off] == [f"method.{key}" for key in expected]
+    assert sorted(key for key, _ in off) == sorted(f"method.{key}" for key in expected)
 
 
 DISABLED = {
     "lambda": (0.0, 1e6),
     "p1": (0.0, 1.0),
+    "teacher_mode": ("recursive", "highest"),
     "teacher_logits": ("reuse", "clean"),
+    "ifd_weight": (0.0, 5.0),
+    "ensemble_swap": (False, True),
     "swap_unit": ("block", "layer"),
     "swap_updates_bn_stats": (True, False),
     "p1_update": ("epoch", "iteration"),
@@ -259,7 +242,14 @@ DISABLED = {
 
 
 @pytest.mark.parametrize(
-    ("settings", "epochs"), [({"teacher_mode": "highest"}, 10), ({"p1": 1.0}, 10), ({}, 1)]
+    ("settings", "epochs"),
+    [
+        ({"teacher_mode": "highest"}, 10),
+        ({"p1": 1.0}, 10),
+        ({}, 1),
+        ({"distillation": "none", "p1": 1.0}, 10),
+        ({"teacher_mode": "average"}, 10),
+    ],
 )
 def test_a_setting_that_is_disabled_changes_no_loss_and_no_statistics(
     tiny: Tiny, make_step: MakeStep, settings: dict[str, Any], epochs: int
@@ -269,7 +259,7 @@ def test_a_setting_that_is_disabled_changes_no_loss_and_no_statistics(
         results = []
         for value in DISABLED[key]:
             torch.manual_seed(1)
-            network = tiny()
+            network = tiny(depths=(1, 1))
             watched = Watched(network, make_step(epochs=epochs), **settings | {key: value})
             results.append([*(loss for loss, _ in watched.losses.values()), *network.buffers()])
         assert all(map(torch.equal, *results)), key

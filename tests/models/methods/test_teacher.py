@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from models.methods.teacher import (
     choose_teacher,
     distillation_loss,
+    ensemble_loss,
+    feature_loss,
     mean_entropy,
     teacher_scores,
 )
@@ -84,6 +86,38 @@ def test_divergence_is_summed_over_classes_and_averaged_over_the_batch() -> None
     student, teacher = torch.randn(2, 4, 7)
     expected = kl_divergence(Categorical(logits=teacher), Categorical(logits=student)).mean()
     torch.testing.assert_close(distillation_loss(student, teacher), expected)
+
+
+def test_the_shares_of_several_teachers_get_the_gradient_of_finite_differences() -> None:
+    student, *teachers = 3 * torch.randn(4, 5, 7, dtype=torch.float64)
+    soft = torch.stack([logits.softmax(dim=1) for logits in teachers])
+
+    def loss(shares: Tensor) -> Tensor:
+        target = torch.einsum("t,tbc->bc", shares.softmax(dim=0), soft)
+        return kl_divergence(Categorical(probs=target), Categorical(logits=student)).mean()
+
+    shares = float64([0.5, 0.1, -1.0]).requires_grad_()
+    for logits in teachers:
+        logits.requires_grad_()
+    found = ensemble_loss(student, teachers, shares)
+    torch.testing.assert_close(found, loss(shares))
+    found.backward()
+    steps = 1e-5 * torch.eye(3, dtype=torch.float64)
+    expected = [(loss(shares + h) - loss(shares - h)).item() / 2e-5 for h in steps]
+    assert shares.grad is not None
+    assert shares.grad.tolist() == pytest.approx(expected, abs=1e-8)
+    assert all(logits.grad is None for logits in teachers)
+
+
+def test_the_distance_of_blocks_counts_each_block_alike_and_moves_the_student_only() -> None:
+    own = [torch.zeros(2, 3, requires_grad=True), torch.zeros(4, requires_grad=True)]
+    theirs = [torch.full((2, 3), 2.0, requires_grad=True), torch.full((4,), -4.0)]
+    loss = feature_loss(own, theirs)
+    loss.backward()
+    assert loss.item() == (2 + 4) / 2
+    assert own[0].grad is not None
+    assert own[0].grad.unique().item() == pytest.approx(-1 / 12)
+    assert theirs[0].grad is None
 
 
 def test_equal_scores_go_to_the_lower_bit_width() -> None:

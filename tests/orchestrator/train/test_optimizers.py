@@ -69,6 +69,9 @@ def test_what_a_method_learns_is_a_group_of_its_own() -> None:
     optimizer = build_optimizer(roles(network, method), settings, points=2)
     assert learning_rates(optimizer) == {"weight": 0.2, "method": 0.01}
     assert optimizer.param_groups[1]["param_names"] == ["method.weight", "method.bias"]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
+    decaying = Sgd.Settings(lr=0.4, method=Role(weight_decay=0.1))
+    assert decaying.weight_decay_of("method") == 0.1
 
 
 def test_with_an_undivided_rate_weights_learn_as_fast_as_the_rest() -> None:
