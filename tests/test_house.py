@@ -12,6 +12,8 @@ from pathlib import Path
 import grimp
 import pytest
 
+from tests.mutants.put_in import read_bugs
+
 REPOSITORY = Path(__file__).parents[1]
 PACKAGES = ("orchestrator", "models", "video")
 
@@ -184,6 +186,13 @@ def test_references_to_missing_documents_are_recognized(text: str) -> None:
 def test_the_text_names_formulas_and_papers_not_documents_the_reader_lacks() -> None:
     assert ELSEWHERE.search("(CoQuant, section 3)") is None
     assert _lines_with(ELSEWHERE) == []
+
+
+@pytest.mark.parametrize("file", ["mutants/bugs.toml"])
+def test_every_bug_that_is_put_in_fits_the_code(file: str) -> None:
+    for bug in read_bugs(REPOSITORY / "tests" / file):
+        assert (REPOSITORY / bug.file).read_text().count(bug.old) == 1, bug.name
+        assert all((REPOSITORY / test.split("::")[0]).exists() for test in bug.tests), bug.name
 
 
 def test_make_looks_for_the_tests_that_start_ray_where_they_are() -> None:

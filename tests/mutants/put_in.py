@@ -1,10 +1,10 @@
 """Put one bug at a time into a copy of the code and see which test catches it.
 
-    python tests/mutants/put_in.py [NAME ...]     only the bugs of these names or parts
+    python tests/mutants/put_in.py [--from FILE] [NAME ...]     only bugs of these names or parts
 
-Each bug of bugs.toml is a place in a file (`old`, found there exactly once), what stands there
-instead (`new`), and the test files that are to notice. The result is written to TABLE.md when all
-bugs were tried. Ends with 1 when a bug survives, or no longer fits the code.
+Each bug of FILE (bugs.toml) is a place in a file (`old`, found there exactly once), what stands
+there instead (`new`), and the tests that are to notice. The result is written to TABLE.md beside
+FILE when all of its bugs were tried. Ends with 1 when a bug survives, or no longer fits the code.
 """
 
 import argparse
@@ -16,21 +16,23 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-COPIED = ("orchestrator", "models", "video", "tests", "jobs", "pyproject.toml")
+BUGS = Path(__file__).with_name("bugs.toml")
+ROOT = Path(__file__).parents[2]
+COPIED = ("orchestrator", "models", "video", "tests", "jobs", "pyproject.toml", "README.md")
 SECONDS = 300
+"""For the tests of a bug; those of all bugs together have six times as long."""
 FAILED = re.compile(r"^FAILED (\S+?::.+?)(?: - .*)?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Bug:
-    """A mistake that somebody might make."""
+    """A mistake that somebody might make; `part` is the part of the code, or a trap's number."""
 
     part: str
     name: str
@@ -57,9 +59,9 @@ class Outcome:
     trouble: str = ""
 
 
-def read_bugs(words: list[str]) -> list[Bug]:
-    """Return the bugs of bugs.toml, or those whose name or part is one of the words."""
-    parts = tomllib.loads((HERE / "bugs.toml").read_text())
+def read_bugs(file: Path, words: Sequence[str] = ()) -> list[Bug]:
+    """Return the bugs of a file, or those whose name or part is one of the words."""
+    parts = tomllib.loads(file.read_text())
     bugs = [
         Bug(part, one["name"], one["file"], one["old"], one["new"], tuple(one["tests"]))
         for part, ones in parts.items()
@@ -81,7 +83,7 @@ def copy_tree(place: Path) -> Path:
     return place
 
 
-def run_tests(tree: Path, tests: tuple[str, ...]) -> Outcome:
+def run_tests(tree: Path, tests: tuple[str, ...], seconds: int = SECONDS) -> Outcome:
     """Run the tests in a tree, to the first failure."""
     command = ["-m", "pytest", "-x", "-q", "-rf", "-p", "no:cacheprovider", "-p", "no:randomly"]
     # Without compiled files: Python compares their size and second, and a bug may change neither.
@@ -93,11 +95,11 @@ def run_tests(tree: Path, tests: tuple[str, ...]) -> Outcome:
             env=os.environ | changed,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Outcome(caught_by=f"no end within {SECONDS} s")
+        return Outcome(caught_by=f"no end within {seconds} s")
     if done.returncode == 0:
         return Outcome(trouble="SURVIVED")
     if failed := FAILED.search(done.stdout):
@@ -127,23 +129,25 @@ def try_all(bugs: list[Bug], folder: Path) -> list[Outcome]:
     for number in range(cores):
         trees.put(copy_tree(folder / str(number)))
     files = tuple(dict.fromkeys(test for bug in bugs for test in bug.tests))
-    untouched = run_tests(folder / "0", files)
+    untouched = run_tests(folder / "0", files, 6 * SECONDS)
     if untouched.trouble != "SURVIVED":
         sys.exit(f"Tests fail without any bug: {untouched.caught_by}{untouched.trouble}")
     with ThreadPoolExecutor(cores) as pool:
         return list(pool.map(lambda bug: try_out(bug, trees), bugs))
 
 
-def table(bugs: list[Bug], outcomes: list[Outcome]) -> str:
-    """Return the table of bugs and the tests that caught them."""
-    today = datetime.datetime.now(datetime.UTC).date()
-    lines = [f"# Bugs put in one at a time ({today}, `make mutants`)"]
-    for part in dict.fromkeys(bug.part for bug in bugs):
-        lines += ["", f"## {part.capitalize()}", "", "| bug | caught by |", "|---|---|"]
-        for bug, outcome in zip(bugs, outcomes, strict=True):
-            if bug.part == part:
-                test = outcome.caught_by.removeprefix("tests/") or f"**{outcome.trouble}**"
-                lines.append(f"| {bug.name} | `{test}` |")
+def table(file: Path, bugs: list[Bug], outcomes: list[Outcome]) -> str:
+    """Return the table of a file's bugs and the tests that caught them."""
+    today, folder = datetime.datetime.now(datetime.UTC).date(), file.parent.name
+    lines = [
+        f"# {file.stem.capitalize()}, put in one at a time ({today}, `make {folder}`)",
+        "",
+        f"| {'trap' if folder == 'traps' else 'part'} | mistake | caught by |",
+        "|---|---|---|",
+    ]
+    for bug, outcome in zip(bugs, outcomes, strict=True):
+        test = outcome.caught_by.removeprefix("tests/")
+        lines.append(f"| {bug.part} | {bug.name} | `{test}` |")
     return "\n".join(lines) + "\n"
 
 
@@ -151,16 +155,19 @@ def main() -> None:
     """Try the bugs and say how it went."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("words", nargs="*", help="only bugs of these names or parts")
-    words = parser.parse_args().words
-    bugs = read_bugs(words)
+    parser.add_argument("--from", dest="file", type=Path, default=BUGS, help="where bugs stand")
+    asked = parser.parse_args()
+    bugs = read_bugs(asked.file, asked.words)
     with tempfile.TemporaryDirectory() as folder:
         outcomes = try_all(bugs, Path(folder))
     missed = [bug.name for bug, out in zip(bugs, outcomes, strict=True) if not out.caught_by]
     print(f"\n{len(bugs) - len(missed)} of {len(bugs)} bugs caught.")
-    if not words and not missed:
-        (HERE / "TABLE.md").write_text(table(bugs, outcomes))
     if missed:
         sys.exit("Not caught:\n  " + "\n  ".join(missed))
+    if not asked.words:
+        whole = table(asked.file, bugs, outcomes)
+        asked.file.with_name("TABLE.md").write_text(whole)
+        print(f"\n{whole}")
 
 
 if __name__ == "__main__":

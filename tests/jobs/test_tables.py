@@ -1,0 +1,51 @@
+"""Every row of the papers' tables that can be trained has a job, under the row's own name."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from orchestrator.job import merge
+from orchestrator.job.load import load_job
+from orchestrator.job.schema import Job
+from orchestrator.plan.batch import plan_batch
+from orchestrator.published import PublishedRow, published_rows
+
+TABLES = Path(__file__).parents[2] / "jobs" / "tables"
+FILES = sorted(TABLES.glob("*/*.yaml"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_file_is_read_once() -> Iterator[None]:
+    """Most of the time goes into the files that jobs have in common; jobs change what they read."""
+    once = cache(merge.read_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "read_file", lambda *which: deepcopy(once(*which)))
+        yield
+
+
+def row_of(job: Job) -> PublishedRow:
+    """Return the row that a job is called after, perhaps with its bit-width behind it."""
+    rows = published_rows()
+    return rows.get(job.name) or rows[job.name.rpartition("_")[0]]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_job_is_a_row_of_its_table(file: Path) -> None:
+    loaded = load_job(file)
+    job, cluster = loaded.job, loaded.job.cluster
+    assert loaded.warnings == []
+    assert job.name == f"{file.parent.name}_{file.stem}"
+    row = row_of(job)
+    assert file.read_text().startswith(f"# {row.paper}")
+    assert row.table in file.read_text().splitlines()[0]
+    points = {point.name for point in (*job.points, *job.evaluate.operating_points)}
+    assert points <= row.values.keys() or row.values.keys() <= points
+    assert row.metric == getattr(job.data, "metric", "top1")
+    plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
+
+
+def test_there_are_jobs() -> None:
+    assert len(FILES) > 60
