@@ -16,10 +16,14 @@ _STEPS = " steps"
 
 
 class Untrained(NamedTuple):
-    """Precisions at which a network was not trained at all, or only in some layers."""
+    """Precisions at which a network was not trained at all, or only in some layers.
+
+    steps: whether some of its learned steps, or all, were not.
+    """
 
     wholly: list[str]
     partly: list[str]
+    steps: bool
 
 
 class _Place(NamedTuple):
@@ -55,7 +59,7 @@ def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -
     wholly = dict.fromkeys(at for name, (_, at) in ours.items() if name not in sources)
     partly = [at for at, counts in batches.items() if at in both and not all(counts)]
     own_sets = [at for at in wholly if at is not None and not at.endswith(_STEPS)]
-    return Untrained(own_sets, partly)
+    return Untrained(own_sets, partly, steps=any(at and at.endswith(_STEPS) for at in wholly))
 
 
 def _places(names: Iterable[str]) -> Places:

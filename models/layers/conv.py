@@ -60,7 +60,7 @@ class QuantizedConv2d(nn.Conv2d):
     def weight_at(self, bits: int) -> Tensor:
         """Return the weight at `bits`, differentiable."""
         if bits == FLOAT:
-            return self.weight
+            return self.quantizer.float_weight(self.weight)
         weight: Tensor = self.quantizer(self.weight, bits)
         return weight
 

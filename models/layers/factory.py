@@ -14,7 +14,7 @@ from models.layers.norm import (
     SwitchableBatchNorm2d,
     TransitionalBatchNorm2d,
 )
-from models.precision import FLOAT, Precision
+from models.precision import FLOAT, MAX_BITS, Precision
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.base import ActivationQuantizer, WeightQuantizer
 from models.quantizers.pact import SHARED
@@ -61,6 +61,14 @@ class LayerFactory:
         quantized = any(precision != (FLOAT, FLOAT) for precision in self.precisions)
         return bits if quantized else FLOAT
 
+    def _own_quantizer(self, bits: int) -> WeightQuantizer | None:
+        """Return the quantizer of the first or the last layer; None where the weight stays."""
+        if bits != FLOAT:
+            return self._weight_quantizer((bits,), bits)
+        if self._weight_kind.changes_float(self.settings.weights):
+            return self._weight_quantizer((), MAX_BITS)
+        return None
+
     def conv(
         self,
         in_channels: int,
@@ -82,24 +90,26 @@ class LayerFactory:
     def stem(self, out_channels: int, kernel_size: int, stride: int = 1) -> nn.Conv2d:
         """The first convolution: of images with three channels, in float or at its own bits."""
         bits = self._own_bits(self.settings.stem_bits)
-        if bits == FLOAT:
+        quantizer = self._own_quantizer(bits)
+        if quantizer is None:
             padding = kernel_size // 2
             return nn.Conv2d(3, out_channels, kernel_size, stride, padding, bias=False)
-        quantizer = self._weight_quantizer((bits,), bits)
         return StemConv2d(out_channels, kernel_size, quantizer=quantizer, bits=bits, stride=stride)
 
     def head(self, in_features: int, num_classes: int) -> Head:
         """The linear layer at the end: in float or at its own bits."""
         bits = self._own_bits(self.settings.head_bits)
-        if bits == FLOAT:
-            return Head(in_features, num_classes)
-        quantizer = self._weight_quantizer((bits,), bits)
-        act = self._activation(of_head=True, signed=False)
+        quantizer = self._own_quantizer(bits)
+        act = None if bits == FLOAT else self._activation(of_head=True, signed=False)
         return Head(in_features, num_classes, bits=bits, quantizer=quantizer, act=act)
 
     def _weight_quantizer(self, bit_widths: tuple[int, ...], code_bits: int) -> WeightQuantizer:
-        chosen: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, self.settings.weights.name)
-        return chosen(self.settings.weights, bit_widths, code_bits)
+        return self._weight_kind(self.settings.weights, bit_widths, code_bits)
+
+    @property
+    def _weight_kind(self) -> type[WeightQuantizer]:
+        kind: type[WeightQuantizer] = resolve(WEIGHT_QUANTIZERS, self.settings.weights.name)
+        return kind
 
     def norm(self, channels: int) -> Norm:
         """Batch norm after a quantized convolution, as the layout says."""

@@ -11,8 +11,8 @@ from models.quantizers.base import ActivationQuantizer, WeightQuantizer
 class Head(nn.Linear):
     """nn.Linear whose weights are quantized at the same bit-width at every operating point.
 
-    Its inputs are quantized at the precision of the call (AdaBits). Without quantizers
-    it is the linear layer of a float network.
+    Its inputs are quantized at the precision of the call (AdaBits). Without quantizers it is the
+    linear layer of a float network, whose weight a quantizer may still clamp.
     """
 
     def __init__(
@@ -36,8 +36,13 @@ class Head(nn.Linear):
 
     def forward(self, inputs: Tensor, at: LayerPrecision) -> Tensor:  # type: ignore[override]
         """Map (batch, in_features) to (batch, num_classes)."""
-        if self.quantizer is None or self.act is None:
-            return super().forward(inputs)
-        return F.linear(
-            values_of(self.act(inputs, at)), self.quantizer(self.weight, self.bits), self.bias
-        )
+        values = inputs if self.act is None else values_of(self.act(inputs, at))
+        return F.linear(values, self._own_weight(), self.bias)
+
+    def _own_weight(self) -> Tensor:
+        if self.quantizer is None:
+            return self.weight
+        if self.bits == FLOAT:
+            return self.quantizer.float_weight(self.weight)
+        weight: Tensor = self.quantizer(self.weight, self.bits)
+        return weight

@@ -46,12 +46,9 @@ class WeightQuantizer(nn.Module, ABC):
     passes use it: a step of the optimizer and load_state_dict write the weight in place, which
     increases its version counter. Three ways of writing do not: through
     `weight.data`, by a collective (broadcast), and by an optimizer with fused=True.
-
-    nested: the codes of a lower bit-width are those of the stored one with bits dropped.
     """
 
     Settings: ClassVar[type[BaseModel]]
-    nested: ClassVar[bool] = False
 
     def __init__(self, settings: Any, bit_widths: Sequence[int], code_bits: int) -> None:
         super().__init__()
@@ -69,6 +66,16 @@ class WeightQuantizer(nn.Module, ABC):
         """
         return vars(self) | {"_shared": None, "_of": (), "_key": (), "_derived": {}}
 
+    @classmethod
+    def changes_float(cls, settings: Any) -> bool:
+        """Return whether `float_weight` is another than the weight; here it is not."""
+        return False
+
+    @property
+    def nested(self) -> bool:
+        """Whether the stored codes alone give the codes of all lower bit-widths; here not."""
+        return False
+
     @abstractmethod
     def share(self, weight: Tensor) -> Any:
         """Compute, without gradient, what all bit-widths need of a weight."""
@@ -80,6 +87,10 @@ class WeightQuantizer(nn.Module, ABC):
     @abstractmethod
     def forward(self, weight: Tensor, bits: int) -> Tensor:
         """Return the values of `levels`, differentiable with respect to weight and parameters."""
+
+    def float_weight(self, weight: Tensor) -> Tensor:
+        """Return what a layer uses that is not quantized, differentiable: here the weight."""
+        return weight
 
     @abstractmethod
     def stand_in(self, weight: Tensor, bits: int) -> Tensor:

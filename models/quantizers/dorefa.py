@@ -42,7 +42,12 @@ class DoReFaWeight(NormalizingQuantizer):
     def levels(self, weight: Tensor, bits: int) -> Levels:
         """Return round((2^b - 1) x), its gain 2 / (2^b - 1) and its offset -1."""
         normalized = self.normalized(weight)
-        codes = normalized.unit().mul_(2**bits - 1).round_().to(torch.uint8)
+        codes = rounded_codes(normalized, bits)
         # A weight that is not a number must not hide behind an integer code.
         finite = 1 + 0 * normalized.maximum.double()
         return Levels(codes, 2 / (2**bits - 1) * finite, -finite)
+
+
+def rounded_codes(normalized: NormalizedWeight, bits: int) -> Tensor:
+    """Return round((2^b - 1) x), uint8."""
+    return normalized.unit().mul_(2**bits - 1).round_().to(torch.uint8)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.quantizers.base import WeightQuantizer, arithmetic_dtype
+from models.quantizers.straight_through import straight_through
 
 
 class NormalizedWeight:
@@ -29,6 +30,10 @@ class NormalizedWeight:
     def unit(self) -> Tensor:
         """Return x in [0,1]."""
         return _tanh(self._weight).div_(2 * _divisor(self.maximum)).add_(0.5)
+
+    def clamped(self) -> Tensor:
+        """Return 2x - 1 = tanh(W) / max|tanh W|."""
+        return _tanh(self._weight).div_(_divisor(self.maximum))
 
     def signed(self, weight: Tensor, *, max_grad: bool) -> Tensor:
         """Return a tensor without memory that passes its gradient, that of 2x - 1, on to weight.
@@ -55,10 +60,7 @@ class NormalizingQuantizer(WeightQuantizer):
     def forward(self, weight: Tensor, bits: int) -> Tensor:
         """Return W_b with the gradient of `stand_in`."""
         values = self.levels(weight, bits).values(arithmetic_dtype(weight))
-        output: Tensor = _StraightThrough.apply(  # type: ignore[no-untyped-call]
-            self.stand_in(weight, bits), values
-        )
-        return output
+        return straight_through(values, self.stand_in(weight, bits))
 
     def stand_in(self, weight: Tensor, bits: int) -> Tensor:
         """Return a tensor without memory whose gradient, that of W_b, is passed on to weight."""
@@ -153,15 +155,3 @@ def _tanh(weight: Tensor) -> Tensor:
 def _divisor(maximum: Tensor) -> Tensor:
     """Return the maximum, or infinity for 0: x is then 1/2 everywhere, and the gradient 0."""
     return torch.where(maximum == 0, torch.inf, maximum)
-
-
-class _StraightThrough(torch.autograd.Function):
-    """The values, with the gradient of another tensor."""
-
-    @staticmethod
-    def forward(ctx: Any, differentiable: Tensor, values: Tensor) -> Tensor:
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        return grads[0], None

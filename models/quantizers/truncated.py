@@ -74,8 +74,12 @@ class TruncatedWeight(NormalizingQuantizer):
     """Stores codes of b1 bits; every lower bit-width is a shift of them, and one scale."""
 
     Settings = TruncatedSettings
-    nested = True
     settings: TruncatedSettings
+
+    @property
+    def nested(self) -> bool:
+        """Whether low bit-widths follow from the stored codes: they do."""
+        return True
 
     def share(self, weight: Tensor) -> StoredCodes:
         """Return the stored codes."""

@@ -8,6 +8,7 @@ import models
 from models.methods import METHODS
 from models.networks.base import AnyBitNetwork
 from models.precision import precisions_of
+from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.settings import DEFAULT
 from models.roles import Role, roles
 from models.table import resolve
@@ -64,15 +65,19 @@ def float_and_quantized(job: Job, merged: Merged) -> list[str]:
     """Return a warning for each setting of what is quantized beside a float method's name.
 
     Those of a weaker source, such as a file that the job extends, were meant for another method.
+    A weight quantizer may clamp float weights as well.
     """
     if job.method.quantized:
         return []
+    weights = job.quantizer.weights
+    clamps = resolve(WEIGHT_QUANTIZERS, weights.name).changes_float(weights)
     reason = f"the method '{job.method.name}' quantizes nothing"
     since = merged.rank(("method", "name"))
     return [
         f"{'.'.join(keys)}: no effect, {reason}."
         for keys in merged.sources
         if (keys[0] == "quantizer" or keys[:2] in _OF_CODES)
+        and not (clamps and keys[:2] == ("quantizer", "weights"))
         and not any(other[:-1] == keys for other in merged.sources)
         and merged.rank(keys) >= since
     ]

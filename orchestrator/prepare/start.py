@@ -64,7 +64,7 @@ def _load_checkpoint(network: AnyBitNetwork, path: Path, job: Job) -> str | None
     try:
         trained = load_file(path)
         untrained = load_checkpoint_weights(network, trained)
-        if untrained.wholly:
+        if untrained.steps:
             # Steps that are not given start from the weights that are; then those that are given.
             network.start_quantizers()
             load_checkpoint_weights(network, trained)

@@ -1,6 +1,20 @@
-"""One network for each kind of block: what holds for a block holds for all networks of it."""
+"""One network for each kind of block: what holds for a block holds for all networks of it.
+
+And one weight quantizer for each kind of levels.
+"""
+
+from models.quantizers import WEIGHT_QUANTIZERS
 
 NETWORKS = ("resnet18_cifar", "resnet50", "mobilenet_v2_cifar", "resnet18_preact_cifar")
 
 ORDERS = ("resnet18_cifar", "mobilenet_v2_cifar", "resnet18_preact_cifar")
 """One for each way through a block: quantized or float identity, batch norm behind or before."""
+
+KINDS_OF_WEIGHTS = ("coquant_trunc", "lsq_floor", "one_weight")
+"""Quantizers with levels of a whole layer, with a learned step, and with levels of each filter."""
+
+NETWORKS_AND_WEIGHTS = [
+    *((network, "coquant_trunc") for network in NETWORKS),
+    *(("resnet18_cifar", weights) for weights in WEIGHT_QUANTIZERS if weights != "coquant_trunc"),
+]
+"""Every network, and every quantizer, but not each with each."""

@@ -37,7 +37,7 @@ def copied(target: nn.Module, source: nn.Module) -> set[str]:
 def test_what_both_run_at_is_copied_and_the_rest_stays_and_is_named() -> None:
     source, target = network("8bit", "4bit"), network("8bit", "w1a4", "2bit")
     untrained = load_checkpoint_weights(target, source.state_dict())
-    assert untrained == (["w1a4", "2bit"], [])
+    assert untrained == (["w1a4", "2bit"], [], False)
     assert {"conv.weight", "conv.bias", "bn.8bit.weight", "clip_levels.8bit"} <= copied(
         target, source
     )
@@ -69,7 +69,7 @@ def test_another_network_is_refused_and_nothing_is_copied(other: nn.Module, mess
 
 def test_what_the_trained_network_shares_is_copied_to_every_precision() -> None:
     source, target = network("shared", shared_norm=True), network("8bit", "4bit")
-    assert load_checkpoint_weights(target, source.state_dict()) == ([], [])
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], [], False)
     for name in ("8bit", "4bit"):
         assert torch.equal(target.bn[name].weight, source.bn.weight)  # type: ignore[index,union-attr]
         assert target.clip_levels[name] == source.clip_levels["shared"]  # type: ignore[index]
@@ -78,7 +78,7 @@ def test_what_the_trained_network_shares_is_copied_to_every_precision() -> None:
 def test_shared_clip_levels_are_copied_beside_switched_batch_norm() -> None:
     source, target = network("8bit", "4bit"), network("8bit", "4bit")
     source.clip_levels = network("shared").clip_levels
-    assert load_checkpoint_weights(target, source.state_dict()) == ([], [])
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], [], False)
     assert torch.equal(target.bn["4bit"].weight, source.bn["4bit"].weight)  # type: ignore[index]
     assert target.clip_levels["4bit"] == source.clip_levels["shared"]  # type: ignore[index]
 
@@ -98,7 +98,7 @@ def test_a_precision_whose_batch_norm_never_saw_a_batch_was_not_trained() -> Non
     source, target = network("8bit", "4bit"), network("8bit", "4bit")
     source.bn["4bit"].num_batches_tracked.zero_()  # type: ignore[index]
     before = target.clip_levels["4bit"].item()  # type: ignore[index]
-    assert load_checkpoint_weights(target, source.state_dict()) == (["4bit"], [])
+    assert load_checkpoint_weights(target, source.state_dict()) == (["4bit"], [], False)
     assert target.clip_levels["4bit"].item() == before  # type: ignore[index]
 
 
@@ -107,5 +107,14 @@ def test_a_precision_that_was_trained_in_some_layers_only_is_copied_and_named() 
     for module in (source, target):
         module.bn2 = network("8bit", "4bit").bn
     source.bn["4bit"].num_batches_tracked.zero_()  # type: ignore[index]
-    assert load_checkpoint_weights(target, source.state_dict()) == ([], ["4bit"])
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], ["4bit"], False)
     assert {"bn.4bit.weight", "bn2.4bit.weight"} <= copied(target, source)
+
+
+def test_steps_of_other_codes_are_named_as_not_trained() -> None:
+    source, target = network("4bit"), network("4bit")
+    for module, codes in ((source, "8bit"), (target, "4bit")):
+        module.conv.steps = nn.ParameterDict({codes: nn.Parameter(torch.rand(()))})
+    before = target.conv.steps["4bit"].item()  # type: ignore[index]
+    assert load_checkpoint_weights(target, source.state_dict()) == ([], [], True)
+    assert target.conv.steps["4bit"].item() == before  # type: ignore[index]

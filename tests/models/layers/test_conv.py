@@ -25,6 +25,7 @@ from models.quantizers.base import WeightQuantizer
 from models.quantizers.pact import Pact, PactSettings
 from models.table import resolve
 from tests.models.precisions import Bound, at
+from tests.models.representatives import KINDS_OF_WEIGHTS
 
 BITS = (8, 6, 4, 2)
 
@@ -85,7 +86,7 @@ def quantized_layers(
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("weight_quant", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("weight_quant", KINDS_OF_WEIGHTS)
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", BITS)
 def test_codes_give_the_convolution_of_values_and_its_gradients(

@@ -1,5 +1,7 @@
 import pytest
+import torch
 from torch import nn
+from torch.nn import functional as F
 
 from models.layers.factory import LayerFactory
 from models.layers.layout import Layout
@@ -8,9 +10,10 @@ from models.layers.norm import (
     SwitchableBatchNorm2d,
     TransitionalBatchNorm2d,
 )
+from models.quantizers.adabits import AdaBitsSettings
 from models.quantizers.pact import Pact, PactSettings
 from models.quantizers.settings import QuantizerSettings
-from tests.models.precisions import precisions
+from tests.models.precisions import at, precisions
 
 
 def factory(*texts: int | str, code_bits: int = 8, **layout: str) -> LayerFactory:
@@ -79,3 +82,20 @@ def test_in_a_float_network_stem_and_head_are_float_whatever_their_bits() -> Non
     layers = LayerFactory(settings, precisions("float"), Layout(norm="shared"), 8)
     assert type(layers.stem(4, 3)) is nn.Conv2d
     assert layers.head(6, 3).quantizer is None
+
+
+def test_a_float_network_of_clamped_weights_clamps_its_first_and_last_layer_too() -> None:
+    weights = AdaBitsSettings(clamp_float=True, rescale="head")
+    settings = QuantizerSettings(weights=weights, stem_bits=8, head_bits=8)
+    layers = LayerFactory(settings, precisions("float"), Layout(norm="shared"), 8)
+    stem, conv, head = layers.stem(4, 3), layers.conv(4, 6, 3), layers.head(6, 3)
+    clamped = [layer.weight.tanh() / layer.weight.tanh().abs().max() for layer in (stem, conv)]
+    images, features, pooled = torch.randn(2, 3, 5, 5), torch.randn(2, 4, 5, 5), torch.randn(2, 6)
+    close = torch.testing.assert_close
+    close(stem(images), F.conv2d(images, clamped[0], padding=1))
+    close(conv(features, at("float")), F.conv2d(features, clamped[1], padding=1))
+    last = head.weight.tanh() / head.weight.tanh().abs().max()
+    scaled = last / (3 * last.var()).sqrt()
+    close(head(pooled, at("float")), F.linear(pooled, scaled, head.bias))
+    names = {name for layer in (stem, conv, head) for name, _ in layer.named_parameters()}
+    assert names == {"weight", "bias"}

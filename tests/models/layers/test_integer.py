@@ -17,6 +17,7 @@ from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.pact import Pact, PactSettings
 from models.table import resolve
 from tests.models.precisions import at
+from tests.models.representatives import KINDS_OF_WEIGHTS
 
 KERNEL = kernel_for(torch.device("cpu"))
 BLOCKS = {"resnet18_cifar": "layer2.1", "resnet50": "layer2.1", "mobilenet_v2_cifar": "layers.2"}
@@ -70,7 +71,7 @@ def test_a_block_keeps_two_bytes_for_each_quantized_input_and_what_batch_norm_do
     assert kept.get(torch.float64, 0) < 1000
 
 
-@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("weights", KINDS_OF_WEIGHTS)
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize("bits", [8, 1, "w32a4", "w4a32"])
 @pytest.mark.parametrize(

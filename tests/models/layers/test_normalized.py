@@ -18,6 +18,7 @@ from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.pact import Pact, PactSettings
 from models.table import resolve
 from tests.models.precisions import at
+from tests.models.representatives import KINDS_OF_WEIGHTS
 
 PRECISIONS = ("8bit", "5bit", "1bit", "w4a2", "w1a8", "w32a4")
 CPU = kernel_for(torch.device("cpu"))
@@ -70,7 +71,7 @@ def in_float64(
 
 @torch.no_grad()
 @each_shape
-@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize("weights", KINDS_OF_WEIGHTS)
 @pytest.mark.parametrize("signed", [False, True])
 def test_an_evaluation_gives_what_float64_gives(
     shape: dict[str, int], weights: str, signed: bool

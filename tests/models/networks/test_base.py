@@ -14,7 +14,7 @@ from models.precision import Assignment, LayerPrecision, OperatingPoint, Precisi
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.roles import roles
 from tests.models.precisions import precisions
-from tests.models.representatives import NETWORKS
+from tests.models.representatives import NETWORKS, NETWORKS_AND_WEIGHTS
 
 Tiny = Callable[..., AnyBitNetwork]
 Golden = Callable[[str], dict[str, Any]]
@@ -137,8 +137,7 @@ def test_an_assignment_of_another_length_is_refused(tiny: Tiny) -> None:
         tiny()(torch.randn(1, 3, 8, 8), Assignment(low, (low,)))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+@pytest.mark.parametrize(("name", "weights"), NETWORKS_AND_WEIGHTS)
 def test_one_bit_weights_run_beside_eight_bit_ones_and_float(
     tiny: Tiny, name: str, weights: str
 ) -> None:
@@ -147,8 +146,8 @@ def test_one_bit_weights_run_beside_eight_bit_ones_and_float(
     logits = [network(inputs, point) for point in ("float", "w8a4", "w1a4")]
     assert all(one.isfinite().all() for one in logits)
     assert not torch.equal(logits[1], logits[2])
-    counts = {len(layer.weight_at(1).unique()) for layer in network.convolutions()}
-    assert counts == {2}
+    filters = [one for layer in network.convolutions() for one in layer.weight_at(1)]
+    assert {len(one.unique()) for one in filters} <= {1, 2}
     assert network.weight_distance("w8a4", "w1a4") > 0
     assert network.weight_distance("float", "w8a4") > 0
 

@@ -20,8 +20,8 @@ from models.networks.base import AnyBitNetwork
 from models.networks.sharing import sharing
 from models.precision import Assignment, LayerPrecision, OperatingPoint
 from models.quantized import Activations, Codes, decoded
-from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.pact import Pact
+from tests.models.representatives import KINDS_OF_WEIGHTS
 
 Tiny = Callable[..., AnyBitNetwork]
 NETWORKS = ("resnet18_cifar", "mobilenet_v2_cifar", "resnet50")
@@ -116,7 +116,7 @@ def assert_same(by_codes: dict[str, Tensor], by_values: dict[str, Tensor]) -> No
         assert gap < 1e-4 * by_values[name].norm() + 1e-6 * whole, name
 
 
-each_quantizer = pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
+each_quantizer = pytest.mark.parametrize("weights", KINDS_OF_WEIGHTS)
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
 

@@ -99,6 +99,16 @@ def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -
     )
 
 
+def test_float_weights_that_are_clamped_are_a_use_for_their_quantizer(file: Path) -> None:
+    clamped = ("method={name: float}", "quantizer.weights.name=adabits")
+    flag = "quantizer.weights.clamp_float"
+    assert warnings(file, *clamped, f"{flag}=true") == []
+    said = "no effect, the method 'float' quantizes nothing."
+    assert warnings(file, *clamped, f"{flag}=false") == [
+        f"{key}: {said}" for key in ("quantizer.weights.name", flag)
+    ]
+
+
 def test_a_clip_level_of_the_linear_layer_takes_one_that_is_quantized(file: Path) -> None:
     own = "quantizer.activations.head_clip_init"
     said = f"{own}: no effect, the linear layer is float (quantizer.head_bits)."

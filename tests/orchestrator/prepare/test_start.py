@@ -198,3 +198,18 @@ def test_a_float_file_that_was_replaced_is_read_again(
         start(network, job)
         seen.append(network.get_parameter("conv1.weight").flatten()[0].item())
     assert seen == [0.25, 0.25, 0.5]
+
+
+def test_a_step_of_other_codes_starts_from_the_weights_that_are_given(
+    trained: Callable[..., Path], tiny_job: Callable[..., Job]
+) -> None:
+    weights = "quantizer.weights.name=double_rounding"
+    folder = trained("quantizer.bit_widths=[8, 4, 2]", weights, "training.epochs=1")
+    given = load_file(max(folder.glob("checkpoint_*")) / "model.safetensors")
+    from_it = ("start.from=checkpoint", f"start.weights={folder}")
+    job = tiny_job("quantizer.bit_widths=[4, 2]", weights, *from_it)
+    network = build_network(job, num_classes=3)
+    start(network, job)
+    layer = "layer1.0.conv1"
+    step = network.state_dict()[f"{layer}.quantizer.steps.4bit"].item()
+    assert 4 * step == pytest.approx(2 * given[f"{layer}.weight"].abs().mean().item())
