@@ -14,6 +14,15 @@ _SET = re.compile(rf"{_PRECISION}(?:_to_{_PRECISION})?|shared")
 _COUNTER = "num_batches_tracked"
 _STEPS = " steps"
 
+_KINDS = {
+    "clip_levels": "clip levels",
+    "lower_clip_levels": "clip levels",
+    "steps": "learned steps",
+    "input_steps": "learned steps of activations",
+    "ranges": "ranges of activations",
+}
+"""What a quantizer's tensors are, by a part of their names."""
+
 
 class Untrained(NamedTuple):
     """Precisions at which a network was not trained at all, or only in some layers.
@@ -69,8 +78,8 @@ def _places(names: Iterable[str]) -> Places:
         at = next((part for part in parts if _SET.fullmatch(part)), None)
         what = ".".join(part for part in parts if part != at)
         # A step belongs to the weights' bit-width, whatever the activations have.
-        at = f"{at}{_STEPS}" if "steps" in parts else at
-        places[name] = _Place(what, None if at == "shared" else at)
+        own = f"{at}{_STEPS}" if "steps" in parts else at
+        places[name] = _Place(what, None if at == "shared" else own)
     return places
 
 
@@ -144,10 +153,9 @@ def _norms(places: Places) -> set[str]:
 
 def _kind(what: str, norms: set[str]) -> str | None:
     """Return what a tensor belongs to if methods or quantizers decide how many of it there are."""
-    owner, _, last = what.rpartition(".")
-    if owner in norms:
+    if what.rpartition(".")[0] in norms:
         return "batch norm"
-    return {"clip_levels": "clip levels", "steps": "learned steps"}.get(last)
+    return next((_KINDS[part] for part in what.split(".") if part in _KINDS), None)
 
 
 def _sets(whats: list[str], places: Places) -> str:

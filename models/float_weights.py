@@ -9,7 +9,7 @@ from torch import Tensor
 from models.float_file import unwrap
 from models.layers.norm import SwitchableBatchNorm2d
 from models.networks.base import AnyBitNetwork
-from models.roles import roles
+from models.quantizers.base import ActivationQuantizer, WeightQuantizer
 
 HEAD = "fc."
 COUNTER = ".num_batches_tracked"
@@ -52,11 +52,13 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
 
 def _targets(network: AnyBitNetwork) -> dict[str, list[Tensor]]:
     """Return, for each name in a float model, the tensors it is copied to."""
-    own = {one.name for one in roles(network) if one.role in ("clip", "step")}
+    kinds = (WeightQuantizer, ActivationQuantizer)
+    quantizers = (f"{name}." for name, m in network.named_modules() if isinstance(m, kinds))
+    own = (*quantizers, SCALE)
     switched = {name for name, m in network.named_modules() if isinstance(m, SwitchableBatchNorm2d)}
     targets: dict[str, list[Tensor]] = {}
     for name, tensor in network.state_dict().items():
-        if name in own or name.startswith(SCALE):
+        if name.startswith(own):
             continue
         owner, _, last = name.rpartition(".")
         parent = owner.rpartition(".")[0]

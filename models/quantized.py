@@ -39,6 +39,16 @@ def values_of(inputs: Activations) -> Tensor:
     return inputs.values() if isinstance(inputs, Codes) else inputs
 
 
+def as_codes(
+    whole: Tensor, bits: int, step: Tensor, offset: Tensor | None, stand_in: Tensor
+) -> Codes:
+    """Return whole numbers in [0, 2^bits - 1], channels last, as codes.
+
+    What is not a number must not hide behind a code: the step becomes NaN.
+    """
+    return Codes(whole.to(torch.uint8), bits, step + 0 * whole.sum(), offset, stand_in)
+
+
 def decoded(codes: Tensor, step: Tensor, offset: Tensor | None) -> Tensor:
     """Return step * codes + offset, in the type of the step."""
     values = codes.to(step.dtype).mul_(step)

@@ -16,8 +16,7 @@ from models.layers.norm import (
 )
 from models.precision import FLOAT, MAX_BITS, Precision
 from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
-from models.quantizers.base import ActivationQuantizer, WeightQuantizer
-from models.quantizers.pact import SHARED
+from models.quantizers.base import SHARED, ActivationQuantizer, WeightQuantizer
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 

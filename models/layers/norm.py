@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -156,8 +157,14 @@ def measure(norm: SharedBatchNorm2d) -> Iterator[BatchStatistics]:
             setattr(norm, name, value)
 
 
+class Running(Protocol):
+    """What a training pass gives running statistics: batch norm, a quantizer's range."""
+
+    track_running_stats: bool
+
+
 @contextmanager
-def keep_statistics(norms: Iterable[nn.BatchNorm2d]) -> Iterator[None]:
+def keep_statistics(norms: Iterable[Running]) -> Iterator[None]:
     """Leave the running statistics of `norms` alone for a while.
 
     In training mode they still normalize with the statistics of the batch, in evaluation mode

@@ -31,6 +31,7 @@ from models.precision import (
     cost,
 )
 from models.quantizers.base import ActivationQuantizer
+from models.quantizers.moving_range import MovingRange, MovingRanges
 from models.quantizers.pact import ClipLevels
 
 Point = OperatingPoint | int | str
@@ -163,9 +164,8 @@ class AnyBitNetwork(nn.Module, ABC):
         """
         for module in self.convolutions():
             module.kernel, module.dtype = kernel, dtype
-        for quantizer in self.modules():
-            if isinstance(quantizer, ActivationQuantizer):
-                quantizer.in_codes = kernel is not None
+        for quantizer in self.activations():
+            quantizer.in_codes = kernel is not None
         for head in self.modules():
             if isinstance(head, Head) and head.act is not None:
                 head.act.in_codes = False
@@ -175,6 +175,26 @@ class AnyBitNetwork(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, QuantizedConv2d | Head):
                 module.start_quantizer()
+
+    @contextmanager
+    def starting_from_data(self) -> Iterator[None]:
+        """Within, forward passes give initial values to quantizers that take them from data.
+
+        Each precision takes them from the first pass that uses it, unless it has some; they are
+        written in place. Passes are to be run without gradient.
+        """
+        waiting = [quantizer for quantizer in self.activations() if quantizer.waits_for_data]
+        try:
+            for quantizer in waiting:
+                quantizer.starting = True
+            yield
+        finally:
+            for quantizer in waiting:
+                quantizer.starting = False
+
+    def activations(self) -> Iterator[ActivationQuantizer]:
+        """Yield the quantizers of activations."""
+        return (module for module in self.modules() if isinstance(module, ActivationQuantizer))
 
     def convolutions(self) -> Iterator[QuantizedConv2d]:
         """Yield the convolutions that can be given a precision."""
@@ -257,18 +277,20 @@ class AnyBitNetwork(nn.Module, ABC):
     def frozen_statistics(self, point: Point | None = None) -> Iterator[None]:
         """Within, forward passes leave running statistics alone, though they train as usual.
 
-        point: only the switched sets that it uses; None freezes all, shared ones included.
+        Those are batch norm's, and the moving ranges of quantizers. point: only the switched sets
+        that it uses; None freezes all, shared ones included.
         """
-        with keep_statistics(self._norms(point)):
+        with keep_statistics(self._running(point)):
             yield
 
-    def _norms(self, point: Point | None) -> list[nn.BatchNorm2d]:
+    def _running(self, point: Point | None) -> list[nn.BatchNorm2d | MovingRange]:
         if point is None:
-            return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+            return [m for m in self.modules() if isinstance(m, nn.BatchNorm2d | MovingRange)]
         assignment = self.assignment(point)
         used = {assignment.outside, *assignment.layers}
-        switched = (m for m in self.modules() if isinstance(m, SwitchableBatchNorm2d))
-        return [norm for module in switched for norm in module.sets_of(used)]
+        kinds = SwitchableBatchNorm2d | MovingRanges
+        switched = (m for m in self.modules() if isinstance(m, kinds))
+        return [own for module in switched for own in module.sets_of(used)]
 
 
 def list_layers(

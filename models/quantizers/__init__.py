@@ -10,5 +10,7 @@ WEIGHT_QUANTIZERS = {
 }
 
 ACTIVATION_QUANTIZERS = {
+    "lsq_floor": "models.quantizers.lsq_activation:LsqFloorActivation",
+    "moving_range": "models.quantizers.moving_range:MovingRangeActivation",
     "pact": "models.quantizers.pact:Pact",
 }

@@ -1,7 +1,7 @@
 """The interfaces of weight and activation quantizers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -15,6 +15,9 @@ from models.precision import FLOAT, LayerPrecision
 from models.quantized import Activations, Codes
 
 T = TypeVar("T")
+
+SHARED = "shared"
+"""The name of what is the same at all precisions."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class ActivationQuantizer(nn.Module, ABC):
     """Quantizes the input of a layer at the precision of the call; may own parameters.
 
     in_codes: float32 inputs are returned as codes instead of values.
+    starting: inputs first give a precision its initial values, if they come from data and it has
+        none yet.
 
     An entry of ACTIVATION_QUANTIZERS; called with (settings, names, signed): the names by which
     its parameters are switched, labels of precisions or "shared" alone; without signed the ReLU
@@ -164,6 +169,15 @@ class ActivationQuantizer(nn.Module, ABC):
         self.settings = settings
         self.signed = signed
         self.in_codes = False
+        self.starting = False
+
+    @property
+    def waits_for_data(self) -> bool:
+        """Whether some of its initial values are still to come from data; here none do."""
+        return False
+
+    def start(self, inputs: Tensor, at: LayerPrecision) -> None:
+        """Take initial values of a precision from inputs, after the ReLU, unless it has some."""
 
     @classmethod
     def head_settings(cls, settings: Any) -> Any:
@@ -177,6 +191,8 @@ class ActivationQuantizer(nn.Module, ABC):
         inputs). At float activations nothing is quantized.
         """
         quantized = at.own.activations != FLOAT
+        if quantized and self.starting:
+            self.start(inputs.detach() if self.signed else F.relu(inputs.detach()), at)
         if quantized and self.in_codes and inputs.dtype == torch.float32:
             return self.encode(inputs, at)
         values = inputs if self.signed else F.relu(inputs)
@@ -189,6 +205,11 @@ class ActivationQuantizer(nn.Module, ABC):
     @abstractmethod
     def encode(self, inputs: Tensor, at: LayerPrecision) -> Codes:
         """Return inputs (batch, channels, height, width), after the ReLU, as codes."""
+
+
+def name_at(names: Iterable[str], at: LayerPrecision) -> str:
+    """Return under which of the names an activation quantizer has what a precision uses."""
+    return SHARED if SHARED in set(names) else at.own.label
 
 
 def arithmetic_dtype(tensor: Tensor) -> torch.dtype:

@@ -2,6 +2,8 @@
 
 unsigned   y = alpha round(n clip(A, 0, alpha) / alpha) / n                     n = 2^b - 1
 signed     u = (clip(A, -alpha, alpha) / alpha + 1) / 2,   y = alpha (2 round(n u) / n - 1)
+
+Signed inputs may have a clip level for each side as well (two_sided).
 """
 
 from collections.abc import Sequence
@@ -14,10 +16,8 @@ from torch import Tensor, nn
 
 from models.precision import FLOAT, LayerPrecision, Precision
 from models.quantized import Codes, decoded, stand_in_for
-from models.quantizers.base import ActivationQuantizer, arithmetic_dtype
-
-SHARED = "shared"
-"""The name of the one clip level of all precisions."""
+from models.quantizers.base import ActivationQuantizer, arithmetic_dtype, name_at
+from models.quantizers.two_sided import Sides, encode_two_sided, quantize_two_sided
 
 
 class PactSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
@@ -33,20 +33,27 @@ class PactSettings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         description="initial clip level of a quantized linear layer's input (AdaBits: "
         "10); that of every layer when not given",
     )
+    clip_start: Literal["fixed", "data"] = Field(
+        "fixed", description="clip levels start at clip_init, or at the largest input of a batch"
+    )
     gradient: Literal["pact", "calibrated"] = Field(
         "pact", description="gradient of the clip level: original PACT, or calibrated (SAT)"
     )
     floor: float = Field(
         1e-3, gt=0, description="smallest clip level used; its gradient passes unchanged (alpha)"
     )
-    signed_inputs: Literal["symmetric", "relu"] = Field(
+    signed_inputs: Literal["symmetric", "relu", "two_sided"] = Field(
         "symmetric",
-        description="inputs that are not outputs of a ReLU: clip to [-alpha, alpha], or at 0",
+        description="inputs that are not outputs of a ReLU: clip to [-alpha, alpha], at 0, or to "
+        "[-beta, alpha] with both learned",
     )
 
 
 class ClipLevels(nn.ParameterDict):
-    """Clip levels (0-dim, the papers' alpha) by the label of a precision, or one for all."""
+    """Clip levels (0-dim, the papers' alpha) by the label of a precision, or one for all.
+
+    Those that start from data are 0 until then.
+    """
 
     role: ClassVar[Literal["clip"]] = "clip"
 
@@ -60,7 +67,7 @@ class ClipLevels(nn.ParameterDict):
 
     def at(self, at: LayerPrecision) -> nn.Parameter:
         """Return the clip level of a layer's precision."""
-        level: nn.Parameter = self[SHARED if SHARED in self else at.own.label]
+        level: nn.Parameter = self[name_at(self, at)]
         return level
 
 
@@ -72,7 +79,27 @@ class Pact(ActivationQuantizer):
 
     def __init__(self, settings: PactSettings, names: Sequence[str], *, signed: bool) -> None:
         super().__init__(settings, names, signed=signed)
-        self.clip_levels = ClipLevels(names, settings.clip_init)
+        initial = settings.clip_init if settings.clip_start == "fixed" else 0.0
+        self.clip_levels = ClipLevels(names, initial)
+        self.two_sided = signed and settings.signed_inputs == "two_sided"
+        if self.two_sided:
+            self.lower_clip_levels = ClipLevels(names, initial)
+
+    @property
+    def waits_for_data(self) -> bool:
+        """Whether clip levels start from data, and one is not known yet."""
+        from_data = self.settings.clip_start == "data"
+        return from_data and any(level == 0 for level in self.parameters())
+
+    @torch.no_grad()
+    def start(self, inputs: Tensor, at: LayerPrecision) -> None:
+        """Set the clip levels of a precision to the largest input, unless they are known."""
+        upper = self.clip_levels.at(at)
+        if self.settings.clip_start == "fixed" or upper != 0:
+            return
+        upper.copy_((inputs.abs() if self._form(at).signed else inputs).amax().clamp(min=0))
+        if self.two_sided:
+            self.lower_clip_levels.at(at).copy_((-inputs).amax().clamp(min=0))
 
     @classmethod
     def head_settings(cls, settings: PactSettings) -> PactSettings:
@@ -83,6 +110,8 @@ class Pact(ActivationQuantizer):
 
     def quantize(self, inputs: Tensor, at: LayerPrecision) -> Tensor:
         """Return inputs on the 2^bits levels of [0, alpha], or of [-alpha, alpha] if signed."""
+        if self.two_sided:
+            return quantize_two_sided(inputs, self._sides(at), at.own.activations)
         output: Tensor = _FakeQuantize.apply(  # type: ignore[no-untyped-call]
             inputs, self.clip_levels.at(at), self._form(at)
         )
@@ -90,8 +119,10 @@ class Pact(ActivationQuantizer):
 
     def encode(self, inputs: Tensor, at: LayerPrecision) -> Codes:
         """Return the same levels as codes: k of alpha k / n, or alpha (2 k / n - 1) if signed."""
-        form, clip_level = self._form(at), self.clip_levels.at(at)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
+        if self.two_sided:
+            return encode_two_sided(inputs, self._sides(at), at)
+        form, clip_level = self._form(at), self.clip_levels.at(at)
         alpha = clip_level.detach().clamp(min=form.floor)
         if torch.is_grad_enabled():
             stand_in, codes, zero = _Encode.apply(  # type: ignore[no-untyped-call]
@@ -102,6 +133,10 @@ class Pact(ActivationQuantizer):
         alpha = alpha + zero
         step = alpha * (1 + form.signed) / form.top
         return Codes(codes, at.own.activations, step, -alpha if form.signed else None, stand_in)
+
+    def _sides(self, at: LayerPrecision) -> Sides:
+        upper, lower = self.clip_levels.at(at), self.lower_clip_levels.at(at)
+        return Sides(upper, lower, self.settings.floor, self.settings.gradient == "calibrated")
 
     def _form(self, at: LayerPrecision) -> "_Form":
         return _Form(

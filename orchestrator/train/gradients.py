@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.networks.base import AnyBitNetwork
 from models.networks.sharing import end_sharing
+from models.quantizers.moving_range import MovingRange
 from orchestrator.errors import Diverged
 from orchestrator.train.ranks import Ranks
 
@@ -161,12 +162,13 @@ def _diverged() -> Diverged:
 
 
 def average_norm_statistics(network: nn.Module, ranks: Ranks) -> None:
-    """Replace every running statistic of batch norm by its mean over the ranks.
+    """Replace every running statistic of batch norm, and moving range, by its mean over the ranks.
 
     Each rank keeps the statistics of its own batches while it trains; before an evaluation they
     become one. Counts of batches are equal on all ranks and stay.
     """
-    norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+    kinds = nn.BatchNorm2d | MovingRange
+    norms = (module for module in network.modules() if isinstance(module, kinds))
     buffers = [b for norm in norms for b in norm.buffers() if b.is_floating_point()]
     if ranks.world == 1 or not buffers:
         return

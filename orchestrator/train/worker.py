@@ -29,6 +29,7 @@ from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.progress import Progress
 from orchestrator.train.setup import build_parts
+from orchestrator.train.start_from_data import start_from_data
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
 from orchestrator.train.zero_shot import zero_shot
@@ -191,6 +192,7 @@ class Worker:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.job.seed)
             self.phase.method.start_phase(self.parts.network)
+        start_from_data(self.phase, self.parts, self.plan, self.ranks)
         if self.ranks.is_first and len(self.phase_jobs) > 1:
             points = ", ".join(point.name for point in self.phase.job.points)
             method = self.phase.job.method.name
