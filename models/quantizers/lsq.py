@@ -75,6 +75,11 @@ class LsqFloorWeight(WeightQuantizer):
         shared = settings.lower == "clip" and bit_widths
         self.steps = LearnedSteps([SHARED] if shared else [f"{bits}bit" for bits in bit_widths])
 
+    @property
+    def nested(self) -> bool:
+        """Whether the stored codes give all lower ones; with steps of their own they do not."""
+        return self.settings.lower != "own"
+
     @torch.no_grad()
     def start(self, weight: Tensor) -> None:
         """Set each step to 2 mean|W| / sqrt(m_b), a shared one to that of the highest bit-width."""

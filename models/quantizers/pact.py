@@ -61,8 +61,15 @@ class ClipLevels(nn.ParameterDict):
         super().__init__({name: nn.Parameter(torch.tensor(initial)) for name in names})
 
     def begin(self, precision: Precision, source: Precision) -> None:
-        """Begin a clip level for a precision, a copy of another one's; nothing if it is shared."""
-        if source.label in self and precision.activations != FLOAT:
+        """Begin a precision's clip level as a copy of another one's; nothing if it is shared.
+
+        In place where there is one, because the optimizer holds it.
+        """
+        if source.label not in self or precision.activations == FLOAT:
+            return
+        if precision.label in self:
+            self[precision.label].detach().copy_(self[source.label])
+        else:
             self[precision.label] = deepcopy(self[source.label])
 
     def at(self, at: LayerPrecision) -> nn.Parameter:

@@ -18,7 +18,6 @@ from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT
 from models.quantizers import WEIGHT_QUANTIZERS
-from models.quantizers.pact import PactSettings
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from tests.models.precisions import precisions
@@ -66,6 +65,7 @@ def tiny() -> Callable[..., AnyBitNetwork]:
         *,
         bit_widths: tuple[int | str, ...] = (8, 6, 4, 2),
         weights: str = "coquant_trunc",
+        activations: str = "pact",
         clip_init: float = 2.0,
         layout: Layout | None = None,
         code_bits: int | None = None,
@@ -75,9 +75,10 @@ def tiny() -> Callable[..., AnyBitNetwork]:
         **settings: Any,
     ) -> AnyBitNetwork:
         chosen = resolve(NETWORKS, name).Settings(**TINY[name] | settings)
+        own = {"clip_init": clip_init} if activations == "pact" else {}
         quantizer = QuantizerSettings(
             weights=resolve(WEIGHT_QUANTIZERS, weights).Settings(),
-            activations=PactSettings(clip_init=clip_init),
+            activations=resolve(ACTIVATION_QUANTIZERS, activations).Settings(**own),
             stem_bits=stem_bits,
             head_bits=head_bits,
         )

@@ -16,11 +16,11 @@ from models.layers.norm import SwitchableBatchNorm2d
 from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
 from models.precision import Assignment
-from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
+from models.quantizers import WEIGHT_QUANTIZERS
 from models.roles import roles
 from models.table import resolve
 from tests.models import representatives
-from tests.models.precisions import Bound, at, precisions
+from tests.models.precisions import Bound, precisions
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
@@ -119,37 +119,6 @@ def test_what_is_written_in_place_is_noticed_and_goes_into_copies(name: str) -> 
         for other in (fresh, copied):
             assert torch.equal(bound.values(4), other.values(4))
             assert bound.distance(8, 4) == other.distance(8, 4)
-
-
-@pytest.mark.parametrize("name", ACTIVATION_QUANTIZERS)
-@pytest.mark.parametrize("signed", [True, False])
-@pytest.mark.parametrize("bits", range(1, 9))
-def test_an_activation_quantizer_keeps_levels_and_order_and_passes_gradients(
-    name: str, signed: bool, bits: int
-) -> None:
-    kind = resolve(ACTIVATION_QUANTIZERS, name)
-    quantizer = kind(kind.Settings(), [f"{bits}bit"], signed=signed)
-    inputs = torch.linspace(-16, 16, 4001).requires_grad_()
-    values = quantizer(inputs, at(bits))
-    assert len(values.unique()) == 2**bits
-    assert (values.diff() >= 0).all()
-    torch.testing.assert_close(
-        values.unique().diff(), values.unique().diff().mean().expand(2**bits - 1)
-    )
-    values.square().sum().backward()
-    assert inputs.grad is not None
-    assert inputs.grad.abs().sum() > 0
-    assert all(parameter.grad != 0 for parameter in quantizer.parameters()) or signed
-
-
-@pytest.mark.parametrize("name", ACTIVATION_QUANTIZERS)
-def test_float_activations_pass_an_activation_quantizer_by(name: str) -> None:
-    kind = resolve(ACTIVATION_QUANTIZERS, name)
-    quantizer = kind(kind.Settings(), [], signed=False)
-    inputs = torch.randn(4, 5)
-    assert torch.equal(quantizer(inputs, at("w4a32")), torch.relu(inputs))
-    signed = kind(kind.Settings(), [], signed=True)
-    assert signed(inputs, at("w4a32")) is inputs
 
 
 with_weights = pytest.mark.parametrize(("name", "weights"), representatives.NETWORKS_AND_WEIGHTS)

@@ -196,6 +196,19 @@ def test_frozen_statistics_of_all_bit_widths_include_the_stem(tiny: Tiny) -> Non
     assert torch.equal(frozen, network(torch.ones(4, 3, 8, 8), 8))
 
 
+def test_frozen_statistics_include_the_ranges_of_activations(tiny: Tiny) -> None:
+    network = tiny(bit_widths=(8, 4), activations="moving_range")
+    inputs = torch.randn(4, 3, 8, 8)
+    ranges = {name: value for name, value in network.named_buffers() if ".ranges." in name}
+    with network.frozen_statistics():
+        network(inputs, 8)
+    assert not any(ranges.values())
+    with network.frozen_statistics(8):
+        network(inputs, 8)
+        network(inputs, 4)
+    assert {n.split(".")[-2] for n, value in ranges.items() if value > 0} == {"4bit"}
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_dropout_is_active_in_training_and_not_in_evaluation(tiny: Tiny, name: str) -> None:
     with_dropout, without = tiny(name, dropout=0.7), tiny(name)

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from models.precision import Precision
 from models.quantizers.lsq import LsqFloorSettings, LsqFloorWeight
 from tests.models.precisions import Bound
+from tests.models.quantizers.straight_through import learned_step
 
 Golden = Callable[[str], dict[str, Any]]
 
@@ -86,3 +88,104 @@ def test_a_step_that_is_there_is_kept_when_another_precision_begins() -> None:
     assert torch.equal(bound.values(4), before)
     steps.begin(Precision(5, 5), Precision(4, 4))
     assert steps["5bit"].item() == pytest.approx(parameter.item() * 7 / 15)
+
+
+VARIANTS = [
+    {"rounding": rounding, "range": reach, "lower": lower}
+    for rounding, reach, lower in [
+        ("floor", "symmetric", "nested"),
+        ("floor", "symmetric", "clip"),
+        ("floor", "asymmetric", "own"),
+        ("round", "symmetric", "own"),
+        ("round", "asymmetric", "nested"),
+    ]
+]
+
+
+@pytest.mark.parametrize("settings", VARIANTS, ids=lambda one: "-".join(one.values()))
+@pytest.mark.parametrize("bits", [8, 3, 2, 1])
+def test_every_variant_keeps_levels_and_order_and_its_codes_are_its_values(
+    settings: dict[str, str], bits: int
+) -> None:
+    weight = torch.randn(20, 30).requires_grad_()
+    bound = Bound(LsqFloorWeight, weight, **settings)
+    values, levels = bound.values(bits), bound.levels(bits)
+    assert (values.flatten()[weight.flatten().argsort()].diff() >= 0).all()
+    assert len(values.unique()) <= 2**bits
+    assert int(levels.codes.max()) <= 2**bits - 1
+    torch.testing.assert_close(values, levels.values(torch.float32))
+    values.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.count_nonzero() > 0
+
+
+def test_the_asymmetric_range_has_one_more_multiple_below() -> None:
+    weight = torch.linspace(-9, 9, 1001)
+    for reach, lowest in (("symmetric", -3), ("asymmetric", -4)):
+        bound = Bound(LsqFloorWeight, weight, range=reach)
+        step = bound.quantizer.get_parameter("steps.3bit")
+        step.detach().fill_(0.5)
+        multiples = bound.values(3) / step
+        assert (multiples.min().round().item(), multiples.max().round().item()) == (lowest, 3)
+
+
+def test_the_nearest_multiple_is_taken_with_round() -> None:
+    bound = Bound(LsqFloorWeight, torch.randn(500, dtype=torch.float64), rounding="round")
+    step = bound.quantizer.get_parameter("steps.4bit")
+    assert (bound.values(4) - bound.weight.clamp(-7 * step, 7 * step)).abs().max() <= step / 2
+
+
+@pytest.mark.parametrize("rounding", ["floor", "round"])
+def test_nested_codes_follow_from_the_highest_ones_and_the_steps_alone(rounding: str) -> None:
+    bound = Bound(LsqFloorWeight, torch.randn(2000), 4, lower="nested", rounding=rounding)
+    own = Bound(LsqFloorWeight, bound.weight, 4, rounding=rounding)
+    steps = {b: bound.quantizer.get_parameter(f"steps.{b}bit").detach().numpy() for b in (4, 3, 2)}
+    stored = bound.codes(4).numpy().astype(np.float32) - 7
+    whole = {"floor": np.floor, "round": np.rint}[rounding]
+    for bits, most in ((3, 3), (2, 1)):
+        derived = whole(np.clip(stored * (steps[4] / steps[bits]), -most, most))
+        assert np.array_equal(derived + most, bound.codes(bits).numpy())
+        assert not torch.equal(bound.codes(bits), own.codes(bits))
+    assert torch.equal(bound.codes(1), torch.from_numpy(stored >= 0).to(torch.uint8))
+
+
+def test_nested_codes_of_an_equal_step_are_the_stored_ones_clipped() -> None:
+    bound = Bound(LsqFloorWeight, torch.randn(5000), 8, lower="nested")
+    with torch.no_grad():
+        for step in bound.quantizer.parameters():
+            step.fill_(0.1)
+    stored = bound.codes(8).int() - 127
+    assert torch.equal(bound.codes(7).int() - 63, stored.clamp(-63, 63))
+
+
+def test_nested_gradients_go_through_the_highest_bit_width() -> None:
+    weight = torch.randn(300, dtype=torch.float64, requires_grad=True)
+    bound = Bound(LsqFloorWeight, weight, 4, lower="nested")
+    own = [bound.quantizer.get_parameter(f"steps.{bits}bit") for bits in (4, 2)]
+    high, low = (step.detach().clone().requires_grad_() for step in own)
+    scales = (300 * 7) ** -0.5, (300 * 1) ** -0.5
+    expected = learned_step(learned_step(weight, high, 4), low, 2)
+    upstream = torch.randn_like(weight)
+    wanted = torch.autograd.grad(expected, (weight, high, low), upstream)
+    for path in (bound.values(2), bound.quantizer.stand_in(weight, 2)):
+        found = torch.autograd.grad(path, (weight, *own), upstream)
+        torch.testing.assert_close(found[0], wanted[0])
+        torch.testing.assert_close(found[1], scales[0] * wanted[1])
+        torch.testing.assert_close(found[2], scales[1] * wanted[2])
+
+
+def test_clipped_codes_are_those_of_the_next_bit_width_clipped_at_one_step() -> None:
+    bound = Bound(LsqFloorWeight, torch.randn(2000, dtype=torch.float64), 4, lower="clip")
+    (step,) = bound.quantizer.parameters()
+    assert step.item() == pytest.approx(2 * bound.weight.abs().mean().item() / 7**0.5)
+    multiples = {bits: (bound.values(bits) / step).round() for bits in (4, 3, 2, 1)}
+    for bits, most in ((3, 3), (2, 1)):
+        assert torch.equal(multiples[bits], multiples[bits + 1].clamp(-most, most))
+    assert torch.equal(multiples[1], torch.where(multiples[2] < 0, -1.0, 1.0).double())
+
+
+def test_a_shared_step_stays_when_another_precision_begins() -> None:
+    bound = Bound(LsqFloorWeight, torch.randn(50), code_bits=4, lower="clip")
+    steps = bound.quantizer.get_submodule("steps")
+    steps.begin(Precision(3, 8), Precision(4, 4))
+    assert list(steps) == ["shared"]

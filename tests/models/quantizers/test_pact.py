@@ -146,3 +146,27 @@ def test_bfloat16_activations_get_float32_levels_and_a_bfloat16_gradient() -> No
     assert x.grad is not None
     assert x.grad.dtype == torch.bfloat16
     assert layer.clip_levels.at(at(8)).grad is not None
+
+
+@pytest.mark.parametrize(
+    ("signed", "inputs", "largest"),
+    [(False, "symmetric", 2.0), (True, "symmetric", 3.0), (True, "relu", 2.0)],
+)
+def test_a_clip_level_can_start_at_the_largest_input_of_a_batch(
+    signed: bool, inputs: str, largest: float
+) -> None:
+    layer = Pact(
+        PactSettings(clip_start="data", signed_inputs=inputs), ["8bit", "4bit"], signed=signed
+    )
+    layer.starting = True
+    layer(torch.tensor([-3.0, 0.5, 2.0]), at(4))
+    layer(torch.tensor([9.0]), at(4))
+    assert layer.clip_levels["4bit"] == largest
+    assert layer.clip_levels["8bit"] == 0
+
+
+def test_a_fixed_clip_level_waits_for_nothing_and_stays() -> None:
+    layer = Pact(PactSettings(clip_init=5.0), ["4bit"], signed=False)
+    assert not layer.waits_for_data
+    layer.start(torch.tensor([9.0]), at(4))
+    assert layer.clip_levels["4bit"] == 5

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.quantizers.moving_range import MovingRange
 from orchestrator.errors import Diverged
 from orchestrator.train import gradients as module
 from orchestrator.train.gradients import average_norm_statistics, gradients_of
@@ -156,6 +157,19 @@ def test_running_means_and_variances_become_their_means_over_the_ranks() -> None
     )
     for own in networks:
         assert statistics(own) == [(2.5, 25.0, 7), (3.5, 26.0, 7)]
+
+
+def test_the_moving_ranges_of_quantizers_become_their_means_over_the_ranks() -> None:
+    meeting, ranges = Meeting(2), [MovingRange(), MovingRange()]
+    for own, low in zip(ranges, (-1.0, -4.0), strict=True):
+        own.low.fill_(low)
+    meeting.run(
+        [
+            lambda rank=rank, own=own: average_norm_statistics(nn.Sequential(own), rank)
+            for rank, own in zip(meeting.ranks(), ranges, strict=True)
+        ]
+    )
+    assert [(own.low, own.high) for own in ranges] == [(-2.5, 0)] * 2
 
 
 def statistics(network: nn.Sequential) -> list[tuple[float, float, int]]:
