@@ -17,7 +17,7 @@ from models.layers.layout import Layout
 from models.methods.base import Step
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT
-from models.quantizers import WEIGHT_QUANTIZERS
+from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from tests.models.precisions import precisions
