@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from models.quantized import stand_in_for
 from models.quantizers.base import Levels, WeightQuantizer, arithmetic_dtype
-from models.quantizers.lsq import largest_multiple, used_step
+from models.quantizers.learned_step import largest_multiple, used_step
 
 
 class DoubleRoundingSettings(BaseModel, frozen=True, extra="forbid"):
