@@ -62,15 +62,18 @@ class Precision(NamedTuple):
             raise ValueError(f"bit-widths are 1 to {MAX_BITS}, or {FLOAT} for float, not {text}")
         return cls(*bits)
 
-    def nearest(self, others: Iterable[Precision]) -> Precision:
-        """Return the nearest of `others` in bits; of two that are equally near, the higher one.
+    def nearest(
+        self, others: Iterable[Precision], ties: Literal["high", "low"] = "high"
+    ) -> Precision:
+        """Return the nearest of `others` in bits; of two that are equally near, one by `ties`.
 
         Raises ValueError when there are none.
         """
+        sign = -1 if ties == "high" else 1
 
         def distance(other: Precision) -> tuple[int, int, int]:
             bits = abs(other.weights - self.weights) + abs(other.activations - self.activations)
-            return bits, -other.weights, -other.activations
+            return bits, sign * other.weights, sign * other.activations
 
         return min(others, key=distance)
 

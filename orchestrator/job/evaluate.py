@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PlainValidator
 
@@ -27,6 +27,13 @@ class Evaluate(BaseModel, frozen=True, extra="forbid"):
         200,
         ge=1,
         description="global batches over which batch norm is calibrated; at most an epoch",
+    )
+
+    zero_shot_source: Literal["high", "low", "mean"] = Field(
+        "high",
+        description="whose batch norm and clip levels a bit-width between two trained ones takes "
+        "when both are equally near; mean: as high, with the mean of the clip levels of the "
+        "trained bit-widths around it",
     )
 
     @property

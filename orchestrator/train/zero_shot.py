@@ -3,15 +3,17 @@
 The weights' codes lose further bits (CoQuant Eq. 4), and batch norm is calibrated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from itertools import islice
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from models.calibrate import calibrate
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint
+from models.precision import FLOAT, OperatingPoint, Precision
 from orchestrator.data.loader import train_batches
 from orchestrator.job.evaluate import uniform
 from orchestrator.job.schema import Job
@@ -51,10 +53,37 @@ def zero_shot(
 
 def _copy_at(point: OperatingPoint, network: AnyBitNetwork, job: Job) -> AnyBitNetwork:
     copy = deepcopy(network)
-    if not _is_trained(point, job):
-        sources = uniform(job.phase_jobs()[-1].points)
-        copy.add(point.precision, point.precision.nearest(sources))
+    if _is_trained(point, job):
+        return copy
+    sources, rule = uniform(job.phase_jobs()[-1].points), job.evaluate.zero_shot_source
+    ties: Literal["high", "low"] = "low" if rule == "low" else "high"
+    copy.add(point.precision, point.precision.nearest(sources, ties))
+    if rule == "mean":
+        _average_clip_levels(copy, point.precision, sources)
     return copy
+
+
+@torch.no_grad()
+def _average_clip_levels(
+    network: AnyBitNetwork, precision: Precision, sources: Sequence[Precision]
+) -> None:
+    """Set clip levels to the means of those of the next more and the next fewer activation bits.
+
+    Beyond the last of `sources` both are its own. Shared clip levels, and none at all, stay.
+    """
+    levels, bits = network.clip_levels(), precision.activations
+    if precision.label not in levels:
+        return
+    trained = [source for source in sources if source.activations != FLOAT]
+    above = min((s for s in trained if s.activations >= bits), key=_activations, default=None)
+    below = max((s for s in trained if s.activations <= bits), key=_activations, default=None)
+    both = [levels[source.label] for source in (above or below, below or above) if source]
+    for level, high, low in zip(levels[precision.label], *both, strict=True):
+        level.copy_((high + low) / 2)
+
+
+def _activations(precision: Precision) -> int:
+    return precision.activations
 
 
 def _is_trained(point: OperatingPoint, job: Job) -> bool:

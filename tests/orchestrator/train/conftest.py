@@ -8,6 +8,7 @@ from torch import nn
 
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.train.state import RankState, TrainState
 from orchestrator.train.worker import Run, Worker
 
@@ -22,11 +23,11 @@ def _one_thread() -> None:
 def run(tmp_path: Path, folder_context: Any) -> Callable[..., Worker]:
     """Run a job in a folder, until it ends or stops; return the worker."""
 
-    def go(job: Job, name: str = "run") -> Worker:
+    def go(job: Job, name: str = "run", reference: ReferenceResults | None = None) -> Worker:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         context = folder_context(folder)
-        worker = Worker(job, Run(RunFolder(folder)), context)
+        worker = Worker(job, Run(RunFolder(folder), reference=reference), context)
         worker.recorder = context
         worker.run()
         return worker
