@@ -20,13 +20,14 @@ from models.precision import OperatingPoint
 def calibrate(networks: Mapping[OperatingPoint, nn.Module], batches: Iterable[Tensor]) -> None:
     """Replace running statistics by averages over `batches`, each run through all `networks`.
 
-    networks: by the point at which each is run, as network(inputs, point). Only batch norm that
-    this point uses is in training mode and is reset, so dropout is off, and weights, affine
-    parameters and clip levels stay. Points that share batch norm need a copy of the network each.
+    networks: by the point at which each is run, as network(inputs, point); one may have several.
+    Only batch norm that this point uses is in training mode and is reset, so dropout is off, and
+    weights, affine parameters and clip levels stay. Points that share batch norm need a copy of the
+    network each, unless its inputs are the same at all of them, as behind the first convolution.
     Without a batch nothing changes.
     """
     with ExitStack() as modes:
-        for network in networks.values():
+        for network in set(networks.values()):
             modes.enter_context(_calibrating(network))
         for inputs in batches:
             for point, network in networks.items():

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.precision import Precision
+
 _PRECISION = r"(?:\d+bit|w\d+a\d+)"
 _SET = re.compile(rf"{_PRECISION}(?:_to_{_PRECISION})?|shared")
 """The part of a tensor's name that says at which precision, or transition, it is used."""
@@ -46,19 +48,22 @@ Places = dict[str, _Place]
 """The place of each tensor, by name."""
 
 
-def load_checkpoint_weights(network: nn.Module, trained: Mapping[str, Tensor]) -> Untrained:
+def load_checkpoint_weights(
+    network: nn.Module, trained: Mapping[str, Tensor], *, borrow: bool = False
+) -> Untrained:
     """Copy the weights of a trained network; return the precisions that it was not trained at.
 
     For these, batch norm, clip levels and steps keep their initial values; those of precisions
     that `network` does not run at are ignored. What the trained network shares and this one
-    switches is copied to each precision. Any other difference raises ValueError; nothing is copied
-    then.
+    switches is copied to each precision. With `borrow` a precision that it was not trained at takes
+    what the nearest one has, of two the higher one's. Any other difference raises ValueError;
+    nothing is copied then.
     """
     own, batches = network.state_dict(), _batches(trained)
     never = {at for at, counts in batches.items() if not any(counts)}
     ours = _places(own)
     theirs = {name: place for name, place in _places(trained).items() if place.at not in never}
-    sources = _sources(ours, theirs)
+    sources = _sources(ours, theirs, borrow=borrow)
     both = _in_both(ours, theirs)
     _check(sources, ours, theirs, both)
     _check_shapes(sources, own, trained)
@@ -99,13 +104,33 @@ def _batches(trained: Mapping[str, Tensor]) -> dict[str, list[int]]:
     return counts
 
 
-def _sources(ours: Places, theirs: Places) -> dict[str, str]:
+def _sources(ours: Places, theirs: Places, *, borrow: bool) -> dict[str, str]:
     """Return the name of the tensor that each tensor is copied from, where there is one."""
     named = {place: name for name, place in theirs.items()}
-    found = {
-        name: named.get(place, named.get(_Place(place.what, None))) for name, place in ours.items()
+    found: dict[str, str] = {}
+    for name, place in ours.items():
+        borrowed = _nearest(place, named) if borrow else place
+        options = (place, _Place(place.what, None), borrowed)
+        if source := next((named[one] for one in options if one in named), None):
+            found[name] = source
+    return found
+
+
+def _nearest(place: _Place, known: Iterable[_Place]) -> _Place:
+    """Return the place of the same kind at the nearest precision, itself if there is none."""
+    others = {
+        precision: one
+        for one in known
+        if one.what == place.what and (precision := _precision(one)) is not None
     }
-    return {name: source for name, source in found.items() if source is not None}
+    own = _precision(place)
+    return others[own.nearest(others)] if own and others else place
+
+
+def _precision(place: _Place) -> Precision | None:
+    """Return the precision at which a tensor is used; None for a shared one or a transition."""
+    label = (place.at or "").removesuffix(_STEPS)
+    return Precision.parse(label) if label and "_to_" not in label else None
 
 
 def _check(sources: Mapping[str, str], ours: Places, theirs: Places, both: set[str | None]) -> None:

@@ -4,6 +4,7 @@ METHODS = {
     "adabits": "models.methods.joint:AdaBits",
     "any_precision": "models.methods.any_precision:AnyPrecision",
     "coquant": "models.methods.coquant:CoQuant",
+    "direct": "models.methods.direct:Direct",
     "float": "models.methods.float:Float",
     "individual": "models.methods.individual:Individual",
     "joint": "models.methods.joint:Joint",

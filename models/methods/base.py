@@ -22,10 +22,12 @@ class MethodSettings(
     """The settings of a method.
 
     quantized: the method trains the operating points that a job lists; if not, the float network.
+    trains: it takes steps; if not, the weights are evaluated as they are.
     """
 
     name: str
     quantized: ClassVar[bool] = True
+    trains: ClassVar[bool] = True
 
     def without_effect(self, epochs: int) -> list[Mistake]:
         """Return the settings that others, or so many epochs, disable, each with the reason."""
@@ -101,6 +103,11 @@ class Method(nn.Module, ABC):
         """Bit-width of the stored weight codes (b1)."""
         bits = (own.weights for own in precisions_of(self.points) if own.weights != FLOAT)
         return max(bits, default=MAX_BITS)
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether batch norm is calibrated at every point in the place of a training."""
+        return False
 
     @classmethod
     def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:

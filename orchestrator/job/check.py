@@ -1,7 +1,7 @@
 """Mistakes across sections: settings that contradict one another."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from models.methods import METHODS
@@ -30,6 +30,7 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line for each pair of settings that contradict one another in a whole job."""
     found = [*_segments(job), *_batch(job), *_reference(job), *_arithmetic(job)]
     found += evaluate.mistakes(job.evaluate, job.points, job.phase_jobs()[-1].points)
+    found += _without_training(job)
     dotted = [*unknown_layers(job), *(search_mistakes(job, job.search) if job.search else ())]
     return _lines(found, merged, shown) + [
         f"{merged.where(keys) or shown}  {'.'.join(keys)}: {problem}" for keys, problem in dotted
@@ -74,7 +75,8 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     """Return a line for each setting without effect, and for needlessly small passes."""
     warnings = [*_without_effect(job, merged), *_small_passes(job)]
     given = {keys[1] for keys in merged.sources if keys[0] == "optimizer" and len(keys) > 1}
-    warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
+    if job.method.trains:
+        warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
     warnings += [*without_parameters(job), *float_and_quantized(job, merged)]
     warnings += _float_head(job, merged)
     if job.start.weights is not None and job.start.source == "scratch":
@@ -86,7 +88,8 @@ def end_warnings(job: Job, merged: Merged) -> list[str]:
     """Return a line for each setting of the end of a run that is without effect."""
     warnings = _lacking_reference(job)
     calibration = ("evaluate", "calibration_batches")
-    if calibration in merged.sources and not job.evaluate.points:
+    calibrates = job.evaluate.points or _method(job)(job.method, job.points).calibrates
+    if calibration in merged.sources and not calibrates:
         warnings.append(f"{'.'.join(calibration)}: no effect, evaluate.points is empty.")
     return warnings + (search_warnings(job.search) if job.search else [])
 
@@ -180,6 +183,20 @@ def _small_passes(job: Job) -> list[str]:
 def _method(job: Job) -> type[Method]:
     method: type[Method] = resolve(METHODS, job.method.name)
     return method
+
+
+def _without_training(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what a job lacks, or has too much of, where a method trains nothing."""
+    name = next((one.method.name for one in job.phase_jobs() if not one.method.trains), None)
+    if name is None:
+        return
+    if job.phases:
+        yield "phases", f"'{name}' trains nothing; give it a job of its own that starts from a run."
+    if job.start.source == "scratch":
+        yield "start.from", f"'{name}' needs trained weights; expected is float or checkpoint."
+    if job.evaluate.points:
+        problem = f"'{name}' evaluates quantizer.bit_widths; list all bit-widths there."
+        yield evaluate.KEY, problem
 
 
 def _segments(job: Job) -> list[tuple[str, str]]:

@@ -25,6 +25,12 @@ def of_one_length(search: Search) -> str:
 
 def comparison_mistakes(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
     """Yield what is wrong with comparing a job, the search's own or a trial's, with others."""
+    if not job.method.trains:
+        problem = (
+            f"'{job.method.name}' trains nothing, so nothing is to be found; leave `search` out."
+        )
+        yield ("method", "name"), problem
+        return
     if problem := _metric(job, search):
         yield ("search", "metric"), problem
     grace = getattr(search.scheduler, "grace", 1)

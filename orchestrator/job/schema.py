@@ -31,7 +31,7 @@ _MEANT_OTHERWISE = re.compile(
 class Training(BaseModel, frozen=True, extra="forbid"):
     """How long, in which batches, in which arithmetic and precision."""
 
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, description="0 for a method that trains nothing, and only then")
     global_batch: int = Field(ge=1, description="samples of one optimizer step, over all workers")
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of a label that is spread over all classes"
@@ -54,6 +54,19 @@ class Training(BaseModel, frozen=True, extra="forbid"):
     def tf32(self) -> bool:
         """Whether a GPU may use TF32: in bfloat16 for what stays in float32, stem and linear."""
         return self.precision != "float32"
+
+
+class NoTraining(Training, frozen=True):
+    """What is left of it where a method evaluates weights as they are."""
+
+    epochs: int = Field(ge=0, description="0: the method trains nothing")
+
+    @field_validator("epochs")
+    @classmethod
+    def _none(cls, epochs: int) -> int:
+        if epochs:
+            raise ValueError(f"expected 0, for the method trains nothing; got {epochs}")
+        return epochs
 
 
 class Cluster(BaseModel, frozen=True, extra="forbid"):
@@ -238,6 +251,8 @@ def job_class(names: Mapping[Keys, str]) -> type[Job]:
 @cache
 def _job_class(names: tuple[tuple[Keys, str], ...]) -> type[Job]:
     kinds = {keys: resolve(FAMILIES[keys].table, name).Settings for keys, name in names}
+    if (method := kinds.get(("method",))) and not method.trains:
+        kinds[("training",)] = NoTraining
     job: type[Job] = _narrowed(Job, kinds)
     return job
 

@@ -63,11 +63,12 @@ def _load_checkpoint(network: AnyBitNetwork, path: Path, job: Job) -> str | None
         raise ValueError(f"{path.parent} is damaged: {fault}")
     try:
         trained = load_file(path)
-        untrained = load_checkpoint_weights(network, trained)
+        borrow = not job.method.trains
+        untrained = load_checkpoint_weights(network, trained, borrow=borrow)
         if untrained.steps:
             # Steps that are not given start from the weights that are; then those that are given.
             network.start_quantizers()
-            load_checkpoint_weights(network, trained)
+            load_checkpoint_weights(network, trained, borrow=borrow)
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"{path}: {error}") from error
     return _not_trained(path.parent, untrained, job)

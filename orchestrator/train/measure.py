@@ -22,6 +22,8 @@ def epoch_metrics(
 ) -> dict[str, float]:
     """Return everything that is recorded for an epoch, the results first.
 
+    Of weights that nothing trained there are no losses, rates and speeds.
+
     losses: mean training loss by operating point. rates: learning rate of the last step, by role.
     seconds: of training, without the evaluation.
     """
@@ -35,8 +37,9 @@ def epoch_metrics(
         values = torch.stack([*levels]).tolist()
         metrics[keys.clip_level(precision, "min")] = min(values)
         metrics[keys.clip_level(precision, "mean")] = sum(values) / len(values)
-    metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)
-    metrics[keys.EPOCH_SECONDS] = seconds
+    if tally.samples:
+        metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)
+        metrics[keys.EPOCH_SECONDS] = seconds
     metrics[keys.BROKEN_TRAIN] = float(len(tally.broken))
     metrics[keys.BROKEN_VAL] = float(len(evaluation.broken))
     return metrics

@@ -32,8 +32,8 @@ class Phase:
 
     @property
     def epochs(self) -> int:
-        """How many epochs the phase has."""
-        return self.job.training.epochs
+        """How many epochs the phase has; one without a step for a method that does not train."""
+        return self.job.training.epochs if self.job.method.trains else 1
 
     @property
     def method(self) -> Method:

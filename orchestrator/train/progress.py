@@ -69,7 +69,7 @@ class Progress:
             events.Evaluated(
                 phase=at.phase,
                 phases=len(self._epochs),
-                epoch=at.epoch,
+                epoch=min(at.epoch, self._epochs[at.phase] - 1),  # -1 where nothing is trained
                 epochs=self._epochs[at.phase],
                 metric_name=result.metric_name,
                 metric={**result.metric},

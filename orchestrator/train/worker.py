@@ -32,7 +32,7 @@ from orchestrator.train.setup import build_parts
 from orchestrator.train.start_from_data import start_from_data
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
-from orchestrator.train.zero_shot import zero_shot
+from orchestrator.train.zero_shot import calibrate_in_place, zero_shot
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Worker:
         while self.at.epoch < self.phase.epochs:
             if until is not None and self._epochs_done() >= until:
                 return How.PARKED
-            if self._train():
+            if self.phase.job.method.trains and self._train():
                 return How.STOPPED
             self._finish_epoch()
         self._finish()
@@ -139,6 +139,8 @@ class Worker:
 
         The first save keeps the epoch if the evaluation fails.
         """
+        if self.phase.method.calibrates:
+            calibrate_in_place(self.parts.network, self.job, self.parts, self.plan, self.ranks)
         losses = self.tally.mean_losses(self.ranks)
         seconds = self.tally.seconds
         self._save()
@@ -154,11 +156,10 @@ class Worker:
             loader_workers=self.job.cluster.loader_workers,
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
-        reached = Result(
-            evaluation.metric_name, self._epochs_done(), self._steps_done(), evaluation.rows
-        )
+        epoch = self._epochs_done() if self.phase.job.method.trains else -1
+        reached = Result(evaluation.metric_name, epoch, self._steps_done(), evaluation.rows)
         result = reached.beside(self.reference)
-        rates = learning_rates(self.phase.optimizer)
+        rates = learning_rates(self.phase.optimizer) if self.tally.samples else {}
         metrics = epoch_metrics(
             self.parts.network, self.tally, evaluation, result, losses, rates, seconds
         )
@@ -214,10 +215,6 @@ class Worker:
         if self.job.checkpoint.select == "best":
             network = deepcopy(network)
             load_weights(self.folder.best_copy(chosen.epoch + 1), network)
-        if self.ranks.is_first:
-            points = ", ".join(point.name for point in self.job.evaluate.operating_points)
-            message = f"Calibrating batch norm and evaluating at {points}, without training ..."
-            inform(message)
         rows = zero_shot(network, self.job, self.parts, self.plan, self.ranks)
         if self.ranks.is_first:
             self._record(chosen, point_metrics(chosen.metric_name, rows))

@@ -15,6 +15,7 @@ from models.calibrate import calibrate
 from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint, Precision
 from orchestrator.data.loader import train_batches
+from orchestrator.events import inform
 from orchestrator.job.evaluate import uniform
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import BatchPlan
@@ -34,7 +35,11 @@ def zero_shot(
     Statistics come from training batches, of which each rank runs its own, and are averaged over
     the ranks. Every rank gets the same rows. Raises Diverged as `evaluate` does.
     """
-    networks = {point: _copy_at(point, network, job) for point in job.evaluate.operating_points}
+    points = job.evaluate.operating_points
+    _announce(
+        f"Calibrating batch norm and evaluating at {_listed(points)}, without training ...", ranks
+    )
+    networks = {point: _copy_at(point, network, job) for point in points}
     calibrate(networks, _inputs(job, parts, plan, ranks))
     rows: list[PointResult] = []
     for point, copy in networks.items():
@@ -89,6 +94,23 @@ def _activations(precision: Precision) -> int:
 def _is_trained(point: OperatingPoint, job: Job) -> bool:
     """Return whether a phase trains the whole network at a point."""
     return any(point.name == trained.name for trained in job.points)
+
+
+def calibrate_in_place(
+    network: AnyBitNetwork, job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks
+) -> None:
+    """Give each point's batch norm the statistics of training batches, different on each rank."""
+    _announce(f"Calibrating batch norm at {_listed(job.points)} ...", ranks)
+    calibrate(dict.fromkeys(job.points, network), _inputs(job, parts, plan, ranks))
+
+
+def _announce(message: str, ranks: Ranks) -> None:
+    if ranks.is_first:
+        inform(message)
+
+
+def _listed(points: Sequence[OperatingPoint]) -> str:
+    return ", ".join(point.name for point in points)
 
 
 def _inputs(job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks) -> Iterator[Tensor]:

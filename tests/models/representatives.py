@@ -1,9 +1,11 @@
 """One network for each kind of block: what holds for a block holds for all networks of it.
 
-And one weight quantizer for each kind of levels.
+And one weight quantizer for each kind of levels, and the methods that train.
 """
 
+from models.methods import METHODS
 from models.quantizers import WEIGHT_QUANTIZERS
+from models.table import resolve
 
 NETWORKS = ("resnet18_cifar", "resnet50", "mobilenet_v2_cifar", "resnet18_preact_cifar")
 
@@ -18,3 +20,6 @@ NETWORKS_AND_WEIGHTS = [
     *(("resnet18_cifar", weights) for weights in WEIGHT_QUANTIZERS if weights != "coquant_trunc"),
 ]
 """Every network, and every quantizer, but not each with each."""
+
+TRAINING = tuple(name for name in METHODS if resolve(METHODS, name).Settings.trains)
+"""The methods that take steps."""

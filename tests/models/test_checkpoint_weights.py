@@ -49,6 +49,24 @@ def test_a_network_with_no_precision_in_common_gets_what_all_share() -> None:
     assert copied(target, source) == {"conv.weight", "conv.bias"}
 
 
+def test_what_a_network_lacks_may_be_borrowed_from_its_nearest_precision() -> None:
+    source, target = network("8bit", "4bit"), network("8bit", "6bit", "w3a4", "2bit")
+    assert load_checkpoint_weights(target, source.state_dict(), borrow=True) == ([], [], False)
+    given, found = source.state_dict(), target.state_dict()
+    nearest = {"8bit": "8bit", "6bit": "8bit", "w3a4": "4bit", "2bit": "4bit"}
+    for own, other in nearest.items():
+        for name in ("bn.{}.weight", "bn.{}.running_var", "clip_levels.{}"):
+            assert torch.equal(found[name.format(own)], given[name.format(other)]), (own, name)
+
+
+def test_nothing_is_borrowed_from_what_was_never_trained() -> None:
+    source, target = network("8bit", "4bit"), network("3bit")
+    source.bn["4bit"].num_batches_tracked.zero_()
+    load_checkpoint_weights(target, source.state_dict(), borrow=True)
+    assert torch.equal(target.bn["3bit"].weight, source.bn["8bit"].weight)
+    assert torch.equal(target.clip_levels["3bit"], source.clip_levels["8bit"])
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [

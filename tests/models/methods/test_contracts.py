@@ -16,12 +16,12 @@ from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint
 from models.roles import roles
 from models.table import resolve
-from tests.models.representatives import ORDERS
+from tests.models.representatives import ORDERS, TRAINING
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
 networks = pytest.mark.parametrize("name", ORDERS)
-methods = pytest.mark.parametrize("method_name", METHODS)
+methods = pytest.mark.parametrize("method_name", TRAINING)
 
 
 def images(batch: int = 4) -> Tensor:

@@ -20,7 +20,7 @@ from models.networks.base import AnyBitNetwork
 from models.networks.sharing import end_sharing, sharing
 from models.precision import FLOAT, OperatingPoint
 from models.table import resolve
-from tests.models.representatives import NETWORKS
+from tests.models.representatives import NETWORKS, TRAINING
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
@@ -75,7 +75,7 @@ def check_shared(
             torch.testing.assert_close(found[name], value, rtol=within, atol=within, msg=name)
 
 
-@pytest.mark.parametrize("method_name", METHODS)
+@pytest.mark.parametrize("method_name", TRAINING)
 def test_every_method_has_the_gradients_and_statistics_of_passes_by_themselves(
     tiny: Tiny, make_step: MakeStep, method_name: str
 ) -> None:

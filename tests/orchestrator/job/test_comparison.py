@@ -28,6 +28,13 @@ def problem(folder: Path, metric: str, *overrides: str, scheduler: str = "none")
     return found[0][1] if found else ""
 
 
+def test_weights_that_nothing_trains_are_not_compared(tmp_path: Path) -> None:
+    direct = ["method={name: direct}", "training.epochs=0", "start={from: float, weights: a.pt}"]
+    assert problem(tmp_path, "mean", *direct) == (
+        "'direct' trains nothing, so nothing is to be found; leave `search` out."
+    )
+
+
 @pytest.mark.parametrize("metric", ["mean", "worst", "8bit", "4bit"])
 def test_a_job_has_means_and_the_points_that_it_trains(tmp_path: Path, metric: str) -> None:
     assert problem(tmp_path, metric) == ""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from models.methods import METHODS
 from orchestrator.data.loader import LoadedBatch
 from orchestrator.job.schema import Job
 from orchestrator.train.epoch import train_epoch
@@ -15,6 +14,7 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import build_parts
 from orchestrator.train.tally import Tally
 from tests.far_device import FAR, far_device
+from tests.models.representatives import TRAINING
 from tests.orchestrator.train.thread_ranks import Twins
 
 STEPS = 2
@@ -63,7 +63,7 @@ def waits_of_steps(job: Job, passes: int, world: int = 1) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("method", "passes"), [("coquant", 1), *((method, 2) for method in METHODS)]
+    ("method", "passes"), [("coquant", 1), *((method, 2) for method in TRAINING)]
 )
 def test_a_step_waits_for_the_choice_of_each_teacher_and_once_at_its_end(
     tiny_job: Callable[..., Job], method: str, passes: int

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.methods import METHODS
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint
 from orchestrator.data.loader import train_batches
@@ -27,6 +26,7 @@ from orchestrator.train.setup import Parts, build_parts
 from orchestrator.train.state import load_weights
 from orchestrator.train.worker import Run, Worker
 from orchestrator.train.zero_shot import _copy_at, zero_shot
+from tests.models.representatives import TRAINING
 from tests.orchestrator.train.thread_ranks import Meeting
 
 
@@ -198,7 +198,7 @@ def test_a_run_ends_with_the_points_that_were_not_trained_below_those_that_were(
     assert "zero-shot" not in trained["table"].lower()
 
 
-@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"float"}))
+@pytest.mark.parametrize("method", sorted({*TRAINING} - {"float"}))
 def test_a_network_of_every_method_is_evaluated_below_its_highest_bit_width(
     tiny_job: Callable[..., Job], run: Callable[..., Path], method: str
 ) -> None:

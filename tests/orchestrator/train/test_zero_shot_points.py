@@ -1,4 +1,4 @@
-"""Which bit-widths a run ends with, and whose batch norm and clip levels each of them starts from."""
+"""Which bit-widths a run ends with, and whose batch norm and clip levels they start from."""
 
 import re
 from collections.abc import Callable
