@@ -25,6 +25,7 @@ COMMANDS = {
     "stop": "orchestrator.cli.ending:stop",
     "down": "orchestrator.cli.ending:down",
     "sync": "orchestrator.cli.sync:sync",
+    "analyze": "orchestrator.cli.analyze:analyze",
     "show": "orchestrator.cli.examine:show",
     "validate": "orchestrator.cli.examine:validate",
     "doctor": "orchestrator.cli.doctor:doctor",

@@ -1,0 +1,121 @@
+"""How much the mean magnitude of a filter varies between filters (One Weight, Proposition 1).
+
+Of filters of d weights w ~ N(0, sigma^2), with E[|w_i| |w_j|] = rho sigma^2 for two of a filter:
+
+    Var(mean|w|) = sigma^2 / d + (d - 1) rho sigma^2 / d - 2 sigma^2 / pi
+
+Independent weights have rho = 2 / pi, and the variance (1 - 2 / pi) sigma^2 / d. At 1 bit mean|w|
+is a filter's scale: that of a depth-wise filter, of few weights, varies most.
+
+The last term is (E|w|)^2 of normal weights. Trained ones are often not normal: their variance is
+then above the formula, which can even be negative.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models.float_file import read_state_dict
+from orchestrator.drawing import PALETTE, Drawing, legend_below, new_axes
+from orchestrator.errors import UsageError
+
+SHAPES = ((1, 3, 3), (4, 3, 3), (16, 3, 3), (1, 6, 6), (1, 12, 12))
+"""Channels, height and width of One Weight's filters (Figures 5 and 6)."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of mean|w| over filters, as a share of sigma^2.
+
+    name: of the layer, or the filters' shape. d: weights of a filter. rho: as measured.
+    measured: the variance itself. proposition: by the formula and rho. independent: if the weights
+    were independent.
+    """
+
+    name: str
+    filters: int
+    d: int
+    rho: float
+    measured: float
+    proposition: float
+    independent: float
+
+
+def drawn_filters(filters: int, *, seed: int, correlation: float = 0.0) -> dict[str, Tensor]:
+    """Return normal filters of all SHAPES by their names, in float64.
+
+    correlation: of any two weights of a filter, in [0, 1].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    own, common = math.sqrt(1 - correlation), math.sqrt(correlation)
+    drawn: dict[str, Tensor] = {}
+    for shape in SHAPES:
+        weights = torch.randn(filters, *shape, generator=generator, dtype=torch.float64)
+        shared = torch.randn(filters, 1, 1, 1, generator=generator, dtype=torch.float64)
+        drawn["x".join(map(str, shape))] = own * weights + common * shared
+    return drawn
+
+
+def stored_filters(file: Path) -> dict[str, Tensor]:
+    """Return the convolutions of a stored network by layer, in float64; 1x1 depth-wise ones aside.
+
+    Raises UsageError, in one line, for a file without any.
+    """
+    try:
+        tensors = read_state_dict(file)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    found = {
+        name.removesuffix(".weight"): value.double()
+        for name, value in tensors.items()
+        if value.dim() == 4 and len(value) > 1 and value[0].numel() > 1
+    }
+    if not found:
+        raise UsageError(f"{file} holds no convolution (filters, channels, height, width).")
+    return found
+
+
+def spread(name: str, weights: Tensor) -> Spread:
+    """Measure filters (filters, channels, height, width) of more than one weight each."""
+    sizes = weights.abs().flatten(1)
+    filters, d = sizes.shape
+    power = float(sizes.square().mean())
+    pairs = float((sizes.sum(1).square() - sizes.square().sum(1)).mean()) / (d * (d - 1))
+    rho = pairs / power
+    return Spread(
+        name=name,
+        filters=filters,
+        d=d,
+        rho=rho,
+        measured=float(sizes.mean(1).var(correction=0)) / power,
+        proposition=1 / d + (d - 1) * rho / d - 2 / math.pi,
+        independent=independent(d),
+    )
+
+
+def independent(d: int) -> float:
+    """Return the variance of mean|w| over sigma^2 for d independent normal weights."""
+    return (1 - 2 / math.pi) / d
+
+
+def drawing(spreads: Sequence[Spread]) -> Drawing:
+    """Return the variance over the number of weights, beside that of independent weights."""
+    title = "Variance of mean|w| between filters (One Weight, Proposition 1)"
+    figure, axes = new_axes(title, "weights of a filter (d)", "Var(mean|w|) / sigma^2")
+    sizes = sorted({one.d for one in spreads})
+    label = "independent: (1 - 2/pi) / d"
+    axes.plot(sizes, [independent(d) for d in sizes], color=PALETTE[7], label=label)
+    found = [one.measured for one in spreads]
+    axes.scatter([one.d for one in spreads], found, s=24, color=PALETTE[0], label="measured")
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [str(d) for d in sizes])
+    axes.minorticks_off()
+    axes.set_yscale("log")
+    legend_below(figure, axes)
+    heads = ("name", "filters", "d", "rho", "measured", "proposition", "independent")
+    rows = [tuple(getattr(one, head) for head in heads) for one in spreads]
+    return Drawing("filter_variance", figure, heads, rows)
