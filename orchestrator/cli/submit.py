@@ -27,6 +27,7 @@ from orchestrator.track.journal import Journal
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
     from orchestrator.job.whole import LoadedJob
+    from orchestrator.runs.submission import Place
 
 Result = TypeVar("Result")
 
@@ -80,6 +81,7 @@ def submit(
       orch submit jobs/quickstart.yaml --follow
       orch submit jobs/imagenet_r18.yaml --set cluster.num_workers=8 --dry-run
       orch submit jobs/activitynet_r50.yaml --address http://10.0.0.5:8265 --detach
+      orch submit jobs/cifar10_r18*.yaml --set seed=1 --detach
     \b
     Individual networks, and then Delta_B of one network at all bit-widths against them:
       orch submit jobs/quickstart.yaml --each-bit-width --follow
@@ -95,12 +97,11 @@ def submit(
 
     given = where[0] if where else None
     places = _each(jobs, lambda job: submission.check(job, given, say))
-    records = []
-    for (file, job), place in zip(jobs, places, strict=True):
-        say(f"Global batch {plan(job).sentence()}.")
-        records.append(submission.submit(submission.new_record(job, file), job, place, say))
-        if not as_json or follow:
-            _say_submitted(records[-1])
+    if len(jobs) > 1:
+        members = submission.grouped([job for _, job in jobs])
+        jobs = [(file, job) for (file, _), job in zip(jobs, members, strict=True)]
+        say(f"MLflow shows them below one run: {members[0].tracking.group}.")
+    records = _submit_all(jobs, places, quiet=as_json and not follow)
     if each_bit_width and not as_json:
         _say_how_to_compare(files, records, jobs[0][1].points[0].name)
     _go_on(records, follow, as_json, several)
@@ -188,12 +189,25 @@ def _load_all(
                 loaded.append((file, load_job(file, overrides, name=name)))
         except JobFileError as error:
             mistakes += error.mistakes
+    mistakes += _called_the_same([(file, one.job.name) for file, one in loaded])
     if mistakes:
         raise JobFileError(list(dict.fromkeys(mistakes)))
     _warn([one for _, one in loaded])
     jobs = [(file, one.job) for file, one in loaded]
     resolved = _each(jobs, references.resolved)
     return [(file, job) for (file, _), job in zip(jobs, resolved, strict=True)]
+
+
+def _called_the_same(named: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each name that several jobs have, since `orch status NAME` means one."""
+    files: dict[str, list[str]] = {}
+    for file, name in named:
+        files.setdefault(name, []).append(file)
+    return [
+        f"{' and '.join(given)}: each is a job called '{name}'; give each a name of its own."
+        for name, given in files.items()
+        if len(given) > 1
+    ]
 
 
 def _warn(loaded: Sequence["LoadedJob"]) -> None:
@@ -233,6 +247,26 @@ def _where_again(record: Record, address: str | None) -> str | None:
     if address:
         return address
     return None if record.local else record.address
+
+
+def _submit_all(
+    jobs: "Sequence[tuple[str, Job]]", places: "Sequence[Place]", *, quiet: bool
+) -> list[Record]:
+    """Submit jobs in their order; after an error, say which are already on their way."""
+    from orchestrator.runs import submission
+
+    records: list[Record] = []
+    try:
+        for (file, job), place in zip(jobs, places, strict=True):
+            say(f"Global batch {plan(job).sentence()}.")
+            records.append(submission.submit(submission.new_record(job, file), job, place, say))
+            if not quiet:
+                _say_submitted(records[-1])
+    except OrchError:
+        if records:
+            say(f"Already submitted: {', '.join(record.run for record in records)}.")
+        raise
+    return records
 
 
 def _say_submitted(record: Record) -> None:

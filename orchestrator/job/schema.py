@@ -117,6 +117,11 @@ class Tracking(BaseModel, frozen=True, extra="forbid"):
         json_schema_extra={"names": "tracking"},
     )
     experiment: str = Field("orch", min_length=1)
+    group: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,119}$",
+        description="the parent below which MLflow shows the run; jobs submitted together have one",
+    )
 
     @field_validator("uri")
     @classmethod

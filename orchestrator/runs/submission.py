@@ -1,8 +1,9 @@
 """Send a job to a cluster: everything is checked, then shipped, then recorded."""
 
+import itertools
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -35,8 +36,7 @@ CHECKED_HERE = [*CHECKED, "data", "weights", "output folder", "reference", "trac
 def new_record(job: "Job", job_file: str) -> Record:
     """Return the record of a run that is about to be submitted for the first time."""
     now = time.time()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    run = f"{job.name}-{stamp}-{secrets.token_hex(2)}"
+    run = _unique(job.name, now)
     return Record(
         run=run,
         name=job.name,
@@ -47,6 +47,29 @@ def new_record(job: "Job", job_file: str) -> Record:
         run_dir=str(Path(job.output) / run),
         attempts=(Attempt(registry.submission_id(run, 1), now),),
     )
+
+
+def grouped(jobs: Sequence["Job"]) -> list["Job"]:
+    """Return jobs that are submitted together as one group, unless they name another themselves.
+
+    The group is called by the words with which all their names begin.
+    """
+    words = zip(*(job.name.split("_") for job in jobs), strict=False)
+    shared = itertools.takewhile(lambda alike: len(set(alike)) == 1, words)
+    name = "_".join(word for word, *_ in shared)
+    group = _unique(name or f"{jobs[0].name}_and_{len(jobs) - 1}_more", time.time())
+    return [job if job.tracking.group else _in_group(job, group) for job in jobs]
+
+
+def _in_group(job: "Job", group: str) -> "Job":
+    tracking = job.tracking.model_copy(update={"group": group})
+    return job.model_copy(update={"tracking": tracking})
+
+
+def _unique(name: str, now: float) -> str:
+    """Return a name that no other run has: the time follows it, and four letters."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return f"{name}-{stamp}-{secrets.token_hex(2)}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A search in MLflow: a parent run, and the runs of its trials as its children."""
+"""Parents and children in MLflow: a search and its trials, a group of jobs and their runs."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from orchestrator.job.families import value_at
+from orchestrator.job.schema import Tracking
 from orchestrator.job.source import Values
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
@@ -30,6 +31,17 @@ def tags(folder: RunFolder) -> dict[str, str]:
     named = {SEARCH_TAG: search.run.name, TRIAL_TAG: search.called(folder)}
     parent = remembered_run(search.run)
     return named | ({PARENT_TAG: parent.run_id} if parent else {})
+
+
+def group_tags(uri: str, tracking: Tracking, output: Path) -> dict[str, str]:
+    """Return the tag that ties the record of a run to its group, if it has one.
+
+    The group's own run is begun by whichever job comes first. output: holds the runs' folders.
+    """
+    if tracking.group is None:
+        return {}
+    parent = recorder.open_group(uri, tracking.experiment, tracking.group, output)
+    return {PARENT_TAG: parent}
 
 
 def searched(folder: RunFolder, job: Values) -> dict[str, str]:

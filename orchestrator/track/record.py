@@ -48,7 +48,7 @@ def begin_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     uri = tracking_uri(job, folder)
     try:
         tracked = recorder.open_run(
-            uri, job.tracking.experiment, folder.name, folder, family.tags(folder)
+            uri, job.tracking.experiment, folder.name, folder, _family(uri, job, folder)
         )
     except RecordGone as error:
         return _replace(error, uri, job, folder, tell)
@@ -127,10 +127,15 @@ def _chart_metrics(job: Job) -> list[str]:
 def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell) -> TrackedRun:
     tell(f"{error} A new MLflow run takes its place, with all metrics so far.")
     tracked = recorder.open_new_run(
-        uri, job.tracking.experiment, folder.name, folder, family.tags(folder)
+        uri, job.tracking.experiment, folder.name, folder, _family(uri, job, folder)
     )
     _describe(tracked, job, folder)
     return tracked
+
+
+def _family(uri: str, job: Job, folder: RunFolder) -> dict[str, str]:
+    """Return the tags of a trial, which belongs to its search, or those of a member of a group."""
+    return family.tags(folder) or family.group_tags(uri, job.tracking, folder.path.parent)
 
 
 def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:

@@ -25,6 +25,9 @@ NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 _TRIAL = re.compile(r"(.+)\.(t\d{3,}\w*)")
 
+GROUP_TAG = "orch.group"
+"""The tag of the run that stands for a group of runs, their parent."""
+
 ARITHMETIC_TAG = "orch.arithmetic"
 """The tag that says how a run computes."""
 
@@ -97,6 +100,34 @@ def open_new_run(
     Journal(folder).mark_sent(0)
     remember(folder, run, "RUNNING")
     return run
+
+
+def open_group(uri: str, experiment: str, group: str, output: Path) -> str:
+    """Return the id of the run that stands for a group, a new one if there is none.
+
+    Its jobs may start at the same moment and see none: of several new ones the first is kept.
+    """
+    with mlflow_client(uri, create=True) as client:
+        experiment_id = _experiment(client, experiment, uri, output)
+        found = _groups(client, experiment_id, group)
+        if not found:
+            tags = {GROUP_TAG: group}
+            made = client.create_run(experiment_id, tags=tags, run_name=short_name(group)).info
+            client.set_terminated(made.run_id, "FINISHED")
+            found = _groups(client, experiment_id, group)
+            if found[0] != made.run_id:
+                client.delete_run(made.run_id)
+        return found[0]
+
+
+def _groups(client: Any, experiment_id: str, group: str) -> list[str]:
+    """Return the ids of the runs that stand for a group, the first one first."""
+    found = client.search_runs([experiment_id], f"tags.`{GROUP_TAG}` = '{group}'")
+    return [run.run_id for run in sorted((run.info for run in found), key=_age)]
+
+
+def _age(run: Any) -> tuple[int, str]:
+    return run.start_time, run.run_id
 
 
 def short_name(run: str) -> str:

@@ -123,21 +123,6 @@ def test_a_dry_run_in_json_lists_each_number_of_workers(orch: Orch, cluster: Fak
     assert (printed["cluster"], printed["problem"]) == (f"{cluster.url} (--address)", None)
 
 
-def test_several_files_are_submitted_at_once_or_not_at_all(
-    orch: Orch, cluster: FakeCluster, tmp_path: Path
-) -> None:
-    (tmp_path / "other.yaml").write_text("extends: tiny.yaml\nname: other\n")
-    (tmp_path / "wrong.yaml").write_text("extends: tiny.yaml\nseed: many\n")
-    options = ("--address", cluster.url, "--json")
-    refused = orch("submit", "tiny.yaml", "wrong.yaml", "absent.yaml", *options)
-    assert (refused.exit_code, cluster.jobs) == (2, {})
-    assert "seed: expected" in refused.stderr
-    assert "absent.yaml" in refused.stderr
-    assert orch("submit", "tiny.yaml", "other.yaml", "--name", "x", *options).exit_code == 2
-    printed = json.loads(orch("submit", "tiny.yaml", "other.yaml", *options).stdout)["runs"]
-    assert [run["name"] for run in printed] == ["tiny", "other"]
-
-
 def test_a_mistake_in_the_file_is_reported_before_any_request(
     orch: Orch, cluster: FakeCluster
 ) -> None:
