@@ -148,7 +148,7 @@ def _check(sources: Mapping[str, str], ours: Places, theirs: Places, both: set[s
         raise ValueError(_another(missing=missing, unexpected=unexpected))
     unlike = [f"{k}: {_sets(w, theirs)} instead of {_sets(w, ours)}" for k, w in kinds.items()]
     raise ValueError(
-        "these weights were trained by a method or a weight quantizer that needs another layout "
+        "these weights were trained by a method or by quantizers that need another layout "
         f"of the network ({'; '.join(unlike)}); start from a run whose layout is the same"
     )
 

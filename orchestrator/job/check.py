@@ -13,7 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.job import evaluate
 from orchestrator.job.explain import shown_value
 from orchestrator.job.merge import Merged
-from orchestrator.job.network import float_and_quantized, unknown_layers, without_parameters
+from orchestrator.job.network import float_and_quantized, network_mistakes, without_parameters
 from orchestrator.job.optimizer import optimizer_warnings
 from orchestrator.job.schema import Job
 from orchestrator.job.search_check import search_mistakes, search_warnings
@@ -31,7 +31,7 @@ def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     found = [*_segments(job), *_batch(job), *_reference(job), *_arithmetic(job)]
     found += evaluate.mistakes(job.evaluate, job.points, job.phase_jobs()[-1].points)
     found += _without_training(job)
-    dotted = [*unknown_layers(job), *(search_mistakes(job, job.search) if job.search else ())]
+    dotted = [*network_mistakes(job), *(search_mistakes(job, job.search) if job.search else ())]
     return _lines(found, merged, shown) + [
         f"{merged.where(keys) or shown}  {'.'.join(keys)}: {problem}" for keys, problem in dotted
     ]

@@ -32,15 +32,24 @@ def blank_network(job: Job) -> AnyBitNetwork:
         )
 
 
-def unknown_layers(job: Job) -> Iterator[tuple[Keys, str]]:
-    """Yield the place in the job and the problem of each layer that the network does not have."""
+def network_mistakes(job: Job) -> Iterator[tuple[Keys, str]]:
+    """Yield the place in the job and the problem of what its network does not have or cannot do.
+
+    The network is built only where something may not fit it: layers by name, 1-bit activations.
+    """
     named = [
         (name, layer)
         for name, layers in job.quantizer.assignment.items()
         for layer in layers
         if layer != DEFAULT
     ]
-    known = {info.name for info in blank_network(job).quantized_layers} if named else set()
+    if not named and all(own.activations > 1 for own in precisions_of(job.points)):
+        return
+    try:
+        known = {info.name for info in blank_network(job).quantized_layers}
+    except ValueError as error:
+        yield ("quantizer", "activations"), f"{error}."
+        return
     for name, layer in named:
         if layer not in known:
             problem = "the network has no such layer." + suggestion(layer, known)

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from models import NETWORKS, build_network
 from models.checkpoint_weights import load_checkpoint_weights
+from models.networks.base import AnyBitNetwork
+from models.quantizers import ACTIVATION_QUANTIZERS
+from models.quantizers.settings import QuantizerSettings
+from models.table import resolve
+from tests.models.precisions import precisions
 
 
 def network(*precisions: str, width: int = 4, shared_norm: bool = False) -> nn.Module:
@@ -108,7 +114,7 @@ def test_another_weight_quantizer_is_named_as_what_differs(given: bool, steps: s
     source, target = network("8bit"), network("8bit")
     stepped = source if given else target
     stepped.conv.steps = nn.ParameterDict({"8bit": nn.Parameter(torch.ones(()))})
-    with pytest.raises(ValueError, match=rf"weight quantizer.*\(learned steps: {steps}\)"):
+    with pytest.raises(ValueError, match=rf"quantizers.*\(learned steps: {steps}\)"):
         load_checkpoint_weights(target, source.state_dict())
 
 
@@ -136,3 +142,40 @@ def test_steps_of_other_codes_are_named_as_not_trained() -> None:
     before = target.conv.steps["4bit"].item()  # type: ignore[index]
     assert load_checkpoint_weights(target, source.state_dict()) == ([], [], True)
     assert target.conv.steps["4bit"].item() == before  # type: ignore[index]
+
+
+def with_activations(kind: str, *names: str) -> AnyBitNetwork:
+    """A ResNet whose quantizers of activations have values of their own at each precision."""
+    network = build_network(
+        resolve(NETWORKS, "resnet18_preact_cifar").Settings(widths=(4, 8), depths=(1, 1)),
+        QuantizerSettings(activations=resolve(ACTIVATION_QUANTIZERS, kind).Settings()),
+        precisions=precisions(*names),
+        num_classes=3,
+    )
+    for number, quantizer in enumerate(network.activations(), start=1):
+        for tensor in (*quantizer.parameters(), *quantizer.buffers()):
+            tensor.detach().fill_(number)
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.num_batches_tracked.fill_(9)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [("lsq_floor", "learned steps of activations"), ("moving_range", "ranges of activations")],
+)
+def test_what_quantizers_of_activations_took_from_data_is_copied_by_precision(
+    kind: str, what: str
+) -> None:
+    source, target = with_activations(kind, 4, "w4a2"), with_activations(kind, 4, 1)
+    for quantizer in target.activations():
+        for tensor in (*quantizer.parameters(), *quantizer.buffers()):
+            tensor.detach().zero_()
+    untrained = load_checkpoint_weights(target, source.state_dict())
+    assert untrained == (["1bit"], [], False)
+    state = target.state_dict()
+    own = [name for name in state if "act" in name]
+    assert {bool(state[name] > 0) for name in own if "4bit" in name} == {True}
+    assert {bool(state[name] > 0) for name in own if "1bit" in name} == {False}
+    with pytest.raises(ValueError, match=rf"another layout.*{what}: none instead of 1bit, 4bit"):
+        load_checkpoint_weights(target, with_activations("pact", 4).state_dict())

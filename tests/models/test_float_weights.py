@@ -37,6 +37,15 @@ def test_batch_norm_goes_into_every_bit_width_and_clip_levels_stay(
     assert {level.item() for level in network.clip_levels()["2bit"]} == {5.0}
 
 
+@pytest.mark.parametrize("activations", ["moving_range", "lsq_floor"])
+def test_a_float_model_has_nothing_of_quantizers(
+    tiny: Tiny, float_model: dict[str, Tensor], activations: str
+) -> None:
+    network = tiny("resnet18", activations=activations, weights="lsq_floor")
+    assert load_float_weights(network, float_model) == []
+    assert all(quantizer.waits_for_data for quantizer in network.activations())
+
+
 @pytest.mark.parametrize("stem_bn_shared", [True, False])
 def test_the_stem_is_loaded_shared_or_switched(
     tiny: Tiny, float_model: dict[str, Tensor], stem_bn_shared: bool

@@ -52,6 +52,19 @@ def test_layers_are_those_of_the_jobs_own_network_also_in_phases(file: Path) -> 
         load_job(file, [*phases, known.replace("layer4.0", "layer4.1")])
 
 
+def test_1_bit_activations_of_a_quantizer_that_needs_their_signs_are_refused_behind_a_relu(
+    file: Path,
+) -> None:
+    lsq = "quantizer.activations={name: lsq_floor}"
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, [lsq, "quantizer.bit_widths=[4, 1]"])
+    [line] = caught.value.mistakes
+    assert line.startswith("--set  quantizer.activations: 1-bit activations of lsq_floor")
+    assert "(pre-activation), more bits for activations" in line
+    for fine in ("quantizer.bit_widths=[4, w1a2]", "model.name=resnet18_preact_cifar"):
+        load_job(file, [lsq, "quantizer.bit_widths=[4, 1]", fine])
+
+
 def test_a_blank_network_holds_no_numbers(file: Path) -> None:
     network = blank_network(load_job(file).job)
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
