@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 NETWORKS = {
     "resnet18_cifar": "models.networks.resnet_cifar:ResNet18Cifar",
     "mobilenet_v2_cifar": "models.networks.mobilenet:MobileNetV2Cifar",
+    "mobilenet_v2_oneweight": "models.networks.mobilenet:MobileNetV2OneWeight",
+    "mobilenet_v2": "models.networks.mobilenet:MobileNetV2",
+    "mobilenet_v1": "models.networks.mobilenet:MobileNetV1",
+    "inv_resnet26": "models.networks.mobilenet:InvResNet",
+    "vgg11": "models.networks.vgg:Vgg11",
     "resnet_cifar": "models.networks.resnet_cifar:ResNetCifar",
     "resnet18": "models.networks.resnet:ResNet18",
     "resnet34": "models.networks.resnet:ResNet34",
@@ -27,6 +32,7 @@ NETWORKS = {
     "resnet18_preact": "models.networks.preact:ResNet18Preact",
     "resnet34_preact": "models.networks.preact:ResNet34Preact",
     "resnet50_preact": "models.networks.preact:ResNet50Preact",
+    "ebn": "models.networks.ebn:Ebn",
 }
 
 

@@ -31,7 +31,8 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
     ValueError, and so do values that are not finite; nothing is copied then.
     """
     targets = _targets(network.backbone)
-    state_dict = unwrap(state_dict)
+    own_name = network.backbone.own_name
+    state_dict = {own_name(name): value for name, value in unwrap(state_dict).items()}
     if any(".clip_levels." in f".{name}" for name in state_dict):
         raise ValueError("these are the weights of a quantized network, not of a float model")
     source, skipped = _without_prefix(state_dict, targets)

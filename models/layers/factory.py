@@ -95,11 +95,14 @@ class LayerFactory:
             return nn.Conv2d(3, out_channels, kernel_size, stride, padding, bias=False)
         return StemConv2d(out_channels, kernel_size, quantizer=quantizer, bits=bits, stride=stride)
 
-    def head(self, in_features: int, num_classes: int) -> Head:
-        """The linear layer at the end: in float or at its own bits."""
+    def head(self, in_features: int, num_classes: int, *, signed: bool = False) -> Head:
+        """The linear layer at the end: in float or at its own bits.
+
+        signed: its inputs are not means of a ReLU's outputs.
+        """
         bits = self._own_bits(self.settings.head_bits)
         quantizer = self._own_quantizer(bits)
-        act = None if bits == FLOAT else self._activation(of_head=True, signed=False)
+        act = None if bits == FLOAT else self._activation(of_head=True, signed=signed)
         return Head(in_features, num_classes, bits=bits, quantizer=quantizer, act=act)
 
     def _weight_quantizer(self, bit_widths: tuple[int, ...], code_bits: int) -> WeightQuantizer:

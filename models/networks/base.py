@@ -147,6 +147,10 @@ class AnyBitNetwork(nn.Module, ABC):
             wanted, known = (", ".join(p.label for p in ps) for ps in (missing, self.precisions))
             raise ValueError(f"no batch norm for {wanted}, only for {known}")
 
+    def own_name(self, name: str) -> str:
+        """Return what is called `name` in torchvision's network of this kind, behind any prefix."""
+        return name
+
     def layer_precisions(self, assignment: Assignment) -> list[LayerPrecision]:
         """Return what each layer is run at: its own precision, and that of the one before it."""
         own = assignment.layers

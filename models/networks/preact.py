@@ -166,6 +166,11 @@ class PreactNetwork(ResidualNetwork[P]):
         self.prelu = slope(channels, settings)
         return super().add_blocks(channels, settings, layers)
 
+    @property
+    def signed_features(self) -> bool:
+        """Whether the features that are pooled are signed: sums, without a ReLU."""
+        return True
+
     def end_stem(self, features: Tensor) -> Tensor:
         """Apply the PReLU, and pool."""
         return super().end_stem(self.prelu(features))

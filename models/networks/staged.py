@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,7 +23,7 @@ class StagedNetwork(AnyBitNetwork, Generic[S]):
     outside: quantized convolutions between the blocks and the pool, which are never swapped.
     """
 
-    outside: ClassVar[tuple[str, ...]] = ()
+    outside: tuple[str, ...] = ()
 
     def __init__(
         self, settings: S, layers: LayerFactory, normalize: Normalize, num_classes: int
@@ -35,7 +35,7 @@ class StagedNetwork(AnyBitNetwork, Generic[S]):
         channels = self.add_blocks(self.conv1.out_channels, settings, layers)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(settings.dropout)
-        self.fc = layers.head(channels, num_classes)
+        self.fc = layers.head(channels, num_classes, signed=self.signed_features)
         self._layers = list_layers(self.blocks(), self.outside)
         initialize(self, settings.init_weights)
 
@@ -53,6 +53,11 @@ class StagedNetwork(AnyBitNetwork, Generic[S]):
     @abstractmethod
     def blocks(self) -> Iterator[tuple[str, nn.Module]]:
         """Yield the blocks in order, each with its name."""
+
+    @property
+    def signed_features(self) -> bool:
+        """Whether the features that are pooled are no outputs of a ReLU."""
+        return False
 
     def end_stem(self, features: Tensor) -> Tensor:
         """Compute what follows the first batch norm; nothing by default."""

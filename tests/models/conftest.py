@@ -25,18 +25,25 @@ from tests.models.precisions import precisions
 hypothesis.settings.register_profile("tensors", deadline=None, database=None)
 hypothesis.settings.load_profile("tensors")
 
+INVERTED = {
+    "widths": (4, 4, 6, 8),
+    "depths": (1, 2, 1, 1),
+    "expansions": (1, 2, 2, 2),
+    "strides": (1, 1, 2, 1),
+    "stem_width": 4,
+    "head_width": 12,
+}
 TINY = {
     **{name: {"widths": (4, 8), "depths": (1, 2)} for name in NETWORKS},
     "resnet50": {"widths": (2, 4), "depths": (1, 2)},
     "resnet50_preact": {"widths": (2, 4), "depths": (1, 2)},
-    "mobilenet_v2_cifar": {
-        "widths": (4, 4, 6, 8),
-        "depths": (1, 2, 1, 1),
-        "expansions": (1, 2, 2, 2),
-        "strides": (1, 1, 2, 1),
-        "stem_width": 4,
-        "head_width": 12,
-    },
+    "ebn": {"widths": (4, 8), "depths": (1, 2), "groups": (2, 4), "stem_width": 4},
+    "mobilenet_v2_cifar": INVERTED,
+    "mobilenet_v2_oneweight": INVERTED,
+    "mobilenet_v2": INVERTED,
+    "inv_resnet26": INVERTED | {"expansions": (2, 2, 2, 2), "head_width": 0},
+    "mobilenet_v1": {"widths": (4, 8), "depths": (1, 2), "strides": (1, 2), "stem_width": 4},
+    "vgg11": {"widths": (4, 8), "depths": (1, 3), "variant": "a"},
 }
 
 

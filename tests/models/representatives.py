@@ -7,7 +7,10 @@ from models.methods import METHODS
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.table import resolve
 
-NETWORKS = ("resnet18_cifar", "resnet50", "mobilenet_v2_cifar", "resnet18_preact_cifar")
+NETWORKS = (
+    *("resnet18_cifar", "resnet50", "mobilenet_v2_cifar", "resnet18_preact_cifar"),
+    *("mobilenet_v2", "vgg11", "ebn"),
+)
 
 ORDERS = ("resnet18_cifar", "mobilenet_v2_cifar", "resnet18_preact_cifar")
 """One for each way through a block: quantized or float identity, batch norm behind or before."""

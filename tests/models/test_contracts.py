@@ -235,7 +235,7 @@ def test_every_parameter_has_the_role_of_what_holds_it(tiny: Tiny, name: str) ->
     assert names["norm"] >= {"bn1.weight", "bn1.bias"}
     slopes = {n for n in names["bias"] if "prelu" in n}
     assert names["bias"] - slopes == {"fc.bias"}
-    assert bool(slopes) == ("preact" in name)
+    assert bool(slopes) == ("preact" in name or name == "ebn")
     assert all(p.dim() > 1 for _, p, role in listed if role == "weight")
     grouped = {n for n, p, _ in listed if p.dim() == 4 and p.shape[1] == 1}
     assert names.get("depthwise", set()) == grouped

@@ -1,4 +1,4 @@
-"""Against the number of parameters and the table of kuangliu/pytorch-cifar's MobileNetV2."""
+"""Against the tables of the papers, of torchvision, and of kuangliu/pytorch-cifar."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from models import build_network
+from models import NETWORKS, build_network
+from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
 from models.networks.mobilenet import MobileNetV2CifarSettings
 from models.quantizers.settings import QuantizerSettings
 from models.roles import roles
+from models.table import resolve
 from tests.models.precisions import at, precisions
 
 Tiny = Callable[..., AnyBitNetwork]
@@ -95,3 +97,139 @@ def test_cifar_images_end_as_four_by_four_features(tiny: Tiny) -> None:
     network.avgpool.register_forward_pre_hook(lambda _, args: sizes.append(args[0].shape))
     network(torch.randn(1, 3, 32, 32), 8)
     assert sizes == [torch.Size((1, 12, 4, 4))]
+
+
+def built(name: str, num_classes: int = 1000, **settings: object) -> AnyBitNetwork:
+    with torch.device("meta"):
+        return build_network(
+            resolve(NETWORKS, name).Settings(**settings),
+            QuantizerSettings(),
+            precisions=precisions(8),
+            num_classes=num_classes,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "parameters"),
+    [
+        ("mobilenet_v2", 1000, 3_504_872),  # torchvision's documented number
+        ("mobilenet_v1", 1000, 4_231_976),
+        ("mobilenet_v2_oneweight", 100, 3_504_872 - 900 * 1281),  # strides have no weights
+    ],
+)
+def test_networks_have_their_known_numbers_of_parameters(
+    name: str, num_classes: int, parameters: int
+) -> None:
+    network = built(name, num_classes)
+    assert sum(p.numel() for _, p, role in roles(network) if role != "clip") == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("mobilenet_v1", [64, 32, 32, 16, 16, *[8] * 6, 4, 4]),
+        ("mobilenet_v2", [64, 32, 32, 16, 16, 16, *[8] * 7, *[4] * 4]),
+        # Two reductions: the stem's, and that of the row of 96 channels.
+        ("mobilenet_v2_oneweight", [*[64] * 10, *[32] * 7]),
+        ("inv_resnet26", [*[128] * 4, *[64] * 4, *[32] * 4]),
+    ],
+)
+def test_blocks_shrink_images_of_128_where_the_tables_say(name: str, sizes: list[int]) -> None:
+    network = built(name, width=0.1)
+    found: list[int] = []
+    for block in network.layers:
+        block.register_forward_hook(lambda _, args, output: found.append(output.shape[-1]))
+    with torch.device("meta"):
+        network.eval()(torch.zeros(1, 3, 128, 128), 8)
+    assert found == sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "second", "last"),
+    [
+        ("mobilenet_v2", 32, 12, 1280),
+        ("mobilenet_v2_oneweight", 16, 12, 640),
+        ("mobilenet_v2_cifar", 16, 12, 640),
+    ],
+)
+def test_for_large_images_the_first_and_the_last_convolution_keep_their_channels(
+    name: str, stem: int, second: int, last: int
+) -> None:
+    network = built(name, width=0.5)
+    assert network.conv1.out_channels == stem
+    assert network.layers[1].conv3.out_channels == second
+    assert network.fc.in_features == last
+
+
+def torchvision_mobilenet() -> dict[str, torch.Size]:
+    """Names and shapes of the weights by the rules of torchvision's mobilenetv2.py."""
+    table = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def conv(name: str, norm: str, *shape: int) -> None:
+        shapes[f"{name}.weight"] = shape
+        parts = ("weight", "bias", "running_mean", "running_var")
+        shapes.update({f"{norm}.{part}": shape[:1] for part in parts})
+
+    conv("features.0.0", "features.0.1", 32, 3, 3, 3)
+    ins, number = 32, 1
+    for expansion, out, depth in table:
+        for _ in range(depth):
+            name, width = f"features.{number}.conv", ins * expansion
+            step = 0
+            if expansion != 1:
+                conv(f"{name}.0.0", f"{name}.0.1", width, ins, 1, 1)
+                step = 1
+            conv(f"{name}.{step}.0", f"{name}.{step}.1", width, 1, 3, 3)
+            conv(f"{name}.{step + 1}", f"{name}.{step + 2}", out, width, 1, 1)
+            ins, number = out, number + 1
+    conv("features.18.0", "features.18.1", 1280, 320, 1, 1)
+    return shapes | {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_torchvisions_weights_are_loaded_by_its_names(prefix: str) -> None:
+    state = {f"{prefix}{n}": torch.zeros(()).expand(s) for n, s in torchvision_mobilenet().items()}
+    assert sum(n.endswith(".weight") and v.dim() > 1 for n, v in state.items()) == 53
+    assert load_float_weights(built("mobilenet_v2"), state) == []
+
+
+def test_weights_of_another_place_are_not_loaded_silently() -> None:
+    state = {n: torch.zeros(()).expand(s) for n, s in torchvision_mobilenet().items()}
+    state["features.19.0.weight"] = torch.zeros(1)
+    with pytest.raises(ValueError, match=r"1 unexpected \(features.19.0.weight\)"):
+        load_float_weights(built("mobilenet_v2"), state)
+
+
+def test_blocks_for_large_images_have_neither_shortcuts_nor_an_idle_expansion(tiny: Tiny) -> None:
+    network = tiny("mobilenet_v2")
+    shortcuts = [info.name for info in network.quantized_layers if info.kind == "shortcut"]
+    assert shortcuts == []
+    first, second = network.layers[:2]
+    assert list(first.main) == ["conv1", "conv2"]
+    assert first.conv1.groups == 4
+    inputs = torch.randn(2, 4, 8, 8)
+    one, two = at(8), at(2)
+    x = first.act2(first.bn1["8bit"](first.conv1(first.act1(inputs, one), one)), two)
+    x = first.bn2["2bit"](first.conv2(x, two))
+    assert first.has_residual
+    assert torch.equal(first(inputs, [one, two]), x + inputs)
+    assert (first.act1.signed, second.act1.signed) == (False, True)
+
+
+def test_separable_convolutions_of_the_first_version_have_no_residual_and_unsigned_inputs(
+    tiny: Tiny,
+) -> None:
+    network = tiny("mobilenet_v1", widths=(4, 4), strides=(1, 1))
+    assert not any(block.has_residual for block in network.layers)
+    assert not any(block.act1.signed or block.act2.signed for block in network.layers)
+
+
+def test_without_a_last_convolution_signed_projections_are_pooled_and_quantized(tiny: Tiny) -> None:
+    network = tiny("inv_resnet26", head_bits=8)
+    assert network.fc.act.signed
+    assert {info.block for info in network.quantized_layers} == set(range(5))
+    seen: list[torch.Tensor] = []
+    network.fc.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    network(torch.randn(4, 3, 16, 16), 8)
+    assert seen[0].min() < 0

@@ -18,11 +18,11 @@ from tests.models.precisions import at, precisions
 Tiny = Callable[..., AnyBitNetwork]
 
 
-def full_size(name: str) -> AnyBitNetwork:
+def full_size(name: str, **settings: object) -> AnyBitNetwork:
     """The network at one bit-width, without memory for its weights."""
     with torch.device("meta"):
         return build_network(
-            resolve(NETWORKS, name).Settings(),
+            resolve(NETWORKS, name).Settings(**settings),
             QuantizerSettings(),
             precisions=precisions(8),
             num_classes=1000,
@@ -65,6 +65,7 @@ def torchvision_layout(depths: list[int], kernels: list[int], expansion: int) ->
     ("name", "depths", "kernels", "expansion", "num_tensors", "num_parameters"),
     [
         ("resnet18", [2, 2, 2, 2], [3, 3], 1, 122, 11_689_512),
+        ("resnet34", [3, 4, 6, 3], [3, 3], 1, 218, 21_797_672),
         ("resnet50", [3, 4, 6, 3], [1, 3, 1], 4, 320, 25_557_032),
     ],
 )
@@ -154,3 +155,32 @@ def test_a_block_at_another_precision_runs_with_its_weights_batch_norm_and_clip_
     low, high = network.assignment(2), network.assignment(8)
     assert torch.equal(network(inputs, Assignment(low.outside, high.layers)), network(inputs, 8))
     assert not torch.equal(network(inputs, 8), network(inputs, 2))
+
+
+def test_each_convolution_may_quantize_its_own_input_and_the_identity_stay_in_floats(
+    tiny: Tiny,
+) -> None:
+    """AdaBits' clip levels: as many as convolutions."""
+    network = tiny("resnet50", shortcut_quantizer="own", quantize_identity=False)
+    assert len(network.clip_levels()["2bit"]) == len(network.quantized_layers)
+    block = network.get_submodule("layer2.0")
+    nn.init.constant_(block.downsample.act.clip_levels["4bit"], 0.3)
+    nn.init.zeros_(block.bn3["4bit"].weight)
+    inputs = torch.randn(2, 8, 8, 8)
+    x = block.downsample[0](block.downsample.act(inputs, at(4)), at(4))
+    assert torch.equal(block(inputs, [at(4)] * 4), block.downsample[1]["4bit"](x))
+    assert block.downsample.act(inputs, at(4)).min() == 0
+
+
+@pytest.mark.parametrize(
+    ("width_of", "inner", "out"),
+    [("inner", [32, 64, 128, 256], 2048), ("all", [32, 64, 128, 256], 1024)],
+)
+def test_a_multiplier_acts_inside_bottlenecks_or_on_all_stages_but_never_on_the_stem(
+    width_of: str, inner: list[int], out: int
+) -> None:
+    network = full_size("resnet50", width=0.5, width_of=width_of)
+    stages = [network.get_submodule(f"layer{stage}.0") for stage in (1, 2, 3, 4)]
+    assert [block.conv2.out_channels for block in stages] == inner
+    assert network.fc.in_features == out
+    assert network.conv1.out_channels == 64

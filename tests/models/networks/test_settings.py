@@ -24,6 +24,8 @@ def test_a_network_needs_no_settings_but_its_name(name: str) -> None:
         ({"dropout": 1.0}, "less than 1"),
         ({"num_segments": 0}, "greater than or equal to 1"),
         ({"segments": 8}, "not permitted"),
+        ({"width": 0.0}, "greater than 0"),
+        ({"width": 1e9}, "less than or equal to 64"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_what_was_expected(
