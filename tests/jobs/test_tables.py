@@ -15,6 +15,7 @@ from orchestrator.published import PublishedRow, published_rows
 
 TABLES = Path(__file__).parents[2] / "jobs" / "tables"
 FILES = sorted(TABLES.glob("*/*.yaml"))
+STARTS = sorted(TABLES.parent.glob("float/*/*.yaml"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,5 +48,16 @@ def test_a_job_is_a_row_of_its_table(file: Path) -> None:
     plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
 
 
-def test_there_are_jobs() -> None:
+@pytest.mark.parametrize("file", STARTS, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_network_that_rows_start_from_or_learn_from_has_a_job(file: Path) -> None:
+    loaded = load_job(file)
+    assert loaded.warnings == []
+    assert loaded.job.name.startswith(f"{file.parent.name}_{file.stem}")
+
+
+def test_no_job_aims_at_the_row_that_bit_mixer_calls_adabits_and_is_not() -> None:
+    """Bit-Mixer Table 7 quotes AdaBits' individual ResNet50."""
     assert len(FILES) > 60
+    names = {f"{file.parent.name}_{file.stem}" for file in FILES}
+    assert "bitmixer_t7_resnet50_adabits" not in names
+    assert not any("bitmixer_t7_resnet50_adabits" in file.read_text() for file in FILES)
