@@ -7,7 +7,7 @@ import torch
 import models
 from models.methods import METHODS
 from models.networks.base import AnyBitNetwork
-from models.precision import precisions_of
+from models.precision import Precision, precisions_of
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.quantizers.settings import DEFAULT
 from models.roles import Role, roles
@@ -25,11 +25,19 @@ _OF_CODES = (("optimizer", "clip"), ("training", "arithmetic"))
 
 
 def blank_network(job: Job) -> AnyBitNetwork:
-    """Build the network of a job on torch's meta device, which takes milliseconds."""
+    """Build the network of a job on torch's meta device, for all points that it runs at.
+
+    That takes a tenth of a second. Raises ValueError where a quantizer cannot do what they ask.
+    """
     with torch.device("meta"):
         return models.build_network(
-            job.model, job.quantizer, precisions=precisions_of(job.points), num_classes=1
+            job.model, job.quantizer, precisions=_precisions(job), num_classes=1
         )
+
+
+def _precisions(job: Job) -> tuple[Precision, ...]:
+    """Return those of all points, trained or evaluated at the end."""
+    return precisions_of([*job.points, *job.evaluate.operating_points])
 
 
 def network_mistakes(job: Job) -> Iterator[tuple[Keys, str]]:
@@ -43,7 +51,7 @@ def network_mistakes(job: Job) -> Iterator[tuple[Keys, str]]:
         for layer in layers
         if layer != DEFAULT
     ]
-    if not named and all(own.activations > 1 for own in precisions_of(job.points)):
+    if not named and all(own.activations > 1 for own in _precisions(job)):
         return
     try:
         known = {info.name for info in blank_network(job).quantized_layers}

@@ -140,6 +140,15 @@ def test_bfloat16_inputs_get_float32_levels_and_a_bfloat16_gradient(form: str) -
 
 
 @forms
+def test_autocast_does_not_flip_codes(form: str) -> None:
+    made, inputs = quantizer(form, "8bit"), torch.randn(1000)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = made(inputs, at(8))
+    assert values.dtype == torch.float32
+    assert torch.equal(values, made(inputs, at(8)))
+
+
+@forms
 @pytest.mark.parametrize("in_codes", [False, True])
 @pytest.mark.parametrize("bits", [4, 1])
 def test_an_input_that_is_not_a_number_shows(form: str, in_codes: bool, bits: int) -> None:

@@ -56,11 +56,12 @@ def test_1_bit_activations_of_a_quantizer_that_needs_their_signs_are_refused_beh
     file: Path,
 ) -> None:
     lsq = "quantizer.activations={name: lsq_floor}"
-    with pytest.raises(JobFileError) as caught:
-        load_job(file, [lsq, "quantizer.bit_widths=[4, 1]"])
-    [line] = caught.value.mistakes
-    assert line.startswith("--set  quantizer.activations: 1-bit activations of lsq_floor")
-    assert "(pre-activation), more bits for activations" in line
+    for one_bit in ("quantizer.bit_widths=[4, 1]", "evaluate.points=[1]"):
+        with pytest.raises(JobFileError) as caught:
+            load_job(file, [lsq, one_bit])
+        [line] = caught.value.mistakes
+        assert line.startswith("--set  quantizer.activations: 1-bit activations of lsq_floor")
+        assert "(pre-activation), more bits for activations" in line
     for fine in ("quantizer.bit_widths=[4, w1a2]", "model.name=resnet18_preact_cifar"):
         load_job(file, [lsq, "quantizer.bit_widths=[4, 1]", fine])
 
