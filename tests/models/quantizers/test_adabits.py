@@ -107,10 +107,10 @@ def test_weights_are_rescaled_where_the_setting_says(rescale: str, rescaled: str
 
 
 def test_the_scale_is_the_same_in_training_and_in_evaluation() -> None:
-    bound = Bound(AdaBitsWeight, torch.randn(6, 50))
-    training = bound.values(2)
-    bound.quantizer.eval()
-    assert torch.equal(bound.values(2), training)
+    training = Bound(AdaBitsWeight, torch.randn(6, 50))
+    evaluated = Bound(AdaBitsWeight, training.weight)
+    evaluated.quantizer.eval()
+    assert torch.equal(evaluated.values(2), training.values(2))
 
 
 def test_equal_weights_are_not_rescaled() -> None:
