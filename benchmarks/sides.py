@@ -83,7 +83,7 @@ def _phase(job: Job, setting: Setting) -> Phase:
 def _steps(loop: Loop, setting: Setting) -> Run:
     """Return what takes one step after the other in the middle of a training."""
     batch = Noise(setting, setting.batch).batch()
-    tally = Tally(loop.method.points, loop.ranks.device)
+    tally = Tally(loop.method.loss_names, loop.ranks.device)
     loop.network.train()
     indices = cycle(range(STEPS_PER_EPOCH))
 

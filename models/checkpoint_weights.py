@@ -1,13 +1,13 @@
 """Start a network from the weights of another one that was trained at some of its precisions."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from models.precision import Precision
+from models.precision import FLOAT, Precision
 
 _PRECISION = r"(?:\d+bit|w\d+a\d+)"
 _SET = re.compile(rf"{_PRECISION}(?:_to_{_PRECISION})?|shared")
@@ -54,10 +54,11 @@ def load_checkpoint_weights(
     """Copy the weights of a trained network; return the precisions that it was not trained at.
 
     For these, batch norm, clip levels and steps keep their initial values; those of precisions
-    that `network` does not run at are ignored. What the trained network shares and this one
-    switches is copied to each precision. With `borrow` a precision that it was not trained at takes
-    what the nearest one has, of two the higher one's. Any other difference raises ValueError;
-    nothing is copied then.
+    that `network` does not run at are ignored. A precision that the trained network lacks takes
+    what float weights have there at the same activations (the second stage of Bit-Mixer). What the
+    trained network shares and this one switches is copied to each precision. With `borrow` a
+    precision that it was not trained at takes what the nearest one has, of two the higher one's.
+    Any other difference raises ValueError; nothing is copied then.
     """
     own, batches = network.state_dict(), _batches(trained)
     never = {at for at, counts in batches.items() if not any(counts)}
@@ -89,10 +90,20 @@ def _places(names: Iterable[str]) -> Places:
 
 
 def _in_both(ours: Places, theirs: Places) -> set[str | None]:
-    """Return the precisions of both; those of steps as well where only one of the two has any."""
+    """Return the precisions of both; those of steps as well where only one of the two has any.
+
+    That says something only where both quantize weights.
+    """
     own, other = ({at for _, at in places.values()} for places in (ours, theirs))
     steps = [{at for at in one if at and at.endswith(_STEPS)} for one in (own, other)]
-    return (own & other) | (set() if all(steps) else steps[0] | steps[1])
+    quantized = all(any(map(_quantizes_weights, one)) for one in (own, other))
+    unlike = quantized and not all(steps)
+    return (own & other) | (steps[0] | steps[1] if unlike else set())
+
+
+def _quantizes_weights(at: str | None) -> bool:
+    own = "" if at is None else at.removesuffix(_STEPS).rpartition("_to_")[2]
+    return bool(own) and Precision.parse(own).weights != FLOAT
 
 
 def _batches(trained: Mapping[str, Tensor]) -> dict[str, list[int]]:
@@ -110,7 +121,7 @@ def _sources(ours: Places, theirs: Places, *, borrow: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, place in ours.items():
         borrowed = _nearest(place, named) if borrow else place
-        options = (place, _Place(place.what, None), borrowed)
+        options = (*_choices(place), borrowed)
         if source := next((named[one] for one in options if one in named), None):
             found[name] = source
     return found
@@ -131,6 +142,20 @@ def _precision(place: _Place) -> Precision | None:
     """Return the precision at which a tensor is used; None for a shared one or a transition."""
     label = (place.at or "").removesuffix(_STEPS)
     return Precision.parse(label) if label and "_to_" not in label else None
+
+
+def _choices(place: _Place) -> Iterator[_Place]:
+    """Yield the places that a tensor can be copied from, the best one first."""
+    yield place
+    if place.at is not None:
+        precisions, *rest = place.at.split(" ")
+        floats = [_with_float_weights(key) for key in precisions.split("_to_")]
+        yield _Place(place.what, " ".join(["_to_".join(floats), *rest]))
+    yield _Place(place.what, None)
+
+
+def _with_float_weights(key: str) -> str:
+    return Precision(FLOAT, Precision.parse(key).activations).key
 
 
 def _check(sources: Mapping[str, str], ours: Places, theirs: Places, both: set[str | None]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 from typing import Protocol
 
 import torch
@@ -34,8 +34,18 @@ class SwitchableBatchNorm2d(nn.ModuleDict):
         return name
 
     def begin(self, precision: Precision, source: Precision) -> None:
-        """Add a set for a precision: a copy of another one's."""
-        self[precision.key] = deepcopy(self[source.key])
+        """Begin a precision's set as a copy of another one's."""
+        self.copy_set(source.key, precision.key)
+
+    def copy_set(self, source: str, name: str) -> None:
+        """Copy a set to the place of another one, or to a new name.
+
+        In place where there is one, because the optimizer holds its parameters.
+        """
+        if name in self:
+            self[name].load_state_dict(self[source].state_dict())
+        else:
+            self[name] = deepcopy(self[source])
 
     def at(self, at: LayerPrecision) -> nn.BatchNorm2d:
         """Return the set of the layer's precision."""
@@ -75,15 +85,22 @@ class TransitionalBatchNorm2d(SwitchableBatchNorm2d):
         return name.rpartition("_to_")[2]
 
     def begin(self, precision: Precision, source: Precision) -> None:
-        """Add a set for every transition from and to a precision: copies of another one's."""
-        for name, norm in list(self.items()):
+        """Begin the sets of every transition from and to a precision as copies of another one's."""
+        for name in list(self):
             ends = name.split("_to_")
             if precision.key in ends:
                 continue
             choices = [(end, precision.key) if end == source.key else (end,) for end in ends]
             for changed in product(*choices):
                 if list(changed) != ends:
-                    self["_to_".join(changed)] = deepcopy(norm)
+                    self.copy_set(name, "_to_".join(changed))
+
+    def start_unequal_pairs(self, precisions: Sequence[Precision]) -> None:
+        """Copy the set (j, j), statistics included, to each set (i, j) that has not run yet."""
+        for previous, own in permutations(precisions, 2):
+            name = self.set_name(LayerPrecision(own, previous))
+            if not self[name].num_batches_tracked:
+                self.copy_set(self.set_name(LayerPrecision(own, own)), name)
 
     def at(self, at: LayerPrecision) -> nn.BatchNorm2d:
         """Return the set of the transition."""

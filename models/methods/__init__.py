@@ -3,6 +3,7 @@
 METHODS = {
     "adabits": "models.methods.joint:AdaBits",
     "any_precision": "models.methods.any_precision:AnyPrecision",
+    "bitmixer": "models.methods.bitmixer:BitMixer",
     "coquant": "models.methods.coquant:CoQuant",
     "direct": "models.methods.direct:Direct",
     "float": "models.methods.float:Float",

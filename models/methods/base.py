@@ -3,14 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel
 from torch import Tensor, nn
 
 from models.layers.layout import Layout
 from models.networks.base import AnyBitNetwork, Inputs
-from models.precision import FLOAT, MAX_BITS, OperatingPoint, precisions_of
+from models.precision import FLOAT, MAX_BITS, OperatingPoint, Precision, precisions_of
 
 Mistake = tuple[str, str]
 """A dotted key of a job, and what is wrong with its value."""
@@ -49,13 +50,25 @@ class Batch(NamedTuple):
 class Pass(NamedTuple):
     """The loss of one batch at one operating point, ready for backward.
 
-    point: its name. loss: 0-dim, mean over the local batch.
+    point: its name, one of the method's `loss_names`. loss: 0-dim, mean over the local batch.
     teacher: the name of the operating point that taught this one, if any did.
     """
 
     point: str
     loss: Tensor
     teacher: str | None = None
+
+
+class WantedTeacher(NamedTuple):
+    """A network that a method learns from, built like the trained one but for its precision.
+
+    weights: of a float model, or of a checkpoint; runs count as what they hold.
+    """
+
+    source: Literal["float", "checkpoint"]
+    weights: Path | None
+    precision: Precision
+    layout: Layout
 
 
 @dataclass(frozen=True)
@@ -119,6 +132,25 @@ class Method(nn.Module, ABC):
             "for one alone there is the method 'individual'."
         )
         return [("quantizer.bit_widths", problem)]
+
+    @property
+    def passes(self) -> int:
+        """The most passes that a step makes over each of its batches."""
+        return len(self.points)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """What the losses of passes are called."""
+        return tuple(point.name for point in self.points)
+
+    @property
+    def wanted_teacher(self) -> WantedTeacher | None:
+        """The network to be given to `take_teacher` before a phase begins or goes on, if any."""
+        return None
+
+    def take_teacher(self, network: AnyBitNetwork) -> None:
+        """Keep the network that teaches."""
+        raise NotImplementedError
 
     def start_phase(self, network: AnyBitNetwork) -> None:
         """Prepare for a phase of the training, before its first step."""

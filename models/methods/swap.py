@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 
 from models.methods.base import Step
+from models.mixed import generator_of
 from models.precision import Assignment, LayerInfo, OperatingPoint
 
 SwapUnit = Literal["block", "layer"]
@@ -42,8 +42,7 @@ def draw_masks(
 
 def keyed_generator(step: Step, student: OperatingPoint, *, stream: int) -> torch.Generator:
     """Return a generator that depends on seed, optimizer step, student and stream only."""
-    sequence = np.random.SeedSequence((step.seed, step.index, _number(student), stream))
-    return torch.Generator().manual_seed(int(sequence.generate_state(1)[0]))
+    return generator_of(step.seed, step.index, _number(student), stream)
 
 
 def _number(point: OperatingPoint) -> int:

@@ -23,7 +23,7 @@ from orchestrator.job.origins import origins, origins_in
 from orchestrator.job.phases import PHASES, hidden_by_all, merged_in_phase, take_phases
 from orchestrator.job.resolve import resolve_paths
 from orchestrator.job.schema import Job, job_class, validated
-from orchestrator.job.source import Keys
+from orchestrator.job.source import Keys, Values
 
 EACH = "--each-bit-width"
 """The source of what makes a job an individual run."""
@@ -50,7 +50,11 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
         mistakes += [_of_phase(number, line) for line in new]
     if found or own.job is None or any(part.job is None for part in parts):
         raise JobFileError(mistakes)
-    job = own.job.model_copy(update={PHASES: tuple(phase.values for phase in phases)})
+    resolved = tuple(
+        _as_resolved(phase.values, part.merged.values)
+        for phase, part in zip(phases, parts, strict=True)
+    )
+    job = own.job.model_copy(update={PHASES: resolved})
     mistakes += job_mistakes(job, merged, shown)
     if mistakes:
         raise JobFileError(mistakes)
@@ -87,6 +91,14 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     if in_itself:
         mistakes += phase_mistakes(job, merged, shown)
     return _Checked(merged, job, mistakes, warnings)
+
+
+def _as_resolved(given: Values, whole: Values) -> Values:
+    """Return the settings that a phase gives, as they are in its whole job: paths are absolute."""
+    return {
+        key: _as_resolved(value, whole[key]) if isinstance(value, dict) else whole.get(key, value)
+        for key, value in given.items()
+    }
 
 
 def _layout_mistakes(part: _Checked, first: _Checked, shown: str) -> list[str]:

@@ -14,11 +14,13 @@ from orchestrator.job.schema import Job
 from orchestrator.job.space import Settings
 from orchestrator.plan.batch import LARGER_PASS, plan_batch
 from orchestrator.prepare.build import (
+    build_method,
     build_network,
     check_data,
     open_datasets,
 )
 from orchestrator.prepare.start import start
+from orchestrator.prepare.teacher import give_teacher, missing_teacher
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record, recorder, reference
 from orchestrator.track.delta_b import ReferenceResults
@@ -83,7 +85,8 @@ def _shared(where: Sequence[Settings]) -> Settings:
 
 
 def _of_job(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
-    return [*_data(job, resumed, warn), *([] if resumed else _start(job))]
+    before = [] if resumed else [*_start(job), *_teachers(job)]
+    return [*_data(job, resumed, warn), *before]
 
 
 def _data(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
@@ -106,6 +109,9 @@ def _try_data(job: Job, resumed: bool, warn: Callable[[str], object]) -> None:
         lacking = start(build_network(job, train_set.num_classes), job)
         if lacking:
             warn(lacking)
+    if not resumed and not _teachers(job):
+        for phase in job.phase_jobs():
+            give_teacher(build_method(phase), phase, train_set.num_classes, trained=True)
 
 
 def _try_pass(job: Job, train_set: Dataset) -> None:
@@ -144,6 +150,12 @@ _EXPECTED = {
     "checkpoint": "no run is named. Give a finished run by its name, or the folder of one of its "
     "checkpoints (--set start.weights=RUN).",
 }
+
+
+def _teachers(job: Job) -> list[str]:
+    """Return the problems with the weights of teachers, as far as the files alone show them."""
+    found = (missing_teacher(build_method(phase)) for phase in job.phase_jobs())
+    return [problem for problem in dict.fromkeys(found) if problem]
 
 
 def _output(job: Job) -> list[str]:

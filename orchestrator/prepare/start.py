@@ -21,11 +21,12 @@ SHOWN = 4
 """How many names a warning lists."""
 
 
-def start(network: AnyBitNetwork, job: Job) -> str | None:
+def start(network: AnyBitNetwork, job: Job, *, key: str = "start.weights") -> str | None:
     """Give a new network the weights that its job starts from.
 
-    Returns a warning about what these weights do not give the network, if there is any. Raises
-    CheckpointMismatch, in one line, for weights that cannot be read or are another network's.
+    key: the setting that names them, as mistakes call it. Returns a warning about what these
+    weights do not give the network, if there is any. Raises CheckpointMismatch, in one line, for
+    weights that cannot be read or are another network's.
     """
     if job.start.source == "scratch":
         return None
@@ -35,7 +36,7 @@ def start(network: AnyBitNetwork, job: Job) -> str | None:
         load = _load_float if job.start.source == "float" else _load_checkpoint
         return load(network, path, job)
     except (OSError, ValueError) as error:
-        raise CheckpointMismatch(f"start.weights: {error}") from error
+        raise CheckpointMismatch(f"{key}: {error}") from error
 
 
 def _load_float(network: AnyBitNetwork, path: Path, job: Job) -> str | None:

@@ -1,4 +1,4 @@
-"""The runs that a job names as its reference or its start."""
+"""The runs that a job names as its reference, its start or its teacher."""
 
 import re
 from dataclasses import replace
@@ -10,10 +10,12 @@ from orchestrator.errors import OrchError, UsageError
 from orchestrator.runs import registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
+from orchestrator.typed_json import Values
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
 
+TEACHER = "teacher_weights"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -22,19 +24,39 @@ def resolved(job: "Job") -> "Job":
 
     Raises UsageError with all problems of the names in `reference.runs`.
     """
-    return _with_reference(_with_start(job))
+    return _with_reference(_with_teachers(_with_start(job)))
 
 
 def _with_start(job: "Job") -> "Job":
     """Return the job with a run's folder where `start.weights` is not a file but a run's name."""
-    weights = job.start.weights
-    if weights is None or weights.exists():
+    if job.start.weights is None:
         return job
-    found = registry.named(weights.name)
-    if found is None:
-        return job
-    start = job.start.model_copy(update={"weights": Path(found.run_dir)})
+    start = job.start.model_copy(update={"weights": _found(job.start.weights)})
     return job.model_copy(update={"start": start})
+
+
+def _with_teachers(job: "Job") -> "Job":
+    """Return the job with runs' folders where weights of a teacher are named by run, not file."""
+    phases = tuple(_with_teacher(phase) for phase in job.phases)
+    changed = job.model_copy(update={"phases": phases})
+    weights = getattr(job.method, TEACHER, None)
+    if weights is None:
+        return changed
+    method = job.method.model_copy(update={TEACHER: _found(weights)})
+    return changed.model_copy(update={"method": method})
+
+
+def _with_teacher(phase: Values) -> Values:
+    method = phase.get("method", {})
+    if not method.get(TEACHER):
+        return phase
+    return phase | {"method": method | {TEACHER: str(_found(Path(method[TEACHER])))}}
+
+
+def _found(weights: Path) -> Path:
+    """Return a run's folder for a path that is not there and ends in its name; others as given."""
+    record = None if weights.exists() else registry.named(weights.name)
+    return Path(record.run_dir) if record else weights
 
 
 def _with_reference(job: "Job") -> "Job":

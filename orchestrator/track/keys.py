@@ -30,6 +30,11 @@ def val_loss(point: str) -> str:
     return f"val_loss/{point}"
 
 
+def spread(point: str) -> str:
+    """Name the standard deviation of the result at random precisions over several passes."""
+    return f"validation/spread/{point}"
+
+
 def teacher_share(student: str, teacher: str) -> str:
     """Name the share of passes in which a student learned from a teacher, in [0, 1]."""
     return f"training/teacher_share/{student}/from_{teacher}"

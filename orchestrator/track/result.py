@@ -24,7 +24,8 @@ class PointResult(NamedTuple):
     metric: in percent. loss: mean cross-entropy. reference: of a network that was trained at
     this point alone, in percent; ratio: of the metric to it, in percent. calibrated: ZERO_SHOT or
     EARLIER_PHASE for a point at which only batch norm was calibrated at the end; a zero-shot one
-    does not count in Delta_B.
+    does not count in Delta_B. spread: of the metric of several passes at random precisions, as
+    standard deviation; their mean does not count either.
     """
 
     point: str
@@ -33,6 +34,12 @@ class PointResult(NamedTuple):
     reference: float | None = None
     ratio: float | None = None
     calibrated: str | None = None
+    spread: float | None = None
+
+    @property
+    def in_delta_b(self) -> bool:
+        """Whether the point counts in Delta_B."""
+        return self.calibrated != ZERO_SHOT and self.spread is None
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Result:
 
     def beside(self, reference: ReferenceResults | None) -> "Result":
         """Return the result with its reference, and with Delta_B if that can be computed."""
-        trained = {row.point: row.metric for row in self.rows if row.calibrated != ZERO_SHOT}
+        trained = {row.point: row.metric for row in self.rows if row.in_delta_b}
         obstacle = _obstacle(self.metric_name, trained, reference)
         if obstacle or reference is None:
             return replace(self, note=obstacle)
@@ -93,7 +100,8 @@ def _line(row: PointResult) -> str:
     reference = "-" if row.reference is None else f"{row.reference:.1f}"
     ratio = "-" if row.ratio is None else f"{row.ratio:.1f}"
     point = f"{row.point} ({row.calibrated})" if row.calibrated else row.point
-    return f"| {point} | {row.metric:.2f} | {row.loss:.4f} | {reference} | {ratio} |"
+    metric = f"{row.metric:.2f}" + ("" if row.spread is None else f" ± {row.spread:.2f}")
+    return f"| {point} | {metric} | {row.loss:.4f} | {reference} | {ratio} |"
 
 
 def _obstacle(

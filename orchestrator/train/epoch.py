@@ -94,10 +94,10 @@ def train_step(
     inputs, labels = _load(loop, loaded, tally)
     step = _step(loop, epoch, index)
     optimizer.zero_grad(set_to_none=True)
-    points = len(loop.method.points)
-    with sharing(network, inputs, passes=points) as shared:
+    passes = loop.method.passes
+    with sharing(network, inputs, passes=passes) as shared:
         batches = list(map(Batch, shared, labels))
-        last = points * len(batches)
+        last = passes * len(batches)
         losses = loop.method.losses(network, batches, step)
         for number, (point, loss, teacher) in enumerate(losses, start=1):
             if number == last:

@@ -1,6 +1,6 @@
 """Top-1 or mAP at every operating point, over all ranks, each sample counted once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint
+from models.precision import Assignment, OperatingPoint
 from orchestrator.data import Dataset
 from orchestrator.data.loader import eval_batches
 from orchestrator.errors import Diverged
@@ -30,6 +30,12 @@ class Evaluation:
     broken: dict[str, str]
 
 
+Way = Callable[[int], OperatingPoint | Assignment]
+"""How a network runs in a batch: called with its number among the batches of a rank."""
+
+Ways = Mapping[str, Way]
+"""Ways to run a network over all batches, by name."""
+
 Blocks = list[NDArray[Any]]
 """Rows of samples, one array below the other."""
 
@@ -47,7 +53,6 @@ class _Part:
     broken: dict[str, str] = field(default_factory=dict)
 
 
-@torch.no_grad()
 def evaluate(
     network: AnyBitNetwork,
     points: Sequence[OperatingPoint],
@@ -57,27 +62,46 @@ def evaluate(
     batch: int,
     loader_workers: int = 0,
 ) -> Evaluation:
-    """Run the network at each of the points over the whole evaluation set.
+    """Run the network at each of the points over the whole evaluation set; see `evaluate_ways`."""
+    ways = {point.name: _always(point) for point in points}
+    return evaluate_ways(network, ways, dataset, ranks, batch=batch, loader_workers=loader_workers)
 
-    Every batch is decoded, and run through the stem, once for all points. The results of all ranks
+
+@torch.no_grad()
+def evaluate_ways(
+    network: AnyBitNetwork,
+    ways: Ways,
+    dataset: Dataset,
+    ranks: Ranks,
+    *,
+    batch: int,
+    loader_workers: int = 0,
+) -> Evaluation:
+    """Run the network in several ways over the whole evaluation set.
+
+    Every batch is decoded, and run through the stem, once for all ways. The results of all ranks
     are put in the order of the data set before they are judged, so they do not depend on the number
     of ranks.
-    Raises Diverged, on every rank, when scores or losses of a point are not finite.
+    Raises Diverged, on every rank, when scores or losses are not finite.
     """
     average_norm_statistics(network, ranks)
     was_training = network.training
     network.eval()
-    part = _run(network, points, dataset, ranks, batch=batch, loader_workers=loader_workers)
+    part = _run(network, ways, dataset, ranks, batch=batch, loader_workers=loader_workers)
     network.train(was_training)
     parts = ranks.gather(part)
-    names = [point.name for point in points]
+    names = list(ways)
     _check_finite(parts, names)
     return _judge(parts, dataset, names)
 
 
+def _always(point: OperatingPoint) -> Way:
+    return lambda _batch: point
+
+
 def _run(
     network: AnyBitNetwork,
-    points: Sequence[OperatingPoint],
+    ways: Ways,
     dataset: Dataset,
     ranks: Ranks,
     *,
@@ -86,26 +110,27 @@ def _run(
 ) -> _Part:
     part = _Part()
     valid: list[Tensor] = []
-    on_device = {point: _Outputs(METRICS[dataset.metric].keep) for point in points}
-    for item in eval_batches(
+    on_device = {name: _Outputs(METRICS[dataset.metric].keep) for name in ways}
+    items = eval_batches(
         dataset,
         batch=batch,
         rank=ranks.rank,
         world=ranks.world,
         num_workers=loader_workers,
         pin=ranks.pins,
-    ):
+    )
+    for number, item in enumerate(items):
         part.broken |= dict(item.broken)
         part.indices += item.indices[item.valid].tolist()
         valid.append(item.valid)
         inputs = item.inputs.to(ranks.device, non_blocking=True)
         shared = network.share(inputs)
         labels = item.labels.to(ranks.device, non_blocking=True)
-        for point, outputs in on_device.items():
-            logits = network(shared, point)
+        for name, outputs in on_device.items():
+            logits = network(shared, ways[name](number))
             outputs.add(logits, labels)
-    for point, outputs in on_device.items():
-        part.kept[point.name], part.losses[point.name] = outputs.of(valid)
+    for name, outputs in on_device.items():
+        part.kept[name], part.losses[name] = outputs.of(valid)
     return part
 
 

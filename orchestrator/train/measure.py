@@ -48,4 +48,5 @@ def epoch_metrics(
 def point_metrics(metric_name: str, rows: Sequence[PointResult]) -> dict[str, float]:
     """Return what is recorded of an evaluation, the metric at every point first."""
     metrics = {keys.metric(metric_name, row.point): row.metric for row in rows}
-    return metrics | {keys.val_loss(row.point): row.loss for row in rows}
+    metrics |= {keys.val_loss(row.point): row.loss for row in rows}
+    return metrics | {keys.spread(row.point): row.spread for row in rows if row.spread is not None}

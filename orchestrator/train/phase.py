@@ -10,6 +10,7 @@ from models.methods.base import Method
 from models.roles import roles
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_method
+from orchestrator.prepare.teacher import give_teacher
 from orchestrator.train.epoch import Loop
 from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
@@ -47,12 +48,24 @@ class Phase:
 
 
 def build_phase(
-    jobs: Sequence[Job], number: int, parts: Parts, ranks: Ranks, steps_per_epoch: int
+    jobs: Sequence[Job],
+    number: int,
+    parts: Parts,
+    ranks: Ranks,
+    steps_per_epoch: int,
+    *,
+    resumed: bool = False,
 ) -> Phase:
-    """Build a phase of a run; its method is equal on all ranks. jobs: of all phases, in order."""
+    """Build a phase of a run; its method is equal on all ranks.
+
+    jobs: of all phases, in order. resumed: what the method has is in a checkpoint, its teacher
+    included. Raises CheckpointMismatch as `give_teacher` does.
+    """
     job = jobs[number]
     classes = parts.train_set.num_classes
-    method = build_method(job).to(ranks.device)
+    method = build_method(job)
+    give_teacher(method, job, classes, trained=not resumed)
+    method.to(ranks.device)
     named = roles(parts.network, method)
     epochs_before = sum(earlier.training.epochs for earlier in jobs[:number])
     loop = Loop(

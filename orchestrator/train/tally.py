@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from models.precision import OperatingPoint
 from orchestrator.errors import Diverged
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
@@ -32,12 +31,12 @@ class TallyState:
 class Tally:
     """Sums over the passes of an epoch on this rank, and the names of broken samples.
 
-    Everything is kept by the names of the operating points, in their order; the losses stay on
-    their device, from which they are fetched together.
+    Everything is kept by the names of the method's losses, mostly operating points, in their order;
+    the losses stay on their device, from which they are fetched together.
     """
 
-    def __init__(self, points: Sequence[OperatingPoint], device: torch.device) -> None:
-        self._passes = {point.name: 0 for point in points}
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
+        self._passes = dict.fromkeys(names, 0)
         self._losses = torch.zeros(len(self._passes), dtype=torch.float64, device=device)
         self._loss = dict(zip(self._passes, self._losses.unbind(), strict=True))
         self._teachers: dict[tuple[str, str], int] = {}

@@ -24,6 +24,7 @@ from orchestrator.train.context import Context
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.gradients import ADVICE
+from orchestrator.train.last_rows import last_rows
 from orchestrator.train.measure import epoch_metrics, point_metrics
 from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.phase import Phase, build_phase
@@ -32,7 +33,7 @@ from orchestrator.train.setup import build_parts
 from orchestrator.train.start_from_data import start_from_data
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 from orchestrator.train.tally import Tally
-from orchestrator.train.zero_shot import calibrate_in_place, zero_shot
+from orchestrator.train.zero_shot import calibrate_in_place
 
 
 @dataclass(frozen=True)
@@ -177,14 +178,16 @@ class Worker:
         if self.at.epoch == self.phase.epochs and self.at.phase + 1 < len(self.phase_jobs):
             self._start_phase(self.at.phase + 1)
         else:
-            self.tally = Tally(self.phase.job.points, self.ranks.device)
+            self.tally = Tally(self.phase.method.loss_names, self.ranks.device)
         self._save(best=self.best if self.best is reached else None)
 
-    def _enter(self, at: Reached) -> None:
+    def _enter(self, at: Reached, *, resumed: bool = False) -> None:
         """Build the phase of a position; its optimizer, method and tally are new."""
         self.at = at
-        self.phase = build_phase(self.phase_jobs, at.phase, self.parts, self.ranks, self.steps)
-        self.tally = Tally(self.phase.job.points, self.ranks.device)
+        self.phase = build_phase(
+            self.phase_jobs, at.phase, self.parts, self.ranks, self.steps, resumed=resumed
+        )
+        self.tally = Tally(self.phase.method.loss_names, self.ranks.device)
 
     def _start_phase(self, number: int) -> None:
         """Begin a phase with a fresh optimizer and method, and without a best epoch."""
@@ -204,18 +207,18 @@ class Worker:
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
         if chosen is None:
             return
-        if self.job.evaluate.points:
-            chosen = self._with_zero_shot(chosen)
+        if self.job.evaluate.wants_more:
+            chosen = self._with_more_rows(chosen)
         if self.ranks.is_first:
             write_end(self.folder, chosen.beside(self.reference))
 
-    def _with_zero_shot(self, chosen: Result) -> Result:
-        """Evaluate the chosen weights at points that were not trained, and record the results."""
+    def _with_more_rows(self, chosen: Result) -> Result:
+        """Evaluate the chosen weights besides at the trained points, and record the results."""
         network = self.parts.network
         if self.job.checkpoint.select == "best":
             network = deepcopy(network)
             load_weights(self.folder.best_copy(chosen.epoch + 1), network)
-        rows = zero_shot(network, self.job, self.parts, self.plan, self.ranks)
+        rows = last_rows(network, self.job, self.parts, self.plan, self.ranks)
         if self.ranks.is_first:
             self._record(chosen, point_metrics(chosen.metric_name, rows))
         return replace(chosen, rows=(*chosen.rows, *rows))
@@ -293,7 +296,7 @@ class Worker:
         """Continue from a checkpoint."""
         state = TrainState.read(folder)
         state.check_same_job(self.job, folder)
-        self._enter(state.at)
+        self._enter(state.at, resumed=True)
         self._restore(state, folder)
         self.last = state.last
         self.best = self._best_with_copy(state.best)

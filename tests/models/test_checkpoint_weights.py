@@ -118,6 +118,23 @@ def test_another_weight_quantizer_is_named_as_what_differs(given: bool, steps: s
         load_checkpoint_weights(target, source.state_dict())
 
 
+def test_quantized_weights_start_from_what_float_ones_have_at_the_same_activations() -> None:
+    source = network("w32a4", "w32a2", "w32a4_to_w32a2")
+    target = network("4bit", "w1a2", "4bit_to_w1a2", "3bit")
+    target.conv.steps = nn.ParameterDict({"4bit": nn.Parameter(torch.ones(()))})
+    source.act, target.act = nn.Module(), nn.Module()
+    source.act.steps = nn.ParameterDict({"w32a4": nn.Parameter(torch.rand(()))})
+    target.act.steps = nn.ParameterDict({"4bit": nn.Parameter(torch.rand(()))})
+    assert load_checkpoint_weights(target, source.state_dict()) == (["3bit"], [], True)
+    given, found = source.state_dict(), target.state_dict()
+    for own in ("4bit", "w1a2", "4bit_to_w1a2"):
+        named = own.replace("4bit", "w32a4").replace("w1a2", "w32a2")
+        for name in ("bn.{}.running_var", "clip_levels.{}"):
+            assert torch.equal(found[name.format(own)], given[name.format(named)])
+    assert found["act.steps.4bit"] == given["act.steps.w32a4"]
+    assert found["conv.steps.4bit"] == 1
+
+
 def test_a_precision_whose_batch_norm_never_saw_a_batch_was_not_trained() -> None:
     source, target = network("8bit", "4bit"), network("8bit", "4bit")
     source.bn["4bit"].num_batches_tracked.zero_()  # type: ignore[index]

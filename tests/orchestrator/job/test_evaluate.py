@@ -131,3 +131,25 @@ def test_float_weights_are_refused_as_what_they_are(file: Path, value: str) -> N
         f"--set  evaluate.points: {value} has float weights, and the network is evaluated with "
         "quantized ones; expected are bit-widths below 6."
     ]
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("{precisions: [6, 3]}", "3bit is not trained by the last phase; it trains 6bit, 4bit"),
+        ("{precisions: [6, 6, 2]}", "6bit is listed 2 times; once is enough."),
+        ("{precisions: [6]}", "random needs two or more bit-widths to draw from"),
+    ],
+)
+def test_random_precisions_are_those_of_the_last_phase(
+    file: Path, override: str, problem: str
+) -> None:
+    (line,) = refused(file, f"evaluate.random={override}")
+    assert "evaluate.random.precisions: " in line
+    assert problem in line
+
+
+def test_a_point_that_is_called_random_is_refused_beside_random_precisions(file: Path) -> None:
+    named = "quantizer.assignment={random: {default: 4, layer1.0.conv1: 2}}"
+    load_job(file, [named])
+    assert "a point is called 'random'" in refused(file, named, "evaluate.random={}")[0]

@@ -77,3 +77,13 @@ def test_an_individual_run_at_an_assignment_is_compared_with(
     with pytest.raises(UsageError) as caught:
         references.resolved(job)
     assert ("was trained at" in str(caught.value)) != fits
+
+
+def test_the_name_of_a_run_as_teacher_means_its_folder_in_the_job_and_in_its_phases(
+    tiny_job: Callable[..., Job], run_dir: Path
+) -> None:
+    taught = "{name: bitmixer, stage: 2, teacher: float, teacher_weights: pictures_float}"
+    again = "phases=[{}, {method: {teacher_weights: pictures_float}}]"
+    job = references.resolved(tiny_job(f"method={taught}", again))
+    assert [phase.method.teacher_weights for phase in job.phase_jobs()] == [run_dir, run_dir]
+    assert references.resolved(tiny_job()).method == tiny_job().method

@@ -58,7 +58,7 @@ def train_some_steps(
     plan = plan_batch(job.training.global_batch, ranks.world, job.cluster.max_batch_per_worker)
     steps_of_epoch = steps_per_epoch(len(parts.train_set), plan.global_batch)
     loop = build_phase((job,), 0, parts, ranks, steps_of_epoch).loop
-    tally = Tally(job.points, ranks.device)
+    tally = Tally(loop.method.loss_names, ranks.device)
     done: list[int] = []
     train_epoch(
         loop,

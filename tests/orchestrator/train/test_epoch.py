@@ -118,7 +118,7 @@ def train(job: Job, loop: Loop, batches: dict[tuple[int, int], list[list[Given]]
     """Train all epochs as one rank of the product."""
     ranks, seen = loop.ranks, Seen()
     for epoch in range(EPOCHS):
-        tally = Noting(job.points, ranks.device).note(seen)
+        tally = Noting(loop.method.loss_names, ranks.device).note(seen)
         stopped = train_epoch(
             loop,
             (_passes(batches[epoch, step][ranks.rank]) for step in range(STEPS)),
@@ -261,7 +261,7 @@ def step_in_passes(job: Job, given: Given, world: int = 1, accumulation: int = 1
         seen, own = Seen(), passes[loop.ranks.rank * accumulation :][:accumulation]
         loop.network.eval()
         loop.network.train = lambda mode=True: loop.network  # type: ignore[method-assign]
-        one_step(loop, own, Noting(job.points, loop.ranks.device).note(seen))
+        one_step(loop, own, Noting(loop.method.loss_names, loop.ranks.device).note(seen))
         _look(loop.network, seen)
         return seen
 
@@ -303,7 +303,7 @@ def test_gradients_are_averaged_from_the_last_layer_on_while_the_last_pass_goes_
     layers = list(loop.network.convolutions())
     for layer in (layers[-1], layers[0], loop.network.conv1):
         layer.weight.register_hook(lambda _: begun.append(len(twins.sizes)))
-    one_step(loop, [pictures()], Tally(job.points, twins.device))
+    one_step(loop, [pictures()], Tally(loop.method.loss_names, twins.device))
     at_last_layer, at_first_layer, at_stem = begun
     assert at_last_layer == 0 < at_first_layer <= at_stem
     of_layers = sum(layer.weight.numel() for layer in layers)
@@ -327,7 +327,7 @@ def test_the_stem_runs_once_more_for_the_way_back_only_where_passes_meet_behind_
     job, calls = tiny_job(*options), list[nn.Module]()
     loop = loop_of(job, ranks)
     loop.network.conv1.register_forward_hook(lambda layer, *_: calls.append(layer))
-    one_step(loop, [pictures()] * batches, Tally(job.points, ranks.device))
+    one_step(loop, [pictures()] * batches, Tally(loop.method.loss_names, ranks.device))
     assert len(calls) == runs * batches
     assert loop.network.conv1.weight.grad is not None
 

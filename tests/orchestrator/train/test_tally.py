@@ -3,18 +3,17 @@ from functools import partial
 import pytest
 import torch
 
-from models.precision import OperatingPoint
 from orchestrator.errors import Diverged
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.tally import Tally
 from tests.orchestrator.train.thread_ranks import Meeting
 
 CPU = torch.device("cpu")
-POINTS = (OperatingPoint.at(8), OperatingPoint.at(2))
+NAMES = ("8bit", "2bit")
 
 
 def filled() -> Tally:
-    tally = Tally(POINTS, CPU)
+    tally = Tally(NAMES, CPU)
     for loss in (1.0, 3.0):
         tally.add("8bit", torch.tensor(loss), None)
         tally.add("2bit", torch.tensor(2 * loss), "8bit")
@@ -37,7 +36,7 @@ def test_teacher_shares_of_a_student_add_up_to_one() -> None:
 
 
 def test_a_tally_goes_on_from_its_state() -> None:
-    tally = Tally(POINTS, CPU)
+    tally = Tally(NAMES, CPU)
     tally.restore([filled().state()], rank=0, world=1)
     tally.add("8bit", torch.tensor(5.0), None)
     assert tally.mean_losses(Ranks()) == {"8bit": 3.0, "2bit": 4.0}
@@ -47,11 +46,11 @@ def test_a_tally_goes_on_from_its_state() -> None:
 
 
 def test_with_fewer_ranks_the_first_takes_the_sums_of_all() -> None:
-    tally = Tally(POINTS, CPU)
+    tally = Tally(NAMES, CPU)
     tally.restore([filled().state(), filled().state()], rank=0, world=1)
     assert tally.mean_losses(Ranks()) == {"8bit": 2.0, "2bit": 4.0}
     assert tally.samples == 8
-    other = Tally(POINTS, CPU)
+    other = Tally(NAMES, CPU)
     other.restore([filled().state()], rank=1, world=2)
     assert other.teacher_shares() == {}
 
@@ -65,15 +64,15 @@ def test_a_loss_that_is_no_number_is_named_with_its_point(value: float) -> None:
 
 
 def test_a_point_that_did_not_run_has_no_loss_and_is_no_divergence() -> None:
-    tally = Tally(POINTS, CPU)
+    tally = Tally(NAMES, CPU)
     tally.add("8bit", torch.tensor(1.5), None)
     assert tally.mean_losses(Ranks()) == tally.local_losses() == {"8bit": 1.5}
-    assert Tally(POINTS, CPU).mean_losses(Ranks()) == {}
+    assert Tally(NAMES, CPU).mean_losses(Ranks()) == {}
 
 
 def test_a_point_that_ran_on_another_rank_only_has_its_loss_on_all() -> None:
     meeting = Meeting(2)
-    ranks, tallies = meeting.ranks(), [Tally(POINTS, CPU) for _ in range(2)]
+    ranks, tallies = meeting.ranks(), [Tally(NAMES, CPU) for _ in range(2)]
     tallies[1].add("2bit", torch.tensor(3.0), None)
     programs = [
         partial(tally.mean_losses, rank) for tally, rank in zip(tallies, ranks, strict=True)

@@ -43,7 +43,7 @@ def waits_of_steps(job: Job, passes: int, world: int = 1) -> list[list[str]]:
     with far_device() as noted:
         ranks = Twins(world=world, device=FAR)
         loop = build_phase((job,), 0, build_parts(job, ranks), ranks, STEPS).loop
-        tally = Tally(job.points, FAR)
+        tally = Tally(loop.method.loss_names, FAR)
 
         def look(done: int) -> None:
             of_steps.append(list(noted))
