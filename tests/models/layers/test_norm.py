@@ -1,9 +1,13 @@
 """Against nn.BatchNorm2d."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
 
+from models.layers.layout import Layout
 from models.layers.norm import (
     SharedBatchNorm2d,
     SwitchableBatchNorm2d,
@@ -11,6 +15,7 @@ from models.layers.norm import (
     keep_statistics,
     measure,
 )
+from models.networks.base import AnyBitNetwork
 from tests.models.precisions import at, precisions
 
 
@@ -93,3 +98,20 @@ def test_a_transitional_set_is_that_of_the_layer_before_and_its_own() -> None:
         transitional["4bit_to_2bit"],
         transitional["2bit_to_2bit"],
     ]
+
+
+@pytest.mark.parametrize("norm", ["switchable", "transitional"])
+def test_a_precision_is_begun_in_the_place_of_what_the_optimizer_holds(
+    tiny: Callable[..., AnyBitNetwork], norm: Literal["switchable", "transitional"]
+) -> None:
+    network = tiny(bit_widths=(8, 6, 4), layout=Layout(norm=norm))
+    held = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, parameter in held.items():
+            parameter += "8bit" in name
+    network.add(*precisions(6, 8))
+    assert all(held.pop(name) is one for name, one in network.named_parameters())
+    assert not held
+    state = network.state_dict()
+    own = [name for name in state if "6bit" in name]
+    assert all(torch.equal(state[name], state[name.replace("6bit", "8bit")]) for name in own)
