@@ -243,3 +243,12 @@ def test_runs_of_a_common_name_are_one_for_each_bit_width_of_all_phases(tmp_path
     reference = load_job(write(tmp_path, DESCENDING), ["reference.runs=one"]).job.reference
     assert reference is not None
     assert reference.runs == {"8bit": "one_8bit", "4bit": "one_4bit"}
+
+
+def test_a_path_in_a_phase_starts_at_the_file(tmp_path: Path) -> None:
+    taught = "{method: {name: bitmixer, stage: 2, teacher: float, teacher_weights: float.pt}}"
+    own = DESCENDING.partition("phases:")[0] + f"phases: [{taught}]\n"
+    job = load_job(write(tmp_path, own)).job
+    (phase,) = job.phase_jobs()
+    assert phase.method.teacher_weights == tmp_path / "float.pt"
+    assert job_from_dict(job.as_dict()) == job

@@ -44,6 +44,19 @@ def test_float_weights_that_are_not_there_or_no_weights_are_refused(
         preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'text.pt'}"))
 
 
+def test_a_teacher_whose_weights_are_not_there_or_not_its_own_is_refused(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    def taught_by(weights: str) -> Job:
+        return tiny_job(f"method={{name: bitmixer, teacher: float, teacher_weights: {weights}}}")
+
+    with pytest.raises(UsageError, match=r"^method\.teacher_weights: .* called .*float\.pt"):
+        preflight.check(taught_by("float.pt"))
+    (tmp_path / "text.pt").write_text("no weights")
+    with pytest.raises(UsageError, match=r"^method\.teacher_weights: .*text\.pt"):
+        preflight.check(taught_by(str(tmp_path / "text.pt")))
+
+
 def test_weights_of_another_network_are_refused_with_the_differences(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
