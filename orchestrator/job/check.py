@@ -88,10 +88,14 @@ def end_warnings(job: Job, merged: Merged) -> list[str]:
     """Return a line for each setting of the end of a run that is without effect."""
     warnings = _lacking_reference(job)
     calibration = ("evaluate", "calibration_batches")
-    calibrates = job.evaluate.points or _method(job)(job.method, job.points).calibrates
-    if calibration in merged.sources and not calibrates:
+    if calibration in merged.sources and not (job.evaluate.points or _calibrates(job)):
         warnings.append(f"{'.'.join(calibration)}: no effect, evaluate.points is empty.")
     return warnings + (search_warnings(job.search) if job.search else [])
+
+
+def _calibrates(job: Job) -> bool:
+    """Return whether a method does, of a phase with the points that it allows."""
+    return any(_method(own)(own.method, own.points).calibrates for own in job.phase_jobs())
 
 
 def _lacking_reference(job: Job) -> list[str]:
