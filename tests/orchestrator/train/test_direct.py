@@ -51,6 +51,24 @@ def test_every_point_of_a_run_at_8_bits_has_its_batch_norm_and_clip_levels(
         assert torch.equal(value, trained[".".join(parts)]), name
 
 
+@pytest.mark.parametrize("clip_start", ["fixed", "data"])
+def test_a_float_model_keeps_its_batch_norm_and_gets_no_hidden_help(
+    tiny_job: Callable[..., Job], run: Run, clip_start: str
+) -> None:
+    floating = run(tiny_job("method={name: float}", "training.epochs=1"), "float")
+    trained = load_file(_checkpoint(floating) / "model.safetensors")
+    clip = f"quantizer.activations.clip_start={clip_start}"
+    job = direct(tiny_job, "float", _checkpoint(floating) / "model.safetensors", clip)
+    worker = run(job)
+    for name, value in load_file(_checkpoint(worker) / "model.safetensors").items():
+        if ".clip_levels." in name:
+            assert (value == 2) == (clip_start == "fixed"), name
+            assert value > 0
+        else:
+            parts = [part for part in name.split(".") if part not in POINTS]
+            assert torch.equal(value, trained[".".join(parts)]), name
+
+
 def test_at_its_own_bit_width_a_run_has_the_result_that_it_had(
     tiny_job: Callable[..., Job], run: Run
 ) -> None:
