@@ -28,6 +28,7 @@ COMMANDS = {
     "analyze": "orchestrator.cli.analyze:analyze",
     "show": "orchestrator.cli.examine:show",
     "validate": "orchestrator.cli.examine:validate",
+    "sizes": "orchestrator.cli.sizes:sizes",
     "subnet": "orchestrator.cli.subnet:subnet",
     "doctor": "orchestrator.cli.doctor:doctor",
     "completion": "orchestrator.cli.completion:completion",

@@ -22,6 +22,17 @@ DATASETS = {
     "mini_kinetics": "video.mini_kinetics:MiniKinetics",
 }
 
+PUBLISHED_CLASSES = {
+    "cifar10": 10,
+    "cifar100": 100,
+    "imagenet": 1000,
+    "activitynet": 200,
+    "mini_kinetics": 200,
+}
+"""How many classes the data sets have as they are published; a copy may have fewer."""
+
+SIDE_OF_CIFAR = 32
+
 Channels = tuple[float, float, float]
 """A value for each of red, green and blue."""
 
@@ -93,6 +104,11 @@ def dataset_class(name: str) -> type[Dataset]:
     module, attribute = DATASETS[name].split(":")
     found: type[Dataset] = getattr(import_module(module), attribute)
     return found
+
+
+def published_form(settings: Any) -> tuple[int, int]:
+    """Return the number of classes, and the height and width of an input; nothing is read."""
+    return PUBLISHED_CLASSES[settings.name], getattr(settings, "crop", SIDE_OF_CIFAR)
 
 
 def metric_of(settings: Any) -> str:

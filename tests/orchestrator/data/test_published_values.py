@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.layers.normalize import Normalize
-from orchestrator.data import dataset_class, input_scale
+from orchestrator.data import DATASETS, dataset_class, input_scale, published_form
 
 CIFAR10 = ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR100 = ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
@@ -67,3 +67,11 @@ def test_what_is_reported_is_top_1_and_on_activitynet_map() -> None:
     }
     assert set(metrics.values()) == {"top1"}
     assert dataset_class("mini_kinetics").min_frames == 30
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_data_set_has_its_published_number_of_classes(name: str) -> None:
+    classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
+    settings = dataset_class(name).Settings(root="nowhere")
+    side = 32 if name.startswith("cifar") else 224
+    assert published_form(settings) == (classes.get(name, 200), side)

@@ -1,0 +1,88 @@
+"""The table of orch sizes against the published one, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.orchestrator.cli.conftest import Orch
+
+MOBILENET = """
+name: v1
+model: {name: mobilenet_v1, stem_bn_shared: false}
+quantizer: {bit_widths: [8, 6, 5, 4], stem_bits: 8, head_bits: 8}
+data: {name: imagenet, root: nowhere}
+method: {name: adabits}
+optimizer: {lr: 0.05}
+training: {epochs: 2, global_batch: 24}
+"""
+
+
+def test_the_table_is_that_of_adabits(orch: Orch, tmp_path: Path) -> None:
+    (tmp_path / "v1.yaml").write_text(MOBILENET)
+    lines = orch("sizes", "v1.yaml").stdout.splitlines()
+    rows = {cells[0]: cells[1:3] for cells in (line.split() for line in lines if line)}
+    assert rows["8bit"] == ["4.10", "36.40"]
+    assert rows["4bit"] == ["2.58", "9.67"]
+    assert rows["adaptive"] == ["4.35", "-"]
+    assert rows["float"][0] == "16.14"  # 4 bytes for each of 4,209,088 weights, batch norm
+    assert lines[-1] == "mobilenet_v1, 1000 classes, inputs of 224x224"
+
+
+def test_json_has_whole_numbers_and_options_change_the_inputs(orch: Orch) -> None:
+    done = orch("sizes", "tiny.yaml", "--json", "--image-size", "64", "--classes", "7")
+    printed = json.loads(done.stdout)
+    assert (printed["classes"], printed["image_size"]) == (7, 64)
+    points = {point["point"]: point for point in printed["points"]}
+    assert list(points) == ["float", "8bit", "6bit", "4bit", "2bit", "adaptive"]
+    usual = json.loads(orch("sizes", "tiny.yaml", "--json", "--classes", "7").stdout)["points"]
+    assert points["4bit"]["c_size"] == usual[3]["c_size"]
+    # All but the linear layer's 56 products, in floats here, has four times as many places.
+    assert points["4bit"]["bitops"] - 56 * 1024 == 4 * (usual[3]["bitops"] - 56 * 1024)
+    assert points["adaptive"]["bitops"] is None
+
+
+def test_the_network_of_a_run_is_that_of_its_job(orch: Orch, submitted: Callable[..., str]) -> None:
+    run = submitted()
+    by_run = json.loads(orch("sizes", run, "--json").stdout)["points"]
+    assert by_run == json.loads(orch("sizes", "tiny.yaml", "--json").stdout)["points"]
+
+
+def test_widths_are_found_for_a_size(orch: Orch) -> None:
+    done = orch("sizes", "tiny.yaml", "--json", "--c-size", "0.05")
+    widths = [point["width"] for point in json.loads(done.stdout)["points"]]
+    assert widths[1:-1] == sorted(widths[1:-1])
+    assert (widths[0], widths[-1]) == (None, None)
+    again = orch("sizes", "tiny.yaml", "--json", "--set", f"model.width={widths[-2]}")
+    found = json.loads(again.stdout)["points"][-2]["c_size"]
+    assert found == pytest.approx(50_000, rel=0.2)
+
+
+def test_the_figure_has_its_data_beside_it(orch: Orch, tmp_path: Path) -> None:
+    assert orch("sizes", "tiny.yaml", "--plot", "made/here.png").exit_code == 0
+    assert (tmp_path / "made/here.png").read_bytes().startswith(b"\x89PNG")
+    head, *rows = (tmp_path / "made/here.csv").read_text().splitlines()
+    assert head == "point,bitops_1e9,size_mib"
+    assert [row.split(",")[0] for row in rows] == ["float", "8bit", "6bit", "4bit", "2bit"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("tiny.yaml", "--plot", "sizes.pdf"),
+            "--plot sizes.pdf: the name of a figure ends in .png",
+        ),
+        (("tiny.yaml", "--c-size", "0.000001"), "--c-size cannot be reached at 8bit: even 0.001"),
+        (("missing.yaml",), "missing.yaml"),
+        (("nobody",), "nobody"),
+    ],
+)
+def test_what_cannot_be_done_is_one_message(
+    orch: Orch, options: tuple[str, ...], message: str
+) -> None:
+    done = orch("sizes", *options)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stdout == ""
