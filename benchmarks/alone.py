@@ -1,17 +1,26 @@
 """Train a job in one process: a single worker, without Ray and without a record."""
 
 import io
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import torch
 
 from orchestrator import events
 from orchestrator.errors import OrchError
 from orchestrator.job.schema import Job
+from orchestrator.job.source import dump
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 
 class Alone:
@@ -39,9 +48,11 @@ class Trained(NamedTuple):
 
 
 def train(job: Job, place: Path) -> Trained:
-    """Train a job from start to end, with its checkpoints in a folder."""
+    """Train a job from start to end; `place` becomes the folder of the run."""
     set_numerics(job.training)
     printed, failed, folder = io.StringIO(), "", RunFolder(place)
+    folder.make()
+    folder.job.write(dump(job.as_dict()))
     with redirect_stdout(printed):
         try:
             Worker(job, Run(folder), Alone(folder)).run()
@@ -49,3 +60,17 @@ def train(job: Job, place: Path) -> Trained:
             failed = str(error)
     said = map(events.parse, printed.getvalue().splitlines())
     return Trained(tuple(o.metric for o in said if isinstance(o, events.Evaluated)), failed)
+
+
+def two_at_a_time(
+    function: Callable[[Item], Outcome], items: Iterable[Item]
+) -> Iterator[tuple[Item, Outcome]]:
+    """Yield each item and what the function makes of it, as it ends; each has its own process.
+
+    A process computes in one thread.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, spawn, torch.set_num_threads, (1,), max_tasks_per_child=1) as pool:
+        items_of = {pool.submit(function, item): item for item in items}
+        for done in as_completed(items_of):
+            yield items_of[done], done.result()

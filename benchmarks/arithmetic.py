@@ -13,14 +13,10 @@ a process and a thread of its own, and is a single worker, without Ray. The reco
 """
 
 import argparse
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
-
-import torch
 
 from benchmarks import alone
 from benchmarks.results_file import REPOSITORY, conditions, keep, positive
@@ -68,19 +64,20 @@ def main() -> None:
 def in_each(job: str, overrides: tuple[str, ...], seeds: int) -> dict[str, Top1]:
     """Train a job with each arithmetic and each seed, two runs at a time."""
     runs = [(kind, seed) for seed in range(seeds) for kind in ARITHMETICS]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
-        rows = list(pool.map(partial(train, job, overrides), *zip(*runs, strict=True)))
+    rows = dict(alone.two_at_a_time(partial(train, job, overrides), runs))
     found: dict[str, Top1] = {kind: {} for kind in ARITHMETICS}
-    for (kind, _), row in zip(runs, rows, strict=True):
-        for bits, top1 in row.items():
+    for kind, seed in runs:
+        for bits, top1 in rows[kind, seed].items():
             found[kind].setdefault(bits, []).append(top1)
     return found
 
 
-def train(job: str, overrides: tuple[str, ...], arithmetic: str, seed: int) -> dict[str, float]:
-    """Train a job from start to end; return its top-1 at each bit-width, in percent."""
-    torch.set_num_threads(1)
+def train(job: str, overrides: tuple[str, ...], run: tuple[str, int]) -> dict[str, float]:
+    """Train a job from start to end; return its top-1 at each bit-width, in percent.
+
+    run: the arithmetic, and the seed.
+    """
+    arithmetic, seed = run
     own = (*overrides, f"training.arithmetic={arithmetic}", f"seed={seed}")
     loaded = load_job(REPOSITORY / "jobs" / f"{job}.yaml", own).job
     with TemporaryDirectory() as place:

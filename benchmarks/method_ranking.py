@@ -14,24 +14,22 @@ record in `benchmarks/results/method_ranking.json` has for each method:
 """
 
 import argparse
-import multiprocessing
 import shutil
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-import torch
-
-from benchmarks.alone import train
+from benchmarks.alone import train, two_at_a_time
 from benchmarks.results_file import REPOSITORY, RESULTS, conditions, keep, positive
 from benchmarks.search.trainings import Training, read
 from benchmarks.search.trainings import keep as keep_training
 from models.precision import Precision
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.delta_b import delta_b
 
 JOB = Path(__file__).with_suffix(".yaml")
@@ -39,12 +37,16 @@ TABLE = RESULTS / "method_ranking.jsonl"
 BIT_WIDTHS = ("8bit", "6bit", "4bit", "2bit")
 ALONE = "individual"
 
+DIRECT = ("training.epochs=0", "start.from=checkpoint")
 METHODS: dict[str, tuple[str, ...]] = {
     "coquant": (),
     "adabits": ("method={name: adabits}",),
     "switchable_bn": ("method={name: switchable_bn}",),
     "joint": ("method={name: joint}",),
     "any_precision": ("method={name: any_precision}",),
+    "double_rounding": ("method={name: adabits}", "quantizer.weights={name: double_rounding}"),
+    "direct": ("method={name: direct}", *DIRECT),
+    "direct_calibrated": ("method={name: direct, calibrate: true}", *DIRECT),
 }
 """The methods that are trained, and their own settings, as `--set` takes them."""
 
@@ -102,23 +104,19 @@ def record(missing: Sequence[Wanted], root: Path, work: Path) -> None:
 
     Those that start from another one's checkpoint come after all others.
     """
-    spawn = multiprocessing.get_context("spawn")
     rounds = (
         [one for one in missing if not from_run(one)],
         [one for one in missing if from_run(one)],
     )
-    with ProcessPoolExecutor(2, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for wanted in rounds:
-            for done in as_completed(pool.submit(recorded, one, root, work) for one in wanted):
-                training = done.result()
-                keep_training(TABLE, training)
-                said = training.failed or training.epochs[-1]
-                print(f"{Wanted.of(training).place}: {said}, {training.cpu_seconds} s", flush=True)
+    for wanted in rounds:
+        for one, training in two_at_a_time(partial(recorded, root=root, work=work), wanted):
+            keep_training(TABLE, training)
+            said = training.failed or training.epochs[-1]
+            print(f"{one.place}: {said}, {training.cpu_seconds} s", flush=True)
 
 
 def recorded(wanted: Wanted, root: Path, work: Path) -> Training:
     """Make a training; one that fails keeps the epochs before."""
-    torch.set_num_threads(1)
     about = conditions("")
     began = time.process_time()
     place = work / wanted.place
@@ -142,15 +140,15 @@ def job_of(wanted: Wanted, root: Path, work: Path) -> Job:
     own = METHODS.get(wanted.method, ())
     overrides = [*own, f"seed={wanted.seed}", f"data.root={root}"]
     if from_run(wanted):
-        source = work / Wanted(ALONE, BIT_WIDTHS[0], wanted.seed).place
-        overrides.append(f"start.weights={source}")
+        source = RunFolder(work / Wanted(ALONE, BIT_WIDTHS[0], wanted.seed).place)
+        overrides.append(f"start.weights={source.checkpoints()[-1]}")
     precision = Precision.parse(wanted.alone) if wanted.alone else None
     return load_job(JOB, overrides, individual_at=precision).job
 
 
 def from_run(wanted: Wanted) -> bool:
     """Return whether a training starts from the individual run at the highest bit-width."""
-    return "start.from=checkpoint" in METHODS.get(wanted.method, ())
+    return DIRECT[-1] in METHODS.get(wanted.method, ())
 
 
 Top1 = dict[str, list[float]]

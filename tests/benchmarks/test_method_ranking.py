@@ -39,6 +39,7 @@ def test_methods_are_judged_by_their_last_epochs_seed_by_seed() -> None:
 
 
 def test_every_job_of_the_ranking_is_right_and_has_the_same_budget(tmp_path: Path) -> None:
+    (tmp_path / "individual_8bit_seed0" / "checkpoint_p01_e0010_s000000").mkdir(parents=True)
     jobs = [method_ranking.job_of(one, tmp_path, tmp_path) for one in all_wanted(1)]
     trained = [job for job in jobs if job.training.epochs]
     assert (

@@ -1,0 +1,91 @@
+"""What Bit-Mixer's transitional batch norm and its search for sub-nets are worth, on real images.
+
+    python -m benchmarks.bit_mixer --root FOLDER [--work FOLDER] [--seeds 2]
+
+Trains `bit_mixer.yaml` in its three stages on CIFAR-10, whose root the first FOLDER is, with
+transitional batch norm and with one set for each bit-width, and searches the sub-nets of 3 bits
+on average in the first. The record, one figure for each seed:
+
+- "top1": in percent, by batch norm, at each bit-width, and "random": each layer's bit-width drawn
+  for each batch, the mean of three passes over the images;
+- "best", "drawn": mean top-1 of the 20 best sub-nets by sensitivity, and of 20 random ones with as
+  many bits;  "winner": the best of the first;  "lucky": the best of the second.
+"""
+
+import argparse
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.alone import train, two_at_a_time
+from benchmarks.results_file import REPOSITORY, conditions, keep, positive
+from orchestrator.job.load import load_job
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.subnet.search import Asked, find_subnets
+
+JOB = Path(__file__).with_suffix(".yaml")
+NORMS = {"transitional": (), "own_bit_width": ("method.transitional=false",)}
+SEARCH = Asked(average_bits=3, top=20, images=1000)
+
+Measured = dict[str, dict[str, float]]
+"""Of one run: "top1" by point, and "subnets" if they were searched."""
+
+
+def main() -> None:
+    """Measure and keep the figures in benchmarks/results."""
+    parser = argparse.ArgumentParser(description="Bit-Mixer's batch norm, and its sub-nets.")
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / JOB.stem)
+    parser.add_argument("--seeds", type=positive, default=2)
+    given = parser.parse_args()
+    about = conditions(f"python -m benchmarks.bit_mixer --root FOLDER --seeds {given.seeds}")
+    about |= {"job": JOB.name, "seeds": given.seeds, "average_bits": SEARCH.average_bits}
+    runs = [(norm, seed) for seed in range(given.seeds) for norm in NORMS]
+    measured = dict(two_at_a_time(partial(measure, given.root, given.work), runs))
+    keep(JOB.stem, {**about, **collected(measured, given.seeds)})
+
+
+def measure(root: Path, work: Path, run: tuple[str, int]) -> Measured:
+    """Train with a kind of batch norm and a seed, and search sub-nets if it is transitional."""
+    norm, seed = run
+    job = load_job(JOB, [*NORMS[norm], f"seed={seed}", f"data.root={root}"]).job
+    place = work / f"{norm}_seed{seed}"
+    shutil.rmtree(place, ignore_errors=True)
+    if failed := train(job, place).failed:
+        raise SystemExit(failed)
+    rows = json.loads(RunFolder(place).result.path.read_text("utf-8"))["rows"]
+    measured: Measured = {"top1": {row["point"]: row["metric"] for row in rows}}
+    print(f"{norm}, seed {seed}: {measured['top1']}", flush=True)
+    if norm == "transitional":
+        found = find_subnets(job, place, SEARCH, lambda *_: None)
+        best, drawn = ([one.metric for one in found.of(kind)] for kind in ("best", "random"))
+        measured["subnets"] = {
+            "best": fmean(best),
+            "drawn": fmean(drawn),
+            "winner": max(best),
+            "lucky": max(drawn),
+        }
+        print(f"{norm}, seed {seed}: {measured['subnets']}", flush=True)
+    return measured
+
+
+def collected(measured: dict[tuple[str, int], Measured], seeds: int) -> dict[str, object]:
+    """Return the figures of runs, seed by seed."""
+
+    def each(norm: str, part: str) -> dict[str, list[float]]:
+        names = measured[norm, 0][part]
+        return {
+            name: [round(measured[norm, seed][part][name], 2) for seed in range(seeds)]
+            for name in names
+        }
+
+    return {
+        "top1": {norm: each(norm, "top1") for norm in NORMS},
+        "subnets": each("transitional", "subnets"),
+    }
+
+
+if __name__ == "__main__":
+    main()
