@@ -81,7 +81,7 @@ def _step(job: Job, loop: Loop, passes: int) -> dict[str, Tensor]:
     loop.network.eval()
     parts = zip(*(one.chunk(loop.ranks.world * passes) for one in pictures()), strict=True)
     own = [batch(*part) for part in parts][loop.ranks.rank * passes :][:passes]
-    tally = Tally(job.points, loop.ranks.device)
+    tally = Tally(loop.method.loss_names, loop.ranks.device)
     train_step(loop, own, tally, epoch=0, index=0, wants_stop=lambda: False)
     named = [*loop.network.named_parameters(), *loop.method.named_parameters()]
     return {name: one.grad for name, one in named if one.grad is not None}
