@@ -68,6 +68,12 @@ def _sources() -> dict[str, str]:
     return {str(f.relative_to(REPOSITORY)): f.read_text() for f in _tracked(".py")}
 
 
+@cache
+def _parsed(text: str) -> list[ast.AST]:
+    """Return every node of a Python file; several rules look at the same ones."""
+    return list(ast.walk(ast.parse(text)))
+
+
 def _of_packages() -> dict[str, str]:
     return {name: text for name, text in _sources().items() if name.startswith(PACKAGES)}
 
@@ -75,7 +81,7 @@ def _of_packages() -> dict[str, str]:
 def _functions(sources: dict[str, str]) -> Iterator[tuple[str, int]]:
     """Yield every function's place and its length in lines, from `def` to its last one."""
     for name, text in sources.items():
-        for node in ast.walk(ast.parse(text)):
+        for node in _parsed(text):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 yield f"{name}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
@@ -127,7 +133,7 @@ def test_no_module_is_in_an_import_circle() -> None:
 def _imported(text: str) -> set[str]:
     """Return the dotted names of all that a Python file imports."""
     names = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in _parsed(text):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -1,13 +1,9 @@
 """Every row of the papers' tables that can be trained has a job, under the row's own name."""
 
-from collections.abc import Iterator
-from copy import deepcopy
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from orchestrator.job import merge
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
@@ -16,15 +12,6 @@ from orchestrator.published import PublishedRow, published_rows
 TABLES = Path(__file__).parents[2] / "jobs" / "tables"
 FILES = sorted(TABLES.glob("*/*.yaml"))
 STARTS = sorted(TABLES.parent.glob("float/*/*.yaml"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def each_file_is_read_once() -> Iterator[None]:
-    """Most of the time goes into the files that jobs have in common; jobs change what they read."""
-    once = cache(merge.read_file)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "read_file", lambda *which: deepcopy(once(*which)))
-        yield
 
 
 def row_of(job: Job) -> PublishedRow:

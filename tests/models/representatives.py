@@ -26,3 +26,10 @@ NETWORKS_AND_WEIGHTS = [
 
 TRAINING = tuple(name for name in METHODS if resolve(METHODS, name).Settings.trains)
 """The methods that take steps."""
+
+ORDERS_AND_METHODS = [
+    *((ORDERS[0], method) for method in TRAINING),
+    *((order, method) for order in ORDERS[1:] for method in ("coquant", "bitmixer")),
+]
+"""Every method, and every order with one whose layers differ in bits within a pass and with one
+whose batch norm depends on the layer before."""

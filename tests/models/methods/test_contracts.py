@@ -16,12 +16,12 @@ from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, OperatingPoint
 from models.roles import roles
 from models.table import resolve
-from tests.models.representatives import ORDERS, TRAINING
+from tests.models.representatives import ORDERS_AND_METHODS, TRAINING
 
 Tiny = Callable[..., AnyBitNetwork]
 MakeStep = Callable[..., Step]
-networks = pytest.mark.parametrize("name", ORDERS)
 methods = pytest.mark.parametrize("method_name", TRAINING)
+orders_and_methods = pytest.mark.parametrize(("name", "method_name"), ORDERS_AND_METHODS)
 
 
 def images(batch: int = 4) -> Tensor:
@@ -66,8 +66,7 @@ def train(
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-@networks
-@methods
+@orders_and_methods
 def test_a_step_of_every_method_moves_weights_batch_norm_and_clip_levels(
     tiny: Tiny, make_step: MakeStep, name: str, method_name: str
 ) -> None:
@@ -82,8 +81,7 @@ def test_a_step_of_every_method_moves_weights_batch_norm_and_clip_levels(
     assert ("clip" in moved) == method.settings.quantized
 
 
-@networks
-@methods
+@orders_and_methods
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(
     tiny: Tiny, make_step: MakeStep, name: str, method_name: str
 ) -> None:
