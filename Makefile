@@ -2,6 +2,7 @@
 # make quickstart  train one set of weights at 8, 6, 4 and 2 bits on real videos, on this machine
 # make test        lint, types, import layers, tests
 # make mutants     put known bugs in, one at a time, and see each caught by a test (minutes)
+# make traps       build in the mistakes that implementers of the papers are known to make, likewise
 # make clean       remove .venv and what runs left behind
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STARTS_RAY := tests/end_to_end tests/orchestrator/cluster/test_local.py
 
-.PHONY: setup quickstart test unit ray mutants lint clean
+.PHONY: setup quickstart test unit ray mutants traps lint clean
 
 setup: $(READY)
 
@@ -42,6 +43,9 @@ ray: setup
 
 mutants: setup
 	$(BIN)/python tests/mutants/put_in.py
+
+traps: setup
+	$(BIN)/python tests/mutants/put_in.py --from tests/traps/traps.toml
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -194,11 +194,16 @@ def test_the_text_names_formulas_and_papers_not_documents_the_reader_lacks() -> 
     assert _lines_with(ELSEWHERE) == []
 
 
-@pytest.mark.parametrize("file", ["mutants/bugs.toml"])
+@pytest.mark.parametrize("file", ["mutants/bugs.toml", "traps/traps.toml"])
 def test_every_bug_that_is_put_in_fits_the_code(file: str) -> None:
     for bug in read_bugs(REPOSITORY / "tests" / file):
         assert (REPOSITORY / bug.file).read_text().count(bug.old) == 1, bug.name
         assert all((REPOSITORY / test.split("::")[0]).exists() for test in bug.tests), bug.name
+
+
+def test_each_of_the_31_traps_is_built_in() -> None:
+    traps = read_bugs(REPOSITORY / "tests" / "traps" / "traps.toml")
+    assert list(dict.fromkeys(int(trap.part) for trap in traps)) == list(range(1, 32))
 
 
 def test_make_looks_for_the_tests_that_start_ray_where_they_are() -> None:

@@ -15,9 +15,13 @@ STARTS = sorted(TABLES.parent.glob("float/*/*.yaml"))
 
 
 def row_of(job: Job) -> PublishedRow:
-    """Return the row that a job is called after, perhaps with its bit-width behind it."""
-    rows = published_rows()
-    return rows.get(job.name) or rows[job.name.rpartition("_")[0]]
+    """Return the row that a job is called after, perhaps with its bit-width behind it.
+
+    A search is a part of several rows, whose names begin like its own.
+    """
+    rows, group = published_rows(), job.name.rpartition("_")[0]
+    found = rows.get(job.name) or rows.get(group)
+    return found or next(row for name, row in rows.items() if name.startswith(f"{group}_"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -31,7 +35,7 @@ def test_a_job_is_a_row_of_its_table(file: Path) -> None:
     assert row.table in file.read_text().splitlines()[0]
     points = {point.name for point in (*job.points, *job.evaluate.operating_points)}
     assert points <= row.values.keys() or row.values.keys() <= points
-    assert row.metric == getattr(job.data, "metric", "top1")
+    assert row.metric.removesuffix("_difference") == getattr(job.data, "metric", "top1")
     plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
 
 
@@ -48,3 +52,18 @@ def test_no_job_aims_at_the_row_that_bit_mixer_calls_adabits_and_is_not() -> Non
     names = {f"{file.parent.name}_{file.stem}" for file in FILES}
     assert "bitmixer_t7_resnet50_adabits" not in names
     assert not any("bitmixer_t7_resnet50_adabits" in file.read_text() for file in FILES)
+
+
+def test_adabits_decays_weights_of_full_convolutions_and_linear_layers_alone() -> None:
+    job = load_job(TABLES / "adabits_t4" / "original_mobilenet_v2_adabits.yaml").job
+    roles = ("weight", "depthwise", "norm", "bias", "clip")
+    decays = [job.optimizer.weight_decay_of(role) for role in roles]
+    assert decays == [4e-5, 0, 0, 0, 0]
+
+
+def test_one_weight_has_ranges_that_follow_the_batches() -> None:
+    job = load_job(TABLES / "oneweight_t1" / "quantized_w1.yaml").job
+    assert (job.quantizer.weights.name, job.quantizer.activations.name) == (
+        "one_weight",
+        "moving_range",
+    )

@@ -98,6 +98,9 @@ def test_only_statistics_of_the_point_change_and_all_modes_are_as_before(
 ) -> None:
     network = after_training(tiny(dropout=0.5), batches)
     network.layer1.eval()
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.uniform_(norm.bias, -0.1, 0.1)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     modes = [module.training for module in network.modules()]
     random = torch.get_rng_state()

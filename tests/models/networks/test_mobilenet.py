@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models import NETWORKS, build_network
 from models.float_weights import load_float_weights
@@ -50,8 +50,14 @@ def test_every_block_expands_even_the_first(full_size: AnyBitNetwork) -> None:
     assert shapes[1] == (96, 16, 1, 1)
 
 
-def test_activations_are_not_bounded_at_six(full_size: AnyBitNetwork) -> None:
-    assert not any(isinstance(m, nn.ReLU6) for m in full_size.modules())
+def test_activations_are_not_bounded_at_six(tiny: Tiny) -> None:
+    network = tiny("mobilenet_v2_cifar").eval()
+    nn.init.constant_(network.bn2["8bit"].bias, 20.0)
+    nn.init.zeros_(network.bn2["8bit"].weight)
+    pooled: list[Tensor] = []
+    network.fc.register_forward_pre_hook(lambda _, given: pooled.append(given[0]))
+    network(torch.randn(1, 3, 16, 16), 8)
+    assert (pooled[0] == 20).all()
 
 
 def test_only_outputs_of_linear_bottlenecks_are_quantized_with_sign(

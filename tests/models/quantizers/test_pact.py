@@ -128,6 +128,13 @@ def test_only_the_clip_level_of_the_bit_width_gets_a_gradient() -> None:
     assert given_a_gradient == [4]
 
 
+def test_the_clip_level_is_that_of_the_layer_and_not_of_the_one_before_it() -> None:
+    x = torch.rand(50) * 4
+    y, layer = quantize(x, 0.5, 4)
+    assert torch.equal(layer.quantize(x, at(4, previous=2)), y)
+    assert not torch.equal(layer.quantize(x, at(2, previous=4)), y)
+
+
 def test_autocast_does_not_flip_codes() -> None:
     x = torch.rand(1000)
     layer = Pact(PactSettings(clip_init=0.9), ["8bit"], signed=False)
