@@ -28,6 +28,7 @@ def test_defaults_are_those_of_coquant() -> None:
             "gradient": "pact",
             "floor": 1e-3,
             "signed_inputs": "symmetric",
+            "clip_start": "fixed",
         },
     }
 
