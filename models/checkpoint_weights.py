@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.precision import FLOAT, Precision
+from models.quantizers.learned_step import Ranged
 
 _PRECISION = r"(?:\d+bit|w\d+a\d+)"
 _SET = re.compile(rf"{_PRECISION}(?:_to_{_PRECISION})?|shared")
@@ -57,7 +58,8 @@ def load_checkpoint_weights(
     that `network` does not run at are ignored. A precision that the trained network lacks takes
     what float weights have there at the same activations (the second stage of Bit-Mixer). What the
     trained network shares and this one switches is copied to each precision. With `borrow` a
-    precision that it was not trained at takes what the nearest one has, of two the higher one's.
+    precision that it was not trained at takes what the nearest one has, of two the higher one's,
+    and steps that span the same range.
     Any other difference raises ValueError; nothing is copied then.
     """
     own, batches = network.state_dict(), _batches(trained)
@@ -70,7 +72,8 @@ def load_checkpoint_weights(
     _check_shapes(sources, own, trained)
     with torch.no_grad():
         for name, source in sources.items():
-            own[name].copy_(trained[source])
+            given, ratio = trained[source], _ratio(network, name, ours[name], theirs[source])
+            own[name].copy_(given if ratio == 1 else given * ratio)
     wholly = dict.fromkeys(at for name, (_, at) in ours.items() if name not in sources)
     partly = [at for at, counts in batches.items() if at in both and not all(counts)]
     own_sets = [at for at in wholly if at is not None and not at.endswith(_STEPS)]
@@ -142,6 +145,15 @@ def _precision(place: _Place) -> Precision | None:
     """Return the precision at which a tensor is used; None for a shared one or a transition."""
     label = (place.at or "").removesuffix(_STEPS)
     return Precision.parse(label) if label and "_to_" not in label else None
+
+
+def _ratio(network: nn.Module, name: str, own: _Place, source: _Place) -> float:
+    """Return the factor with which a learned step of another precision is taken; 1 for the rest."""
+    owner = network.get_submodule(name.rpartition(".")[0])
+    here, there = _precision(own), _precision(source)
+    if here is None or there is None or not isinstance(owner, Ranged):
+        return 1.0
+    return owner.ratio(here, there)
 
 
 def _choices(place: _Place) -> Iterator[_Place]:

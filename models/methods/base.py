@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.layers.layout import Layout
 from models.networks.base import AnyBitNetwork, Inputs
-from models.precision import FLOAT, MAX_BITS, OperatingPoint, Precision, precisions_of
+from models.precision import FLOAT, OperatingPoint, Precision, precisions_of
 
 Mistake = tuple[str, str]
 """A dotted key of a job, and what is wrong with its value."""
@@ -113,9 +113,9 @@ class Method(nn.Module, ABC):
 
     @property
     def code_bits(self) -> int:
-        """Bit-width of the stored weight codes (b1)."""
+        """Bit-width of the stored weight codes (b1); float weights ask for as few as there are."""
         bits = (own.weights for own in precisions_of(self.points) if own.weights != FLOAT)
-        return max(bits, default=MAX_BITS)
+        return max(bits, default=1)
 
     @property
     def calibrates(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.layers.factory import LayerFactory
 from models.layers.normalized import normalized
@@ -39,7 +40,9 @@ class SeparableBlock(nn.Module):
         first, second = at
         output = normalized(self.conv1, self.bn1, self.act1(inputs, first), first)
         output = normalized(self.conv2, self.bn2, self.act2(output, second), second)
-        return output + inputs if self.has_residual else output
+        if not self.has_residual:
+            return output
+        return output + (inputs if self.act1.signed else F.relu(inputs))
 
 
 class InvertedResidual(nn.Module):
@@ -85,7 +88,7 @@ class InvertedResidual(nn.Module):
         if not self.has_residual:
             return projected
         if self.shortcut is None:
-            return projected + inputs
+            return projected + (inputs if self.act1.signed else F.relu(inputs))
         own = at[-1]
         if own.own != first.own:
             quantized = self.act1(inputs, own)

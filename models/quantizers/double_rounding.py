@@ -23,6 +23,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from models.precision import Precision
 from models.quantized import stand_in_for
 from models.quantizers.base import Levels, WeightQuantizer, arithmetic_dtype
 from models.quantizers.learned_step import largest_multiple, used_step
@@ -38,6 +39,11 @@ class StoredStep(nn.ParameterDict):
     """The one step (0-dim), named by the bit-width of the stored codes: "8bit"."""
 
     role: ClassVar[Literal["step"]] = "step"
+
+    @staticmethod
+    def ratio(precision: Precision, source: Precision) -> float:
+        """Return the factor with which codes of other bits have the levels s d of a source's."""
+        return float(2.0 ** (source.weights - precision.weights))
 
 
 class DoubleRoundingWeight(WeightQuantizer):

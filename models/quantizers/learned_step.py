@@ -9,11 +9,13 @@ instead of the one below, and the range [-2^(b-1), 2^(b-1) - 1] instead of [-m_b
 """
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
+
+from models.precision import Precision
 
 SMALLEST_STEP = 1e-6
 """Smallest step used; a step that training makes negative is used without its sign."""
@@ -29,6 +31,14 @@ class LearnedStepSettings(BaseModel, frozen=True, extra="forbid"):
         "symmetric",
         description="multiples from -m to m = 2^(b-1) - 1 (Bit-Mixer), or from -m - 1 to m",
     )
+
+
+@runtime_checkable
+class Ranged(Protocol):
+    """Learned steps, each of which spans a range that other bit-widths can take over."""
+
+    def ratio(self, precision: Precision, source: Precision) -> float:
+        """Return the factor that makes a step of `source` one of `precision` with its range."""
 
 
 class Grid(NamedTuple):

@@ -51,9 +51,13 @@ class LearnedSteps(nn.ParameterDict):
         """Begin a step for a precision's weights, with the range alpha m of another one's."""
         name = f"{precision.weights}bit"
         if {name, SHARED}.isdisjoint(self) and FLOAT not in (precision.weights, source.weights):
-            same_range = largest_multiple(source.weights) / largest_multiple(precision.weights)
-            step = self[f"{source.weights}bit"].detach() * same_range
+            step = self[f"{source.weights}bit"].detach() * self.ratio(precision, source)
             self[name] = nn.Parameter(step)
+
+    @staticmethod
+    def ratio(precision: Precision, source: Precision) -> float:
+        """Return the factor with which the step of a precision has the range of another one's."""
+        return largest_multiple(source.weights) / largest_multiple(precision.weights)
 
     def at(self, bits: int) -> nn.Parameter:
         """Return the step of a bit-width."""

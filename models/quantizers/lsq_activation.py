@@ -46,12 +46,16 @@ class InputSteps(nn.ParameterDict):
         """
         if source.label not in self or precision.activations == FLOAT:
             return
-        most, before = (largest_multiple(one.activations) for one in (precision, source))
-        step = self[source.label].detach() * before / most
+        step = self[source.label].detach() * self.ratio(precision, source)
         if precision.label in self:
             self[precision.label].copy_(step)
         else:
             self[precision.label] = nn.Parameter(step)
+
+    @staticmethod
+    def ratio(precision: Precision, source: Precision) -> float:
+        """Return the factor with which the step of a precision has the range of another one's."""
+        return largest_multiple(source.activations) / largest_multiple(precision.activations)
 
     def at(self, at: LayerPrecision) -> nn.Parameter:
         """Return the step of a layer's precision."""

@@ -48,7 +48,7 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         0.0, ge=0, le=1, description="where warm-up starts, as a share of lr"
     )
     shared_lr_div: bool = Field(
-        True, description="weights and biases use lr / |B|, |B| being the number of points"
+        True, description="weights and biases use lr / |B|, |B| being how many points a step trains"
     )
     clip: ClipRole = ClipRole()
     depthwise: Role | None = Field(None, description="weights of depth-wise convolutions")
@@ -65,14 +65,15 @@ class Optimizer(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         """Return the settings that only this kind of optimizer has, by torch's names for them."""
         return {key: getattr(self, key) for key in type(self).model_fields if key not in _COMMON}
 
-    def lr_of(self, role: str, points: int) -> float:
-        """Return the peak learning rate of the parameters of a role, with |B| points trained.
+    def lr_of(self, role: str, losses: int) -> float:
+        """Return the peak learning rate of the parameters of a role.
 
-        |B| losses add up on a shared weight or bias, and one on each switched parameter.
+        losses: how many add up on a shared weight or bias in a step (|B|, but 1 where a step draws
+        its bit-width); on a switched parameter it is one.
         """
         own = getattr(self, role, None)
         lr: float = self.lr if own is None or own.lr is None else own.lr
-        return lr / points if self.shared_lr_div and role in SHARED else lr
+        return lr / losses if self.shared_lr_div and role in SHARED else lr
 
     def weight_decay_of(self, role: str) -> float:
         """Return the weight decay of the parameters of a role."""

@@ -17,8 +17,6 @@ def last_rows(
     """Evaluate the chosen weights as `job.evaluate` says; every rank gets the same rows."""
     wanted, rows = job.evaluate, []
     if wanted.points:
-        points = ", ".join(point.name for point in wanted.operating_points)
-        _inform(ranks, f"Calibrating batch norm and evaluating at {points}, without training ...")
         rows += zero_shot(network, job, parts, plan, ranks)
     if wanted.random is not None:
         _inform(ranks, "Evaluating at a random precision for each layer and batch ...")

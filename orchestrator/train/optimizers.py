@@ -15,18 +15,18 @@ _TORCH: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def build_optimizer(
-    named: Sequence[NamedParameter], settings: Optimizer, *, points: int
+    named: Sequence[NamedParameter], settings: Optimizer, *, losses: int
 ) -> torch.optim.Optimizer:
     """Return an optimizer with a group for each role, whose `base_lr` is the peak of its rate.
 
-    points: the number of operating points that are trained (|B|).
+    losses: how many a step adds up, one for each operating point that it trains (|B|).
     """
     groups = [
         {
             "name": role,
             "params": [(one.name, one.parameter) for one in named if one.role == role],
-            "lr": settings.lr_of(role, points),
-            "base_lr": settings.lr_of(role, points),
+            "lr": settings.lr_of(role, losses),
+            "base_lr": settings.lr_of(role, losses),
             "weight_decay": settings.weight_decay_of(role),
         }
         for role in ROLES

@@ -71,7 +71,7 @@ def build_phase(
     loop = Loop(
         network=parts.network,
         method=method,
-        optimizer=build_optimizer(named, job.optimizer, points=len(job.points)),
+        optimizer=build_optimizer(named, job.optimizer, losses=method.passes),
         schedule=partial(factor, job.optimizer),
         targets=partial(smoothed, share=job.training.label_smoothing, classes=classes),
         ranks=ranks,

@@ -7,7 +7,7 @@ from torch import nn
 from models import NETWORKS, build_network
 from models.checkpoint_weights import load_checkpoint_weights
 from models.networks.base import AnyBitNetwork
-from models.quantizers import ACTIVATION_QUANTIZERS
+from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from tests.models.precisions import precisions
@@ -196,3 +196,46 @@ def test_what_quantizers_of_activations_took_from_data_is_copied_by_precision(
     assert {bool(state[name] > 0) for name in own if "1bit" in name} == {False}
     with pytest.raises(ValueError, match=rf"another layout.*{what}: none instead of "):
         load_checkpoint_weights(target, with_activations("pact", 4).state_dict())
+
+
+def quantized_by(kind: str, *names: str, code_bits: int) -> AnyBitNetwork:
+    """A ResNet of learned steps that has been trained, by its batch norm's counts."""
+    weights, activations = (
+        resolve(table, name).Settings()
+        for table, name in ((WEIGHT_QUANTIZERS, kind), (ACTIVATION_QUANTIZERS, "lsq_floor"))
+    )
+    network = build_network(
+        resolve(NETWORKS, "resnet18_preact_cifar").Settings(widths=(4, 8), depths=(1, 1)),
+        QuantizerSettings(weights=weights, activations=activations),
+        precisions=precisions(*names),
+        num_classes=3,
+        code_bits=code_bits,
+    )
+    for quantizer in network.activations():
+        for step in quantizer.parameters():
+            nn.init.constant_(step, 0.3)
+    for norm in (m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.num_batches_tracked.fill_(9)
+    return network
+
+
+def test_a_borrowed_step_spans_the_range_that_it_has_at_the_bits_it_comes_from() -> None:
+    source = quantized_by("lsq_floor", 8, code_bits=8)
+    target = quantized_by("lsq_floor", 8, 2, code_bits=8)
+    load_checkpoint_weights(target, source.state_dict(), borrow=True)
+    for layer, trained in zip(target.convolutions(), source.convolutions(), strict=True):
+        eight, two = (layer.quantizer.steps[f"{bits}bit"].item() for bits in (8, 2))
+        assert eight == trained.quantizer.steps["8bit"].item()
+        assert two == pytest.approx(127 * eight)
+    for quantizer in target.activations():
+        assert quantizer.input_steps["2bit"].item() == pytest.approx(127 * 0.3)
+
+
+def test_a_borrowed_step_of_wider_codes_leaves_the_weights_as_they_are() -> None:
+    source = quantized_by("double_rounding", 4, code_bits=4)
+    target = quantized_by("double_rounding", 8, 4, code_bits=8)
+    load_checkpoint_weights(target, source.state_dict(), borrow=True)
+    for layer, trained in zip(target.convolutions(), source.convolutions(), strict=True):
+        step = trained.quantizer.steps["4bit"].item()
+        assert (layer.weight_at(4) - trained.weight_at(4)).abs().max() <= 1.001 * step
+        assert (layer.weight_at(4) == trained.weight_at(4)).float().mean() > 0.9

@@ -219,7 +219,7 @@ def test_blocks_for_large_images_have_neither_shortcuts_nor_an_idle_expansion(ti
     x = first.act2(first.bn1["8bit"](first.conv1(first.act1(inputs, one), one)), two)
     x = first.bn2["2bit"](first.conv2(x, two))
     assert first.has_residual
-    assert torch.equal(first(inputs, [one, two]), x + inputs)
+    assert torch.equal(first(inputs, [one, two]), x + inputs.relu())
     assert (first.act1.signed, second.act1.signed) == (False, True)
 
 
@@ -229,6 +229,15 @@ def test_separable_convolutions_of_the_first_version_have_no_residual_and_unsign
     network = tiny("mobilenet_v1", widths=(4, 4), strides=(1, 1))
     assert not any(block.has_residual for block in network.layers)
     assert not any(block.act1.signed or block.act2.signed for block in network.layers)
+
+
+def test_the_identity_of_the_first_block_has_been_through_the_stems_relu(tiny: Tiny) -> None:
+    network = tiny("inv_resnet26", stem_width=4, widths=(4, 4), depths=(2, 1), strides=(1, 2))
+    inputs = torch.randn(2, 4, 8, 8)
+    for block, identity in zip(network.layers[:2], (inputs.relu(), inputs), strict=True):
+        nn.init.zeros_(block.bn3["2bit"].weight)
+        assert block.has_residual
+        assert torch.equal(block(inputs, [at(2)] * 3), identity)
 
 
 def test_without_a_last_convolution_signed_projections_are_pooled_and_quantized(tiny: Tiny) -> None:

@@ -143,4 +143,4 @@ def test_roles_and_betas_are_said_in_a_job_file(file: Path) -> None:
     optimizer = load_job(file, [*overrides, "optimizer.step.lr=0.01"]).job.optimizer
     assert optimizer.own() == {"betas": (0.5, 0.9), "eps": 1e-8}
     assert (optimizer.weight_decay_of("depthwise"), optimizer.weight_decay_of("norm")) == (0, 5e-4)
-    assert optimizer.lr_of("step", points=4) == 0.01
+    assert optimizer.lr_of("step", losses=4) == 0.01

@@ -14,7 +14,7 @@ from torch import Tensor
 from models.mixed import MIXED
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_method
+from orchestrator.prepare.build import build_method, build_network
 from orchestrator.prepare.teacher import KEY, give_teacher, missing_teacher
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.worker import Worker
@@ -173,3 +173,19 @@ def test_two_ranks_draw_the_same_and_learn_what_one_learns(
         unused = {name for name, value in alone["gradients"].items() if value is None}
         assert unused == {name for name, value in one["gradients"].items() if value is None}
         assert any("4bit_to_2bit" in name for name in unused)
+
+
+def test_a_step_learns_from_one_loss_so_its_learning_rate_is_not_divided(
+    tiny_job: Callable[..., Job], run: GoOn
+) -> None:
+    job = tiny_job(*stage(2, "[4, 2]"), "training.epochs=1", "optimizer={name: sgd, lr: 0.5}")
+    groups = run(job, "drawn").phase.optimizer.param_groups
+    assert {group["base_lr"] for group in groups if group["name"] != "clip"} == {0.5}
+
+
+def test_a_phase_of_float_weights_does_not_widen_the_codes_of_the_others(
+    tiny_job: Callable[..., Job],
+) -> None:
+    job = tiny_job(*stage(2, "[4, w1a2]", "quantizer.weights={name: double_rounding}", THREE))
+    network = build_network(job, num_classes=3)
+    assert {layer.quantizer.code_bits for layer in network.convolutions()} == {4}

@@ -102,7 +102,7 @@ def loop_of(job: Job, ranks: Ranks) -> Loop:
     return Loop(
         network=network,
         method=method,
-        optimizer=build_optimizer(roles(network, method), job.optimizer, points=len(job.points)),
+        optimizer=build_optimizer(roles(network, method), job.optimizer, losses=method.passes),
         schedule=partial(factor, job.optimizer),
         targets=lambda labels: labels,
         ranks=ranks,

@@ -31,7 +31,7 @@ class Network(nn.Module):
 
 def groups_of(**settings: Any) -> dict[str, tuple[float, float]]:
     """Learning rate and decay by role, with two operating points."""
-    optimizer = build_optimizer(roles(Network()), Sgd.Settings(**settings), points=2)
+    optimizer = build_optimizer(roles(Network()), Sgd.Settings(**settings), losses=2)
     return {g["name"]: (g["lr"], g["weight_decay"]) for g in optimizer.param_groups}
 
 
@@ -66,7 +66,7 @@ def test_each_role_may_have_a_rate_and_a_decay_of_its_own() -> None:
 def test_what_a_method_learns_is_a_group_of_its_own() -> None:
     network, method = nn.Linear(2, 2, bias=False), nn.Linear(1, 1)
     settings = Sgd.Settings(lr=0.4, weight_decay=0.3, method=Role(lr=0.01))
-    optimizer = build_optimizer(roles(network, method), settings, points=2)
+    optimizer = build_optimizer(roles(network, method), settings, losses=2)
     assert learning_rates(optimizer) == {"weight": 0.2, "method": 0.01}
     assert optimizer.param_groups[1]["param_names"] == ["method.weight", "method.bias"]
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0]
@@ -79,7 +79,7 @@ def test_with_an_undivided_rate_weights_learn_as_fast_as_the_rest() -> None:
 
 
 def test_a_schedule_multiplies_every_groups_own_peak() -> None:
-    optimizer = build_optimizer(roles(Network()), Sgd.Settings(lr=0.4, step=Role(lr=0.2)), points=2)
+    optimizer = build_optimizer(roles(Network()), Sgd.Settings(lr=0.4, step=Role(lr=0.2)), losses=2)
     for factor in (0.5, 0.5, 1.0):
         set_rates(optimizer, factor)
     set_rates(optimizer, 0.25)
@@ -90,7 +90,7 @@ def test_a_schedule_multiplies_every_groups_own_peak() -> None:
 
 def test_no_decay_on_depthwise_weights_is_a_line_in_a_job(tiny_job: Callable[..., Job]) -> None:
     job = tiny_job("optimizer.depthwise={weight_decay: 0}", "optimizer.weight_decay=0.1")
-    optimizer = build_optimizer(roles(Network()), job.optimizer, points=len(job.points))
+    optimizer = build_optimizer(roles(Network()), job.optimizer, losses=len(job.points))
     decay = {group["name"]: group["weight_decay"] for group in optimizer.param_groups}
     assert (decay["weight"], decay["depthwise"]) == (0.1, 0.0)
 
@@ -98,7 +98,7 @@ def test_no_decay_on_depthwise_weights_is_a_line_in_a_job(tiny_job: Callable[...
 def test_every_parameter_is_in_exactly_one_group(tiny_job: Callable[..., Job]) -> None:
     job = tiny_job()
     network = build_network(job, 3)
-    optimizer = build_optimizer(roles(network), job.optimizer, points=4)
+    optimizer = build_optimizer(roles(network), job.optimizer, losses=4)
     grouped = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
     names = [name for group in optimizer.param_groups for name in group["param_names"]]
@@ -110,7 +110,7 @@ def test_a_parameter_without_gradient_is_not_touched_by_decay_or_momentum(
 ) -> None:
     job = tiny_job()
     network = build_network(job, 3)
-    optimizer = build_optimizer(roles(network), job.optimizer, points=4)
+    optimizer = build_optimizer(roles(network), job.optimizer, losses=4)
     network(torch.randn(2, 3, 16, 16), 8).sum().backward()
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
     unused = {name for name, p in network.named_parameters() if p.grad is None}
@@ -152,7 +152,7 @@ def by_hand(settings: Optimizer, value: float, gradients: Sequence[float]) -> fl
 )
 def test_each_optimizer_takes_the_papers_steps(settings: Optimizer) -> None:
     layer = nn.PReLU(init=1.5, dtype=torch.float64)
-    optimizer = build_optimizer(roles(layer), settings, points=1)
+    optimizer = build_optimizer(roles(layer), settings, losses=1)
     for gradient in (0.3, -0.5, 0.8):
         layer.weight.grad = torch.tensor([gradient], dtype=torch.float64)
         optimizer.step()
@@ -163,5 +163,5 @@ def test_every_optimizer_that_a_job_may_name_can_be_built() -> None:
     for name, place in OPTIMIZERS.items():
         settings = resolve({name: place}, name).Settings(lr=0.1)
         assert settings.name == name
-        built = build_optimizer(roles(nn.Linear(2, 2)), settings, points=1)
+        built = build_optimizer(roles(nn.Linear(2, 2)), settings, losses=1)
         assert type(built).__name__.lower() == name
