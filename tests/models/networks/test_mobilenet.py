@@ -232,7 +232,8 @@ def test_separable_convolutions_of_the_first_version_have_no_residual_and_unsign
 
 
 def test_the_identity_of_the_first_block_has_been_through_the_stems_relu(tiny: Tiny) -> None:
-    network = tiny("inv_resnet26", stem_width=4, widths=(4, 4), depths=(2, 1), strides=(1, 2))
+    stages = {"widths": (4, 4), "depths": (2, 1), "strides": (1, 2), "expansions": (2, 2)}
+    network = tiny("inv_resnet26", stem_width=4, **stages)
     inputs = torch.randn(2, 4, 8, 8)
     for block, identity in zip(network.layers[:2], (inputs.relu(), inputs), strict=True):
         nn.init.zeros_(block.bn3["2bit"].weight)
