@@ -94,7 +94,7 @@ def test_a_state_that_holds_anything_else_is_not_read(
 
 def test_a_statistic_that_is_not_finite_is_named() -> None:
     module = network()
-    optimizer = build_optimizer(roles(module), Sgd.Settings(lr=0.1), points=1)
+    optimizer = build_optimizer(roles(module), Sgd.Settings(lr=0.1), losses=1)
     assert not_finite(module, nn.Module(), optimizer) is None
     module[1].running_var[2] = float("inf")
     assert not_finite(module, nn.Module(), optimizer) == "1.running_var"
@@ -112,7 +112,7 @@ def test_whatever_an_optimizer_remembers_that_is_not_finite_is_named(
     kind: type[Sgd], memories: list[str]
 ) -> None:
     module = network()
-    optimizer = build_optimizer(roles(module), kind.Settings(lr=0.1), points=1)
+    optimizer = build_optimizer(roles(module), kind.Settings(lr=0.1), losses=1)
     module(torch.randn(2, 3, 5, 5)).square().sum().backward()
     optimizer.step()
     assert not_finite(module, nn.Module(), optimizer) is None
