@@ -110,7 +110,7 @@ def test_the_best_job_repeats_its_trial_bit_for_bit(
 ) -> None:
     member = Member()
     monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
-    go()
+    go("search.space.optimizer.lr={grid: [0.05, 0.02]}", "search.trials=2")
     best = standing_of(search).best
     assert best is not None
     job = load_job(search.best.path).job
@@ -261,14 +261,14 @@ def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    member = Member()
+    member, alone = Member(), "search.space.optimizer.lr={grid: [0.05]}"
     monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
     kill_after(1, monkeypatch)
     with pytest.raises(Killed):
-        go()
+        go(alone, "search.trials=1")
     *_, newest = search.of_run("t001").checkpoints()
     os.truncate(newest / WEIGHTS, 100)
-    assert go() == 0
+    assert go(alone, "search.trials=1") == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
     assert f"damaged_{newest.name}" in capsys.readouterr().out
     lines = search.of_run("t001").metrics.read_text().splitlines()
