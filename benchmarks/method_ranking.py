@@ -44,7 +44,12 @@ METHODS: dict[str, tuple[str, ...]] = {
     "switchable_bn": ("method={name: switchable_bn}",),
     "joint": ("method={name: joint}",),
     "any_precision": ("method={name: any_precision}",),
-    "double_rounding": ("method={name: adabits}", "quantizer.weights={name: double_rounding}"),
+    "double_rounding": (
+        "method={name: adabits}",
+        "quantizer.weights={name: double_rounding}",
+        # At the rate of the weights, 0.1, the steps diverge in the first epoch.
+        "optimizer.step={lr: 1e-3, weight_decay: 0}",
+    ),
     "direct": ("method={name: direct}", *DIRECT),
     "direct_calibrated": ("method={name: direct, calibrate: true}", *DIRECT),
 }
