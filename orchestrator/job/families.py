@@ -54,13 +54,14 @@ def component_names(merged: Merged, mistakes: list[str], shown: str) -> dict[Key
     """Return the name of each component; add a mistake for each missing or unknown one."""
     names: dict[Keys, str] = {}
     for keys, name in names_in(merged.values):
-        what, table, _ = FAMILIES[keys]
+        what, table, default = FAMILIES[keys]
         given = value_at(merged.values, keys)
         is_section = given is None or isinstance(given, dict)
         where = merged.where((*keys, "name") if isinstance(given, dict) else keys) or shown
         place = f"{where}  {'.'.join(keys)}.name"
         if not is_section:
-            example = name if isinstance(name, str) and name in table else min(table)
+            known = isinstance(name, str) and name in table
+            example = name if known else default or min(table)
             expected = f"expected keys and values, such as {{name: {example}}}, got {given!r}."
             mistakes.append(f"{where}  {'.'.join(keys)}: {expected}")
         elif name is None:
