@@ -195,12 +195,12 @@ class BitMixer(Method):
     def _quantize_weights(self, network: AnyBitNetwork) -> None:
         """Begin each precision with what stage 1 has at its activations, and steps with weights."""
         sources = {own: Precision(FLOAT, own.activations) for own in self._precisions}
-        begun = [own for own, source in sources.items() if _has_run(network, source)]
-        begun = [own for own in begun if not _has_run(network, own)]
+        trained = [own for own in sources if _has_run(network, own)]
+        begun = [own for own in sources if own not in trained and _has_run(network, sources[own])]
         for own in begun:
             network.add(own, sources[own])
         if begun:
-            network.start_quantizers()
+            network.restart_quantizers(keep={own.weights for own in trained})
 
 
 class Drawn(NamedTuple):

@@ -1,7 +1,7 @@
 """What every network that runs at several precisions offers to methods and to the trainer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -179,6 +179,15 @@ class AnyBitNetwork(nn.Module, ABC):
         for module in self.modules():
             if isinstance(module, QuantizedConv2d | Head):
                 module.start_quantizer()
+
+    def restart_quantizers(self, *, keep: Collection[int]) -> None:
+        """Initialize learned steps again, from the present weights, but not those that `keep` uses.
+
+        keep: bit-widths of weights. The steps of the first and the last layer stay as well: these
+        layers have the same bit-width at every operating point.
+        """
+        for layer in self.convolutions():
+            layer.quantizer.start(layer.weight, keep)
 
     @contextmanager
     def starting_from_data(self) -> Iterator[None]:

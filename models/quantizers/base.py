@@ -1,7 +1,7 @@
 """The interfaces of weight and activation quantizers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -113,8 +113,8 @@ class WeightQuantizer(nn.Module, ABC):
         done: called with each weight whose gradient will not change any more. Here none is known.
         """
 
-    def start(self, weight: Tensor) -> None:
-        """Initialize the parameters from the weight at the start of a training."""
+    def start(self, weight: Tensor, keep: Collection[int] = ()) -> None:
+        """Initialize the parameters from the weight, except those that bit-widths in `keep` use."""
 
     def distance(self, weight: Tensor, teacher: int, student: int) -> Tensor:
         """Return mean|W_teacher - W_student|, 0-dim, float64, without gradient."""

@@ -16,7 +16,7 @@ all bit-widths. The step starts so that d s is LSQ's first step at the lowest of
 bits would leave 2-bit weights all zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -64,8 +64,10 @@ class DoubleRoundingWeight(WeightQuantizer):
         return True
 
     @torch.no_grad()
-    def start(self, weight: Tensor) -> None:
+    def start(self, weight: Tensor, keep: Collection[int] = ()) -> None:
         """Set d s to 2 mean|W| / sqrt(2^(b-1) - 1) for the lowest bit-width b."""
+        if keep:
+            return
         scale = 2 ** (self.code_bits - self._lowest) * largest_multiple(self._lowest) ** 0.5
         for step in self.steps.values():
             step.copy_(2 * weight.abs().mean() / scale)

@@ -8,7 +8,7 @@ With steps of its own a lower bit-width needs the float weights, unless the rati
 the highest one's is a power of two. The other two need no more than the highest codes and steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -85,9 +85,12 @@ class LsqFloorWeight(WeightQuantizer):
         return self.settings.lower != "own"
 
     @torch.no_grad()
-    def start(self, weight: Tensor) -> None:
+    def start(self, weight: Tensor, keep: Collection[int] = ()) -> None:
         """Set each step to 2 mean|W| / sqrt(m_b), a shared one to that of the highest bit-width."""
+        kept = [self.steps.at(bits) for bits in keep]
         for name, step in self.steps.items():
+            if any(step is one for one in kept):
+                continue
             bits = self.highest if name == SHARED else int(name.removesuffix("bit"))
             step.copy_(first_step(weight, bits))
 

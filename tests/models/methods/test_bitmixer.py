@@ -137,6 +137,29 @@ def test_stage_2_starts_from_what_stage_1_trained_at_the_same_activations(
     assert all(now is held[name] for name, now in network.named_parameters())
 
 
+@pytest.mark.parametrize(("weights", "new"), [("lsq_floor", {"1bit"}), ("double_rounding", set())])
+def test_stage_2_leaves_the_steps_that_have_learned(
+    tiny: Tiny, make_step: MakeStep, weights: str, new: set[str]
+) -> None:
+    """Those of an 8-bit first and last layer, and of bit-widths that stage 2 has trained."""
+    floats, quantized = ("w32a4", "w32a3", "w32a2"), (4, 3, "w1a2")
+    network = tiny(
+        bit_widths=(*floats, *quantized),
+        layout=Layout(norm="transitional"),
+        weights=weights,
+        stem_bits=8,
+        head_bits=8,
+    )
+    for widths, stage in ((floats, 1), (quantized[:2], 2)):
+        for index in range(6):
+            train(network, bitmixer(*widths, stage=stage), make_step, index=index)
+    before = state(network)
+    bitmixer(*quantized, stage=2).start_phase(network)
+    changed = {n for n, value in state(network).items() if not torch.equal(value, before[n])}
+    assert {name.rpartition(".")[2] for name in changed if ".steps." in name} == new
+    assert any("w1a2" in name for name in changed)
+
+
 def test_a_stage_that_goes_on_keeps_what_it_has_trained(tiny: Tiny, make_step: MakeStep) -> None:
     network = tiny(bit_widths=ALL, layout=Layout(norm="transitional"), code_bits=4)
     for widths, stage in ((ALL[:2], 1), (ALL[2:], 2), (ALL[2:], 3)):
