@@ -99,7 +99,7 @@ def run_tests(tree: Path, tests: tuple[str, ...], seconds: int = SECONDS) -> Out
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Outcome(caught_by=f"no end within {seconds} s")
+        return Outcome(trouble=f"no end within {seconds} s")
     if done.returncode == 0:
         return Outcome(trouble="SURVIVED")
     if failed := FAILED.search(done.stdout):
