@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models import build_network
 from models.networks.base import AnyBitNetwork
-from models.networks.settings import NetworkSettings
+from models.networks.settings import LARGEST_WIDTH, NetworkSettings
 from models.precision import FLOAT, OperatingPoint, Precision
 from models.quantizers.settings import QuantizerSettings
 
@@ -135,26 +136,45 @@ def width_for(
     """Return the width multiplier whose C_size is nearest to a reference, in bits (OneWeight).
 
     Found by bisection, to a thousandth; of two that are equally near, the lower one. Raises
-    ValueError for a reference that multipliers from 0.001 to 64 do not come up to.
+    ValueError for a reference that multipliers from 0.001 to 64 do not come up to, and for a
+    network that does not exist at every width in between.
     """
 
     def size(steps: int) -> int:
-        values = settings.model_dump() | {"width": steps / STEPS}
-        network = _in_floats(type(settings).model_validate(values), num_classes)
+        network = _in_floats(_widened(settings, steps / STEPS), num_classes)
         return _anatomy(network, {}).at(point, ends).c_size
 
     low, high = 1, STEPS
     while size(high) < reference:
+        if high == LARGEST_WIDTH * STEPS:
+            raise _unreached(settings, high, size(high), reference)
         low, high = high, 2 * high
     if size(low) > reference:
-        raise ValueError(
-            f"even {1 / STEPS} times as wide, {settings.name} has a C_size of {size(low)} bits, "
-            f"more than {reference}"
-        )
+        raise _unreached(settings, low, size(low), reference)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if size(middle) >= reference else (middle, high)
     return min((low, high), key=lambda steps: abs(size(steps) - reference)) / STEPS
+
+
+def _unreached(settings: NetworkSettings, steps: int, size: int, reference: int) -> ValueError:
+    unlike = "more" if size > reference else "less"
+    return ValueError(
+        f"even {steps / STEPS:g} times as wide, {settings.name} has a C_size of {size} bits, "
+        f"{unlike} than {reference}"
+    )
+
+
+def _widened(settings: NetworkSettings, width: float) -> NetworkSettings:
+    """Return a network's settings at another width. Raises ValueError where it has none."""
+    try:
+        return type(settings).model_validate(settings.model_dump() | {"width": width})
+    except ValidationError as error:
+        why = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+        raise ValueError(
+            f"{settings.name} cannot be {width:g} times as wide ({why}), and a width is found by "
+            "trying any; try some that can be, such as model.width=0.5"
+        ) from error
 
 
 def _in_floats(settings: NetworkSettings, num_classes: int) -> AnyBitNetwork:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from orchestrator.files import write_whole
 
@@ -49,6 +51,22 @@ def new_axes(title: str, x: str, y: str, *, height: float = HEIGHT) -> tuple[Fig
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+class PlainNumbers(LogFormatter):
+    """Labels of a logarithmic axis as plain numbers: 6, not 6 x 10^0."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a place on the axis; "" where neighbors leave no room for one."""
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def in_logarithm(*axes: XAxis | YAxis) -> None:
+    """Scale axes, such as `axes.xaxis`, to the logarithm."""
+    for axis in axes:
+        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+        axis.set_major_formatter(PlainNumbers())
+        axis.set_minor_formatter(PlainNumbers(minor_thresholds=(2, 0.5)))
 
 
 def legend_below(figure: Figure, axes: Axes, title: str = "") -> None:

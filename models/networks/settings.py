@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from models.layers.initialize import InitWeights
 
+LARGEST_WIDTH = 64
 MOST_CHANNELS = 65_536
 MOST_BLOCKS = 1000
 
@@ -17,7 +18,11 @@ class NetworkSettings(BaseModel, frozen=True, extra="forbid"):
     widths: tuple[int, ...] = Field(description="channels of each stage")
     depths: tuple[int, ...] = Field(description="blocks of each stage")
     width: float = Field(
-        1.0, gt=0, le=64, allow_inf_nan=False, description="multiplies the channels of the stages"
+        1.0,
+        gt=0,
+        le=LARGEST_WIDTH,
+        allow_inf_nan=False,
+        description="multiplies the channels of the stages",
     )
     num_segments: int | None = Field(
         None, ge=1, description="frames per video (TSN); none for images"

@@ -18,7 +18,7 @@ from models.precision import LayerPrecision, Precision
 from models.quantizers import ACTIVATION_QUANTIZERS
 from models.quantizers.base import SHARED
 from models.table import resolve
-from orchestrator.drawing import PALETTE, Drawing, legend_below, new_axes
+from orchestrator.drawing import PALETTE, Drawing, in_logarithm, legend_below, new_axes
 
 INPUTS, FILTERS, SAMPLES = 1000, 1000, 16
 """Of the layer, and how often its inputs are drawn."""
@@ -80,7 +80,7 @@ def drawing(curves: Sequence[Curve]) -> Drawing:
     for curve, color in zip(curves, itertools.cycle(PALETTE), strict=False):
         axes.plot(curve.clip_levels, curve.errors, color=color, label=f"{curve.bits} bit")
         axes.plot(*([value] for value in curve.best), "o", color=color, markersize=5)
-    axes.set_yscale("log")
+    in_logarithm(axes.yaxis)
     legend_below(figure, axes, "dot: the smallest error")
     columns = [curve.errors for curve in curves]
     rows = list(zip(curves[0].clip_levels, *columns, strict=True))

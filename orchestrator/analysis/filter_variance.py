@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from models.float_file import read_state_dict
-from orchestrator.drawing import PALETTE, Drawing, legend_below, new_axes
+from orchestrator.drawing import PALETTE, Drawing, in_logarithm, legend_below, new_axes
 from orchestrator.errors import UsageError
 
 SHAPES = ((1, 3, 3), (4, 3, 3), (16, 3, 3), (1, 6, 6), (1, 12, 12))
@@ -114,7 +114,7 @@ def drawing(spreads: Sequence[Spread]) -> Drawing:
     axes.set_xscale("log")
     axes.set_xticks(sizes, [str(d) for d in sizes])
     axes.minorticks_off()
-    axes.set_yscale("log")
+    in_logarithm(axes.yaxis)
     legend_below(figure, axes)
     heads = ("name", "filters", "d", "rho", "measured", "proposition", "independent")
     rows = [tuple(getattr(one, head) for head in heads) for one in spreads]

@@ -124,14 +124,26 @@ def _rows(job: "Job", classes: int, image_size: int, c_size: float | None) -> li
         if c_size is not None and point in job.points:
             width = _width(job, classes, point, round(c_size * 1e6))
         rows.append(Row(point.name, found.size_mib, found.bitops, found.c_size, width))
-    if len(job.points) < 2:
+    stored = _stored(job)
+    if len(stored) < 2:
         return rows
     blank = job.model.model_copy(update={"init_weights": "torch"})
     with torch.device("meta"):
-        network = build_network(job.model_copy(update={"model": blank}), classes)
-    highest = anatomy.at(job.points[0], ends)
+        network = build_network(job.model_copy(update={"model": blank}), classes, stored)
+    highest = anatomy.at(stored[0], ends)
     size = adaptive_bytes(highest, anatomy, network) / MIB
     return [*rows, Row(ADAPTIVE, size, None, highest.c_size)]
+
+
+def _stored(job: "Job") -> "list[OperatingPoint]":
+    """Return the points of the network that is stored in the end, high to low.
+
+    An earlier phase that trains float weights (stage 1 of Bit-Mixer) leaves none of its own.
+    """
+    from models.precision import FLOAT
+
+    last = job.phase_jobs()[-1].points
+    return [one for one in job.points if one in last or one.precision.weights != FLOAT]
 
 
 def _width(job: "Job", classes: int, point: "OperatingPoint", reference: int) -> float:
@@ -147,14 +159,13 @@ def _width(job: "Job", classes: int, point: "OperatingPoint", reference: int) ->
 
 def _draw(name: str, rows: Sequence[Row], path: Path) -> None:
     """Write a figure of the points as FILE.png, and its data beside it as FILE.csv."""
-    from orchestrator.drawing import Drawing, new_axes
+    from orchestrator.drawing import Drawing, in_logarithm, new_axes
 
     if path.suffix != ".png":
         raise UsageError(f"--plot {path}: the name of a figure ends in .png")
     figure, axes = new_axes(name, "BitOPs (1e9)", "size (MiB)")
     shown = [(row.point, row.bitops / 1e9, row.size_mib) for row in rows if row.bitops is not None]
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    in_logarithm(axes.xaxis, axes.yaxis)
     axes.plot([bitops for _, bitops, _ in shown], [size for *_, size in shown], "o-")
     for point, bitops, size in shown:
         axes.annotate(point, (bitops, size), xytext=(5, -9), textcoords="offset points", size=8)

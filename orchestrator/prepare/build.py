@@ -1,5 +1,6 @@
 """From a job to its parts, one by one: data sets, network, method."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import models
 from models.methods import METHODS
 from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
-from models.precision import precisions_of
+from models.precision import OperatingPoint, precisions_of
 from models.table import resolve
 from orchestrator.data import Dataset, input_scale, open_dataset
 from orchestrator.errors import DataError
@@ -40,10 +41,13 @@ def build_method(job: Job) -> Method:
     return method
 
 
-def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
+def build_network(
+    job: Job, num_classes: int, points: Sequence[OperatingPoint] | None = None
+) -> AnyBitNetwork:
     """Build the network of a job, with random weights, for the points of all its phases.
 
-    It stores weights as codes of the highest bit-width that a phase's method asks for.
+    points: for these instead. It stores weights as codes of the highest bit-width that a phase's
+    method asks for.
     """
     methods = [build_method(phase) for phase in job.phase_jobs()]
     mean, std = input_scale(job.data)
@@ -51,7 +55,7 @@ def build_network(job: Job, num_classes: int) -> AnyBitNetwork:
     return models.build_network(
         job.model,
         job.quantizer,
-        precisions=precisions_of(job.points),
+        precisions=precisions_of(points or job.points),
         num_classes=num_classes,
         layout=methods[0].layout,
         code_bits=max(method.code_bits for method in methods),

@@ -156,9 +156,19 @@ def test_the_multiplier_for_a_size_is_the_nearest_of_all(bits: int, expected: fl
     assert distance(found) <= min(distance(found + step / 8) for step in (-2, -1, 1, 2))
 
 
-def test_a_reference_that_no_multiplier_comes_down_to_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"even 0.001 times as wide, resnet_cifar has a C_size of"):
-        width_for(10, settings("resnet_cifar"), 10, OperatingPoint.at(8))
+@pytest.mark.parametrize(
+    ("name", "reference", "problem"),
+    [
+        ("resnet_cifar", 10, r"even 0.001 times as wide, \w+ has a C_size of \d+ bits, more than"),
+        ("resnet_cifar", 10**14, r"even 64 times as wide, \w+ has a C_size of \d+ bits, less than"),
+        ("ebn", 10**9, r"ebn cannot be \S+ times as wide \(\d+ groups do not divide .*; try some"),
+    ],
+)
+def test_a_reference_that_no_multiplier_comes_to_is_refused(
+    name: str, reference: int, problem: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{problem}"):
+        width_for(reference, settings(name), 10, OperatingPoint.at(8))
 
 
 def test_all_frames_of_a_clip_are_counted() -> None:

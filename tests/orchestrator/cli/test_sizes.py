@@ -43,6 +43,26 @@ def test_json_has_whole_numbers_and_options_change_the_inputs(orch: Orch) -> Non
     assert points["adaptive"]["bitops"] is None
 
 
+def test_a_stage_in_float_weights_is_no_part_of_the_network_that_is_stored(
+    orch: Orch, tmp_path: Path
+) -> None:
+    """As large as the network of the last phase by itself; that of other phases has more points."""
+
+    def adaptive(name: str, phases: str) -> float:
+        text = "extends: tiny.yaml\nmethod: {name: bitmixer, stage: 2}\n"
+        (tmp_path / f"{name}.yaml").write_text(text + phases)
+        printed = json.loads(orch("sizes", f"{name}.yaml", "--json").stdout)["points"]
+        assert printed[-1]["point"] == "adaptive"
+        return float(printed[-1]["size_mib"])
+
+    first = "{method: {stage: 1}, quantizer: {bit_widths: [w32a8, w32a2]}}"
+    last = "{method: {stage: 2}}"
+    alone = adaptive("alone", "")
+    assert adaptive("staged", f"phases: [{first}, {last}]") == alone
+    more = "{method: {stage: 2}, quantizer: {bit_widths: [8, 5]}}"
+    assert adaptive("more", f"phases: [{more}, {last}]") > alone
+
+
 def test_the_network_of_a_run_is_that_of_its_job(orch: Orch, submitted: Callable[..., str]) -> None:
     run = submitted()
     by_run = json.loads(orch("sizes", run, "--json").stdout)["points"]
