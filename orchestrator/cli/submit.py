@@ -216,18 +216,27 @@ def _warn(loaded: Sequence["LoadedJob"]) -> None:
 
 
 def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> list[Result]:
-    """Return the results of an action for each job; raise all errors together."""
+    """Return the results of an action for each of the jobs; raise all errors together.
+
+    An error that not all jobs have names theirs: by their files, or by name if these are one.
+    """
+    by_name = len({file for file, _ in jobs}) == 1
     results: list[Result] = []
-    errors: dict[str, OrchError] = {}
-    for _, job in jobs:
+    errors: list[OrchError] = []
+    whose: dict[str, list[str]] = {}
+    for file, job in jobs:
         try:
             results.append(act(job))
         except OrchError as error:
-            errors.setdefault(str(error), error)
-    if errors:
-        first = next(iter(errors.values()))
-        raise first if len(errors) == 1 else type(first)("\n".join(errors))
-    return results
+            errors.append(error)
+            whose.setdefault(str(error), []).append(job.name if by_name else file)
+    if not errors:
+        return results
+    if len(errors) == len(jobs) and len(whose) == 1:
+        raise errors[0]
+    wrong = any(isinstance(error, UsageError) for error in errors)
+    lines = (f"{', '.join(who)}: " + error.replace("\n", "\n  ") for error, who in whose.items())
+    raise (UsageError if wrong else type(errors[0]))("\n".join(lines))
 
 
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":

@@ -1,6 +1,7 @@
 """Find the settings in which two jobs differ and learn something else."""
 
 from orchestrator.errors import CheckpointMismatch
+from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
 
 FREE = (
@@ -30,14 +31,23 @@ def differences(old: Values, new: Values) -> list[str]:
 def check_unchanged(old: Values, new: Values, whose: str) -> None:
     """Raise CheckpointMismatch, with the differences, for a job that would learn something else.
 
-    whose: what the old settings belong to, a run or a checkpoint.
+    whose: what the old settings belong to, a run or a checkpoint. A setting that did not exist when
+    they were written had today's default.
     """
-    if found := differences(old, new):
+    if found := differences(_filled(old), new):
         listed = "\n".join(f"  {line}" for line in found)
         raise CheckpointMismatch(
             f"{whose} began with other settings:\n{listed}\n"
             "Undo these changes, or submit the job as a new run."
         )
+
+
+def _filled(old: Values) -> Values:
+    """Return the settings of a job with all of today's, unless they make no job any more."""
+    try:
+        return job_from_dict(old).as_dict()
+    except (ValueError, TypeError):
+        return old
 
 
 def _is_free(key: str) -> bool:

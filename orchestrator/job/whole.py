@@ -78,9 +78,9 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     mistakes: list[str] = []
     names = component_names(merged, mistakes, shown)
     kind = job_class(names)
+    warnings = _drop_settings_of_others(merged, kind, names)
     if len(names) < len(FAMILIES):
         return _Checked(merged, None, mistakes + _other_mistakes(merged, kind, names, shown))
-    warnings = _drop_settings_of_others(merged, kind)
     mistakes += resolve_paths(merged, kind)
     try:
         job = validated(kind, merged.values)
@@ -143,15 +143,17 @@ def _other_mistakes(
     return []
 
 
-def _drop_settings_of_others(merged: Merged, kind: type[Job]) -> list[str]:
+def _drop_settings_of_others(
+    merged: Merged, kind: type[Job], names: Mapping[Keys, str]
+) -> list[str]:
     """Drop keys that another component's section left behind when a stronger source renamed it.
 
     A job that extends a CoQuant job and says `method.name: individual` does not inherit
     CoQuant's own settings. A key that stands beside the name, or came later, is not dropped: it
-    is a mistake.
+    is a mistake. names: of the components that are known.
     """
     warnings: list[str] = []
-    for above in FAMILIES:
+    for above in names:
         named_by = merged.sources.get((*above, "name"))
         if named_by is None:
             continue

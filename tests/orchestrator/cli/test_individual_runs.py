@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -122,3 +123,34 @@ def test_a_reference_that_does_not_fit_is_a_clear_mistake(orch: Orch, cluster: F
         "is RUNNING; a reference is a run that has finished",
     ):
         assert words in done.stderr
+
+
+def test_of_several_files_those_with_a_wrong_reference_are_named(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    individual_runs(orch, cluster)
+    for name, bits in (("one", 8), ("two", 6), ("three", 8)):
+        reference = f"reference: {{runs: {{8: tiny_{bits}bit, 6: tiny_{bits}bit}}}}"
+        text = f"extends: tiny.yaml\nname: {name}\nquantizer: {{bit_widths: [8, 6]}}\n{reference}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    files = ("tiny.yaml", "one.yaml", "two.yaml", "three.yaml")
+    done = orch("submit", *files, "--address", cluster.url, "--detach")
+    assert done.exit_code == 2
+    one, two = (
+        line.split(" tiny_")[0] for line in done.stderr.splitlines() if "reference." in line
+    )
+    assert one == "one.yaml, three.yaml: reference.runs.6bit:"
+    assert two == "two.yaml: reference.runs.8bit:"
+    assert "tiny.yaml" not in done.stderr
+
+
+def test_of_several_files_an_unknown_run_of_all_is_said_once(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(f"extends: tiny.yaml\nname: {name}\n")
+    nobody = "reference.runs=nobody"
+    done = orch("submit", "one.yaml", "two.yaml", "--set", nobody, "--address", cluster.url)
+    assert done.exit_code == 2
+    assert done.stderr.count("reference.runs.8bit: No job is called 'nobody_8bit'") == 1
+    assert "one.yaml" not in done.stderr

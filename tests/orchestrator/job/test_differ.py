@@ -1,7 +1,20 @@
+from copy import deepcopy
+from pathlib import Path
+
 import pytest
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.differ import check_unchanged, differences
+from orchestrator.job.load import load_job
+
+JOB = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: coquant}
+optimizer: {lr: 0.05}
+training: {epochs: 3, global_batch: 128}
+"""
 
 
 def test_only_what_is_learned_counts_as_a_difference() -> None:
@@ -48,6 +61,24 @@ def test_a_changed_job_is_refused_with_every_change_and_what_to_do() -> None:
         "  seed: 1 -> 2",
         "Undo these changes, or submit the job as a new run.",
     ]
+
+
+def test_a_setting_that_a_run_was_begun_without_had_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(JOB)
+    same, new = (load_job(file, given).job.as_dict() for given in ([], ["optimizer.nesterov=true"]))
+    old = deepcopy(same)
+    for section, key in (
+        ("optimizer", "warmup_epochs"),
+        ("evaluate", "random"),
+        ("model", "width"),
+    ):
+        del old[section][key]
+    del old["quantizer"]["weights"]["align_domain"], old["start"]
+    check_unchanged(old, same, "mine-1")
+    with pytest.raises(CheckpointMismatch) as caught:
+        check_unchanged(old, new, "mine-1")
+    assert str(caught.value).splitlines()[1:-1] == ["  optimizer.nesterov: False -> True"]
 
 
 def test_a_search_may_be_extended_and_not_changed() -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
@@ -35,6 +37,21 @@ def test_a_run_that_is_started_is_not_stopped_by_any_earlier_request(
 
     assert driver.drive(str(tmp_path / "run.json"), go) == 0
     assert seen == [False]
+
+
+def test_a_run_goes_on_whose_settings_lack_one_that_is_new(
+    tmp_path: Path, tiny_job: Callable[..., Job]
+) -> None:
+    folder, job = RunFolder(tmp_path / "tiny-1"), tiny_job()
+    driver.prepare(folder, job)
+    kept = yaml.safe_load(folder.job.read())
+    del kept["optimizer"]["warmup_epochs"], kept["model"]["width"]
+    folder.job.write(yaml.safe_dump(kept))
+    driver.prepare(folder, job)
+    assert yaml.safe_load(folder.job.read()) == job.as_dict()
+    folder.job.write(yaml.safe_dump(kept))
+    with pytest.raises(CheckpointMismatch, match=r"model.width: 1\.0 -> 0\.5"):
+        driver.prepare(folder, tiny_job("model.width=0.5"))
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])

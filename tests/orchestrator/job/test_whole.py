@@ -1,0 +1,29 @@
+"""What is said of a job when the name of one of its components is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import JobFileError
+from orchestrator.job.load import load_job
+
+JOB = """
+name: mine
+model: {name: resnet18_cifar}
+data: {name: cifar10, root: data}
+method: {name: coquant, p1: 0.9}
+optimizer: {lr: 5e-2}
+training: {epochs: 3, global_batch: 128}
+"""
+
+
+def test_nothing_is_said_of_settings_left_behind_while_another_name_is_wrong(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(JOB)
+    wrong = ("method.name=adabits", "model={name: resnet18_cifr, dpths: 3}")
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, wrong)
+    [mistake] = caught.value.mistakes
+    assert mistake.startswith("--set  model.name: no model is called 'resnet18_cifr'. Did you mean")
