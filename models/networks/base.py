@@ -31,6 +31,9 @@ from models.precision import (
     cost,
 )
 from models.quantizers.base import ActivationQuantizer
+from models.quantizers.double_rounding import StoredStep
+from models.quantizers.lsq import LearnedSteps
+from models.quantizers.lsq_activation import InputSteps
 from models.quantizers.moving_range import MovingRange, MovingRanges
 from models.quantizers.pact import ClipLevels
 
@@ -240,10 +243,21 @@ class AnyBitNetwork(nn.Module, ABC):
 
         Shared ones are called "shared"; a float network has none.
         """
+        return self._learned(ClipLevels)
+
+    def weight_steps(self) -> dict[str, list[nn.Parameter]]:
+        """The learned steps of weights, by bit-width ("8bit") or "shared"."""
+        return self._learned(LearnedSteps, StoredStep)
+
+    def input_steps(self) -> dict[str, list[nn.Parameter]]:
+        """The learned steps of activations, by the label of the precision or "shared"."""
+        return self._learned(InputSteps)
+
+    def _learned(self, *kinds: type[nn.ParameterDict]) -> dict[str, list[nn.Parameter]]:
         found: dict[str, list[nn.Parameter]] = {}
-        for levels in (m for m in self.modules() if isinstance(m, ClipLevels)):
-            for name, level in levels.items():
-                found.setdefault(name, []).append(level)
+        for own in (module for module in self.modules() if isinstance(module, kinds)):
+            for name, parameter in own.items():
+                found.setdefault(name, []).append(parameter)
         return found
 
     def add(self, precision: Precision, source: Precision) -> None:

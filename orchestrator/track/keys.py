@@ -45,6 +45,16 @@ def clip_level(precision: str, statistic: str) -> str:
     return f"weights/clip_level/{precision}_{statistic}"
 
 
+def weight_step(bits: str, statistic: str) -> str:
+    """Name the smallest (`min`) or mean learned step of weights over the layers, at "4bit"."""
+    return f"weights/step/{bits}_{statistic}"
+
+
+def input_step(precision: str, statistic: str) -> str:
+    """Name the smallest (`min`) or mean learned step of activations over the layers."""
+    return f"weights/input_step/{precision}_{statistic}"
+
+
 def learning_rate(role: str) -> str:
     """Name the learning rate of the parameters of a role."""
     return f"training/lr_{role}"

@@ -1,8 +1,9 @@
 """The metrics of one epoch, by their names in MLflow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from models.networks.base import AnyBitNetwork
 from orchestrator.track import keys
@@ -33,15 +34,26 @@ def epoch_metrics(
     metrics |= {keys.loss(point): value for point, value in losses.items()}
     metrics |= {keys.teacher_share(*pair): v for pair, v in tally.teacher_shares().items()}
     metrics |= {keys.learning_rate(role): rate for role, rate in rates.items()}
-    for precision, levels in network.clip_levels().items():
-        values = torch.stack([*levels]).tolist()
-        metrics[keys.clip_level(precision, "min")] = min(values)
-        metrics[keys.clip_level(precision, "mean")] = sum(values) / len(values)
+    metrics |= _over_layers(network.clip_levels(), keys.clip_level)
+    metrics |= _over_layers(network.weight_steps(), keys.weight_step)
+    metrics |= _over_layers(network.input_steps(), keys.input_step)
     if tally.samples:
         metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)
         metrics[keys.EPOCH_SECONDS] = seconds
     metrics[keys.BROKEN_TRAIN] = float(len(tally.broken))
     metrics[keys.BROKEN_VAL] = float(len(evaluation.broken))
+    return metrics
+
+
+def _over_layers(
+    learned: Mapping[str, Sequence[Tensor]], key: Callable[[str, str], str]
+) -> dict[str, float]:
+    """Return the smallest and the mean of what quantizers have learned, under each name."""
+    metrics: dict[str, float] = {}
+    for name, of_layers in learned.items():
+        values = torch.stack([*of_layers]).tolist()
+        metrics[key(name, "min")] = min(values)
+        metrics[key(name, "mean")] = sum(values) / len(values)
     return metrics
 
 
