@@ -1,6 +1,7 @@
 """The runs that a job names as its reference, its start or its teacher."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +69,12 @@ def _with_reference(job: "Job") -> "Job":
     """
     if job.reference is None or job.reference.runs is None:
         return job
+    if one := _one_for_all(job.reference.runs):
+        raise UsageError(
+            f"reference.runs: {one} is one run, and Delta_B compares each point with a network "
+            f"trained at it alone: {', '.join(job.reference.runs.values())}. `orch submit FILE "
+            "--each-bit-width` trains these; {8: RUN, 4: RUN} names other ones."
+        )
     ids: dict[str, str] = {}
     problems: list[str] = []
     for point in (point.name for point in job.compared):
@@ -80,6 +87,18 @@ def _with_reference(job: "Job") -> "Job":
         raise UsageError("\n".join(problems))
     reference = job.reference.model_copy(update={"runs": ids})
     return job.model_copy(update={"reference": reference})
+
+
+def _one_for_all(runs: Mapping[str, str]) -> str | None:
+    """Return the name of the one run that `reference.runs: NAME` gives for all points, if it does.
+
+    It stands for the runs NAME_8bit, NAME_4bit, ..., of which there is none then.
+    """
+    names = {run.removesuffix(f"_{point}") for point, run in runs.items()}
+    if len(names) != 1 or names & set(runs.values()) or any(map(registry.named, runs.values())):
+        return None
+    record = registry.named(*names)
+    return record.run if record else None
 
 
 def _mlflow_id(job: "Job", point: str, name: str) -> str:
@@ -112,7 +131,7 @@ def _unlike(job: "Job", point: str, record: Record) -> str:
     trained = [Precision.parse(bits).label for bits in quantizer["bit_widths"]]
     trained += quantizer.get("assignment", ())
     if trained != [point]:
-        return f"was trained at {', '.join(trained)}, not at {point}"
+        return f"was trained at {', '.join(trained)}, not at {point}, with which it is compared"
     if data["name"] != job.data.name:
         return f"was trained on '{data['name']}', this job is trained on '{job.data.name}'"
     if metric != own_metric:

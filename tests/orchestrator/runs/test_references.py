@@ -63,6 +63,25 @@ def test_only_points_of_the_last_phase_need_a_run_to_compare_with(
     tiny_job(phases, "reference.runs={6: anything, 4: anything}")
 
 
+@pytest.mark.parametrize("method", ["direct", "coquant"])
+def test_one_run_for_all_points_of_delta_b_is_refused_with_what_to_do(
+    tiny_job: Callable[..., Job], run_dir: Path, method: str
+) -> None:
+    record = registry.load_all()[0]
+    alone = tiny_job("method={name: individual}", "quantizer.bit_widths=[8]").as_dict()
+    registry.save(replace(record, job=alone))
+    own = ("training.epochs=0", "start={from: checkpoint, weights: x}") * (method == "direct")
+    options = (f"method={{name: {method}}}", *own)
+    with pytest.raises(UsageError, match=r"^reference\.runs: \S+-1 is one run, and ") as one:
+        references.resolved(tiny_job(*options, "reference.runs=pictures_float"))
+    assert "pictures_float_8bit, pictures_float_6bit" in str(one.value)
+    assert "--each-bit-width` trains these" in str(one.value)
+    runs = "reference.runs={8: pictures_float, 6: pictures_float}"
+    with pytest.raises(UsageError) as listed:
+        references.resolved(tiny_job(*options, "quantizer.bit_widths=[8, 6]", runs))
+    assert "6bit: pictures_float-1 was trained at 8bit, not at 6bit" in str(listed.value)
+
+
 @pytest.mark.parametrize(("trained", "fits"), [("mix", True), ("other", False)])
 def test_an_individual_run_at_an_assignment_is_compared_with(
     tiny_job: Callable[..., Job], run_dir: Path, trained: str, fits: bool
