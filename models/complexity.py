@@ -179,7 +179,7 @@ def _widened(settings: NetworkSettings, width: float) -> NetworkSettings:
 
 def _in_floats(settings: NetworkSettings, num_classes: int) -> AnyBitNetwork:
     """Return the float network for one image or frame, without weights."""
-    blank = settings.model_copy(update={"init_weights": "torch", "num_segments": None})
+    blank = settings.model_copy(update={"num_segments": None})
     with torch.device("meta"):
         network = build_network(
             blank,

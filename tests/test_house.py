@@ -69,9 +69,13 @@ def _sources() -> dict[str, str]:
 
 
 @cache
-def _parsed(text: str) -> list[ast.AST]:
-    """Return every node of a Python file; several rules look at the same ones."""
-    return list(ast.walk(ast.parse(text)))
+def _statements(text: str) -> list[ast.AST]:
+    """Return every statement of a Python file; functions and imports are in no expression."""
+    found: list[ast.AST] = [ast.parse(text)]
+    for node in found:
+        for part in ("body", "handlers", "orelse", "finalbody", "cases"):
+            found += getattr(node, part, ())
+    return found
 
 
 def _of_packages() -> dict[str, str]:
@@ -81,20 +85,25 @@ def _of_packages() -> dict[str, str]:
 def _functions(sources: dict[str, str]) -> Iterator[tuple[str, int]]:
     """Yield every function's place and its length in lines, from `def` to its last one."""
     for name, text in sources.items():
-        for node in _parsed(text):
+        for node in _statements(text):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 yield f"{name}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
 
 
+@cache
+def _texts() -> dict[str, str]:
+    """Return what was written for people by its path in the repository, but for this file."""
+    files = _tracked(".py", ".md", ".yaml", ".toml", "Makefile")
+    return {str(f.relative_to(REPOSITORY)): f.read_text() for f in files if f != Path(__file__)}
+
+
 def _lines_with(pattern: re.Pattern[str]) -> list[str]:
-    """Return the lines in which a pattern is found, but for those of this file."""
-    texts = _tracked(".py", ".md", ".yaml", ".toml", "Makefile")
+    """Return the lines in which a pattern is found."""
     return [
-        f"{file.relative_to(REPOSITORY)}:{number}: {line.strip()}"
-        for file in texts
-        if file != Path(__file__)
-        for number, line in enumerate(file.read_text().splitlines(), start=1)
+        f"{name}:{number}: {line.strip()}"
+        for name, text in _texts().items()
+        for number, line in enumerate(text.splitlines(), start=1)
         if pattern.search(line)
     ]
 
@@ -133,7 +142,7 @@ def test_no_module_is_in_an_import_circle() -> None:
 def _imported(text: str) -> set[str]:
     """Return the dotted names of all that a Python file imports."""
     names = set()
-    for node in _parsed(text):
+    for node in _statements(text):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -172,7 +181,9 @@ def test_british_spelling_is_recognized(word: str) -> None:
 
 
 def test_words_are_spelled_as_torch_spells_them() -> None:
-    assert _lines_with(BRITISH) == []
+    words = {word for text in _texts().values() for word in re.findall(r"\w+", text)}
+    wrong = sorted(filter(BRITISH.search, words))
+    assert {word: _lines_with(re.compile(rf"\b{word}\b")) for word in wrong} == {}
 
 
 @pytest.mark.parametrize("text", ["one line a mistake", "Tell whether", "5 per cent", "made anew"])

@@ -15,10 +15,11 @@ def initialize(network: nn.Module, how: InitWeights) -> None:
         Delving Deep into Rectifiers, Eq. 14), as torchvision does; linear layers and batch norm
         keep torch's own, as in torchvision's ResNet.
 
-    Quantized weights keep their initial scale, so the choice matters beyond the start.
+    Quantized weights keep their initial scale, so the choice matters beyond the start. Weights on
+    torch's meta device have no values; to draw them, torch would load its compiler, for seconds.
     """
     if how == "torch":
         return
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -178,9 +178,9 @@ class AnyBitNetwork(nn.Module, ABC):
                 head.act.in_codes = False
 
     def start_quantizers(self) -> None:
-        """Initialize learned steps from the present weights."""
+        """Initialize learned steps from the present weights, if those have values."""
         for module in self.modules():
-            if isinstance(module, QuantizedConv2d | Head):
+            if isinstance(module, QuantizedConv2d | Head) and not module.weight.is_meta:
                 module.start_quantizer()
 
     def restart_quantizers(self, *, keep: Collection[int]) -> None:

@@ -127,9 +127,8 @@ def _rows(job: "Job", classes: int, image_size: int, c_size: float | None) -> li
     stored = _stored(job)
     if len(stored) < 2:
         return rows
-    blank = job.model.model_copy(update={"init_weights": "torch"})
     with torch.device("meta"):
-        network = build_network(job.model_copy(update={"model": blank}), classes, stored)
+        network = build_network(job, classes, stored)
     highest = anatomy.at(stored[0], ends)
     size = adaptive_bytes(highest, anatomy, network) / MIB
     return [*rows, Row(ADAPTIVE, size, None, highest.c_size)]

@@ -1,10 +1,9 @@
-"""orch analyze: tables, JSON, figures, and what it loads."""
+"""orch analyze: tables, JSON and figures."""
 
 import json
 from pathlib import Path
 
 from tests.orchestrator.cli.conftest import Orch
-from tests.orchestrator.cli.test_main import imported_by
 
 
 def test_the_clip_level_with_the_smallest_error_is_printed_for_each_bit_width(
@@ -47,9 +46,3 @@ def test_what_cannot_be_measured_is_refused(orch: Orch, tmp_path: Path) -> None:
     done = orch("analyze", "filter-variance", "--weights", "net.pt")
     assert done.exit_code == 2
     assert "a text file" in done.stderr
-
-
-def test_an_analysis_starts_neither_ray_nor_mlflow() -> None:
-    loaded = imported_by(("analyze", "clip-error", "--bits", "2"))
-    assert "torch" in loaded
-    assert loaded.isdisjoint({"ray", "mlflow", "matplotlib.pyplot"})
