@@ -180,40 +180,28 @@ class PreactNetwork(ResidualNetwork[P]):
         return features
 
 
-class PreactResNet(PreactNetwork[PreactSettings]):
-    """Stages of blocks of one kind."""
-
-    block: ClassVar[type[PreactBasicBlock | PreactBottleneck]]
-
-    def make_block(
-        self, stage: int, shape: BlockShape, settings: PreactSettings, layers: LayerFactory
-    ) -> nn.Module:
-        """Return a block; those of all stages are alike."""
-        return self.block(shape, settings, layers)
-
-
-class ResNet18Preact(PreactResNet):
+class ResNet18Preact(PreactNetwork[PreactSettings]):
     """ResNet-18: two blocks in each of four stages."""
 
     Settings = ResNet18PreactSettings
     block = PreactBasicBlock
 
 
-class ResNet18PreactCifar(ForSmallImages[PreactSettings], PreactResNet):
+class ResNet18PreactCifar(ForSmallImages[PreactSettings], PreactNetwork[PreactSettings]):
     """ResNet-18 that keeps 32x32 images at full size in its first stage."""
 
     Settings = ResNet18PreactCifarSettings
     block = PreactBasicBlock
 
 
-class ResNet34Preact(PreactResNet):
+class ResNet34Preact(PreactNetwork[PreactSettings]):
     """ResNet-34: 3, 4, 6 and 3 blocks."""
 
     Settings = ResNet34PreactSettings
     block = PreactBasicBlock
 
 
-class ResNet50Preact(PreactResNet):
+class ResNet50Preact(PreactNetwork[PreactSettings]):
     """ResNet-50: 3, 4, 6 and 3 bottlenecks."""
 
     Settings = ResNet50PreactSettings

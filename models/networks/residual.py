@@ -1,8 +1,7 @@
 """Stages of residual blocks behind a stem, for large images and for small ones (He et al.)."""
 
-from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -48,8 +47,11 @@ class BlockShape(NamedTuple):
 class ResidualNetwork(StagedNetwork[S]):
     """A 7x7 stem with a pool, then stages called layer1, layer2, ...; each but the first strides.
 
-    The stem keeps the channels that it has for the first stage at width 1.
+    The stem keeps the channels that it has for the first stage at width 1. block: called with the
+    shape, the settings and the factory of layers; where stages differ, `make_block` is replaced.
     """
+
+    block: ClassVar[type[nn.Module]]
 
     def stem_conv(self, settings: S, layers: LayerFactory) -> nn.Conv2d:
         """Return the first convolution."""
@@ -59,11 +61,11 @@ class ResidualNetwork(StagedNetwork[S]):
         """Return what follows the stem."""
         return nn.MaxPool2d(3, stride=2, padding=1)
 
-    @abstractmethod
     def make_block(
         self, stage: int, shape: BlockShape, settings: S, layers: LayerFactory
     ) -> nn.Module:
-        """Return a block of a stage, counted from 0."""
+        """Return a block of a stage, counted from 0; those of all stages are alike."""
+        return self.block(shape, settings, layers)
 
     def add_blocks(self, channels: int, settings: S, layers: LayerFactory) -> int:
         """Add the stages and return the channels of the last one."""

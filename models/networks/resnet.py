@@ -151,33 +151,21 @@ class Bottleneck(ResidualBlock):
         return output + self.shortcut(inputs, quantized, at)
 
 
-class ResNet(ResidualNetwork[ResNetSettings]):
-    """Stages of residual blocks of one kind."""
-
-    block: ClassVar[type[ResidualBlock]]
-
-    def make_block(
-        self, stage: int, shape: BlockShape, settings: ResNetSettings, layers: LayerFactory
-    ) -> nn.Module:
-        """Return a block; those of all stages are alike."""
-        return self.block(shape, settings, layers)
-
-
-class ResNet18(ResNet):
+class ResNet18(ResidualNetwork[ResNetSettings]):
     """ResNet-18: two basic blocks in each of four stages."""
 
     Settings = ResNet18Settings
     block = BasicBlock
 
 
-class ResNet34(ResNet):
+class ResNet34(ResidualNetwork[ResNetSettings]):
     """ResNet-34: 3, 4, 6 and 3 basic blocks."""
 
     Settings = ResNet34Settings
     block = BasicBlock
 
 
-class ResNet50(ResNet):
+class ResNet50(ResidualNetwork[ResNetSettings]):
     """ResNet-50: 3, 4, 6 and 3 bottlenecks."""
 
     Settings = ResNet50Settings

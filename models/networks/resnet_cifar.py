@@ -6,7 +6,7 @@ from pydantic import Field
 
 from models.layers.initialize import InitWeights
 from models.networks.residual import ForSmallImages
-from models.networks.resnet import BasicBlock, ResNet, ResNetSettings
+from models.networks.resnet import BasicBlock, ResNetSettings
 
 
 class SmallResNetSettings(ResNetSettings):
@@ -38,14 +38,14 @@ class ResNetCifarSettings(SmallResNetSettings):
     )
 
 
-class ResNet18Cifar(ForSmallImages[ResNetSettings], ResNet):
+class ResNet18Cifar(ForSmallImages[ResNetSettings]):
     """ResNet-18 that keeps 32x32 images at full size in its first stage."""
 
     Settings = ResNet18CifarSettings
     block = BasicBlock
 
 
-class ResNetCifar(ForSmallImages[ResNetSettings], ResNet):
+class ResNetCifar(ForSmallImages[ResNetSettings]):
     """Three narrow stages of basic blocks: ResNet-20, 26, ... 56."""
 
     Settings = ResNetCifarSettings

@@ -1,6 +1,6 @@
 """orch analyze: what the papers say of quantizers, measured here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.output import answer_json, print_table, say
+from orchestrator.typed_json import Values
 
 if TYPE_CHECKING:
     from orchestrator.drawing import Drawing
@@ -56,13 +57,16 @@ def clip_error(bits: tuple[int, ...], seed: int, output: Path | None, as_json: b
     from orchestrator.analysis import clip_error as measured
 
     curves = measured.clip_errors(bits, seed=seed)
-    _write(output, lambda: measured.drawing(curves))
-    if as_json:
-        answer_json([asdict(curve) | {"best": curve.best} for curve in curves])
-        return
     columns = ("bits", "best clip level", "relative error")
     rows = [(curve.bits, *curve.best) for curve in curves]
-    print_table(columns, [(f"{b}", f"{at:.2f}", f"{e:.5f}") for b, at, e in rows], right=columns)
+    cells = [(f"{bits}", f"{at:.2f}", f"{error:.5f}") for bits, at, error in rows]
+    _end(
+        lambda: measured.drawing(curves),
+        [asdict(curve) | {"best": curve.best} for curve in curves],
+        lambda: print_table(columns, cells, right=columns),
+        output=output,
+        as_json=as_json,
+    )
 
 
 @analyze.command("filter-variance")
@@ -111,10 +115,6 @@ def filter_variance(
     else:
         found = measured.stored_filters(weights)
     spreads = [measured.spread(name, value) for name, value in found.items()]
-    _write(output, lambda: measured.drawing(spreads))
-    if as_json:
-        answer_json([asdict(one) for one in spreads])
-        return
     numbers = ("filters", "d", "rho", "measured", "proposition", "independent")
     cells = [
         (
@@ -128,14 +128,34 @@ def filter_variance(
         )
         for s in spreads
     ]
-    print_table(("layer" if weights else "filter", *numbers), cells, right=numbers)
+    columns = ("layer" if weights else "filter", *numbers)
+    _end(
+        lambda: measured.drawing(spreads),
+        [asdict(one) for one in spreads],
+        lambda: print_table(columns, cells, right=numbers),
+        output=output,
+        as_json=as_json,
+    )
 
 
-def _write(folder: Path | None, draw: "Callable[[], Drawing]") -> None:
-    """Write a figure and its numbers, where that is wanted. Raises OSError."""
-    if folder is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    drawing = draw()
-    drawing.write(folder)
-    say(f"Written: {folder / drawing.name}.png and .csv")
+def _end(
+    draw: "Callable[[], Drawing]",
+    documents: Sequence[Values],
+    show: Callable[[], None],
+    *,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a figure and its numbers, where that is wanted; print the numbers. Raises OSError.
+
+    show: prints them as a table.
+    """
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        drawing = draw()
+        drawing.write(output)
+        say(f"Written: {output / drawing.name}.png and .csv")
+    if as_json:
+        answer_json(documents)
+    else:
+        show()

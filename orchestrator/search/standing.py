@@ -129,8 +129,7 @@ class Standing:
         usual, working = mean(sample), self._open(now)
         spent = {t.name: t.worker_seconds for t in self.trials.values() if not t.state.ended}
         for stretch in working:
-            if trial_of(stretch.run) in spent:
-                spent[trial_of(stretch.run)] += stretch.worker_seconds
+            spent[trial_of(stretch.run)] += stretch.worker_seconds
         unplanned = max(self.opened.trials - len(self.trials), 0)
         rest = unplanned * usual + sum(max(usual - seconds, 0.0) for seconds in spent.values())
         return rest / (sum(stretch.workers for stretch in working) or self.opened.workers)

@@ -1,21 +1,34 @@
 """The end of a run: the results besides those of the trained points."""
 
-from models.networks.base import AnyBitNetwork
+from copy import deepcopy
+
 from orchestrator.events import inform
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import BatchPlan
-from orchestrator.track.result import PointResult
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.track.result import PointResult, Result
 from orchestrator.train.random_precision import random_precision
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.setup import Parts
+from orchestrator.train.state import load_weights
 from orchestrator.train.zero_shot import zero_shot
 
 
 def last_rows(
-    network: AnyBitNetwork, job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks
+    chosen: Result, job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks, folder: RunFolder
 ) -> list[PointResult]:
-    """Evaluate the chosen weights as `job.evaluate` says; every rank gets the same rows."""
-    wanted, rows = job.evaluate, []
+    """Evaluate the chosen weights as `job.evaluate` says; every rank gets the same rows.
+
+    chosen: what they reached at the trained points. Those of the best epoch are its copy in the
+    run's folder.
+    """
+    wanted, rows = job.evaluate, list[PointResult]()
+    if not wanted.wants_more:
+        return rows
+    network = parts.network
+    if job.checkpoint.select == "best":
+        network = deepcopy(network)
+        load_weights(folder.best_copy(chosen.epoch + 1), network)
     if wanted.points:
         rows += zero_shot(network, job, parts, plan, ranks)
     if wanted.random is not None:

@@ -1,6 +1,5 @@
 """What each rank does, from start to end: set up or resume, then train, evaluate and record."""
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -207,21 +206,12 @@ class Worker:
         chosen = self.best if self.job.checkpoint.select == "best" else self.last
         if chosen is None:
             return
-        if self.job.evaluate.wants_more:
-            chosen = self._with_more_rows(chosen)
+        rows = last_rows(chosen, self.job, self.parts, self.plan, self.ranks, self.folder)
         if self.ranks.is_first:
-            write_end(self.folder, chosen.beside(self.reference))
-
-    def _with_more_rows(self, chosen: Result) -> Result:
-        """Evaluate the chosen weights besides at the trained points, and record the results."""
-        network = self.parts.network
-        if self.job.checkpoint.select == "best":
-            network = deepcopy(network)
-            load_weights(self.folder.best_copy(chosen.epoch + 1), network)
-        rows = last_rows(network, self.job, self.parts, self.plan, self.ranks)
-        if self.ranks.is_first:
-            self._record(chosen, point_metrics(chosen.metric_name, rows))
-        return replace(chosen, rows=(*chosen.rows, *rows))
+            if rows:
+                self._record(chosen, point_metrics(chosen.metric_name, rows))
+            whole = replace(chosen, rows=(*chosen.rows, *rows))
+            write_end(self.folder, whole.beside(self.reference))
 
     def _is_best(self, reached: Result) -> bool:
         total = sum(reached.metric.values())
