@@ -1,5 +1,6 @@
 """Train a job in one process: a single worker, without Ray and without a record."""
 
+import argparse
 import io
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
+from benchmarks.results_file import REPOSITORY, positive
 from orchestrator import events
 from orchestrator.errors import OrchError
 from orchestrator.job.schema import Job
@@ -21,6 +23,23 @@ from orchestrator.train.worker import Run, Worker
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
+
+
+class Given(NamedTuple):
+    """What a command line says. root: of the data. work: where runs have their folders."""
+
+    root: Path
+    work: Path
+    seeds: int
+
+
+def command_line(name: str, description: str) -> Given:
+    """Read --root FOLDER [--work FOLDER] [--seeds N] of the benchmark of a name."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / name)
+    parser.add_argument("--seeds", type=positive, default=2)
+    return Given(**vars(parser.parse_args()))
 
 
 class Alone:

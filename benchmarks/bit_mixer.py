@@ -12,15 +12,14 @@ on average in the first. The record, one figure for each seed:
   many bits;  "winner": the best of the first;  "lucky": the best of the second.
 """
 
-import argparse
 import json
 import shutil
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.alone import train, two_at_a_time
-from benchmarks.results_file import REPOSITORY, conditions, keep, positive
+from benchmarks.alone import command_line, train, two_at_a_time
+from benchmarks.results_file import conditions, keep
 from orchestrator.job.load import load_job
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.subnet.search import Asked, find_subnets
@@ -35,11 +34,7 @@ Measured = dict[str, dict[str, float]]
 
 def main() -> None:
     """Measure and keep the figures in benchmarks/results."""
-    parser = argparse.ArgumentParser(description="Bit-Mixer's batch norm, and its sub-nets.")
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / JOB.stem)
-    parser.add_argument("--seeds", type=positive, default=2)
-    given = parser.parse_args()
+    given = command_line(JOB.stem, "Bit-Mixer's batch norm, and its sub-nets.")
     about = conditions(f"python -m benchmarks.bit_mixer --root FOLDER --seeds {given.seeds}")
     about |= {"job": JOB.name, "seeds": given.seeds, "average_bits": SEARCH.average_bits}
     runs = [(norm, seed) for seed in range(given.seeds) for norm in NORMS]

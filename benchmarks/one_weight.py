@@ -10,16 +10,15 @@ with 4-bit activations, each with every seed. The record, by bit-width of the we
 - "top1": in percent, one for each seed;  "mean", "spread" (largest less smallest).
 """
 
-import argparse
 import shutil
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.alone import train, two_at_a_time
-from benchmarks.results_file import REPOSITORY, conditions, keep, positive
+from benchmarks.alone import command_line, train, two_at_a_time
+from benchmarks.results_file import conditions, keep
 from models.complexity import anatomy_of, width_for
-from models.networks.settings import NetworkSettings
 from models.precision import OperatingPoint
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
@@ -31,15 +30,14 @@ CLASSES, IMAGE_SIZE = 100, 32
 
 def main() -> None:
     """Measure and keep the figures in benchmarks/results."""
-    parser = argparse.ArgumentParser(description="Bits against channels at one size.")
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / JOB.stem)
-    parser.add_argument("--seeds", type=positive, default=2)
-    given = parser.parse_args()
+    given = command_line(JOB.stem, "Bits against channels at one size.")
     about = conditions(f"python -m benchmarks.one_weight --root FOLDER --seeds {given.seeds}")
     runs = [(bits, seed) for seed in range(given.seeds) for bits in WEIGHTS]
-    reached = dict(two_at_a_time(partial(measure, given.root, given.work), runs))
-    sizes = {f"{bits}bit": size_of(job_of(bits, given.root, 0)) for bits in WEIGHTS}
+    widths = widths_of_one_size()
+    reached = dict(two_at_a_time(partial(measure, given.root, given.work, widths), runs))
+    sizes = {
+        f"{bits}bit": size_of(job_of(bits, width, given.root, 0)) for bits, width in widths.items()
+    }
     top1 = {
         f"{bits}bit": [round(reached[bits, seed], 2) for seed in range(given.seeds)]
         for bits in WEIGHTS
@@ -54,12 +52,15 @@ def main() -> None:
     keep(JOB.stem, {**about, "job": JOB.name, "seeds": given.seeds, **figures})
 
 
-def measure(root: Path, work: Path, run: tuple[int, int]) -> float:
-    """Train at a bit-width with a seed; return the last epoch's top-1 in percent."""
+def measure(root: Path, work: Path, widths: Mapping[int, float], run: tuple[int, int]) -> float:
+    """Train at a bit-width with a seed; return the last epoch's top-1 in percent.
+
+    widths: the multiplier at each bit-width.
+    """
     bits, seed = run
     place = work / f"{bits}bit_seed{seed}"
     shutil.rmtree(place, ignore_errors=True)
-    epochs, failed = train(job_of(bits, root, seed), place)
+    epochs, failed = train(job_of(bits, widths[bits], root, seed), place)
     if failed:
         raise SystemExit(failed)
     (top1,) = epochs[-1].values()
@@ -67,31 +68,30 @@ def measure(root: Path, work: Path, run: tuple[int, int]) -> float:
     return top1
 
 
-def job_of(bits: int, root: Path, seed: int) -> Job:
-    """Return the job at a bit-width of the weights, as wide as the size of the 4-bit one allows."""
-    narrow = load_job(JOB, [f"seed={seed}", f"data.root={root}"]).job
-    if bits == WEIGHTS[0]:
-        return narrow
-    _, reference = size_of(narrow)
-    width = width_for(reference, _settings(narrow), CLASSES, _point(bits))
+def widths_of_one_size() -> dict[int, float]:
+    """Return the multiplier at each bit-width of the weights; the first is the job's own.
+
+    With the others networks are as large as with the first.
+    """
+    narrow = load_job(JOB).job
+    own, size = size_of(narrow)
+    first, *others = WEIGHTS
+    points = {bits: OperatingPoint.at(f"w{bits}a4") for bits in others}
+    return {first: own} | {
+        bits: width_for(size, narrow.model, CLASSES, point) for bits, point in points.items()
+    }
+
+
+def job_of(bits: int, width: float, root: Path, seed: int) -> Job:
+    """Return the job at a bit-width of the weights and a width multiplier."""
     own = [f"quantizer.bit_widths=[w{bits}a4]", f"model.width={width}"]
     return load_job(JOB, [f"seed={seed}", f"data.root={root}", *own]).job
 
 
 def size_of(job: Job) -> tuple[float, int]:
     """Return the width multiplier and C_size of a job's network."""
-    settings = _settings(job)
-    anatomy = anatomy_of(settings, CLASSES, IMAGE_SIZE)
-    return settings.width, anatomy.at(job.points[0]).c_size
-
-
-def _settings(job: Job) -> NetworkSettings:
-    settings: NetworkSettings = job.model
-    return settings
-
-
-def _point(bits: int) -> OperatingPoint:
-    return OperatingPoint.at(f"w{bits}a4")
+    anatomy = anatomy_of(job.model, CLASSES, IMAGE_SIZE)
+    return job.model.width, anatomy.at(job.points[0]).c_size
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.one_weight import WEIGHTS, job_of, size_of
+from benchmarks.one_weight import WEIGHTS, job_of, size_of, widths_of_one_size
 
 
 def test_networks_of_few_bits_are_as_large_as_the_narrow_one(tmp_path: Path) -> None:
-    jobs = [job_of(bits, tmp_path, seed=1) for bits in WEIGHTS]
+    widths = widths_of_one_size()
+    assert tuple(widths) == WEIGHTS
+    jobs = [job_of(bits, width, tmp_path, seed=1) for bits, width in widths.items()]
     (narrow, reference), *others = map(size_of, jobs)
     assert narrow == 0.5
     for width, size in others:
