@@ -62,7 +62,8 @@ class Pass(NamedTuple):
 class WantedTeacher(NamedTuple):
     """A network that a method learns from, built like the trained one but for its precision.
 
-    weights: of a float model, or of a checkpoint; runs count as what they hold.
+    weights: of a float model, or of a checkpoint; runs count as what they hold. Without any it is
+        what an earlier phase has trained at the precision.
     """
 
     source: Literal["float", "checkpoint"]
@@ -93,6 +94,7 @@ class Method(nn.Module, ABC):
     """A way to train one network at its operating points.
 
     It may have parameters of its own and a frozen teacher: both are part of checkpoints.
+    teacher: the network that it was given, if it wants one.
     points: from high to low. Raises ValueError with all mistakes in settings and points.
     """
 
@@ -105,6 +107,7 @@ class Method(nn.Module, ABC):
             raise ValueError("; ".join(f"{key}: {problem}" for key, problem in found))
         self.settings = settings
         self.points = tuple(points)
+        self.teacher: AnyBitNetwork | None = None
 
     @property
     def layout(self) -> Layout:
@@ -149,8 +152,8 @@ class Method(nn.Module, ABC):
         return None
 
     def take_teacher(self, network: AnyBitNetwork) -> None:
-        """Keep the network that teaches."""
-        raise NotImplementedError
+        """Keep the network that teaches, frozen."""
+        self.teacher = network.eval().requires_grad_(False)
 
     def start_phase(self, network: AnyBitNetwork) -> None:
         """Prepare for a phase of the training, before its first step."""

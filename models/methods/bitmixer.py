@@ -57,11 +57,12 @@ class BitMixerSettings(MethodSettings, frozen=True):
         "one of its own bit-width, or as it is",
     )
     teacher: Literal["none", "float", "stage1"] = Field(
-        "none", description="none, a float model, or the network of a run of stage 1"
+        "none", description="none, a float model, or the network of stage 1"
     )
     teacher_weights: Path | None = Field(
         None,
-        description="of the teacher: what start.weights is for start.from: float, or checkpoint",
+        description="of the teacher: what start.weights is for start.from: float, or checkpoint; "
+        "stage1 without any is an earlier phase of the job",
     )
     distillation_weight: float = Field(
         1.0, ge=0, description="weight of what is learned from the teacher"
@@ -89,10 +90,6 @@ class BitMixer(Method):
 
     Settings: ClassVar[type[BitMixerSettings]] = BitMixerSettings
     settings: BitMixerSettings
-
-    def __init__(self, settings: BitMixerSettings, points: Sequence[OperatingPoint]) -> None:
-        super().__init__(settings, points)
-        self.teacher: AnyBitNetwork | None = None
 
     @classmethod
     def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
@@ -139,10 +136,6 @@ class BitMixer(Method):
                 weights = self.settings.teacher_weights
                 return WantedTeacher("checkpoint", weights, precision, self.layout)
         return None
-
-    def take_teacher(self, network: AnyBitNetwork) -> None:
-        """Keep the network that teaches, frozen."""
-        self.teacher = network.eval().requires_grad_(False)
 
     def start_phase(self, network: AnyBitNetwork) -> None:
         """Start stage 2 from stage 1, and unequal pairs of stage 3 from equal ones.

@@ -14,13 +14,12 @@ from orchestrator.job.schema import Job
 from orchestrator.job.space import Settings
 from orchestrator.plan.batch import LARGER_PASS, plan_batch
 from orchestrator.prepare.build import (
-    build_method,
     build_network,
     check_data,
     open_datasets,
 )
 from orchestrator.prepare.start import start
-from orchestrator.prepare.teacher import give_teacher, missing_teacher
+from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record, recorder, reference
 from orchestrator.track.delta_b import ReferenceResults
@@ -110,8 +109,8 @@ def _try_data(job: Job, resumed: bool, warn: Callable[[str], object]) -> None:
         if lacking:
             warn(lacking)
     if not resumed and not _teachers(job):
-        for phase in job.phase_jobs():
-            give_teacher(build_method(phase), phase, train_set.num_classes, trained=True)
+        for phase, method in named_teachers(job.phase_jobs()):
+            give_teacher(method, phase, train_set.num_classes, trained=True)
 
 
 def _try_pass(job: Job, train_set: Dataset) -> None:
@@ -154,7 +153,7 @@ _EXPECTED = {
 
 def _teachers(job: Job) -> list[str]:
     """Return the problems with the weights of teachers, as far as the files alone show them."""
-    found = (missing_teacher(build_method(phase)) for phase in job.phase_jobs())
+    found = (missing_teacher(method) for _, method in named_teachers(job.phase_jobs()))
     return [problem for problem in dict.fromkeys(found) if problem]
 
 

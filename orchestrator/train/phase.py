@@ -10,7 +10,7 @@ from models.methods.base import Method
 from models.roles import roles
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_method
-from orchestrator.prepare.teacher import give_teacher
+from orchestrator.prepare.teacher import give_teacher, own_teacher
 from orchestrator.train.epoch import Loop
 from orchestrator.train.optimizers import build_optimizer
 from orchestrator.train.ranks import Ranks
@@ -54,17 +54,20 @@ def build_phase(
     ranks: Ranks,
     steps_per_epoch: int,
     *,
+    before: Method | None = None,
     resumed: bool = False,
 ) -> Phase:
     """Build a phase of a run; its method is equal on all ranks.
 
-    jobs: of all phases, in order. resumed: what the method has is in a checkpoint, its teacher
-    included. Raises CheckpointMismatch as `give_teacher` does.
+    jobs: of all phases, in order. before: the method of the phase that has just ended, if one has.
+    resumed: what the method has is in a checkpoint, its teacher included. Raises
+    CheckpointMismatch as `give_teacher` does.
     """
     job = jobs[number]
     classes = parts.train_set.num_classes
     method = build_method(job)
-    give_teacher(method, job, classes, trained=not resumed)
+    own = own_teacher(jobs, number, parts.network, before) if before else None
+    give_teacher(method, job, classes, trained=not resumed, own=own)
     method.to(ranks.device)
     named = roles(parts.network, method)
     epochs_before = sum(earlier.training.epochs for earlier in jobs[:number])

@@ -182,9 +182,16 @@ class Worker:
 
     def _enter(self, at: Reached, *, resumed: bool = False) -> None:
         """Build the phase of a position; its optimizer, method and tally are new."""
+        before = self.phase.method if at.phase and not resumed else None
         self.at = at
         self.phase = build_phase(
-            self.phase_jobs, at.phase, self.parts, self.ranks, self.steps, resumed=resumed
+            self.phase_jobs,
+            at.phase,
+            self.parts,
+            self.ranks,
+            self.steps,
+            before=before,
+            resumed=resumed,
         )
         self.tally = Tally(self.phase.method.loss_names, self.ranks.device)
 

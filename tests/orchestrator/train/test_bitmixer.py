@@ -15,7 +15,13 @@ from models.mixed import MIXED
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_method, build_network
-from orchestrator.prepare.teacher import KEY, give_teacher, missing_teacher
+from orchestrator.prepare.teacher import (
+    KEY,
+    give_teacher,
+    has_own_teacher,
+    missing_teacher,
+    named_teachers,
+)
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.worker import Worker
 from tests.orchestrator.train.rank_programs import run_ranks, train_some_steps
@@ -91,6 +97,58 @@ def test_three_phases_that_are_stopped_after_every_step_end_with_the_same_weight
     assert stopped.phase.method.state_dict() == {}
     folder.withdraw_stop()
     assert same(weights(undisturbed), weights(run(job, "stopped")))
+
+
+OWN = (
+    "phases=[{quantizer: {bit_widths: [w32a4, w32a2]}, method: {stage: 1}},"
+    "{quantizer: {bit_widths: [4, w1a2]}, method: {stage: 2, teacher: stage1}},"
+    "{quantizer: {bit_widths: [4, w1a2]}, method: {stage: 3, teacher: stage1}}]"
+)
+
+
+def test_the_first_phase_of_a_job_teaches_those_after_it(
+    tiny_job: Callable[..., Job], run: GoOn, tmp_path: Path
+) -> None:
+    """As it was after the last step of stage 1, also where the run is stopped after every step."""
+    job = tiny_job(*stage(1, "[w32a4, w32a2]", "training.epochs=1"), OWN)
+    undisturbed = run(job, "undisturbed")
+    folder = RunFolder(tmp_path / "stopped")
+    folder.make()
+    folder.ask_to_stop()
+    stopped = [run(job, "stopped") for _ in range(3)][-1]
+    assert (stopped.at.phase, stopped.at.step) == (0, 3)
+    first = weights(stopped)
+    for _ in range(4):
+        stopped = run(job, "stopped")
+    assert stopped.at.phase == 2
+    folder.withdraw_stop()
+    assert same(weights(undisturbed), weights(run(job, "stopped")))
+    for worker in (undisturbed, stopped):
+        taught = worker.phase.method.state_dict()
+        assert len(taught) > 10
+        for name, value in taught.items():
+            if "normalize" not in name:
+                assert torch.equal(value, first[name.removeprefix("teacher.")]), name
+
+
+@pytest.mark.parametrize(
+    ("phases", "own"),
+    [
+        (OWN, [False, True, True]),
+        (OWN.replace("stage: 2, teacher: stage1", "stage: 2"), [False, False, False]),
+        (OWN.replace("w32a4", "w32a3"), [False, False, False]),
+        (OWN.replace("stage1", "float"), [False, False, False]),
+        (OWN.replace("teacher: stage1", "teacher: stage1, teacher_weights: x"), [False] * 3),
+    ],
+)
+def test_only_a_network_that_is_still_there_teaches_without_a_name(
+    tiny_job: Callable[..., Job], phases: str, own: list[bool]
+) -> None:
+    jobs = tiny_job(*stage(1, "[w32a4, w32a2]", "training.epochs=1"), phases).phase_jobs()
+    assert [has_own_teacher(jobs, number) for number in range(3)] == own
+    assert [job for job, _ in named_teachers(jobs)] == [
+        job for job, alone in zip(jobs, own, strict=True) if not alone
+    ]
 
 
 def test_a_teacher_goes_on_from_the_checkpoint(
