@@ -171,11 +171,12 @@ def free_port() -> int:
 
 
 def log_tail(folder: Path, lines: int = 15) -> str:
-    """Return the last lines that the head printed."""
+    """Return the last lines that the head printed, without the frames of a traceback."""
     try:
-        return "\n".join((folder / "log").read_text(errors="replace").splitlines()[-lines:])
+        printed = (folder / "log").read_text(errors="replace").splitlines()
     except OSError:
         return "(it left no log)"
+    return "\n".join([line for line in printed if not line.startswith("  ")][-lines:])
 
 
 def processes(folder: Path) -> list[int]:

@@ -153,6 +153,16 @@ def test_a_process_that_has_got_the_number_of_a_dead_head_is_left_in_peace(folde
         other.kill()
 
 
+def test_the_last_words_of_a_head_are_told_without_frames(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(
+        "Local node IP\nTraceback (most recent call last):\n"
+        '  File "node.py", line 440, in __init__\n    raise Exception(\n'
+        "Exception: The node timed out.\n"
+    )
+    last = "Traceback (most recent call last):\nException: The node timed out."
+    assert head_process.log_tail(tmp_path, lines=2) == last
+
+
 def test_a_head_and_its_jobs_put_temporary_files_into_its_folder() -> None:
     folder = head_process.make_folder()
     try:
