@@ -129,17 +129,19 @@ def _other_mistakes(
     merged: Merged, kind: type[Job], names: Mapping[Keys, str], shown: str
 ) -> list[str]:
     """Return the mistakes that can be found while a component's name is wrong."""
-    values = deepcopy(merged.values)
-    for keys in FAMILIES.keys() - names.keys():
+    values, wrong = deepcopy(merged.values), FAMILIES.keys() - names.keys()
+    for keys in wrong:
         above = value_at(values, keys[:-1])
         if isinstance(above, dict):
             above[keys[-1]] = None
     try:
         validated(kind, values)
     except ValidationError as error:
-        unnamed = [f"  {'.'.join(keys)}: " for keys in FAMILIES.keys() - names.keys()]
+        unknown = [f"  {'.'.join(keys)}: " for keys in wrong]
+        # The method says how many epochs there may be: none where it trains nothing.
+        unknown += ["  training.epochs: "] * (("method",) in wrong)
         lines = explain(error, merged, kind, shown)
-        return [line for line in lines if not any(place in line for place in unnamed)]
+        return [line for line in lines if not any(place in line for place in unknown)]
     return []
 
 

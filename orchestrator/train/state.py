@@ -14,13 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from orchestrator.errors import CheckpointMismatch
+from orchestrator.errors import CheckpointMismatch, Diverged
 from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job
 from orchestrator.job.source import Values
 from orchestrator.store.checkpoint import damage, write_checkpoint
 from orchestrator.store.run_folder import WEIGHTS, Reached
 from orchestrator.track.result import PointResult, Result
+from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.tally import TallyState
 
@@ -158,6 +159,23 @@ def load_weights(folder: Path, network: nn.Module) -> None:
         raise CheckpointMismatch(
             f"{folder}: these are the weights of another network. {error}"
         ) from None
+
+
+def check_finite(
+    network: nn.Module,
+    method: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ranks: Ranks,
+    at: Reached,
+) -> None:
+    """Raise Diverged, on every rank, when a number of some rank's state is not finite."""
+    found = not_finite(network, method, optimizer)
+    lost = next((name for name in ranks.gather(found) if name), None)
+    if lost:
+        raise Diverged(
+            f"{lost} holds numbers that are not finite after {at}; this state was not saved. "
+            f"{ADVICE}"
+        )
 
 
 def not_finite(

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from orchestrator.data.loader import steps_per_epoch, train_batches
-from orchestrator.errors import Diverged
 from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
@@ -22,7 +21,6 @@ from orchestrator.train.arithmetic import announce
 from orchestrator.train.context import Context
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
-from orchestrator.train.gradients import ADVICE
 from orchestrator.train.last_rows import last_rows
 from orchestrator.train.measure import epoch_metrics, point_metrics
 from orchestrator.train.optimizers import learning_rates
@@ -30,7 +28,7 @@ from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.progress import Progress
 from orchestrator.train.setup import build_parts
 from orchestrator.train.start_from_data import start_from_data
-from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
+from orchestrator.train.state import RankState, TrainState, check_finite, load_weights
 from orchestrator.train.tally import Tally
 from orchestrator.train.zero_shot import calibrate_in_place
 
@@ -247,7 +245,8 @@ class Worker:
         that the latest checkpoint names. Raises Diverged, on every rank, when a number in the state
         is not finite: the last checkpoint from which a run can continue stays the latest.
         """
-        self._check_finite()
+        both = self.parts.network, self.phase.method
+        check_finite(*both, self.phase.optimizer, self.ranks, self.at)
         state = self._state()
         written: Path | None = None
         if self.ranks.is_first:
@@ -274,15 +273,6 @@ class Worker:
             best=self.best,
             last=self.last,
         )
-
-    def _check_finite(self) -> None:
-        found = not_finite(self.parts.network, self.phase.method, self.phase.optimizer)
-        lost = next((name for name in self.ranks.gather(found) if name), None)
-        if lost:
-            raise Diverged(
-                f"{lost} holds numbers that are not finite after {self.at}; this state was not "
-                f"saved. {ADVICE}"
-            )
 
     def _begin(self) -> None:
         if self.parts.warning and self.ranks.is_first:

@@ -17,13 +17,26 @@ training: {epochs: 3, global_batch: 128}
 """
 
 
+def mistake_of(folder: Path, *overrides: str) -> str:
+    file = folder / "mine.yaml"
+    file.write_text(JOB)
+    with pytest.raises(JobFileError) as caught:
+        load_job(file, overrides)
+    [mistake] = caught.value.mistakes
+    return mistake
+
+
+def test_nothing_is_said_of_epochs_while_the_method_is_unknown(tmp_path: Path) -> None:
+    given = ("method={name: direkt, calibrate: true}", "training.epochs=0")
+    found = mistake_of(tmp_path, *given)
+    assert found.startswith(
+        "--set  method.name: no method is called 'direkt'. Did you mean 'direct'?"
+    )
+
+
 def test_nothing_is_said_of_settings_left_behind_while_another_name_is_wrong(
     tmp_path: Path,
 ) -> None:
-    file = tmp_path / "mine.yaml"
-    file.write_text(JOB)
     wrong = ("method.name=adabits", "model={name: resnet18_cifr, dpths: 3}")
-    with pytest.raises(JobFileError) as caught:
-        load_job(file, wrong)
-    [mistake] = caught.value.mistakes
-    assert mistake.startswith("--set  model.name: no model is called 'resnet18_cifr'. Did you mean")
+    found = mistake_of(tmp_path, *wrong)
+    assert found.startswith("--set  model.name: no model is called 'resnet18_cifr'. Did you mean")
