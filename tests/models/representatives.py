@@ -3,6 +3,7 @@
 And one weight quantizer for each kind of levels, and the methods that train.
 """
 
+from models.layers.layout import Layout
 from models.methods import METHODS
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.table import resolve
@@ -23,6 +24,19 @@ NETWORKS_AND_WEIGHTS = [
     *(("resnet18_cifar", weights) for weights in WEIGHT_QUANTIZERS if weights != "coquant_trunc"),
 ]
 """Every network, and every quantizer, but not each with each."""
+
+LAYOUTS = [
+    Layout("shared", "switchable"),
+    Layout("switchable", "shared"),
+    Layout("transitional", "switchable"),
+]
+"""Each kind of batch norm and of clip level: neither knows of the other."""
+
+LAYOUTS_AND_WEIGHTS = [
+    *((layout, "coquant_trunc") for layout in LAYOUTS),
+    *((Layout(), weights) for weights in WEIGHT_QUANTIZERS if weights != "coquant_trunc"),
+]
+"""Every layout, and every quantizer, but not each with each."""
 
 TRAINING = tuple(name for name in METHODS if resolve(METHODS, name).Settings.trains)
 """The methods that take steps."""

@@ -160,16 +160,8 @@ def test_every_network_takes_images_of_odd_sizes_and_videos(tiny: Tiny, name: st
     assert network(torch.randn(2, 2, 3, 17, 13), 2).shape == (2, 3)
 
 
-LAYOUTS = [
-    Layout("shared", "switchable"),
-    Layout("switchable", "shared"),
-    Layout("transitional", "switchable"),
-]
-"""Each kind of batch norm and of clip level: neither knows of the other."""
-
-
 @networks
-@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("layout", representatives.LAYOUTS, ids=str)
 def test_a_network_of_every_layout_runs_mixed_and_takes_another_precision(
     tiny: Tiny, name: str, layout: Layout
 ) -> None:

@@ -14,7 +14,7 @@ from models.precision import Assignment, LayerPrecision, OperatingPoint, Precisi
 from models.quantizers import WEIGHT_QUANTIZERS
 from models.roles import roles
 from tests.models.precisions import precisions
-from tests.models.representatives import NETWORKS, NETWORKS_AND_WEIGHTS
+from tests.models.representatives import LAYOUTS_AND_WEIGHTS, NETWORKS, NETWORKS_AND_WEIGHTS
 
 Tiny = Callable[..., AnyBitNetwork]
 Golden = Callable[[str], dict[str, Any]]
@@ -244,8 +244,7 @@ def trained_a_little(network: AnyBitNetwork) -> AnyBitNetwork:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("stem_bn_shared", [True, False])
-@pytest.mark.parametrize("num_segments", [None, 2])
+@pytest.mark.parametrize(("stem_bn_shared", "num_segments"), [(True, None), (False, 2)])
 def test_an_added_bit_width_has_copies_of_its_sources_batch_norm_and_clip_levels(
     tiny: Tiny, name: str, stem_bn_shared: bool, num_segments: int | None
 ) -> None:
@@ -262,13 +261,11 @@ def test_an_added_bit_width_has_copies_of_its_sources_batch_norm_and_clip_levels
     assert not torch.equal(network(inputs, 7), network(inputs, 8))
 
 
-@pytest.mark.parametrize("norm", ["switchable", "shared", "transitional"])
-@pytest.mark.parametrize("clip", ["switchable", "shared"])
-@pytest.mark.parametrize("weights", WEIGHT_QUANTIZERS)
-def test_a_bit_width_is_added_in_every_layout_to_every_quantizer(
-    tiny: Tiny, norm: Any, clip: Any, weights: str
+@pytest.mark.parametrize(("layout", "weights"), LAYOUTS_AND_WEIGHTS, ids=str)
+def test_a_bit_width_is_added_in_every_layout_and_to_every_quantizer(
+    tiny: Tiny, layout: Layout, weights: str
 ) -> None:
-    same = {"layout": Layout(norm=norm, clip=clip), "weights": weights}
+    same = {"layout": layout, "weights": weights}
     network = trained_a_little(tiny(**same))
     network.add(Precision(5, 5), Precision(6, 6))
     built_with_it = tiny(bit_widths=(8, 6, 5, 4, 2), **same).eval()

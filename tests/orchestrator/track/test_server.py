@@ -164,36 +164,39 @@ def test_a_database_that_is_removed_while_it_is_open_is_noticed(
     assert Recorder(again, RunFolder(tmp_path)).send() is None
 
 
-FIRST_OPENING = """
+OTHER = """
 import sys
 from pathlib import Path
-from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import recorder
-folder = RunFolder(Path(sys.argv[1])); folder.make()
+import mlflow.tracking
+from tests.orchestrator.track.test_server import open_and_close
+print("ready", flush=True)
 sys.stdin.readline()
-run = recorder.open_run(sys.argv[2], "first", "digits-1", folder)
-recorder.close_run(run, folder, "FINISHED")
+open_and_close(sys.argv[1], Path(sys.argv[2]))
 """
+
+
+def open_and_close(uri: str, folder: Path) -> None:
+    folder.mkdir()
+    run = recorder.open_run(uri, "first", "digits-1", RunFolder(folder))
+    recorder.close_run(run, RunFolder(folder), "FINISHED")
 
 
 def test_two_processes_may_open_a_new_database_at_the_same_moment(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", FIRST_OPENING, str(tmp_path / name), uri],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        for name in ("one", "two")
-    ]
-    for process in both:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    errors = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER, uri, str(tmp_path / "other")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.write("\n")
+        other.stdin.flush()
+        open_and_close(uri, tmp_path / "own")
+    assert other.returncode == 0
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         rows = database.execute("select status, count(*) from runs group by status").fetchall()
     database.close()
