@@ -4,16 +4,18 @@
 
 Trains `bit_mixer.yaml` in its three stages on CIFAR-10, whose root the first FOLDER is, with
 transitional batch norm and with one set for each bit-width, and searches the sub-nets of 3 bits
-on average in the first. The record, one figure for each seed:
+on average in the first. A run that has ended in the work folder is not trained again. The record,
+one figure for each seed:
 
 - "top1": in percent, by batch norm, at each bit-width, and "random": each layer's bit-width drawn
   for each batch, the mean of three passes over the images;
 - "best", "drawn": mean top-1 of the 20 best sub-nets by sensitivity, and of 20 random ones with as
-  many bits;  "winner": the best of the first;  "lucky": the best of the second.
+  many bits, on all test images;  "best_loss", "drawn_loss": their mean loss;  "winner": the top-1
+  of the best of the first;  "lucky": of the best of the second.
 """
 
-import json
 import shutil
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -22,11 +24,12 @@ from benchmarks.alone import command_line, train, two_at_a_time
 from benchmarks.results_file import conditions, keep
 from orchestrator.job.load import load_job
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.subnet.search import Asked, find_subnets
+from orchestrator.subnet.search import Asked, Subnet, find_subnets
 
 JOB = Path(__file__).with_suffix(".yaml")
 NORMS = {"transitional": (), "own_bit_width": ("method.transitional=false",)}
 SEARCH = Asked(average_bits=3, top=20, images=1000)
+TEST_IMAGES = 10_000
 
 Measured = dict[str, dict[str, float]]
 """Of one run: "top1" by point, and "subnets" if they were searched."""
@@ -45,25 +48,33 @@ def main() -> None:
 def measure(root: Path, work: Path, run: tuple[str, int]) -> Measured:
     """Train with a kind of batch norm and a seed, and search sub-nets if it is transitional."""
     norm, seed = run
-    job = load_job(JOB, [*NORMS[norm], f"seed={seed}", f"data.root={root}"]).job
-    place = work / f"{norm}_seed{seed}"
-    shutil.rmtree(place, ignore_errors=True)
-    if failed := train(job, place).failed:
-        raise SystemExit(failed)
-    rows = json.loads(RunFolder(place).result.path.read_text("utf-8"))["rows"]
+    settings = [*NORMS[norm], f"seed={seed}", f"data.root={root}"]
+    folder = RunFolder(work / f"{norm}_seed{seed}")
+    if not folder.result.exists():
+        shutil.rmtree(folder.path, ignore_errors=True)
+        if failed := train(load_job(JOB, settings).job, folder.path).failed:
+            raise SystemExit(failed)
+    rows = folder.result.read_json()["rows"]
     measured: Measured = {"top1": {row["point"]: row["metric"] for row in rows}}
     print(f"{norm}, seed {seed}: {measured['top1']}", flush=True)
     if norm == "transitional":
-        found = find_subnets(job, place, SEARCH, lambda *_: None)
-        best, drawn = ([one.metric for one in found.of(kind)] for kind in ("best", "random"))
-        measured["subnets"] = {
-            "best": fmean(best),
-            "drawn": fmean(drawn),
-            "winner": max(best),
-            "lucky": max(drawn),
-        }
+        whole = load_job(JOB, [*settings, f"data.limit_val={TEST_IMAGES}"]).job
+        found = find_subnets(whole, folder.path, SEARCH, lambda *_: None)
+        measured["subnets"] = judged(found.of("best"), found.of("random"))
         print(f"{norm}, seed {seed}: {measured['subnets']}", flush=True)
     return measured
+
+
+def judged(best: Sequence[Subnet], drawn: Sequence[Subnet]) -> dict[str, float]:
+    """Return the figures of the best sub-nets by sensitivity, and of random ones."""
+    return {
+        "best": fmean(one.metric for one in best),
+        "drawn": fmean(one.metric for one in drawn),
+        "best_loss": fmean(one.loss for one in best),
+        "drawn_loss": fmean(one.loss for one in drawn),
+        "winner": max(one.metric for one in best),
+        "lucky": max(one.metric for one in drawn),
+    }
 
 
 def collected(measured: dict[tuple[str, int], Measured], seeds: int) -> dict[str, object]:
@@ -72,7 +83,7 @@ def collected(measured: dict[tuple[str, int], Measured], seeds: int) -> dict[str
     def each(norm: str, part: str) -> dict[str, list[float]]:
         names = measured[norm, 0][part]
         return {
-            name: [round(measured[norm, seed][part][name], 2) for seed in range(seeds)]
+            name: [round(measured[norm, seed][part][name], 4) for seed in range(seeds)]
             for name in names
         }
 
