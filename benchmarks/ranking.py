@@ -4,7 +4,6 @@ What has ended is a line of a table and is not trained again, so that a recordin
 called again. The work folder keeps the checkpoints from which direct quantizations start.
 """
 
-import argparse
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +12,8 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from benchmarks.alone import train, two_at_a_time
-from benchmarks.results_file import REPOSITORY, RESULTS, conditions, positive
+from benchmarks.alone import command_line, train, two_at_a_time
+from benchmarks.results_file import RESULTS, conditions
 from benchmarks.search.trainings import Training, read
 from benchmarks.search.trainings import keep as keep_training
 from models.precision import Precision
@@ -87,11 +86,7 @@ def trainings(
     ranking: Ranking, module: str, about: str
 ) -> tuple[list[Training], dict[str, object]]:
     """Make what the command line asks for; return it, and what one must know to believe it."""
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--root", type=Path, required=True, help="of CIFAR-10")
-    parser.add_argument("--work", type=Path, default=REPOSITORY / "runs" / ranking.job.stem)
-    parser.add_argument("--seeds", type=positive, default=2)
-    given = parser.parse_args()
+    given = command_line(ranking.job.stem, about)
     wanted = ranking.wanted(given.seeds)
     made = {Wanted.of(one) for one in read(ranking.table)}
     _record(ranking, [one for one in wanted if one not in made], given.root, given.work)
