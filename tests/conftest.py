@@ -1,12 +1,21 @@
-"""What MLflow needs seconds to create, created once: a database with its tables, and a server."""
+"""What MLflow needs seconds to create, created once; what tests of properties may take."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.mlflow_server import MlflowServer, serving
+
+hypothesis.settings.register_profile(
+    "busy machines",
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("busy machines")
 
 
 @pytest.fixture(scope="session")

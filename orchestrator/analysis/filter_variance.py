@@ -61,9 +61,10 @@ def drawn_filters(filters: int, *, seed: int, correlation: float = 0.0) -> dict[
 
 
 def stored_filters(file: Path) -> dict[str, Tensor]:
-    """Return the convolutions of a stored network by layer, in float64; 1x1 depth-wise ones aside.
+    """Return the convolutions of a stored network by layer, in float64.
 
-    Raises UsageError, in one line, for a file without any.
+    Those of one weight in each filter are left out, and those of which all weights are 0. Raises
+    UsageError, in one line, for a file without any others, or with weights that are not finite.
     """
     try:
         tensors = read_state_dict(file)
@@ -72,10 +73,14 @@ def stored_filters(file: Path) -> dict[str, Tensor]:
     found = {
         name.removesuffix(".weight"): value.double()
         for name, value in tensors.items()
-        if value.dim() == 4 and len(value) > 1 and value[0].numel() > 1
+        if value.dim() == 4 and len(value) > 1 and value[0].numel() > 1 and value.any()
     }
     if not found:
-        raise UsageError(f"{file} holds no convolution (filters, channels, height, width).")
+        raise UsageError(
+            f"{file} holds no convolution (filters, channels, height, width) with weights unlike 0."
+        )
+    if broken := [name for name, value in found.items() if not value.isfinite().all()]:
+        raise UsageError(f"{file}: weights of {', '.join(broken)} are not finite.")
     return found
 
 

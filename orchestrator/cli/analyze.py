@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.numbers import SEED, Finite
 from orchestrator.cli.output import answer_json, print_table, say
 from orchestrator.typed_json import Values
 
 if TYPE_CHECKING:
     from orchestrator.drawing import Drawing
 
-_seed = click.option("--seed", default=0, show_default=True, help="Of all that is drawn.")
+_seed = click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Of all that is drawn."
+)
 _output = click.option(
     "--output",
     metavar="FOLDER",
@@ -85,7 +88,7 @@ def clip_error(bits: tuple[int, ...], seed: int, output: Path | None, as_json: b
 )
 @click.option(
     "--correlation",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.0,
     show_default=True,
     help="Of any two weights of a drawn filter.",

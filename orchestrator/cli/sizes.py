@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.completion import complete_job_file
+from orchestrator.cli.numbers import Finite
 from orchestrator.cli.output import answer, answer_json, print_table
 from orchestrator.errors import UsageError
 from orchestrator.typed_json import plain
@@ -54,7 +55,7 @@ class Row:
     help="Number of classes; that of the published data set if not given.",
 )  # fmt: skip
 @click.option(
-    "--c-size", type=click.FloatRange(min=0, min_open=True), metavar="BITS",
+    "--c-size", type=Finite(min=0, min_open=True), metavar="BITS",
     help="Find the model.width at which each point has this C_size, in 1e6 bits (OneWeight).",
 )  # fmt: skip
 @click.option("--plot", type=click.Path(), metavar="FILE.png", help="Draw size against BitOPs.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.completion import complete_run
+from orchestrator.cli.numbers import Finite
 from orchestrator.cli.output import answer, answer_json, console, moves, print_table, say
 from orchestrator.errors import UsageError
 from orchestrator.typed_json import plain
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", metavar="JOB", shell_complete=complete_run)
 @click.option(
-    "--average-bits", type=click.FloatRange(1, 8), required=True, help="Bits of a layer on average."
+    "--average-bits", type=Finite(1, 8), required=True, help="Bits of a layer on average."
 )
 @click.option(
     "--top",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1000),
     default=20,
     show_default=True,
     help="Sub-nets of each kind.",
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--output",
-    type=click.Path(file_okay=False),
+    type=click.Path(file_okay=False, writable=True),
     help="Folder of tables and figures; else the run's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -6,6 +6,7 @@ import click
 
 from orchestrator.cli import follow
 from orchestrator.cli.completion import complete_run
+from orchestrator.cli.numbers import Finite
 from orchestrator.cli.output import answer_json
 from orchestrator.cli.summary import as_dict
 from orchestrator.cluster import tail
@@ -21,7 +22,7 @@ POLL_SECONDS = 1.0
 
 @click.command()
 @click.argument("job_name", metavar="JOB", shell_complete=complete_run)
-@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds.")
+@click.option("--timeout", type=Finite(min=0), help="Give up after so many seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def wait(job_name: str, timeout: float | None, as_json: bool) -> None:
     """Wait until a JOB has ended; the exit code says how.

@@ -142,5 +142,6 @@ def _unreachable(
 
 
 def uniform(trained: Iterable[OperatingPoint]) -> list[Precision]:
-    """Return the precisions at which a whole network was trained, float left out."""
-    return [p.precision for p in trained if not p.layers and p.precision.weights != FLOAT]
+    """Return the precisions at which a whole network was trained, each once, float left out."""
+    whole = (p.precision for p in trained if not p.layers and p.precision.weights != FLOAT)
+    return list(dict.fromkeys(whole))

@@ -94,9 +94,7 @@ def find_subnets(job: Job, folder: Path, asked: Asked, tell: Tell) -> Found:
     The network is fixed at its highest bit-width for the sensitivities. Raises UsageError for a run
     that has no such sub-nets, MissingData, DataError or CheckpointMismatch.
     """
-    choices = {bits_of(own): own for own in uniform(job.phase_jobs()[-1].points)}
-    if len(choices) < 2:
-        raise UsageError(f"{folder.name} was trained at one bit-width; sub-nets mix two or more.")
+    choices = _choices(job, folder.name)
     names = [info.name for info in blank_network(job).quantized_layers]
     total = budget(len(names), asked.average_bits)
     _check_reachable(len(names), list(choices), total, asked.average_bits)
@@ -113,6 +111,7 @@ def find_subnets(job: Job, folder: Path, asked: Asked, tell: Tell) -> Found:
     values = list(found.values())
     best = best_assignments(values, list(choices), total, asked.top)
     drawn = random_assignments(len(names), list(choices), total, asked.top, job.seed)
+    drawn = list(dict.fromkeys(drawn))
     candidates = [_named("best", number, one) for number, one in enumerate(best, start=1)]
     candidates += [
         _named("random", number, Ranked(bits, _score(bits, values)))
@@ -120,6 +119,22 @@ def find_subnets(job: Job, folder: Path, asked: Asked, tell: Tell) -> Found:
     ]
     name, subnets = _evaluated(job, parts, ranks, candidates, choices, tell)
     return Found(name, total, found, subnets)
+
+
+def _choices(job: Job, run: str) -> dict[float, Precision]:
+    """Return the precisions that a layer can have, by their bits."""
+    own = uniform(job.phase_jobs()[-1].points)
+    if len(own) < 2:
+        raise UsageError(f"{run} was trained at one bit-width; sub-nets mix two or more.")
+    choices: dict[float, Precision] = {}
+    for precision in own:
+        other = choices.setdefault(bits_of(precision), precision)
+        if other != precision:
+            raise UsageError(
+                f"{run} was trained at {other.label} and {precision.label}, which have as many "
+                "bits; sub-nets are told apart by the bits of their layers."
+            )
+    return choices
 
 
 def bits_of(precision: Precision) -> float:

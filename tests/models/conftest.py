@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 import torch
 from torch import Tensor
@@ -21,9 +20,6 @@ from models.quantizers import ACTIVATION_QUANTIZERS, WEIGHT_QUANTIZERS
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from tests.models.precisions import precisions
-
-hypothesis.settings.register_profile("tensors", deadline=None, database=None)
-hypothesis.settings.load_profile("tensors")
 
 INVERTED = {
     "widths": (4, 4, 6, 8),

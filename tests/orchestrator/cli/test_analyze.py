@@ -1,7 +1,10 @@
 """orch analyze: tables, JSON and figures."""
 
 import json
+import math
 from pathlib import Path
+
+import torch
 
 from tests.orchestrator.cli.conftest import Orch
 
@@ -46,3 +49,15 @@ def test_what_cannot_be_measured_is_refused(orch: Orch, tmp_path: Path) -> None:
     done = orch("analyze", "filter-variance", "--weights", "net.pt")
     assert done.exit_code == 2
     assert "a text file" in done.stderr
+    torch.save({"a.weight": torch.zeros(4, 2, 3, 3)}, tmp_path / "zero.pt")
+    torch.save({"a.weight": torch.full((4, 2, 3, 3), math.nan)}, tmp_path / "nan.pt")
+    for options, message in (
+        (("--weights", "zero.pt"), "with weights unlike 0"),
+        (("--weights", "nan.pt"), "weights of a are not finite"),
+        (("--correlation", "nan"), "nan is not a finite number"),
+        (("--seed", "99999999999999999999999"), "not in the range 0<=x<=2147483647"),
+    ):
+        done = orch("analyze", "filter-variance", *options)
+        assert done.exit_code == 2
+        assert message in done.stderr
+        assert done.stdout == ""

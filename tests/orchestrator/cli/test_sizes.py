@@ -97,6 +97,8 @@ def test_the_figure_has_its_data_beside_it(orch: Orch, tmp_path: Path) -> None:
         (("tiny.yaml", "--c-size", "0.000001"), "--c-size cannot be reached at 8bit: even 0.001"),
         (("missing.yaml",), "missing.yaml"),
         (("nobody",), "nobody"),
+        (("tiny.yaml", "--c-size", "nan"), "nan is not a finite number"),
+        (("tiny.yaml", "--c-size", "inf"), "inf is not a finite number"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(

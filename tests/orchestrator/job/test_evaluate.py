@@ -7,7 +7,7 @@ import pytest
 from models.precision import OperatingPoint, Precision
 from orchestrator.errors import JobFileError
 from orchestrator.job.differ import differences
-from orchestrator.job.evaluate import Evaluate, mistakes, uniform
+from orchestrator.job.evaluate import Evaluate, drawn_from, mistakes, uniform
 from orchestrator.job.load import load_each_bit_width, load_job
 from orchestrator.job.schema import job_from_dict
 
@@ -147,6 +147,14 @@ def test_random_precisions_are_those_of_the_last_phase(
     (line,) = refused(file, f"evaluate.random={override}")
     assert "evaluate.random.precisions: " in line
     assert problem in line
+
+
+def test_a_point_that_is_another_by_a_second_name_is_drawn_once(file: Path) -> None:
+    again = "quantizer.assignment={again: {default: 4}}"
+    job = load_job(file, [again, "evaluate.random={}"]).job
+    assert job.evaluate.random is not None
+    drawn = drawn_from(job.evaluate.random, job.points)
+    assert sorted(drawn) == sorted({point.precision for point in job.points})
 
 
 def test_a_point_that_is_called_random_is_refused_beside_random_precisions(file: Path) -> None:

@@ -86,6 +86,7 @@ def test_the_command_prints_the_best_assignment_and_writes_tables_and_figures(
         ("[4, 2]", 4.6, r"5 layers add up to 23 bits; the nearest average that can be had is 4\."),
         ("[4, 2]", 3, r"5 layers add up to 15 bits; the nearest .* had is 2.8 or 3.2\."),
         ("[4]", 3, "tiny-1 was trained at one bit-width; sub-nets mix two or more"),
+        ("[4, w4a2, w2a4]", 3, "trained at w4a2 and w2a4, which have as many bits"),
     ],
 )
 def test_a_run_without_such_sub_nets_is_refused(
