@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import ray.util
 
-from orchestrator.run_facts import facts_of
+from orchestrator.run_facts import RunFacts, facts_of
 from orchestrator.store.run_folder import RunFolder
 
 MARK = "ORCH_TEST_CLUSTER"
@@ -68,19 +68,6 @@ class Orch:
         assert done.returncode == 0, done.stderr
         return dict(json.loads(done.stdout))
 
-    def wait_for(
-        self, run: str, ready: Callable[[dict[str, Any]], bool], *, pause: float = 1.5
-    ) -> dict[str, Any]:
-        """Poll the status of a run until it is as wanted; polling takes CPU from its start."""
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            status = self.status(run)
-            if ready(status):
-                return status
-            assert status["state"] in ("PENDING", "RUNNING"), status["failure"] or status
-            time.sleep(pause)
-        raise AssertionError(f"the run did not get there: {status}")
-
     @staticmethod
     def _command(arguments: tuple[str | Path, ...]) -> list[str]:
         return [sys.executable, "-m", "orchestrator", *map(str, arguments)]
@@ -90,10 +77,9 @@ class Orch:
 def wait_for() -> Callable[..., None]:
     """Wait until a run has come so far, by a look at its folder: commands would slow it down."""
 
-    def wait(folder: RunFolder, ready: Callable[[], bool]) -> None:
+    def wait(folder: RunFolder, ready: Callable[[RunFacts], object]) -> None:
         end = time.monotonic() + 240
-        while not ready():
-            facts = facts_of(folder)
+        while not ready(facts := facts_of(folder)):
             assert facts.failed is None, facts.failed
             assert time.monotonic() < end, f"the run did not get there: {facts}"
             time.sleep(0.05)
@@ -110,9 +96,11 @@ def orch(tmp_path_factory: pytest.TempPathFactory) -> Orch:
 
 
 @pytest.fixture(scope="session")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all runs: MLflow needs seconds to create its tables, once."""
-    return tmp_path_factory.mktemp("runs")
+def output(new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of all runs, with the tables that MLflow needs seconds to create."""
+    folder = tmp_path_factory.mktemp("runs")
+    new_database(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

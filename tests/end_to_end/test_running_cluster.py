@@ -5,12 +5,17 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestrator.run_facts import facts_of
+from orchestrator.store.run_folder import RunFolder
 from tests.mlflow_server import MlflowServer
+
+Wait = Callable[..., None]
 
 pytestmark = pytest.mark.ray
 
@@ -18,9 +23,12 @@ QUICKSTART = Path(__file__).parents[2] / "jobs" / "quickstart.yaml"
 
 
 def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
-    orch: Any, cluster: str, output: Path, mlflow_server: MlflowServer
+    orch: Any, wait_for: Wait, cluster: str, output: Path, mlflow_server: MlflowServer
 ) -> None:
-    small = ["--set", "data.limit_train=64", "--set", "data.limit_val=16"]
+    small = [
+        *("--set", "data.limit_train=64", "--set", "data.limit_val=16"),
+        *("--set", "cluster.num_workers=1"),
+    ]
     started = orch(
         "submit",
         QUICKSTART,
@@ -31,7 +39,9 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     )
     assert started.returncode == 0, started.stderr
     run = json.loads(started.stdout)["run"]
-    orch.wait_for(run, lambda status: status["evaluated"] is not None)
+    folder = RunFolder(output / run)
+    wait_for(folder, lambda facts: facts.evaluated)
+    assert orch.status(run)["evaluated"] is not None
 
     check_pages_of_ray(cluster, run)
     check_log(orch, cluster, run)
@@ -44,21 +54,21 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
         assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     status = orch.status(run)
     assert status["state"] == "STOPPED"
-    assert list((output / run).glob("checkpoint_*"))
+    newest = folder.checkpoints()[-1]
 
     refused = orch("resume", run, "--detach", "--set", "optimizer.lr=0.5")
     assert refused.returncode == 2
     assert "optimizer.lr: 0.1 -> 0.5" in refused.stderr
 
-    newest = sorted((output / run).glob("checkpoint_*"))[-1]
     damage(newest / "model.safetensors")
-    before = status["evaluated"]["epoch"]
+    before = facts_of(folder).evaluated
+    assert before is not None
     resumed = orch("resume", run, "--detach", "--set", "checkpoint.keep=1")
     assert resumed.returncode == 0, resumed.stderr
-    again = orch.wait_for(run, lambda s: (s["evaluated"] or {}).get("epoch", 0) > before)
-    assert len(again["attempts"]) == 2
+    wait_for(folder, lambda now: now.evaluated and now.evaluated.epoch > before.epoch)
+    assert len(orch.status(run)["attempts"]) == 2
     assert f"{newest.name} is damaged: model.safetensors" in orch("logs", run).stdout
-    assert (output / run / f"damaged_{newest.name}").is_dir()
+    assert (folder.path / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
     check_record(mlflow_server, run, orch.status(run))
 
