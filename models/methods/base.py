@@ -136,6 +136,11 @@ class Method(nn.Module, ABC):
         )
         return [("quantizer.bit_widths", problem)]
 
+    @classmethod
+    def mistakes_after(cls, settings: MethodSettings, before: MethodSettings) -> list[Mistake]:
+        """Return why a phase cannot follow the one with the settings `before`."""
+        return []
+
     @property
     def passes(self) -> int:
         """The most passes that a step makes over each of its batches."""

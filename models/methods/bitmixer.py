@@ -107,6 +107,15 @@ class BitMixer(Method):
         problem = f"stage {settings.stage} {wanted}; got {listed(whole)}."
         return [*found, ("quantizer.bit_widths", problem)]
 
+    @classmethod
+    def mistakes_after(cls, settings: MethodSettings, before: MethodSettings) -> list[Mistake]:
+        """Return a mistake for a stage that goes back behind the one before."""
+        assert isinstance(settings, BitMixerSettings)
+        if not isinstance(before, BitMixerSettings) or settings.stage >= before.stage:
+            return []
+        stages = f"stage {settings.stage} after stage {before.stage}"
+        return [("method.stage", f"{stages}; each stage goes on from the one before: 1, 2, 3.")]
+
     @property
     def layout(self) -> Layout:
         """A set of batch norm for each pair of precisions, or for each precision."""

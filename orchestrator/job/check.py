@@ -42,6 +42,11 @@ def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     return _lines(_method(job).mistakes(job.method, job.points), merged, shown)
 
 
+def order_mistakes(job: Job, before: Job, merged: Merged, shown: str) -> list[str]:
+    """Return a line for each reason why a phase cannot follow the one before."""
+    return _lines(_method(job).mistakes_after(job.method, before.method), merged, shown)
+
+
 def layout_mistakes(job: Job, first: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line when a phase needs a network of another layout than the first phase."""
     own, built = _layout(job), _layout(first)

@@ -14,6 +14,7 @@ from orchestrator.job.check import (
     job_warnings,
     layout_mistakes,
     not_as_given,
+    order_mistakes,
     phase_mistakes,
 )
 from orchestrator.job.explain import explain, keys_of
@@ -46,7 +47,8 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     mistakes += [*found, *own.mistakes]
     for number, part in enumerate(parts, start=1):
         new = [line for line in part.mistakes if line not in own.mistakes]
-        new += [] if mistakes or new else _layout_mistakes(part, parts[0], shown)
+        if not mistakes and not new:
+            new += _mistakes_between(part, parts[0], parts[max(0, number - 2)], shown)
         mistakes += [_of_phase(number, line) for line in new]
     if found or own.job is None or any(part.job is None for part in parts):
         raise JobFileError(mistakes)
@@ -101,10 +103,15 @@ def _as_resolved(given: Values, whole: Values) -> Values:
     }
 
 
-def _layout_mistakes(part: _Checked, first: _Checked, shown: str) -> list[str]:
+def _mistakes_between(part: _Checked, first: _Checked, before: _Checked, shown: str) -> list[str]:
+    """Return why a phase cannot follow the first one, or the one before it."""
     assert part.job is not None
     assert first.job is not None
-    return layout_mistakes(part.job, first.job, part.merged, shown)
+    assert before.job is not None
+    return [
+        *layout_mistakes(part.job, first.job, part.merged, shown),
+        *order_mistakes(part.job, before.job, part.merged, shown),
+    ]
 
 
 def _of_phase(number: int, line: str) -> str:

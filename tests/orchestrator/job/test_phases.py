@@ -150,6 +150,25 @@ def test_phases_of_one_run_agree_on_the_layout_of_the_network(tmp_path: Path) ->
     assert "'adabits' in phase 1 (norm shared instead of switchable" in mistake
 
 
+@pytest.mark.parametrize(
+    ("stages", "wrong"), [((1, 2, 3), []), ((2, 2), []), ((2, 1, 2), [(2, "1 after stage 2")])]
+)
+def test_the_stages_of_a_method_do_not_go_back(
+    tmp_path: Path, stages: tuple[int, ...], wrong: list[tuple[int, str]]
+) -> None:
+    bits = {1: "[w32a4, w32a2]", 2: "[4, 2]", 3: "[4, 2]"}
+    text = DESCENDING.partition("phases:")[0] + "phases:\n"
+    for stage in stages:
+        text += f"  - method: {{name: bitmixer, stage: {stage}}}\n"
+        text += f"    quantizer: {{bit_widths: {bits[stage]}}}\n"
+    found = mistakes_of(tmp_path, text) if wrong else []
+    if not wrong:
+        load_job(write(tmp_path, text))
+    assert len(found) == len(wrong)
+    for line, (phase, problem) in zip(found, wrong, strict=True):
+        assert f"phase {phase}, method.stage: stage {problem}; each stage goes on" in line
+
+
 def test_a_mistake_of_the_job_itself_is_named_once(tmp_path: Path) -> None:
     [mistake] = mistakes_of(tmp_path, DESCENDING.replace("lr: 0.05", "lr: 0.05, gama: 1"))
     assert "mine.yaml:6  optimizer.gama: unknown key." in mistake
