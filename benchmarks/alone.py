@@ -3,6 +3,7 @@
 import argparse
 import io
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
@@ -11,7 +12,8 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from benchmarks.results_file import REPOSITORY, positive
+from benchmarks.results_file import REPOSITORY, conditions, positive
+from benchmarks.search.trainings import Training
 from orchestrator import events
 from orchestrator.errors import OrchError
 from orchestrator.job.schema import Job
@@ -20,6 +22,7 @@ from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
+from orchestrator.typed_json import Values
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -79,6 +82,24 @@ def train(job: Job, place: Path) -> Trained:
             failed = str(error)
     said = map(events.parse, printed.getvalue().splitlines())
     return Trained(tuple(o.metric for o in said if isinstance(o, events.Evaluated)), failed)
+
+
+def train_for_table(job: Job, place: Path, settings: Values, alone: str) -> Training:
+    """Train a job in a new folder, for a table; one that fails keeps the epochs before."""
+    about = conditions("")
+    began = time.process_time()
+    epochs, failed = train(job, place)
+    return Training(
+        settings=settings,
+        alone=alone,
+        seed=job.seed,
+        epochs=epochs,
+        failed=failed,
+        cpu_seconds=round(time.process_time() - began, 1),
+        date=str(about["date"]),
+        load=float(str(about["load"])),
+        commit=str(about["commit"]),
+    )
 
 
 def two_at_a_time(

@@ -5,14 +5,13 @@ called again. The work folder keeps the checkpoints from which direct quantizati
 """
 
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from benchmarks.alone import command_line, train, two_at_a_time
+from benchmarks.alone import command_line, train_for_table, two_at_a_time
 from benchmarks.results_file import RESULTS, conditions
 from benchmarks.search.trainings import Training, read
 from benchmarks.search.trainings import keep as keep_training
@@ -115,23 +114,11 @@ def _record(ranking: Ranking, missing: Sequence[Wanted], root: Path, work: Path)
 
 
 def _recorded(ranking: Ranking, root: Path, work: Path, wanted: Wanted) -> Training:
-    """Make a training; one that fails keeps the epochs before."""
-    about = conditions("")
-    began = time.process_time()
+    """Make a training."""
     place = work / wanted.place
     shutil.rmtree(place, ignore_errors=True)
-    epochs, failed = train(ranking.job_of(wanted, root, work), place)
-    return Training(
-        settings={"method": wanted.method},
-        alone=wanted.alone,
-        seed=wanted.seed,
-        epochs=epochs,
-        failed=failed,
-        cpu_seconds=round(time.process_time() - began, 1),
-        date=str(about["date"]),
-        load=float(str(about["load"])),
-        commit=str(about["commit"]),
-    )
+    job = ranking.job_of(wanted, root, work)
+    return train_for_table(job, place, {"method": wanted.method}, wanted.alone)
 
 
 def by_method(made: Iterable[Training]) -> dict[str, Top1]:

@@ -12,7 +12,6 @@ any time and called again.
 import argparse
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +20,8 @@ from typing import NamedTuple
 import torch
 import yaml
 
-from benchmarks.alone import train
-from benchmarks.results_file import RESULTS, conditions
+from benchmarks.alone import train_for_table
+from benchmarks.results_file import RESULTS
 from benchmarks.search.trainings import Training, keep, read
 from models.precision import Precision
 from orchestrator.job.load import load_job
@@ -75,20 +74,9 @@ def all_wanted() -> Iterator[Wanted]:
 
 
 def recorded(wanted: Wanted, root: Path) -> Training:
-    """Make a training; one that fails keeps the epochs before."""
-    about = conditions("")
-    began = time.process_time()
+    """Make a training."""
     with TemporaryDirectory() as place:
-        epochs, failed = train(_job(wanted, root), Path(place))
-    return Training(
-        **wanted._asdict(),
-        epochs=epochs,
-        failed=failed,
-        cpu_seconds=round(time.process_time() - began, 1),
-        date=str(about["date"]),
-        load=float(str(about["load"])),
-        commit=str(about["commit"]),
-    )
+        return train_for_table(_job(wanted, root), Path(place), wanted.settings, wanted.alone)
 
 
 def _job(wanted: Wanted, root: Path) -> Job:
