@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 FAR = torch.device("meta")
 """Torch knows this device, and a tensor on it needs neither a driver nor memory.
@@ -68,18 +67,17 @@ class _Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = dict(kwargs or {})
-        from_far = _any_far((args, given))
+        from_far = _any_far((args, *given.values()))
         device = given.get("device")
         to_far = from_far if device is None else torch.device(device) == FAR
         if _waits(func, args, given, from_far=from_far, to_far=to_far):
             self.noted.append(func.name())
         if device is not None:
             given["device"] = "cpu"
-        near_args, near_given = tree_map_only(FarTensor, lambda far: far.near, (args, given))
-        output = func(*near_args, **near_given)
+        output = func(*_near(args), **{key: _near(value) for key, value in given.items()})
         if not to_far:
             return output
-        output = tree_map_only(Tensor, FarTensor, output)
+        output = _far(output)
         return return_and_correct_aliasing(func, args, kwargs or {}, output) if from_far else output
 
 
@@ -104,4 +102,18 @@ def _waits(func: Any, args: Any, given: dict[str, Any], *, from_far: bool, to_fa
 
 
 def _any_far(given: Any) -> bool:
-    return any(isinstance(leaf, FarTensor) for leaf in tree_leaves(given))
+    if isinstance(given, (list, tuple)):
+        return any(map(_any_far, given))
+    return isinstance(given, FarTensor)
+
+
+def _near(given: Any) -> Any:
+    if isinstance(given, (list, tuple)):
+        return type(given)(map(_near, given))
+    return given.near if isinstance(given, FarTensor) else given
+
+
+def _far(output: Any) -> Any:
+    if isinstance(output, (list, tuple)):
+        return type(output)(map(_far, output))
+    return FarTensor(output) if isinstance(output, Tensor) else output

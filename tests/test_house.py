@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import grimp
 import pytest
@@ -68,14 +69,30 @@ def _sources() -> dict[str, str]:
     return {str(f.relative_to(REPOSITORY)): f.read_text() for f in _tracked(".py")}
 
 
+class _Outline(NamedTuple):
+    """functions: line, name and length of each. imported: the dotted names of all imports."""
+
+    functions: list[tuple[int, str, int]]
+    imported: set[str]
+
+
 @cache
-def _statements(text: str) -> list[ast.AST]:
-    """Return every statement of a Python file; functions and imports are in no expression."""
+def _outline(text: str) -> _Outline:
+    """Return what a Python file consists of; functions and imports are in no expression."""
     found: list[ast.AST] = [ast.parse(text)]
+    outline = _Outline([], set())
     for node in found:
         for part in ("body", "handlers", "orelse", "finalbody", "cases"):
             found += getattr(node, part, ())
-    return found
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1
+            outline.functions.append((node.lineno, node.name, length))
+        elif isinstance(node, ast.Import):
+            outline.imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            outline.imported.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return outline
 
 
 def _of_packages() -> dict[str, str]:
@@ -85,10 +102,8 @@ def _of_packages() -> dict[str, str]:
 def _functions(sources: dict[str, str]) -> Iterator[tuple[str, int]]:
     """Yield every function's place and its length in lines, from `def` to its last one."""
     for name, text in sources.items():
-        for node in _statements(text):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                assert node.end_lineno is not None
-                yield f"{name}:{node.lineno} {node.name}", node.end_lineno - node.lineno + 1
+        for line, function, length in _outline(text).functions:
+            yield f"{name}:{line} {function}", length
 
 
 @cache
@@ -139,22 +154,11 @@ def test_no_module_is_in_an_import_circle() -> None:
         pytest.fail(f"circle: {' -> '.join(error.args[1])}")
 
 
-def _imported(text: str) -> set[str]:
-    """Return the dotted names of all that a Python file imports."""
-    names = set()
-    for node in _statements(text):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
 @pytest.mark.parametrize(
     "line", ["import ray.tune", "from ray import tune", "from ray.tune import a"]
 )
 def test_an_import_of_ray_tune_is_recognized(line: str) -> None:
-    assert any(name.startswith("ray.tune") for name in _imported(line))
+    assert any(name.startswith("ray.tune") for name in _outline(line).imported)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def test_a_library_is_opened_in_one_place(library: str, places: tuple[str, ...])
     found = [
         name
         for name, text in _of_packages().items()
-        if any(imported.startswith(library) for imported in _imported(text))
+        if any(imported.startswith(library) for imported in _outline(text).imported)
     ]
     assert found
     assert all(name.startswith(places) for name in found)

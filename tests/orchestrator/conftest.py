@@ -29,8 +29,9 @@ method: {name: coquant, p1: 0.5, lambda: 0.01}
 quantizer: {activations: {clip_init: 2}}
 optimizer: {lr: 0.05, clip: {lr: 0.01}}
 training: {epochs: 2, global_batch: 8}
-cluster: {max_batch_per_worker: 4}
+cluster: {max_batch_per_worker: 8}
 """
+"""A step is one pass of all points: tests of what passes share ask for smaller ones."""
 
 OUTSIDE = (
     "RAY_ADDRESS",

@@ -118,10 +118,17 @@ def assert_same(by_codes: dict[str, Tensor], by_values: dict[str, Tensor]) -> No
 
 each_quantizer = pytest.mark.parametrize("weights", KINDS_OF_WEIGHTS)
 each_network = pytest.mark.parametrize("name", NETWORKS)
+networks_and_weights = pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        *((name, KINDS_OF_WEIGHTS[0]) for name in NETWORKS),
+        *((NETWORKS[0], weights) for weights in KINDS_OF_WEIGHTS[1:]),
+    ],
+)
+"""Every network, and every kind of levels, but not each with each."""
 
 
-@each_network
-@each_quantizer
+@networks_and_weights
 def test_codes_and_gradients_are_those_of_the_float_path_but_for_ties(
     tiny: Tiny, name: str, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,8 +140,7 @@ def test_codes_and_gradients_are_those_of_the_float_path_but_for_ties(
         )
 
 
-@each_network
-@each_quantizer
+@networks_and_weights
 def test_a_step_of_coquant_has_the_gradients_of_the_float_path(
     tiny: Tiny,
     make_step: Callable[..., Step],

@@ -21,7 +21,7 @@ from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Outcome, Record
 from orchestrator.state import State
 from tests.orchestrator import journals
-from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.cli.conftest import JOB, Orch
 
 HEAVY = {"torch", "ray", "mlflow", "pydantic", "numpy", "yaml"}
 REPOSITORY = Path(__file__).parents[3]
@@ -79,19 +79,43 @@ def test_the_status_of_a_search_is_read_without_anything_heavy(search: Record) -
     assert len(loaded) < 350
 
 
-def test_commands_that_work_here_load_neither_ray_nor_mlflow(tmp_path: Path) -> None:
-    file = str(tmp_path / "tiny.yaml")
+@pytest.fixture(scope="module")
+def worked_here(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What commands say that need no cluster, in Latin-1; the last is which modules they load.
+
+    They load torch, which takes seconds, so several tests look at one process.
+    """
+    folder = tmp_path_factory.mktemp("here")
+    (folder / "tiny.yaml").write_text(JOB)
+    (folder / "café.yaml").write_text("name: tiny\nextends: \N{SNOWMAN}.yaml\n")
     learned = (
         "quantizer.weights.name=lsq_floor",
         "optimizer.step={lr: 0.1}",
         "model.name=resnet18",
     )
-    loaded = imported_by(
-        ("show", file, *(word for text in learned for word in ("--set", text))),
-        ("validate", file),
-        ("sizes", file),
+    return outputs_of(
+        ("show", "tiny.yaml", "--set", "output=/tmp/é☃"),
+        ("validate", "café.yaml"),
+        ("status", "é☃"),
+        ("list",),
+        ("show", "tiny.yaml", *(word for text in learned for word in ("--set", text))),
+        ("validate", "tiny.yaml"),
+        ("sizes", "tiny.yaml"),
         ("analyze", "clip-error", "--bits", "2"),
+        encoding="latin-1",
+        cwd=folder,
+        env=terminal("latin-1", folder),
     )
+
+
+def terminal(encoding: str, folder: Path) -> dict[str, str]:
+    """Return the surroundings of a process that writes in an encoding."""
+    home = {"HOME": str(folder), "ORCH_HOME": str(folder / "é ☃")}
+    return os.environ | home | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(REPOSITORY)}
+
+
+def test_commands_that_work_here_load_neither_ray_nor_mlflow(worked_here: list[str]) -> None:
+    loaded = set(json.loads(worked_here[-1]))
     assert {"torch", "matplotlib"} <= loaded
     assert loaded.isdisjoint({"ray", "mlflow", "matplotlib.pyplot"})
     assert "torch._dynamo" not in loaded, "the compiler takes seconds to load, to draw no weights"
@@ -223,18 +247,14 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_cannot_show_a_character_shows_its_number(
-    encoding: str, tmp_path: Path
-) -> None:
-    (tmp_path / "café.yaml").write_text("name: tiny\nextends: \N{SNOWMAN}.yaml\n")
-    env = os.environ | {"PYTHONIOENCODING": encoding, "ORCH_HOME": str(tmp_path / "é ☃")}
-    env |= {"PYTHONPATH": str(REPOSITORY)}
-    commands: list[tuple[str, ...]] = [("status", "é☃"), ("list",)]
-    if encoding == "latin-1":
-        job = str(REPOSITORY / "jobs/quickstart.yaml")
-        commands[:0] = [("show", job, "--set", "output=/tmp/é☃"), ("validate", "café.yaml")]
-    *said, of_list, _ = outputs_of(*commands, encoding="latin-1", cwd=tmp_path, env=env)
-    assert not [text for text in (*said, of_list) if "Traceback" in text]
-    if encoding == "latin-1":  # click takes ASCII for UTF-8
-        assert all("\\u2603" in text for text in said)
+def test_a_terminal_that_cannot_show_a_character_shows_its_number(worked_here: list[str]) -> None:
+    shown, refused, status, of_list, *_ = worked_here
+    assert all("\\u2603" in text for text in (shown, refused, status))
+    assert not [text for text in (shown, refused, status, of_list) if "Traceback" in text]
+
+
+def test_click_takes_ascii_for_utf_8_and_has_no_traceback(tmp_path: Path) -> None:
+    commands = [("status", "é☃"), ("list",)]
+    env = terminal("ascii", tmp_path)
+    said = outputs_of(*commands, encoding="latin-1", cwd=tmp_path, env=env)
+    assert not [text for text in said if "Traceback" in text]

@@ -137,7 +137,6 @@ def test_calibrated_statistics_are_those_of_training_batches_at_each_point(
         individual,
         "method.calibrate=true",
         "evaluate.calibration_batches=1",
-        "cluster.max_batch_per_worker=8",
     )
     worker = run(job)
     network, seen = worker.parts.network, dict[str, Tensor]()
@@ -156,7 +155,7 @@ def test_calibrated_statistics_are_those_of_training_batches_at_each_point(
         assert isinstance(norm, nn.BatchNorm2d)
         columns = seen[point].transpose(0, 1).flatten(1)
         torch.testing.assert_close(norm.running_mean, columns.mean(dim=1))
-        torch.testing.assert_close(norm.running_var, columns.var(dim=1))
+        torch.testing.assert_close(norm.running_var, columns.var(dim=1), rtol=1e-5, atol=0)
 
 
 def worker_inputs(worker: Worker) -> list[Tensor]:

@@ -29,7 +29,8 @@ PASSES = 2
 
 @pytest.fixture
 def job(tiny_job: Callable[..., Job]) -> Job:
-    return tiny_job(f"evaluate.random={{passes: {PASSES}, precisions: [8, 2]}}", "seed=5")
+    random = f"evaluate.random={{passes: {PASSES}, precisions: [8, 2]}}"
+    return tiny_job(random, "cluster.max_batch_per_worker=4", "seed=5")
 
 
 def evaluated(job: Job, parts: Parts, ranks: Ranks) -> tuple[PointResult, list[Assignment]]:

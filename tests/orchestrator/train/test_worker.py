@@ -63,10 +63,10 @@ def test_metrics_stand_at_the_optimizer_steps_of_the_weights_they_judge(
 @pytest.mark.parametrize(
     "optimizer",
     [
-        ("optimizer.nesterov=true",),
+        ("optimizer.nesterov=true", "cluster.max_batch_per_worker=4"),
         ("optimizer.name=adamw", "optimizer.lr=0.01"),
     ],
-    ids=["nesterov", "adamw"],
+    ids=["nesterov in two passes", "adamw"],
 )
 def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
     tiny_job: Callable[..., Job],

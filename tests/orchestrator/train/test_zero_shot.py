@@ -32,9 +32,8 @@ from tests.orchestrator.train.thread_ranks import Meeting
 
 @pytest.fixture
 def job(tiny_job: Callable[..., Job]) -> Job:
-    return tiny_job(
-        "evaluate={points: [5, 3], calibration_batches: 2}", "model.dropout=0.5", "seed=3"
-    )
+    evaluate = "evaluate={points: [5, 3], calibration_batches: 2}"
+    return tiny_job(evaluate, "cluster.max_batch_per_worker=4", "model.dropout=0.5", "seed=3")
 
 
 @pytest.fixture

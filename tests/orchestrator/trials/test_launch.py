@@ -16,7 +16,7 @@ from orchestrator.errors import JobFailed, Unreachable
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
-from orchestrator.search import endings
+from orchestrator.search import endings, figures
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Began, Ended, How, Left, Reported, TrialState
 from orchestrator.search.standing import Standing
@@ -34,6 +34,7 @@ from orchestrator.train.worker import Run, Worker
 from orchestrator.trials import launch
 from orchestrator.trials.crew import RayCrew
 
+DRAW = figures.draw
 GRID = "search.space.optimizer.lr={grid: [0.05, 1.0e+12, 0.02]}"
 
 
@@ -41,6 +42,7 @@ GRID = "search.space.optimizer.lr={grid: [0.05, 1.0e+12, 0.02]}"
 def _here(monkeypatch: pytest.MonkeyPatch, groups: object) -> None:
     monkeypatch.setattr(launch.driver, "connect", lambda: None)
     monkeypatch.setattr(launch.driver, "pass_stop_on", lambda _: None)
+    monkeypatch.setattr(figures, "draw", lambda *_: None)  # takes longer than the search
 
 
 @pytest.fixture
@@ -73,9 +75,10 @@ def record_of(run: RunFolder) -> Any:
         return client.get_run(tracked.run_id)
 
 
-def test_a_search_ends_with_its_trials_its_best_job_and_a_record_of_each(
-    go: Callable[..., int], search: SearchFolder
+def test_a_search_ends_with_its_trials_its_figures_its_best_job_and_a_record_of_each(
+    go: Callable[..., int], search: SearchFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(figures, "draw", DRAW)
     assert go() == 0
     assert ended_in(search) == {
         "t001": TrialState.FINISHED,
@@ -110,7 +113,7 @@ def test_the_best_job_repeats_its_trial_bit_for_bit(
 ) -> None:
     member = Member()
     monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
-    go("search.space.optimizer.lr={grid: [0.05, 0.02]}", "search.trials=2")
+    go("search.space.optimizer.lr={grid: [0.03]}", "search.trials=1")
     best = standing_of(search).best
     assert best is not None
     job = load_job(search.best.path).job
