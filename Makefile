@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STARTS_RAY := tests/end_to_end tests/orchestrator/cluster/test_local.py
 
+# Compiled files are kept, whatever the surroundings say: a quarter of a minute of each run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup quickstart test unit ray mutants traps lint clean
 
 setup: $(READY)

@@ -97,22 +97,21 @@ def test_every_network_has_the_gradients_and_statistics_of_passes_by_themselves(
     check_shared(network.double(), CoQuant(CoQuantSettings(), POINTS), [images(4)], make_step())
 
 
+CLEAN = {"teacher_logits": "clean", "teacher_mode": "recursive"}
+OF_LAYERS = {"swap_updates_bn_stats": False, "swap_unit": "layer"}
+
+
 @pytest.mark.parametrize(
-    "network_settings",
+    ("network_settings", "settings"),
     [
-        {"stem_bn_shared": False},
-        {"stem_bits": 2, "head_bits": 4},
-        {"layout": Layout(norm="transitional", clip="shared")},
-        {"weights": "lsq_floor", "stem_bits": 3},
-        {"weights": "dorefa"},
-        {"num_segments": 2},
-    ],
-)
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"teacher_logits": "clean", "teacher_mode": "recursive"},
-        {"swap_updates_bn_stats": False, "swap_unit": "layer"},
+        ({"stem_bn_shared": False}, CLEAN),
+        ({"stem_bn_shared": False}, OF_LAYERS),
+        ({"stem_bits": 2, "head_bits": 4}, CLEAN),
+        ({"layout": Layout(norm="transitional", clip="shared")}, CLEAN),
+        ({"layout": Layout(norm="transitional", clip="shared")}, OF_LAYERS),
+        ({"weights": "lsq_floor", "stem_bits": 3}, CLEAN),
+        ({"weights": "dorefa"}, OF_LAYERS),
+        ({"num_segments": 2}, OF_LAYERS),
     ],
 )
 def test_coquants_step_is_the_same_in_every_layout(

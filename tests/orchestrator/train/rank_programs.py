@@ -32,7 +32,7 @@ def run_ranks(world: int, folder: Path, program: Callable[[Ranks], Any]) -> list
     if world == 1:
         torch.set_num_threads(1)
         return [program(Ranks())]
-    multiprocessing.set_forkserver_preload([__name__])
+    multiprocessing.set_forkserver_preload([__name__, "torch._inductor.config"])  # of optimizers
     mp.start_processes(_process, (world, folder, program), world, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 

@@ -116,7 +116,8 @@ def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
 def test_every_method_of_several_points_trains_to_its_table(
     tiny_job: Callable[..., Job], run: Callable[..., Any], method: str, clips: set[str]
 ) -> None:
-    context = run(tiny_job(f"method={{name: {method}}}", "quantizer.bit_widths=[8, 2]")).context
+    own = (f"method={{name: {method}}}", "quantizer.bit_widths=[8, 2]", "training.epochs=1")
+    context = run(tiny_job(*own)).context
     [*_, last] = context.reports
     levels = {key.rpartition("/")[2] for key in last if key.startswith("weights/clip_level/")}
     assert levels == {f"{name}_{what}" for name in clips for what in ("min", "mean")}
@@ -127,8 +128,9 @@ def test_every_method_of_several_points_trains_to_its_table(
 def test_a_finished_run_that_is_run_again_trains_nothing(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    before = weights(run(tiny_job()).context)
-    again = run(tiny_job()).context
+    job = tiny_job("training.epochs=1")
+    before = weights(run(job).context)
+    again = run(job).context
     assert again.reports == []
     assert all(torch.equal(weights(again)[name], value) for name, value in before.items())
 

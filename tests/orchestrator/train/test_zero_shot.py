@@ -206,7 +206,8 @@ def test_a_network_of_every_method_is_evaluated_below_its_highest_bit_width(
         f"method={{name: {method}}}",
         f"quantizer.bit_widths={trained}",
         "evaluate.points=[3, w5a8]",
-        "training.epochs=1",
+        "training={epochs: 1, global_batch: 24}",
+        "cluster.max_batch_per_worker=24",
     )
     rows = result_in(run(job))["rows"]
     assert [row["point"] for row in rows[-2:]] == ["3bit", "w5a8"]

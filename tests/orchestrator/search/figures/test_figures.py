@@ -9,6 +9,10 @@ from PIL import Image
 
 from orchestrator.drawing import Drawing
 from orchestrator.search.figures import draw, drawings_of
+from orchestrator.search.figures.by_key import value_by_key
+from orchestrator.search.figures.keys import pair_of_keys
+from orchestrator.search.figures.progress import best_by_hours
+from orchestrator.search.level import comparable
 from orchestrator.search.records import Attempt, Began, Opened, Planned, Record, Reported
 from orchestrator.search.standing import Standing
 from tests.orchestrator.search.searched import KEYS, searched
@@ -82,11 +86,15 @@ def test_every_picture_opens_and_has_its_data(tmp_path: Path) -> None:
     ],
 )
 def test_titles_say_what_a_metric_is(metric: str, called: str) -> None:
-    found = {one.name: one.figure.axes[0] for one in drawings_of(searched(12, metric=metric))}
-    heat = next(axes.get_title() for name, axes in found.items() if "_and_" in name)
+    standing = searched(12, metric=metric)
+    assert standing.opened is not None
+    pairs = pair_of_keys(comparable(standing), standing.opened, ("method.lambda", "method.p1"))
+    heat = next(iter(pairs)).figure.axes[0].get_title()
     assert heat.startswith(f"{called} (%), averaged over trials, after epoch ")
-    assert found["best_by_hours"].get_title() == f"Best so far: {called}"
-    by_key = found["value_by_method.p1"]
+    best = best_by_hours(standing, standing.opened).figure.axes[0]
+    assert best.get_title() == f"Best so far: {called}"
+    [drawing] = value_by_key(standing, standing.opened, "method.p1")
+    by_key = drawing.figure.axes[0]
     assert (by_key.get_title(), by_key.get_ylabel()) == (f"{called} by method.p1", f"{called} (%)")
 
 
