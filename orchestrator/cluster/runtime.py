@@ -17,6 +17,7 @@ from orchestrator.shipment import RUN_FILE, Shipment
 TRAIN, SEARCH = "orchestrator.train.launch", "orchestrator.trials.launch"
 """The drivers: of a run, and of a search."""
 
+WARM = "orchestrator/warm/python.py"
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
 """The largest request that Ray's dashboard accepts."""
@@ -76,9 +77,16 @@ def pack(shipment: Shipment) -> Package:
 
 
 def entrypoint(driver: str, *, on_this_machine: bool) -> str:
-    """Return a driver's command. Here it runs this Python, which need not be on PATH."""
-    python = shlex.quote(sys.executable) if on_this_machine else "python"
-    return f"exec {python} -m {driver} {RUN_FILE}"
+    """Return a driver's command."""
+    return f"exec {python(on_this_machine=on_this_machine)} -m {driver} {RUN_FILE}"
+
+
+def python(*, on_this_machine: bool) -> str:
+    """Return the command that the job's processes have as their Python.
+
+    Here it is this Python, which need not be on PATH.
+    """
+    return f"{shlex.quote(sys.executable) if on_this_machine else 'python'} -IS {WARM}"
 
 
 def _code() -> Iterator[tuple[str, Path]]:

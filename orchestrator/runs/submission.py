@@ -234,7 +234,11 @@ def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str,
         client.submit(
             attempt.submission_id,
             runtime.entrypoint(driver, on_this_machine=here),
-            {"working_dir": uri, "env_vars": runtime.SETTINGS | env_vars},
+            {
+                "working_dir": uri,
+                "env_vars": runtime.SETTINGS | env_vars,
+                "py_executable": runtime.python(on_this_machine=here),
+            },
             {
                 "orch": __version__,
                 "run": record.run,

@@ -13,8 +13,11 @@ DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfl
 def set_numerics(training: Training) -> None:
     """Set torch's global switches for this process, whatever they were before.
 
-    cuBLAS reads its setting once, when the process first computes on a GPU.
+    The number of threads is the one that Ray gives a worker, too late for a torch that was loaded
+    before. cuBLAS reads its setting once, when the process first computes on a GPU.
     """
+    if threads := os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(threads.split(",")[0]))
     torch.backends.cuda.matmul.allow_tf32 = training.tf32
     torch.backends.cudnn.allow_tf32 = training.tf32
     torch.use_deterministic_algorithms(training.deterministic)

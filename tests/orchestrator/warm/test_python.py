@@ -1,0 +1,202 @@
+"""A program that runs in a fork of a warm process is to the outside as if Python had run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.warm import python
+
+START = f"""
+import runpy, sys
+warm = runpy.run_path({python.__file__!r})
+main = warm["main"]
+main.__globals__.update(LIBRARIES=("colorsys",), RAY=("nturl2path",))
+sys.exit(main(sys.argv[1:]))
+"""
+"""The program with libraries that load at once."""
+SAY = """
+import json, os, sys
+print(json.dumps({
+    "arguments": sys.argv, "pid": os.getpid(), "folder": os.getcwd(), "input": sys.stdin.read(),
+    "threads": os.environ.get("OMP_NUM_THREADS"), "first": sys.path[0], "name": __name__,
+    "warm": [name for name in ("colorsys", "nturl2path") if name in sys.modules],
+}))
+sys.exit(int(os.environ.get("CODE", 0)))
+"""
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment of this test alone, whose servers end with it."""
+    with subprocess.Popen(["sleep", "1000"]) as raylet:
+        yield os.environ | {"TEST_OF_WARM": str(tmp_path), "RAY_RAYLET_PID": str(raylet.pid)}
+        raylet.kill()
+
+
+def start(program: Path | str, *arguments: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-IS", "-c", START, str(program), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=env["TEST_OF_WARM"],
+        env=env,
+    )
+
+
+def said(program: Path, *arguments: str, **env: str) -> Any:
+    done = start(program, *arguments, env=env)
+    printed, errors = done.communicate("to read", timeout=60)
+    assert done.returncode == int(env.get("CODE", 0)), errors
+    return json.loads(printed)
+
+
+@pytest.fixture
+def say(tmp_path: Path) -> Path:
+    file = tmp_path / "say.py"
+    file.write_text(SAY)
+    return file
+
+
+@pytest.mark.parametrize("job", [{}, {"RAY_JOB_ID": "07"}], ids=["driver", "worker"])
+def test_a_program_sees_what_it_would_see_under_plain_python(
+    say: Path, env: dict[str, str], job: dict[str, str]
+) -> None:
+    env |= job | {"CODE": "3"}
+    plain = said(say, "a b", "", **env | {"OMP_NUM_THREADS": "5"})
+    warm = said(say, "a b", "", **env | {"OMP_NUM_THREADS": "7"})
+    assert warm["warm"] == ["colorsys", "nturl2path"][: 1 + len(job)]
+    assert plain["warm"] == []
+    assert warm | {"warm": [], "threads": "5", "pid": plain["pid"]} == plain
+    assert warm["threads"] == "7"
+    assert warm["input"] == "to read"
+
+
+def test_a_module_finds_itself_in_the_folder_it_is_run_in(say: Path, env: dict[str, str]) -> None:
+    said(say, **env)
+    warm = start("-m", "say", "one", env=env)
+    printed, _ = warm.communicate("", timeout=60)
+    found = json.loads(printed)
+    assert found["warm"] == ["colorsys"]
+    assert found["arguments"] == [str(say), "one"]
+    assert found["first"] == str(say.parent)
+
+
+def test_what_python_path_names_comes_before_what_is_installed(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "click.py").write_text("WHOSE = 'shipped'")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import click, json, sys; print(json.dumps([click.WHOSE, 'colorsys' in sys.modules]))"
+    )
+    env |= {"PYTHONPATH": str(tmp_path / "shipped")}
+    assert said(program, **env) == ["shipped", False]
+    assert said(program, **env) == ["shipped", True]
+
+
+def test_processes_of_other_settings_have_another_server(say: Path, env: dict[str, str]) -> None:
+    said(say, **env)
+    assert said(say, **env)["warm"]
+    assert not said(say, **env, MALLOC_ARENA_MAX="2")["warm"]
+
+
+@pytest.fixture
+def waiting(
+    tmp_path: Path, say: Path, env: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A program in a warm process that waits for a signal, and its process id."""
+    program = tmp_path / "wait.py"
+    program.write_text(
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(21))\n"
+        "print(os.getpid(), flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    said(say, **env)
+    process = start(program, env=env)
+    assert process.stdout
+    pid = int(process.stdout.readline())
+    assert pid != process.pid
+    yield process, pid
+    process.kill()
+    process.communicate()
+
+
+def gone(pid: int) -> bool:
+    end = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_a_signal_reaches_the_program(waiting: tuple[subprocess.Popen[str], int]) -> None:
+    process, pid = waiting
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 21
+    assert gone(pid)
+
+
+def test_a_program_ends_with_the_process_that_stands_in_for_it(
+    waiting: tuple[subprocess.Popen[str], int],
+) -> None:
+    process, pid = waiting
+    process.kill()
+    assert gone(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
+def test_a_program_that_a_signal_ends_is_seen_to_end_so(
+    waiting: tuple[subprocess.Popen[str], int], number: int
+) -> None:
+    process, pid = waiting
+    os.kill(pid, number)
+    assert process.wait(20) == -number
+
+
+def test_a_program_outlives_its_server(waiting: tuple[subprocess.Popen[str], int]) -> None:
+    process, pid = waiting
+    server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    assert gone(server)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 1, "the exit code went with the server"
+
+
+def test_a_server_ends_with_its_node(
+    waiting: tuple[subprocess.Popen[str], int], env: dict[str, str]
+) -> None:
+    process, pid = waiting
+    server = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(raylet := int(env["RAY_RAYLET_PID"]), signal.SIGKILL)
+    os.waitpid(raylet, 0)
+    process.kill()
+    assert gone(server)
+
+
+def test_a_server_that_cannot_start_leaves_plain_python(say: Path, env: dict[str, str]) -> None:
+    script = START.replace('LIBRARIES=("colorsys",)', 'LIBRARIES=("this",), SERVER=BROKEN')
+    broken = say.with_name("broken.py")
+    broken.write_text("raise SystemExit(1)")
+    script = script.replace("BROKEN", f"__import__('pathlib').Path({str(broken)!r})")
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-IS", "-c", script, say, "x"],
+            input="",
+            capture_output=True,
+            text=True,
+            env=env,
+            check=True,
+        )
+        assert json.loads(done.stdout)["arguments"] == [str(say), "x"]
