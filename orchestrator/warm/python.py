@@ -51,11 +51,11 @@ PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signa
 def main(arguments: list[str]) -> int:
     """Run a program in a forked process and return its exit code, or become plain Python."""
     try:
-        with _connection() as server:
-            child = _forked(server, arguments)
-            return _wait(server, child)
+        server = _connection()
+        child = _forked(server, arguments)
     except OSError:
         os.execv(sys.executable, [sys.executable, *arguments])
+    return _wait(server, child)
 
 
 def _forked(server: socket.socket, arguments: list[str], *more_files: int) -> int:
@@ -82,20 +82,25 @@ def _wait(server: socket.socket, child: int) -> int:
 
     A server that is killed takes the code with it: then it is 1.
     """
-    ended = os.pidfd_open(child)
     for number in PASSED_ON:
-        signal.signal(number, lambda given, _: signal.pidfd_send_signal(ended, given))
+        signal.signal(number, lambda given, _: _send(child, given))
     server.settimeout(None)
     try:
         code = int.from_bytes(_received(server, 4), signed=True)
-    except OSError:
-        select.select([ended], [], [])
+    except ConnectionResetError:
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(child)], [], [])
         return 1
     if -code in PASSED_ON:
         signal.signal(-code, signal.SIG_DFL)
     if code < 0:
         os.kill(os.getpid(), -code)
     return code
+
+
+def _send(child: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child, number)
 
 
 def _received(server: socket.socket, size: int) -> bytes:

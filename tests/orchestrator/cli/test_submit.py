@@ -37,7 +37,9 @@ def test_a_detached_job_is_submitted_recorded_and_named(
     assert done.stdout == f"{record.run}\n"
     assert record.run_dir == str(tmp_path / "runs" / record.run)
     job = cluster.jobs[record.run].body
-    assert job["entrypoint"] == "exec python -m orchestrator.train.launch run.json"
+    python = "python -IS orchestrator/warm/python.py"
+    assert job["entrypoint"] == f"exec {python} -m orchestrator.train.launch run.json"
+    assert job["runtime_env"]["py_executable"] == python
     assert job["metadata"]["run_dir"] == record.run_dir
     run = shipped(cluster)
     assert (run["run"], run["run_dir"], run["attempt"]) == (record.run, record.run_dir, 1)

@@ -17,7 +17,9 @@ def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+    threads = torch.get_num_threads()
     yield
+    torch.set_num_threads(threads)
     matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
     torch.use_deterministic_algorithms(False)
 
@@ -33,6 +35,15 @@ def test_tf32_is_off_for_float32_and_on_where_a_job_says_so(
     set_numerics(job.training)
     assert torch.backends.cuda.matmul.allow_tf32 is tf32
     assert torch.backends.cudnn.allow_tf32 is tf32
+
+
+def test_a_rank_has_the_threads_that_ray_gives_it_although_torch_was_loaded_before(
+    tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in ("3", "2,1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+        set_numerics(tiny_job().training)
+        assert torch.get_num_threads() == int(given[0])
 
 
 def test_deterministic_sets_what_torch_offers_and_only_then(

@@ -105,6 +105,16 @@ def test_what_python_path_names_comes_before_what_is_installed(
     assert said(program, **env) == ["shipped", True]
 
 
+def test_a_program_that_ends_at_once_runs_once(tmp_path: Path, env: dict[str, str]) -> None:
+    program, ran = tmp_path / "program.py", tmp_path / "ran"
+    program.write_text(f"import os\nopen({str(ran)!r}, 'a').write('x')\nos._exit(9)")
+    for _ in range(10):
+        done = start(program, env=env)
+        done.communicate("", timeout=60)
+        assert done.returncode == 9
+    assert ran.read_text() == "x" * 10
+
+
 def test_processes_of_other_settings_have_another_server(say: Path, env: dict[str, str]) -> None:
     said(say, **env)
     assert said(say, **env)["warm"]
