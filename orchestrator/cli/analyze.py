@@ -59,7 +59,7 @@ def clip_error(bits: tuple[int, ...], seed: int, output: Path | None, as_json: b
     """
     from orchestrator.analysis import clip_error as measured
 
-    curves = measured.clip_errors(bits, seed=seed)
+    curves = measured.clip_errors(tuple(dict.fromkeys(bits)), seed=seed)
     columns = ("bits", "best clip level", "relative error")
     rows = [(curve.bits, *curve.best) for curve in curves]
     cells = [(f"{bits}", f"{at:.2f}", f"{error:.5f}") for bits, at, error in rows]

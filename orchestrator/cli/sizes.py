@@ -38,9 +38,9 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """Its numbers in the units of the papers' tables."""
-        bitops = "-" if self.bitops is None else f"{self.bitops / 1e9:.2f}"
+        bitops = "-" if self.bitops is None else _short(self.bitops / 1e9)
         width = "-" if self.width is None else f"{self.width:.3f}"
-        return self.point, f"{self.size_mib:.2f}", bitops, f"{self.c_size / 1e6:.2f}", width
+        return self.point, _short(self.size_mib), bitops, _short(self.c_size / 1e6), width
 
 
 @click.command()
@@ -155,6 +155,11 @@ def _width(job: "Job", classes: int, point: "OperatingPoint", reference: int) ->
         return width_for(reference, job.model, classes, point, ends)
     except ValueError as error:
         raise UsageError(f"--c-size cannot be reached at {point.name}: {error}") from error
+
+
+def _short(number: float) -> str:
+    """Return a number with two decimals, or with two digits where these would say little."""
+    return f"{number:.2f}" if number >= 0.1 else f"{number:.2g}"
 
 
 def _draw(name: str, rows: Sequence[Row], path: Path) -> None:

@@ -26,7 +26,7 @@ BitWidth = Annotated[int | str, PlainValidator(_as_written)]
 class RandomPrecision(BaseModel, frozen=True, extra="forbid"):
     """Passes over the evaluation set with a precision for each layer, drawn for each batch."""
 
-    passes: int = Field(3, ge=1, description="of which mean and spread are reported")
+    passes: int = Field(3, ge=1, le=100, description="of which mean and spread are reported")
     precisions: tuple[BitWidth, ...] = Field(
         (), description="what is drawn from, each once; none: the bit-widths of the last phase"
     )

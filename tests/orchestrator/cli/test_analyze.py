@@ -12,7 +12,7 @@ from tests.orchestrator.cli.conftest import Orch
 def test_the_clip_level_with_the_smallest_error_is_printed_for_each_bit_width(
     orch: Orch, tmp_path: Path
 ) -> None:
-    options = ("--bits", "4", "--bits", "2", "--seed", "1")
+    options = ("--bits", "4", "--bits", "2", "--bits", "4", "--seed", "1")
     done = orch("analyze", "clip-error", *options, "--output", "figures")
     assert done.exit_code == 0, done.stderr
     printed = json.loads(orch("analyze", "clip-error", *options, "--json").stdout)

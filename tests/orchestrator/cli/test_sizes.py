@@ -34,6 +34,7 @@ def test_json_has_whole_numbers_and_options_change_the_inputs(orch: Orch) -> Non
     done = orch("sizes", "tiny.yaml", "--json", "--image-size", "64", "--classes", "7")
     printed = json.loads(done.stdout)
     assert (printed["classes"], printed["image_size"]) == (7, 64)
+    assert "0.00" not in orch("sizes", "tiny.yaml").stdout.split()
     points = {point["point"]: point for point in printed["points"]}
     assert list(points) == ["float", "8bit", "6bit", "4bit", "2bit", "adaptive"]
     usual = json.loads(orch("sizes", "tiny.yaml", "--json", "--classes", "7").stdout)["points"]

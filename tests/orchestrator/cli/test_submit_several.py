@@ -68,10 +68,11 @@ def test_jobs_of_one_name_are_refused_together_with_all_other_mistakes(
 ) -> None:
     (tmp_path / "copy.yaml").write_text("extends: tiny_a.yaml\n")
     (tmp_path / "wrong.yaml").write_text("extends: tiny.yaml\nname: wrong\nseed: many\n")
-    files = ("tiny_a.yaml", "copy.yaml", "wrong.yaml")
+    files = ("tiny_a.yaml", "copy.yaml", "wrong.yaml", "copy.yaml")
     done = orch("submit", *files, "--address", cluster.url)
     assert (done.exit_code, cluster.jobs) == (2, {})
     assert "tiny_a.yaml and copy.yaml: each is a job called 'tiny_a'" in done.stderr
+    assert "copy.yaml: named more than once; once is enough." in done.stderr
     assert "seed: expected" in done.stderr
 
 

@@ -161,3 +161,6 @@ def test_a_point_that_is_called_random_is_refused_beside_random_precisions(file:
     named = "quantizer.assignment={random: {default: 4, layer1.0.conv1: 2}}"
     load_job(file, [named])
     assert "a point is called 'random'" in refused(file, named, "evaluate.random={}")[0]
+    for passes in (0, 101):
+        (line,) = refused(file, f"evaluate.random={{passes: {passes}}}")
+        assert "evaluate.random.passes: " in line
