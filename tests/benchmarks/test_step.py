@@ -22,7 +22,7 @@ TINY = Setting(
     partial(plain.ResNet, plain.BasicBlock, (16, 32), (1, 1), small=True),
     batch=2,
     size=8,
-    overrides=("model.widths=[16, 32]", "model.depths=[1, 1]"),
+    overrides=("model.widths=[16, 32]", "model.depths=[1, 1]", "quantizer.bit_widths=[8, 2]"),
 )
 MEGABYTE = 2**20
 

@@ -24,7 +24,8 @@ def make_task(tiny_job: Callable[..., Job], tmp_path: Path) -> Callable[..., Tas
     """Make the folder of a run of the tiny job, and the task to train it."""
 
     def make(name: str, *options: str, until: int | None = None) -> Task:
-        folder, job = RunFolder(tmp_path / "runs" / name), tiny_job(*options)
+        two = "quantizer.bit_widths=[8, 2]"
+        folder, job = RunFolder(tmp_path / "runs" / name), tiny_job(two, *options)
         folder.make()
         folder.job.write(dump(job.as_dict()))
         return Task(name, job.as_dict(), Run(folder), until)

@@ -26,7 +26,7 @@ POINTS = {"coquant": "[8, 4, 2]", "individual": "[4]"}
 """The bit-widths of methods that do not train two."""
 
 MOBILENET = (
-    "{name: mobilenet_v2_cifar, widths: [4, 6], depths: [1, 2], expansions: [1, 2], "
+    "{name: mobilenet_v2_cifar, widths: [4, 6], depths: [1, 1], expansions: [1, 2], "
     "strides: [1, 2], stem_width: 4, head_width: 8}"
 )
 

@@ -19,6 +19,9 @@ from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
 
+TWO = "quantizer.bit_widths=[8, 2]"
+"""For what is the same at any number of bit-widths."""
+
 
 def weights(context: Any) -> dict[str, torch.Tensor]:
     return load_file(context.latest() / "model.safetensors")
@@ -48,7 +51,7 @@ def test_metrics_stand_at_the_optimizer_steps_of_the_weights_they_judge(
         def log(self, step: int, epoch: int, metrics: dict[str, float]) -> None:
             recorded.append((step, epoch, metrics))
 
-    job = tiny_job("checkpoint.select=best", "evaluate.points=[7]", "training.epochs=3")
+    job = tiny_job(TWO, "checkpoint.select=best", "evaluate.points=[7]", "training.epochs=3")
     worker = Worker(job, Run(RunFolder(tmp_path)), folder_context(tmp_path))
     worker.recorder = Recorder()  # type: ignore[assignment]
     worker.run()
@@ -74,7 +77,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
     tmp_path: Path,
     optimizer: tuple[str, ...],
 ) -> None:
-    job = tiny_job("model.dropout=0.5", "checkpoint.every_steps=2", *optimizer)
+    own = ("quantizer.bit_widths=[8, 4, 2]", "model.dropout=0.5", "checkpoint.every_steps=2")
+    job = tiny_job(*own, *optimizer)
     undisturbed = run(job, "undisturbed").context
     folder = tmp_path / "stopped"
     folder.mkdir()
@@ -98,7 +102,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights_to_the_last_bit(
 def test_rates_move_on_with_every_step_and_an_epoch_records_those_of_its_last(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    reports = run(tiny_job("optimizer.schedule_per=step")).context.reports
+    reports = run(tiny_job(TWO, "optimizer.schedule_per=step")).context.reports
     rates = [report["training/lr_norm"] for report in reports]
     factors = [(1 + math.cos(math.pi * step / 6)) / 2 for step in (2, 5)]
     assert rates == pytest.approx([0.05 * factor for factor in factors])
@@ -128,7 +132,7 @@ def test_every_method_of_several_points_trains_to_its_table(
 def test_a_finished_run_that_is_run_again_trains_nothing(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    job = tiny_job("training.epochs=1")
+    job = tiny_job(TWO, "training.epochs=1")
     before = weights(run(job).context)
     again = run(job).context
     assert again.reports == []
@@ -138,9 +142,9 @@ def test_a_finished_run_that_is_run_again_trains_nothing(
 def test_a_checkpoint_of_a_job_with_other_settings_is_refused_with_the_differences(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    run(tiny_job("training.epochs=1"))
+    run(tiny_job(TWO, "training.epochs=1"))
     with pytest.raises(CheckpointMismatch) as caught:
-        run(tiny_job("training.epochs=1", "optimizer.lr=0.07", "method.p1=0.6"))
+        run(tiny_job(TWO, "training.epochs=1", "optimizer.lr=0.07", "method.p1=0.6"))
     assert "optimizer.lr: 0.05 -> 0.07" in str(caught.value)
     assert "method.p1: 0.5 -> 0.6" in str(caught.value)
 
@@ -158,7 +162,7 @@ def test_the_individual_method_trains_one_bit_width(
 def test_mixed_precision_trains_and_keeps_float32_weights(
     tiny_job: Callable[..., Job], run: Callable[..., Any]
 ) -> None:
-    context = run(tiny_job("training.precision=bfloat16", "training.epochs=1")).context
+    context = run(tiny_job(TWO, "training.precision=bfloat16", "training.epochs=1")).context
     floating = {n: value for n, value in weights(context).items() if value.is_floating_point()}
     assert {v.dtype for n, v in floating.items() if "normalize" not in n} == {torch.float32}
 
@@ -186,7 +190,7 @@ def test_a_broken_picture_is_replaced_counted_and_named(
     damaged: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    context = run(tiny_job(f"data.root={damaged}", "data.max_broken_share=0.2")).context
+    context = run(tiny_job(TWO, f"data.root={damaged}", "data.max_broken_share=0.2")).context
     assert context.reports[-1]["training/broken_samples"] == 1
     assert context.reports[-1]["validation/broken_samples"] == 1
     said = capsys.readouterr().out
@@ -255,7 +259,7 @@ def assert_finite(context: Any) -> TrainState:
 def test_a_state_that_diverged_in_the_last_step_is_not_saved_and_fails_the_run(
     poisoned: Callable[..., Any], name: str, value: float
 ) -> None:
-    context, message = poisoned(name, value, 6)
+    context, message = poisoned(name, value, 6, TWO)
     assert "epoch 2, step 3" in message
     assert "optimizer.lr" in message
     assert assert_finite(context).at == Reached(0, 1, 0)
@@ -265,7 +269,7 @@ def test_a_state_that_diverged_in_the_last_step_is_not_saved_and_fails_the_run(
 def test_a_diverged_state_is_not_saved_for_a_stop_request_or_in_the_middle_of_an_epoch(
     poisoned: Callable[..., Any],
 ) -> None:
-    context, _ = poisoned("running_var", float("inf"), 4, stop=True)
+    context, _ = poisoned("running_var", float("inf"), 4, TWO, stop=True)
     assert assert_finite(context).at.epoch == 1
 
 
@@ -305,7 +309,7 @@ def test_a_resume_does_not_read_the_initial_weights_again(
     file = tmp_path / "float.pt"
     single = build_network(tiny_job("method={name: float}"), num_classes=3)
     torch.save(single.state_dict(), file)
-    job = tiny_job("start.from=float", f"start.weights={file}", "training.epochs=1")
+    job = tiny_job(TWO, "start.from=float", f"start.weights={file}", "training.epochs=1")
     expected = weights(run(job, "undisturbed").context)
     folder = RunFolder(tmp_path / "stopped")
     folder.make()
@@ -320,11 +324,12 @@ def test_a_resume_does_not_read_the_initial_weights_again(
 def test_a_run_parks_after_an_epoch_and_goes_on_in_another_worker_as_if_it_had_not(
     tiny_job: Callable[..., Job], run: Callable[..., Any], tmp_path: Path, folder_context: Any
 ) -> None:
-    whole = weights(run(tiny_job(), "whole").context)
+    job = tiny_job(TWO)
+    whole = weights(run(job, "whole").context)
     folder = RunFolder(tmp_path / "parked")
     folder.make()
     context = folder_context(folder.path)
-    ends = [Worker(tiny_job(), Run(folder), context).run(until) for until in (1, 1, None)]
+    ends = [Worker(job, Run(folder), context).run(until) for until in (1, 1, None)]
     assert ends == [How.PARKED, How.PARKED, How.FINISHED]
     found = weights(context)
     assert all(torch.equal(found[name], value) for name, value in whole.items())

@@ -35,7 +35,8 @@ def test_the_chosen_weights_are_of_the_chosen_epoch_whatever_a_kill_comes_betwee
     best: int,
 ) -> None:
     """The second epoch is the best until the kill; if it is repeated, it is not."""
-    job = tiny_job("checkpoint.select=best", "evaluate.points=[7]")
+    two = "quantizer.bit_widths=[8, 2]"
+    job = tiny_job(two, "checkpoint.select=best", "evaluate.points=[7]")
     monkeypatch.setattr(Worker, "_is_best", lambda self, result: result.epoch <= best)
     expected = json.loads((run(job, "undisturbed").context.folder / "result.json").read_text())
     place = {"commit": folder_context, "drop_best_but": RunFolder}[killed_in]
@@ -65,7 +66,8 @@ def test_a_best_epoch_whose_weights_are_lost_is_not_chosen(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    job = tiny_job("checkpoint.select=best", "evaluate.points=[7]")
+    two = "quantizer.bit_widths=[8, 2]"
+    job = tiny_job(two, "checkpoint.select=best", "evaluate.points=[7]")
     monkeypatch.setattr(
         Worker, "_is_best", lambda self, result: self.best is None or result.epoch == 0
     )

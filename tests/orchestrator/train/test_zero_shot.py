@@ -267,7 +267,8 @@ def test_a_run_killed_in_its_last_evaluation_ends_with_the_same_table(
     monkeypatch: pytest.MonkeyPatch,
     select: str,
 ) -> None:
-    job = tiny_job("evaluate.points=[7, 3]", f"checkpoint.select={select}", "model.dropout=0.5")
+    own = ("quantizer.bit_widths=[8, 4]", "evaluate.points=[7, 3]", "model.dropout=0.5")
+    job = tiny_job(*own, f"checkpoint.select={select}")
     undisturbed = result_in(run(job, "undisturbed"))
 
     def killed(*_: Any, **__: Any) -> None:
@@ -283,7 +284,8 @@ def test_a_run_killed_in_its_last_evaluation_ends_with_the_same_table(
 def test_the_best_epochs_weights_are_judged_where_those_are_chosen(
     tiny_job: Callable[..., Job], run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = tiny_job("evaluate.points=[3]", "checkpoint.select=best")
+    own = ("quantizer.bit_widths=[8, 4]", "evaluate.points=[3]")
+    job = tiny_job(*own, "checkpoint.select=best")
     monkeypatch.setattr(Worker, "_is_best", lambda self, result: result.epoch == 0)
     folder = run(job)
     chosen = result_in(folder)
@@ -293,7 +295,7 @@ def test_the_best_epochs_weights_are_judged_where_those_are_chosen(
     load_weights(best, parts.network)
     (row,) = zero_shot(parts.network, job, parts, plan_of(job), Ranks())
     assert chosen["rows"][-1] == row._asdict()
-    last = result_in(run(tiny_job("evaluate.points=[3]"), "last"))
+    last = result_in(run(tiny_job(*own), "last"))
     assert chosen["rows"][-1]["loss"] != last["rows"][-1]["loss"]
 
 

@@ -35,6 +35,7 @@ from orchestrator.trials import launch
 from orchestrator.trials.crew import RayCrew
 
 DRAW = figures.draw
+TWO = "quantizer.bit_widths=[8, 2]"
 GRID = "search.space.optimizer.lr={grid: [0.05, 1.0e+12, 0.02]}"
 
 
@@ -113,7 +114,7 @@ def test_the_best_job_repeats_its_trial_bit_for_bit(
 ) -> None:
     member = Member()
     monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
-    go("search.space.optimizer.lr={grid: [0.03]}", "search.trials=1")
+    go("search.space.optimizer.lr={grid: [0.03]}", "search.trials=1", TWO)
     best = standing_of(search).best
     assert best is not None
     job = load_job(search.best.path).job
@@ -264,14 +265,14 @@ def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    member, alone = Member(), "search.space.optimizer.lr={grid: [0.05]}"
+    member, alone = Member(), ("search.space.optimizer.lr={grid: [0.05]}", "search.trials=1", TWO)
     monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
     kill_after(1, monkeypatch)
     with pytest.raises(Killed):
-        go(alone, "search.trials=1")
+        go(*alone)
     *_, newest = search.of_run("t001").checkpoints()
     os.truncate(newest / WEIGHTS, 100)
-    assert go(alone, "search.trials=1") == 0
+    assert go(*alone) == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
     assert f"damaged_{newest.name}" in capsys.readouterr().out
     lines = search.of_run("t001").metrics.read_text().splitlines()
