@@ -36,7 +36,7 @@ READY_SECONDS = 60.0
 EACH_ITS_OWN = frozenset(
     {
         *("PWD", "OLDPWD", "SHLVL", "_", "PYTHONPATH", "PYTHONBREAKPOINT", "SPT_NOENV"),
-        *("CUDA_VISIBLE_DEVICES", "LD_PRELOAD", "OMP_NUM_THREADS", "ORCH_SECRETS_FILE"),
+        *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "ORCH_SECRETS_FILE"),
         *("RAY_ADDRESS", "RAY_CLIENT_MODE", "RAY_JOB_CONFIG_JSON_ENV_VAR", "RAY_JOB_ID"),
         *("RAY_RAYLET_PID", "RAY_WARN_BLOCKING_GET_INSIDE_ASYNC", "RAY_worker_niceness"),
         "RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES",
@@ -45,6 +45,8 @@ EACH_ITS_OWN = frozenset(
 )
 """Variables that differ between the processes of a job, or from job to job, and that no library
 reads when it is imported. All others are the same in a server and in what it forks."""
+INHERITED = frozenset({"Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", "Cpus_allowed"})
+"""Lines of /proc/self/status."""
 PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -61,7 +63,8 @@ def main(arguments: list[str]) -> int:
 def _forked(server: socket.socket, arguments: list[str], *more_files: int) -> int:
     """Return the id of a new process. Raises OSError when there is none.
 
-    more_files: descriptors it gets, whose numbers are its last arguments. Nobody waits for it then.
+    more_files: descriptors it gets, whose numbers are its last arguments. Nobody waits for it
+    then, and it has no input and output: it would hold those of this process open.
     """
     server.settimeout(READY_SECONDS)
     _received(server, 1)
@@ -72,9 +75,13 @@ def _forked(server: socket.socket, arguments: list[str], *more_files: int) -> in
         "stays": bool(more_files),
     }
     data = json.dumps(request).encode()
-    socket.send_fds(server, [len(data).to_bytes(4)], [0, 1, 2, *more_files])
+    with Path(os.devnull).open("r+b", buffering=0) as null:
+        files = [null.fileno()] * 3 if more_files else [0, 1, 2]
+        socket.send_fds(server, [len(data).to_bytes(4)], [*files, *more_files])
     server.sendall(data)
-    return int.from_bytes(_received(server, 4))
+    if (child := int.from_bytes(_received(server, 4), signed=True)) < 0:
+        raise ChildProcessError("it was killed before it could run the program")
+    return child
 
 
 def _wait(server: socket.socket, child: int) -> int:
@@ -140,17 +147,19 @@ def _start(listener: int) -> None:
     if between := os.fork():
         os.waitpid(between, 0)
         raise BlockingIOError("the server loads its libraries")
-    subprocess.Popen(
-        [sys.executable, str(SERVER), *LIBRARIES, str(listener)],
-        env={k: v for k, v in os.environ.items() if k not in EACH_ITS_OWN - {"RAY_RAYLET_PID"}},
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        pass_fds=[listener],
-        process_group=0,
-    )
-    os._exit(0)
+    try:
+        subprocess.Popen(
+            [sys.executable, str(SERVER), *LIBRARIES, str(listener)],
+            env=_common("RAY_RAYLET_PID"),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[listener],
+            process_group=0,
+        )
+    finally:  # this process must not go on to run the program
+        os._exit(0)
 
 
 def _start_for_job(listener: int) -> None:
@@ -182,9 +191,25 @@ def _credentials(peer: socket.socket) -> tuple[int, ...]:
 def _kind() -> str:
     """Return a name for all processes that one server can serve: same place, Python, settings."""
     spaces = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in ("mnt", "pid")]
-    common = sorted(item for item in os.environ.items() if item[0] not in EACH_ITS_OWN)
-    about = [os.getuid(), spaces, sys.executable, LIBRARIES, SERVER.read_text(), common]
+    common = sorted(_common().items())
+    about = [spaces, sys.executable, LIBRARIES, _inherited(), SERVER.read_text(), common]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
+
+
+def _common(*more: str) -> dict[str, str]:
+    """Return the variables that a server shares with what it forks, and more.
+
+    Ray sets LD_PRELOAD for its workers, to nothing.
+    """
+    names = os.environ.keys() - (EACH_ITS_OWN - {*more})
+    return {name: os.environ[name] for name in names if os.environ[name] or name != "LD_PRELOAD"}
+
+
+def _inherited() -> list[str]:
+    """Return what a process has from its parent besides its environment: user, limits, masks."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    found = [line for line in status if line.partition(":")[0] in INHERITED]
+    return [str(os.nice(0)), Path("/proc/self/limits").read_text(), *found]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python orchestrator/warm/server.py LIBRARY ... FILE_DESCRIPTOR
 
 The descriptor is that of a listening socket. The server takes no more requests when the node's
-raylet has gone, or nobody has asked for long, and ends with the last process that it forked. It
-loads nothing of ours, since each job brings its own code.
+raylet has gone, packages were installed, or nobody has asked for long, and ends with the last
+process that it forked. It loads nothing of ours, since each job brings its own code.
 """
 
 import contextlib
@@ -53,6 +53,7 @@ class Server:
     """Forks for whoever connects."""
 
     listener: socket.socket
+    installed: list[int]
     children: list[Child] = field(default_factory=list)
     served: float = field(default_factory=time.monotonic)
 
@@ -65,7 +66,7 @@ class Server:
             ready, _, _ = select.select(waits_for, [], [], LOOK_SECONDS)
             for child in [*self.children]:
                 self._look_after(child, ready)
-            if self.listener in ready and (request := self._answer()):
+            if self.listener in ready and self._listens() and (request := self._answer()):
                 return request
         return None
 
@@ -75,8 +76,10 @@ class Server:
             self.served = time.monotonic()
         raylet = os.environ.get("RAY_RAYLET_PID")
         idle = IDLE_SECONDS_OF_A_JOB if "RAY_JOB_ID" in os.environ else IDLE_SECONDS
-        if time.monotonic() - self.served > idle or (
-            raylet and not Path(f"/proc/{raylet}").exists()
+        if (
+            time.monotonic() - self.served > idle
+            or (raylet and not Path(f"/proc/{raylet}").exists())
+            or _installed() != self.installed
         ):
             self.listener.close()
         return self.listener.fileno() >= 0
@@ -98,26 +101,30 @@ class Server:
     def _answer(self) -> Request | None:
         """Take one request and fork; return the request in the forked process only."""
         peer, _ = self.listener.accept()
+        files: list[int] = []
         try:
-            request = _received(peer)
+            request = _received(peer, files)
+            pid = os.fork()
         except (OSError, ValueError):
+            _close(files)
             peer.close()
             return None
-        pid = os.fork()
         if pid == 0:
             self._leave(peer)
             return request
-        for file in request.files:
-            os.close(file)
-        with contextlib.suppress(OSError):
-            peer.sendall(pid.to_bytes(4))
+        _close(files)
         if request.stays:
             peer.close()
         self.children.append(Child(pid, os.pidfd_open(pid), None if request.stays else peer))
         return None
 
     def _leave(self, peer: socket.socket) -> None:
-        """Close the server's connections in a process that it has forked."""
+        """Tell the peer the id of this forked process, and close the server's connections.
+
+        The peer hears it from whom it is about: so a program never runs unknown to the peer, which
+        would run it again.
+        """
+        peer.sendall(os.getpid().to_bytes(4, signed=True))
         peer.close()
         self.listener.close()
         for child in self.children:
@@ -126,13 +133,35 @@ class Server:
                 child.peer.close()
 
 
-def _received(peer: socket.socket) -> Request:
-    """Say that the server is ready, and read a request. Raises OSError and ValueError."""
+def _received(peer: socket.socket, files: list[int]) -> Request:
+    """Say that the server is ready, and read a request. Raises OSError and ValueError.
+
+    files: gets the descriptors that came, also when it raises.
+    """
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _, user, _ = memoryview(credentials).cast("i")
+    if user != os.getuid():
+        raise PermissionError("any user of the machine can connect")
     peer.settimeout(REQUEST_SECONDS)
     peer.sendall(b"!")
-    size, files, _, _ = socket.recv_fds(peer, 4, 4)
+    size, received, _, _ = socket.recv_fds(peer, 4, 4)
+    files += received
     with peer.makefile("rb") as stream:
-        return Request(files=files, **json.loads(stream.read(int.from_bytes(size))))
+        request = Request(files=files, **json.loads(stream.read(int.from_bytes(size))))
+    if len(files) != 3 + request.stays:
+        raise ValueError("this process may not open as many files")
+    return request
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def _installed() -> list[int]:
+    """Return when packages were last installed where Python looks for them."""
+    folders = [Path(name) for name in sys.path if name.endswith("-packages")]
+    return [folder.stat().st_mtime_ns for folder in folders if folder.exists()]
 
 
 def become(request: Request) -> None:
@@ -145,6 +174,7 @@ def become(request: Request) -> None:
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
+    _draw_anew()
     sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     program, *rest = arguments
     if program == "-m":
@@ -157,15 +187,28 @@ def become(request: Request) -> None:
         runpy.run_path(program, run_name="__main__")
 
 
+def _draw_anew() -> None:
+    """Seed the random numbers that nobody seeds: each process has its own. Python's has done so."""
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
+
+
 def main(libraries: list[str], descriptor: int) -> None:
-    """Load libraries and serve until nobody needs it; in a forked process, run its program."""
+    """Load libraries and serve until nobody needs it; in a forked process, run its program.
+
+    Raises OSError where the system cannot say that a process has ended.
+    """
+    os.close(os.pidfd_open(os.getpid()))
     sys.path.pop(0)
+    installed = _installed()
     for library in libraries:
         with contextlib.suppress(ImportError):  # then nothing of the job needs it
             importlib.import_module(library)
     gc.collect()
     gc.freeze()
-    if request := Server(socket.socket(fileno=descriptor)).serve():
+    if request := Server(socket.socket(fileno=descriptor), installed).serve():
         become(request)
 
 

@@ -15,10 +15,12 @@ import pytest
 from orchestrator.warm import python
 
 START = f"""
-import runpy, sys
+import os, pathlib, runpy, sys
 warm = runpy.run_path({python.__file__!r})
 main = warm["main"]
 main.__globals__.update(LIBRARIES=("colorsys",), RAY=("nturl2path",))
+if other := os.environ.get("OTHER_SERVER"):
+    main.__globals__["SERVER"] = pathlib.Path(other)
 sys.exit(main(sys.argv[1:]))
 """
 """The program with libraries that load at once."""
@@ -31,6 +33,12 @@ print(json.dumps({
 }))
 sys.exit(int(os.environ.get("CODE", 0)))
 """
+WAIT = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(21))
+print(os.getpid(), flush=True)
+time.sleep(100)
+"""
 
 
 @pytest.fixture
@@ -41,9 +49,11 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
         raylet.kill()
 
 
-def start(program: Path | str, *arguments: str, env: dict[str, str]) -> subprocess.Popen[str]:
+def start(
+    program: Path | str, *arguments: str, env: dict[str, str], script: str = START
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-IS", "-c", START, str(program), *arguments],
+        [sys.executable, "-IS", "-c", script, str(program), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -115,10 +125,152 @@ def test_a_program_that_ends_at_once_runs_once(tmp_path: Path, env: dict[str, st
     assert ran.read_text() == "x" * 10
 
 
-def test_processes_of_other_settings_have_another_server(say: Path, env: dict[str, str]) -> None:
+@pytest.mark.parametrize("other", [{"MALLOC_ARENA_MAX": "2"}, {"LD_PRELOAD": "libm.so.6"}])
+def test_processes_of_other_settings_have_another_server(
+    say: Path, env: dict[str, str], other: dict[str, str]
+) -> None:
     said(say, **env)
     assert said(say, **env)["warm"]
-    assert not said(say, **env, MALLOC_ARENA_MAX="2")["warm"]
+    assert not said(say, **env | other)["warm"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "os.umask(0o027)",
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+    ],
+)
+def test_what_a_process_inherits_reaches_its_program(
+    tmp_path: Path, env: dict[str, str], change: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, os, resource, signal, sys\n"
+        "print(json.dumps([os.umask(0), resource.getrlimit(resource.RLIMIT_CORE),\n"
+        "    len(signal.pthread_sigmask(0, [])), 'colorsys' in sys.modules]))"
+    )
+    said(program, **env)
+    *_, warm = before = said(program, **env)
+    assert warm
+    changed = f"import os, resource, signal\n{change}\n{START}"
+    process = start(program, env=env, script=changed)
+    assert json.loads(process.communicate("", timeout=60)[0])[:-1] != before[:-1]
+
+
+def test_packages_that_were_installed_are_found_by_a_new_server(
+    tmp_path: Path, env: dict[str, str], say: Path
+) -> None:
+    packages = tmp_path / "site-packages"
+    packages.mkdir()
+    env |= {"OTHER_SERVER": str(other_server(tmp_path, f"sys.path.append({str(packages)!r})"))}
+    said(say, **env)
+    assert said(say, **env)["warm"]
+    (packages / "new.dist-info").mkdir()
+    assert not said(say, **env)["warm"]
+    said(say, **env)
+    assert said(say, **env)["warm"]
+
+
+def test_each_process_draws_its_own_random_numbers(
+    tmp_path: Path, say: Path, env: dict[str, str]
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import json, random, sys, numpy, torch\n"
+        "print(json.dumps([random.random(), numpy.random.rand(), torch.rand(1).item(),\n"
+        "    'colorsys' in sys.modules]))"
+    )
+    env |= {"OTHER_SERVER": str(other_server(tmp_path, "import numpy, torch"))}
+    said(say, **env)
+    *one, warm = said(program, **env)
+    assert warm
+    assert all(a != b for a, b in zip(one, said(program, **env), strict=False))
+
+
+def other_server(folder: Path, begin: str) -> Path:
+    """Return the server with something done before it begins."""
+    file = folder / "other_server.py"
+    file.write_text(
+        "import os, resource, runpy, signal, subprocess, sys\n"
+        f"{begin}\nrunpy.run_path({str(python.SERVER)!r}, run_name='__main__')"
+    )
+    return file
+
+
+FORK_FAILS = """
+fork = os.fork
+def once():
+    os.fork = fail
+    return fork()
+def fail(): raise BlockingIOError
+os.fork = once
+"""
+KILLED_AT_FORK = """
+fork = os.fork
+def killed():
+    if bool(child := fork()) is SERVER:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return child
+os.fork = killed
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "codes"),
+    [
+        ("os.getuid = lambda: 12345", {9}),
+        ("resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))", {9}),
+        ("def missing(pid): raise OSError\nos.pidfd_open = missing", {9}),
+        (FORK_FAILS, {9}),
+        (KILLED_AT_FORK.replace("SERVER", "True"), {1, 9}),
+        (KILLED_AT_FORK.replace("SERVER", "False"), {9}),
+    ],
+    ids=["other user", "open files", "old kernel", "no fork", "killed", "program killed"],
+)
+def test_whatever_fails_in_a_server_a_program_runs_once(
+    tmp_path: Path, env: dict[str, str], fault: str, codes: set[int]
+) -> None:
+    program, ran = tmp_path / "program.py", tmp_path / "ran"
+    program.write_text(
+        "import os, sys\nprint('out', flush=True)\n"
+        f"open({str(ran)!r}, 'a').write('x' if 'colorsys' in sys.modules else '-')\nos._exit(9)"
+    )
+    env |= {"OTHER_SERVER": str(other_server(tmp_path, fault))}
+    for _ in range(3):
+        done = start(program, env=env)
+        assert done.communicate("", timeout=60)[0] == "out\n"
+        assert done.returncode in codes
+    assert len(ran.read_text()) == 3
+    if fault.startswith("os.getuid"):
+        assert ran.read_text() == "---", "a server forks for its own user only"
+
+
+def test_a_fork_that_fails_takes_no_other_program_along(
+    tmp_path: Path, say: Path, env: dict[str, str]
+) -> None:
+    program = tmp_path / "wait.py"
+    program.write_text(WAIT)
+    env |= {"OTHER_SERVER": str(other_server(tmp_path, FORK_FAILS))}
+    start(say, env=env).communicate("", timeout=60)
+    process = start(program, env=env)
+    assert process.stdout
+    assert int(process.stdout.readline()) != process.pid
+    assert not said(say, **env)["warm"]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 21
+
+
+def test_a_server_that_cannot_be_started_leaves_one_program(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    program, ran = tmp_path / "program.py", tmp_path / "ran"
+    program.write_text(f"open({str(ran)!r}, 'a').write('x')")
+    script = "import subprocess\ndef Popen(*_, **__): raise OSError\nsubprocess.Popen = Popen\n"
+    start(program, env=env, script=script + START).communicate("", timeout=60)
+    assert ran.read_text() == "x"
 
 
 @pytest.fixture
@@ -127,12 +279,7 @@ def waiting(
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A program in a warm process that waits for a signal, and its process id."""
     program = tmp_path / "wait.py"
-    program.write_text(
-        "import os, signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(21))\n"
-        "print(os.getpid(), flush=True)\n"
-        "time.sleep(100)\n"
-    )
+    program.write_text(WAIT)
     said(say, **env)
     process = start(program, env=env)
     assert process.stdout
@@ -195,18 +342,9 @@ def test_a_server_ends_with_its_node(
     assert gone(server)
 
 
-def test_a_server_that_cannot_start_leaves_plain_python(say: Path, env: dict[str, str]) -> None:
-    script = START.replace('LIBRARIES=("colorsys",)', 'LIBRARIES=("this",), SERVER=BROKEN')
-    broken = say.with_name("broken.py")
-    broken.write_text("raise SystemExit(1)")
-    script = script.replace("BROKEN", f"__import__('pathlib').Path({str(broken)!r})")
+def test_a_server_that_cannot_start_leaves_plain_python(
+    tmp_path: Path, say: Path, env: dict[str, str]
+) -> None:
+    env |= {"OTHER_SERVER": str(other_server(tmp_path, "raise SystemExit(1)"))}
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-IS", "-c", script, say, "x"],
-            input="",
-            capture_output=True,
-            text=True,
-            env=env,
-            check=True,
-        )
-        assert json.loads(done.stdout)["arguments"] == [str(say), "x"]
+        assert said(say, "x", **env)["arguments"] == [str(say), "x"]
