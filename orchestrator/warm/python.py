@@ -199,7 +199,7 @@ def _kind() -> str:
 def _common(*more: str) -> dict[str, str]:
     """Return the variables that a server shares with what it forks, and more.
 
-    Ray sets LD_PRELOAD for its workers, to nothing.
+    LD_PRELOAD decides what a process loads before Python begins; an empty one is none.
     """
     names = os.environ.keys() - (EACH_ITS_OWN - {*more})
     return {name: os.environ[name] for name in names if os.environ[name] or name != "LD_PRELOAD"}
