@@ -29,8 +29,12 @@ LIBRARIES = (
     "mlflow.store.tracking.sqlalchemy_store",
 )
 """What the processes of a job load, but for Ray; torch's compiler comes with its optimizers."""
-RAY = ("ray._private.workers.default_worker", "ray.train.torch", "decord")
-"""Ray, and what has to be loaded after it: decord brings a C++ library that Ray does not bear."""
+RAY = ("ray._private.workers.default_worker", "decord")
+"""Ray, and what has to be loaded after it: decord brings a C++ library that Ray does not bear.
+
+Not Ray Train: as it is imported, it seeds the generator of Ray's random ids, and two processes of a
+job would give the same id to two placement groups.
+"""
 READY_SECONDS = 60.0
 """How long a server may take to load the libraries, on a node that is busy."""
 EACH_ITS_OWN = frozenset(
