@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 IDLE_SECONDS, IDLE_SECONDS_OF_A_JOB = 600.0, 10.0
@@ -86,9 +86,11 @@ class Server:
 
     def _look_after(self, child: Child, ready: list[int | socket.socket]) -> None:
         """Report a process that has ended; end one that nobody waits for any more."""
-        if child.peer in ready and child.ended not in ready:
-            os.kill(child.pid, signal.SIGKILL)
-        elif child.ended not in ready:
+        if child.ended not in ready:
+            if child.peer and child.peer in ready:
+                os.kill(child.pid, signal.SIGKILL)
+                child.peer.close()
+                self.children[self.children.index(child)] = replace(child, peer=None)
             return
         _, status = os.waitpid(child.pid, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -203,6 +205,7 @@ def main(libraries: list[str], descriptor: int) -> None:
     os.close(os.pidfd_open(os.getpid()))
     sys.path.pop(0)
     installed = _installed()
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a fork cannot use a CUDA that was asked
     for library in libraries:
         with contextlib.suppress(ImportError):  # then nothing of the job needs it
             importlib.import_module(library)
