@@ -265,7 +265,9 @@ def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    member, alone = Member(), ("search.space.optimizer.lr={grid: [0.05]}", "search.trials=1", TWO)
+    slow = "cluster.max_batch_per_worker=4"  # killed in the second epoch, not behind it
+    alone = ("search.space.optimizer.lr={grid: [0.05]}", "search.trials=1", slow)
+    member = Member()
     monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
     kill_after(1, monkeypatch)
     with pytest.raises(Killed):
