@@ -12,7 +12,7 @@ from orchestrator.job.tracking_uri import checked, sqlite_file
 from orchestrator.job.uri import sqlite_uri
 from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import keys
+from orchestrator.track import database, keys
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run
 from orchestrator.track.server import mlflow_client
@@ -60,7 +60,7 @@ def check_reachable(uri: str, experiment: str) -> None:
     access is denied. A sqlite file that does not exist yet is not created.
     """
     file = sqlite_file(uri)
-    if file and not file.exists():
+    if file and (not file.exists() or database.is_fine(file, experiment)):
         return
     with mlflow_client(uri) as client:
         found = client.get_experiment_by_name(experiment)

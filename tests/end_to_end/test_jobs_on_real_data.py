@@ -78,7 +78,7 @@ def test_activitynet_r50_reports_map_at_every_bit_width(
             model__widths="[8,16,32,64]",
             model__depths="[1,1,1,1]",
             model__num_segments=4,
-            training__epochs=2,
+            training__epochs=1,
             training__global_batch=12,
             cluster__num_workers=1,
             cluster__max_batch_per_worker=6,
@@ -86,9 +86,8 @@ def test_activitynet_r50_reports_map_at_every_bit_width(
         ),
     )
     for bits in BITS:
-        values = history(RunFolder(Path(status["run_dir"])), f"map/{bits}bit")
-        assert len(values) == 2
-        assert all(0 < value <= 100 for value in values)
+        [value] = history(RunFolder(Path(status["run_dir"])), f"map/{bits}bit")
+        assert 0 < value <= 100
     assert status["result"]["metric_name"] == "map"
     assert "CoQuant Table 6" in status["result"]["delta_b_note"]
 
