@@ -203,7 +203,7 @@ def _called_the_same(named: Sequence[tuple[str, str]]) -> list[str]:
     files: dict[str, list[str]] = {}
     for file, name in named:
         files.setdefault(name, []).append(file)
-    twice = [file for given in files.values() for file in set(given) if given.count(file) > 1]
+    twice = dict.fromkeys(file for file, name in named if named.count((file, name)) > 1)
     return [f"{file}: named more than once; once is enough." for file in twice] + [
         f"{' and '.join(others)}: each is a job called '{name}'; give each a name of its own."
         for name, given in files.items()

@@ -25,7 +25,7 @@ POINTS = ["8bit", "6bit", "4bit", "2bit"]
 def individual(tiny_job: Callable[..., Job], run: Run) -> Path:
     """The checkpoint of a run at 8 bits."""
     alone = ("method={name: individual}", "quantizer.bit_widths=[8]", "training.epochs=1")
-    return _checkpoint(run(tiny_job(*alone), "individual"))
+    return _checkpoint(run(tiny_job("cluster.max_batch_per_worker=4", *alone), "individual"))
 
 
 def _checkpoint(worker: Worker) -> Path:
@@ -155,7 +155,7 @@ def test_calibrated_statistics_are_those_of_training_batches_at_each_point(
         assert isinstance(norm, nn.BatchNorm2d)
         columns = seen[point].transpose(0, 1).flatten(1)
         torch.testing.assert_close(norm.running_mean, columns.mean(dim=1))
-        torch.testing.assert_close(norm.running_var, columns.var(dim=1), rtol=1e-5, atol=0)
+        torch.testing.assert_close(norm.running_var, columns.var(dim=1))
 
 
 def worker_inputs(worker: Worker) -> list[Tensor]:
