@@ -12,7 +12,7 @@ from orchestrator.job.tracking_uri import checked, sqlite_file
 from orchestrator.job.uri import sqlite_uri
 from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import database, keys
+from orchestrator.track import database, keys, rest
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run
 from orchestrator.track.server import mlflow_client
@@ -61,6 +61,8 @@ def check_reachable(uri: str, experiment: str) -> None:
     """
     file = sqlite_file(uri)
     if file and (not file.exists() or database.is_fine(file, experiment)):
+        return
+    if uri.startswith(("http://", "https://")) and rest.is_fine(uri, experiment):
         return
     with mlflow_client(uri) as client:
         found = client.get_experiment_by_name(experiment)

@@ -19,7 +19,7 @@ from orchestrator.track.run import remembered_run
 from orchestrator.track.server import mlflow_client
 from orchestrator.train.worker import Run
 from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
-from tests.real_data import activitynet_from_actions, cifar10_official, real_data
+from tests.real_data import activitynet_from_actions, cifar10_official
 
 Wait = Callable[..., None]
 
@@ -107,32 +107,6 @@ def test_activitynet_r50_without_data_fails_at_once_and_says_how_to_get_it(
     assert "activity-net.org" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
-
-
-def test_imagenet_r18_trains_an_epoch_of_240_by_accumulation(
-    orch: Any, cluster: str, output: Path
-) -> None:
-    status = submit(
-        orch,
-        cluster,
-        "imagenet_r18.yaml",
-        *sets(
-            data__root=real_data() / "imagenet10",
-            data__crop=48,
-            data__resize=56,
-            data__limit_val=40,
-            start__from="scratch",
-            model__widths="[16,32,64,128]",
-            training__epochs=1,
-            training__global_batch=240,
-            cluster__num_workers=2,
-            cluster__max_batch_per_worker=8,
-            output=output,
-        ),
-    )
-    assert [row["point"] for row in status["result"]["rows"]] == [f"{bits}bit" for bits in BITS]
-    logs = orch("logs", status["run"]).stdout
-    assert "240 = 2 workers x 8 per pass x 15 accumulation" in logs
 
 
 @pytest.fixture(scope="module")
