@@ -59,12 +59,17 @@ class RecordPlaces:
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """An attempt has begun, and its record is open."""
+    """A driver has begun, and its record is open.
+
+    attempt: of the run, from 1; a driver that was killed is followed by another one of the same
+    attempt. None for a trial of a search.
+    """
 
     state = State.RUNNING
     run: str
     run_dir: str
     mlflow: RecordPlaces
+    attempt: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,12 +51,12 @@ class RunFacts:
         """Return the facts after these events; those of a search's trials are not its own."""
         facts = dict(vars(self))
         for event in (event for event in events if event.trial is None):
+            if isinstance(event, Started) and not _goes_on(facts["started"], event):
+                facts["restarted"] = None
             if event.state is not None:
                 facts |= {"state": event.state, word(event): event}
             if event.state is State.RUNNING:
                 facts |= {"failed": None, "stopped": None}
-            if isinstance(event, Started):
-                facts["restarted"] = None
         return RunFacts(**facts)
 
     def over(self, older: "RunFacts") -> "RunFacts":
@@ -70,6 +70,11 @@ class RunFacts:
         """The time of the run's last event, in seconds since 1970."""
         latest = (getattr(self, name, None) for name in KINDS)
         return max((event.time for event in latest if event and event.time), default=None)
+
+
+def _goes_on(before: Started | None, now: Started) -> bool:
+    """Return whether a driver goes on with the attempt of another one, which was killed."""
+    return before is not None and before.attempt is not None and before.attempt == now.attempt
 
 
 def facts_in(values: object) -> RunFacts:

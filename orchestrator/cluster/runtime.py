@@ -17,6 +17,8 @@ from orchestrator.shipment import RUN_FILE, Shipment
 TRAIN, SEARCH = "orchestrator.train.launch", "orchestrator.trials.launch"
 """The drivers: of a run, and of a search."""
 
+SUPERVISE = "orchestrator.train.supervise"
+
 WARM = "orchestrator/warm/python.py"
 SHIPPED = ("models", "orchestrator", "video")
 LIMIT_BYTES = 100 * 1024 * 1024
@@ -24,9 +26,9 @@ LIMIT_BYTES = 100 * 1024 * 1024
 STOP_WAIT_SECONDS = 60
 """How long a job may take to save its state when it is stopped."""
 
-GROUP_SHUTDOWN_SECONDS = 5
-"""How long Ray then waits for all workers to leave their process group, the frozen one too."""
-FROZEN_SECONDS = HEALTH_CHECK_SECONDS + GROUP_SHUTDOWN_SECONDS
+SHUTDOWN_SECONDS = 5
+"""How long Ray Train then waits for all workers to end by themselves, the frozen one too."""
+FROZEN_SECONDS = HEALTH_CHECK_SECONDS + SHUTDOWN_SECONDS
 """How long until the workers are restarted when one of them has stopped answering."""
 
 SETTINGS = {
@@ -41,7 +43,6 @@ SETTINGS = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(HEALTH_CHECK_SECONDS),
-    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": str(GROUP_SHUTDOWN_SECONDS),
 }
 """Environment of the job's processes: a report counts after a quarter of a second instead of two,
 a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, Ray answers
@@ -77,8 +78,10 @@ def pack(shipment: Shipment) -> Package:
 
 
 def entrypoint(driver: str, *, on_this_machine: bool) -> str:
-    """Return a driver's command."""
-    return f"exec {python(on_this_machine=on_this_machine)} -m {driver} {RUN_FILE}"
+    """Return a job's command: what starts its driver, and starts it again when it was killed."""
+    plain = _python(on_this_machine=on_this_machine)
+    warm = python(on_this_machine=on_this_machine)
+    return f"exec {plain} -m {SUPERVISE} {RUN_FILE} {warm} -m {driver}"
 
 
 def python(*, on_this_machine: bool) -> str:
@@ -86,7 +89,11 @@ def python(*, on_this_machine: bool) -> str:
 
     Here it is this Python, which need not be on PATH.
     """
-    return f"{shlex.quote(sys.executable) if on_this_machine else 'python'} -IS {WARM}"
+    return f"{_python(on_this_machine=on_this_machine)} -IS {WARM}"
+
+
+def _python(*, on_this_machine: bool) -> str:
+    return shlex.quote(sys.executable) if on_this_machine else "python"
 
 
 def _code() -> Iterator[tuple[str, Path]]:

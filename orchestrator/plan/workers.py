@@ -1,6 +1,6 @@
 """What a worker needs on a machine, and how many fit on one."""
 
-HEALTH_CHECK_SECONDS = 60
+HEALTH_CHECK_SECONDS = 40
 """How long a worker may leave questions of Ray or of its group unanswered."""
 
 

@@ -1,4 +1,4 @@
-"""Ray Train's torch, with a rendezvous of our own."""
+"""Ray Train's torch, with a rendezvous of our own, and spare processes."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from ray.train.torch.config import (
 )
 
 from orchestrator.train.rendezvous import join, open_store
+from orchestrator.train.spare import ask_later
 
 
 @dataclass
@@ -24,7 +25,7 @@ class NodeAddressConfig(TorchConfig):  # type: ignore[misc]
 
 
 class NodeAddressBackend(_TorchBackend):  # type: ignore[misc]
-    """Sets up torch's process group in the workers, and ends it as Ray Train does."""
+    """Sets up torch's process group in the workers. Ray Train's controller calls it."""
 
     def on_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
         """Open the store on rank 0 and let all ranks join it."""
@@ -46,3 +47,11 @@ class NodeAddressBackend(_TorchBackend):  # type: ignore[misc]
             for rank in range(world)
         ]
         ray.get(joining)
+
+    def on_training_start(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        """Let all processes ask for spare ones: the controller for the one it starts beside."""
+        ask_later()
+        worker_group.execute(ask_later)
+
+    def on_shutdown(self, worker_group: Any, backend_config: TorchConfig) -> None:
+        """Leave the group to the end of its processes, which is next: a lost one leaves none."""

@@ -16,13 +16,14 @@ from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
-from orchestrator.run_facts import Events, finished_in
+from orchestrator.run_facts import Events, facts_of, finished_in
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from orchestrator.train.failures import as_failure
+from orchestrator.train.supervise import AGAIN
 from orchestrator.train.worker import Run
 
 STOPPED = "Stopped on request; what was done is saved; `orch resume` continues from there."
@@ -30,6 +31,10 @@ STOPPED = "Stopped on request; what was done is saved; `orch resume` continues f
 
 class StopAsked(BaseException):
     """The cluster asked this process to end before the workers started."""
+
+
+class LostController(Exception):
+    """A process of Ray that this one depends on is gone: another driver can go on."""
 
 
 def drive(path: str, go: Callable[[Job, Run, int], int]) -> int:
@@ -49,10 +54,13 @@ def drive(path: str, go: Callable[[Job, Run, int], int]) -> int:
         prepare(folder, job)
         folder.withdraw_stop_by_name()  # whoever resumes a trial by its name wants it to go on
         tracked = record.open_record(folder, warn)
-        announce(folder, tracked)
+        announce(folder, tracked, given.attempt)
         return go(job, Run(folder, tracked, reference), given.attempt)
     except StopAsked:
         return stopped(folder, tracked)
+    except LostController as fault:
+        warn(str(fault))
+        return AGAIN
     except OrchError as error:
         return _fail(folder, tracked, str(error), error.exit_code)
     except Exception as error:
@@ -101,10 +109,11 @@ def kept_job(folder: RunFolder) -> Values | None:
     return None
 
 
-def announce(folder: RunFolder, tracked: TrackedRun) -> None:
+def announce(folder: RunFolder, tracked: TrackedRun, attempt: int | None = None) -> None:
     """Say that the run has begun and where its record is."""
     places = record.places(folder, tracked)
-    Events(folder).say(Started(run=folder.name, run_dir=str(folder), mlflow=places))
+    begun = Started(run=folder.name, run_dir=str(folder), mlflow=places, attempt=attempt)
+    Events(folder).say(begun)
 
 
 def connect() -> None:
@@ -132,7 +141,8 @@ def pass_stop_on(folder: RunFolder) -> None:
     signal.signal(signal.SIGTERM, ask)
 
 
-def _stop_at_once(_signal: int, _frame: object) -> None:
+def _stop_at_once(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
     raise StopAsked
 
 
@@ -165,7 +175,8 @@ def close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None
     try:
         now = record.close_record(folder, tracked, status, warn, table)
         if now != tracked:
-            announce(folder, now)
+            begun = facts_of(folder).started
+            announce(folder, now, begun.attempt if begun else None)
     except OrchError as error:
         warn(
             f"{error} {Journal(folder).waiting()} metrics wait in the run's folder; "

@@ -29,7 +29,11 @@ def _run(job: Job, run: Run, attempt: int) -> int:
 
 
 def _train(job: Job, run: Run) -> None:
-    """Let Ray Train run the workers. Raises JobFailed when they fail for good."""
+    """Let Ray Train run the workers.
+
+    Raises JobFailed when they fail for good, and LostController.
+    """
+    from ray.exceptions import RayActorError
     from ray.train import TrainingFailedError
 
     from orchestrator.train.trainer import build_trainer
@@ -46,6 +50,8 @@ def _train(job: Job, run: Run) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise _reason(error) from error
+    except RayActorError as error:
+        raise driver.LostController(f"Ray Train's controller is lost: {error}") from error
 
 
 def _reason(error: Exception) -> OrchError:

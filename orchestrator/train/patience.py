@@ -10,7 +10,8 @@ from ray.train import ControllerError, UserCallback
 
 from orchestrator.errors import JobFailed
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.train.losses import Losses, cause
+from orchestrator.train.losses import Losses
+from orchestrator.train.why_lost import cause, why_lost
 
 
 class Patience(UserCallback):  # type: ignore[misc]
@@ -24,6 +25,6 @@ class Patience(UserCallback):  # type: ignore[misc]
         if named := cause(worker_exceptions):
             raise ControllerError(named)
         try:
-            self._losses.add(worker_exceptions)
+            self._losses.add(why_lost(worker_exceptions))
         except JobFailed as error:
             raise ControllerError(error) from error

@@ -18,6 +18,7 @@ from orchestrator.track.run import TrackedRun
 from orchestrator.train import driver
 from orchestrator.train.losses import Losses
 from orchestrator.train.member import Outcome, Task
+from orchestrator.train.why_lost import why_lost
 from orchestrator.train.worker import Run
 from orchestrator.trials.group import Group, Shape
 from orchestrator.trials.tail import Tail
@@ -67,7 +68,7 @@ class Assignment:
         """Say that the leg is begun again after a loss. Raises JobFailed after too many."""
         self.group = None
         with of_trial(self.leg.run):
-            self.losses.add(errors)
+            self.losses.add(why_lost(errors))
 
     def conclude(self, outcome: Outcome) -> None:
         """Keep in the run's folder how the leg ended, as the driver of a plain run does.

@@ -18,9 +18,9 @@ from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.run import TrackedRun
 from orchestrator.train import driver
-from orchestrator.train.losses import cause
 from orchestrator.train.member import Outcome
 from orchestrator.train.trainer import gpus_per_worker
+from orchestrator.train.why_lost import cause
 from orchestrator.trials import child
 from orchestrator.trials.assignment import Assignment
 from orchestrator.trials.clerk import Clerk

@@ -155,3 +155,12 @@ def test_a_damaged_end_is_a_value_error(folder: RunFolder, content: bytes) -> No
     folder.result.path.write_bytes(content)
     with pytest.raises(ValueError):  # noqa: PT011 - the kind is what callers rely on
         finished_in(folder)
+
+
+def test_a_driver_that_follows_a_killed_one_keeps_what_was_restarted() -> None:
+    lost = Restarted(count=1, reason="The driver was killed.")
+    for attempt, kept in ((1, True), (2, False), (None, False)):
+        facts = RunFacts().after(
+            replace(STARTED, attempt=1), lost, replace(STARTED, attempt=attempt)
+        )
+        assert (facts.restarted is not None) is kept

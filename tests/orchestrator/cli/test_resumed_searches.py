@@ -35,7 +35,7 @@ def test_a_trial_goes_on_from_its_folder_as_a_plain_run(
     done = orch("resume", "digits.t002", "--detach")
     assert done.exit_code == 0, done.output
     job = cluster.jobs["digits-1.t002.a2"].body
-    assert job["entrypoint"].endswith("-m orchestrator.train.launch run.json")
+    assert job["entrypoint"].endswith("-m orchestrator.train.launch")
     [package] = cluster.packages.values()
     sent = json.loads(zipfile.ZipFile(io.BytesIO(package)).read("run.json"))
     assert (sent["run"], sent["run_dir"], sent["attempt"]) == (trial.run, trial.run_dir, 2)
@@ -80,5 +80,5 @@ def test_a_search_that_has_finished_is_extended(
     assert (
         cluster.jobs[job.last.submission_id]
         .body["entrypoint"]
-        .endswith("-m orchestrator.trials.launch run.json")
+        .endswith("-m orchestrator.trials.launch")
     )

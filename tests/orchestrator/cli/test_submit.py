@@ -38,7 +38,8 @@ def test_a_detached_job_is_submitted_recorded_and_named(
     assert record.run_dir == str(tmp_path / "runs" / record.run)
     job = cluster.jobs[record.run].body
     python = "python -IS orchestrator/warm/python.py"
-    assert job["entrypoint"] == f"exec {python} -m orchestrator.train.launch run.json"
+    assert job["entrypoint"].startswith("exec python -m orchestrator.train.supervise run.json ")
+    assert job["entrypoint"].endswith(f" {python} -m orchestrator.train.launch")
     assert job["runtime_env"]["py_executable"] == python
     assert job["metadata"]["run_dir"] == record.run_dir
     run = shipped(cluster)

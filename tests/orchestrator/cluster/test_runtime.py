@@ -51,8 +51,10 @@ def test_a_package_beyond_the_clusters_limit_is_refused(monkeypatch: pytest.Monk
 def test_here_the_driver_runs_with_this_python_elsewhere_with_the_clusters(tmp_path: Path) -> None:
     here = runtime.entrypoint(runtime.TRAIN, on_this_machine=True)
     warm = "-IS orchestrator/warm/python.py"
-    assert here == f"exec {sys.executable} {warm} -m orchestrator.train.launch run.json"
+    entry = "-m orchestrator.train.supervise run.json"
+    python = sys.executable
+    assert here == f"exec {python} {entry} {python} {warm} -m orchestrator.train.launch"
     there = runtime.entrypoint(runtime.SEARCH, on_this_machine=False)
-    assert there == f"exec python {warm} -m orchestrator.trials.launch run.json"
+    assert there == f"exec python {entry} python {warm} -m orchestrator.trials.launch"
     zipfile.ZipFile(io.BytesIO(runtime.pack(RUN).data)).extractall(tmp_path)
     assert (tmp_path / runtime.WARM).is_file()

@@ -52,6 +52,13 @@ def test_an_event_is_a_sentence_in_the_log_and_json_in_the_file(log: Log, before
     assert log.events == [replace(said, n=1)]
 
 
+def test_the_log_of_a_driver_that_follows_another_counts_on(log: Log, tmp_path: Path) -> None:
+    log.say(EVALUATED)
+    again = Log(tmp_path)
+    again.say(EVALUATED)
+    assert [event.n for event in again.events] == [1, 2]
+
+
 def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
     for _ in range(5):
         log.say(PROGRESS)

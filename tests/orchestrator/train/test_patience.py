@@ -17,9 +17,9 @@ from ray.train.v2._internal.exceptions import (
 from orchestrator.errors import Diverged
 from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.train.losses import why_lost
 from orchestrator.train.patience import Patience
 from orchestrator.train.ranks import LostRank
+from orchestrator.train.why_lost import why_lost
 
 KILLED = WorkerHealthCheckFailedError(
     "Worker health check failed",

@@ -1,0 +1,106 @@
+"""The entry point of a job: it starts the job's driver, and another one when that was killed.
+
+    python -m orchestrator.train.supervise run.json COMMAND ...
+
+The command gets `run.json` as its last argument. A driver that ends by itself has said how the run
+ended: a mistake would only happen again. One that was killed could not say anything, and the next
+one continues from the last checkpoint. Neither PyTorch nor Ray is loaded here.
+"""
+
+import ctypes
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from orchestrator.errors import JobFailed
+from orchestrator.events import Failed
+from orchestrator.run_facts import Events
+from orchestrator.shipment import Shipment
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.train import job_log
+from orchestrator.train.losses import Losses
+
+AGAIN = 75
+"""The exit code of a driver that asks for another one, as the one of the system's EX_TEMPFAIL."""
+
+WAIT_SECONDS = 1.0
+"""Before a driver is started again, and twice as long after each further loss without progress."""
+
+_DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux's prctl."""
+
+
+class Supervisor:
+    """Runs the drivers of one attempt of a run, one after another."""
+
+    def __init__(self, given: Shipment, command: Sequence[str]) -> None:
+        self._folder = RunFolder(Path(given.run_dir))
+        allowed = int(given.job["cluster"]["max_failures"])
+        self._losses = Losses(given.run, self._folder, allowed, "The driver of the run was")
+        self._command = list(command)
+        self._driver: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    def run(self) -> int:
+        """Run drivers until one ends by itself, or too many are lost; return the exit code."""
+        signal.signal(signal.SIGTERM, self._pass_on)
+        while True:
+            code = self._run_driver()
+            if self._stopping or (code >= 0 and code != AGAIN):
+                return code if code >= 0 else 128 - code
+            try:
+                self._lose(code)
+            except JobFailed as error:
+                return error.exit_code
+            time.sleep(WAIT_SECONDS * 2 ** (self._losses.count - 1))
+            if self._stopping:
+                return 128 + signal.SIGTERM
+
+    def _run_driver(self) -> int:
+        self._driver = subprocess.Popen(self._command, preexec_fn=_die_with_parent)
+        if self._stopping:
+            self._driver.terminate()
+        return self._driver.wait()
+
+    def _lose(self, code: int) -> None:
+        """Report the loss of a driver, in its log. Raises JobFailed after too many."""
+        with redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
+            job_log.install()
+            try:
+                self._losses.add(why(code))
+            except JobFailed as error:
+                Events(self._folder).say(Failed(message=str(error), exit_code=error.exit_code))
+                raise
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        self._stopping = True
+        if self._driver:
+            self._driver.send_signal(number)
+
+
+def why(code: int) -> str:
+    """Return why a driver was lost."""
+    if code == AGAIN:
+        return "The process that controls the workers was lost."
+    return (
+        f"The driver's process was killed ({signal.Signals(-code).name}; the system also kills "
+        "processes when memory runs out)."
+    )
+
+
+def _die_with_parent() -> None:
+    """Let this process be killed when its parent is: a run has one driver at a time."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def main(file: str, command: Sequence[str]) -> int:
+    """Run the drivers of what a file describes; return the exit code."""
+    return Supervisor(Shipment.read(Path(file)), [*command, file]).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

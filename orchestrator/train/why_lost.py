@@ -1,0 +1,46 @@
+"""What happened to lost workers, in a sentence, by the errors that Ray and the ranks give."""
+
+import re
+from collections.abc import Mapping
+
+from orchestrator.errors import OrchError
+from orchestrator.plan.batch import SMALLER_PASS
+from orchestrator.train.failures import first_line
+from orchestrator.train.ranks import LostRank
+
+_OUT_OF_MEMORY = re.compile("OutOfMemory|NODE_OUT_OF_MEMORY|running low on memory")
+_NODE_LOST = re.compile("node has died|node .*(?:is dead|was lost|marked dead)", re.IGNORECASE)
+_ADDRESS = re.compile(r"\bip(?: address)?:\s*([0-9A-Fa-f.:]*[0-9A-Fa-f])", re.IGNORECASE)
+_KILLED = ("WorkerHealthCheckFailedError", "ActorDiedError", "RayActorError")
+_FROZEN = ("WorkerHealthCheckTimeoutError", "Frozen")
+
+
+def cause(errors: Mapping[int, Exception]) -> OrchError | None:
+    """Return the error that a rank named: the others' follow from it, and a restart is no help."""
+    return next((e for _, e in sorted(errors.items()) if isinstance(e, OrchError)), None)
+
+
+def why_lost(errors: Mapping[int, Exception]) -> str:
+    """Return in a sentence or two what happened to the lost workers."""
+    lost = {rank: e for rank, e in sorted(errors.items()) if not isinstance(e, LostRank)}
+    return " ".join(_why(rank, error) for rank, error in (lost or errors).items())
+
+
+def _why(rank: int, error: Exception) -> str:
+    text = str(error)
+    address = _ADDRESS.search(text)
+    where = f" on {address[1]}" if address else ""
+    if _OUT_OF_MEMORY.search(text):
+        return f"Rank {rank} ran out of memory{where} and was killed. {SMALLER_PASS}"
+    if _NODE_LOST.search(text):
+        return f"The node of rank {rank}{where} is lost."
+    if type(error).__name__ in _FROZEN:
+        return f"Rank {rank} stopped answering: {first_line(error)}"
+    if type(error).__name__ in _KILLED:
+        return (
+            f"The process of rank {rank}{where} was killed or crashed (the system also "
+            "kills processes when memory runs out)."
+        )
+    if isinstance(error, LostRank):
+        return f"Rank {rank} lost its connection to the others."
+    return f"Rank {rank}: {first_line(error)}"

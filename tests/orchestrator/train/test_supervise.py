@@ -1,0 +1,146 @@
+"""The entry point of a job, with drivers that are killed, that fail, and that are asked to stop."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.run_facts import facts_of
+from orchestrator.shipment import Shipment
+from orchestrator.state import State
+from orchestrator.store.run_folder import RunFolder
+
+DRIVER = """
+import os, signal, sys, time
+from pathlib import Path
+folder = Path(sys.argv[1])
+count = len(list(folder.glob("driver_*")))
+(folder / f"driver_{count}").write_text(str(os.getpid()))
+act = sys.argv[2].split(",")[count]
+if act == "progress":
+    (folder / f"checkpoint_p01_e0000_s{count:06d}").mkdir()
+    act = "killed"
+if act == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if act == "waits":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    (folder / "ready").touch()
+    time.sleep(60)
+sys.exit(int(act))
+"""
+
+
+def start(tmp_path: Path, acts: str, allowed: int = 2) -> subprocess.Popen[str]:
+    """Start the entry point; its drivers act as told, one after another."""
+    folder = RunFolder(tmp_path / "run-1")
+    folder.make()
+    job = {"cluster": {"max_failures": allowed}}
+    given = Shipment(folder.name, str(folder), attempt=1, job=job)
+    (tmp_path / "run.json").write_text(given.text())
+    program = """
+import sys
+from orchestrator.train import supervise
+supervise.WAIT_SECONDS = 0.01
+sys.exit(supervise.main(sys.argv[1], sys.argv[2:]))
+"""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-c", program, tmp_path / "run.json"),
+            *(sys.executable, "-c", DRIVER, str(folder), acts),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the exit code and what was printed."""
+    printed, _ = process.communicate(timeout=60)
+    return process.returncode, printed
+
+
+def drivers(tmp_path: Path) -> list[int]:
+    """Return the ids of the processes that were started as drivers."""
+    return [int(file.read_text()) for file in sorted((tmp_path / "run-1").glob("driver_*"))]
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_a_driver_that_ends_by_itself_is_not_started_again(tmp_path: Path, code: int) -> None:
+    assert end(start(tmp_path, str(code)))[0] == code
+    assert len(drivers(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "why"),
+    [("killed", "killed (SIGKILL; "), ("75", "The process that controls the workers was lost.")],
+)
+def test_a_driver_that_is_lost_is_followed_by_another_and_both_are_told(
+    tmp_path: Path, loss: str, why: str
+) -> None:
+    code, printed = end(start(tmp_path, f"{loss},0"))
+    assert code == 0
+    assert len(drivers(tmp_path)) == 2
+    [event] = [json.loads(line.partition("::orch ")[2]) for line in printed.splitlines()]
+    assert (event["event"], event["count"]) == ("restarted", 1)
+    assert why in event["reason"]
+    kept = facts_of(RunFolder(tmp_path / "run-1"))
+    assert kept.state is State.RUNNING
+    assert kept.restarted is not None
+
+
+def test_losses_without_a_new_checkpoint_end_the_run_with_the_reason(tmp_path: Path) -> None:
+    code, _ = end(start(tmp_path, "progress,killed,progress,killed,killed,0", allowed=2))
+    assert code == 1
+    assert len(drivers(tmp_path)) == 5
+    failed = facts_of(RunFolder(tmp_path / "run-1")).failed
+    assert failed is not None
+    assert "The driver of the run was lost 3 times since the checkpoint at" in failed.message
+    assert "cluster.max_failures = 2" in failed.message
+    assert "`orch resume run-1`" in failed.message
+
+
+def test_a_stop_reaches_the_driver_and_no_other_is_started(tmp_path: Path) -> None:
+    process = start(tmp_path, "waits,0")
+    wait_for(tmp_path / "run-1" / "ready")
+    process.send_signal(signal.SIGTERM)
+    assert end(process)[0] == 1
+    assert len(drivers(tmp_path)) == 1
+
+
+def test_with_its_entry_point_a_driver_ends_too(tmp_path: Path) -> None:
+    process = start(tmp_path, "waits,0")
+    wait_for(tmp_path / "run-1" / "ready")
+    [driver] = drivers(tmp_path)
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 10
+    while is_alive(driver):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def wait_for(file: Path) -> None:
+    until = time.monotonic() + 30
+    while not file.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_it_loads_neither_torch_nor_ray_nor_pydantic() -> None:
+    program = (
+        "import orchestrator.train.supervise, sys; "
+        "print(sorted({'torch', 'ray', 'pydantic', 'mlflow', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
