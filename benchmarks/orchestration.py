@@ -20,8 +20,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,10 +30,12 @@ from orchestrator.cluster.head_process import token_file
 from orchestrator.store.run_folder import Reached, RunFolder
 
 JOB = "jobs/quickstart.yaml"
-OPTIONS = (
-    *("data.limit_train=320", "data.limit_val=32"),
-    *("training.epochs=1000", "checkpoint.every_steps=1"),
-)
+OPTIONS = ("data.limit_train=320", "data.limit_val=32", "checkpoint.every_steps=1")
+STEPS = 10
+"""Of an epoch."""
+SHORT, LONG = "training.epochs=1", "training.epochs=1000"
+SETTLED_STEPS = 60
+"""How many steps a run has taken before something happens to it."""
 LOOK_SECONDS = 0.02
 PATIENCE_SECONDS = 240.0
 
@@ -58,12 +59,12 @@ def one_round() -> dict[str, float]:
     """Return the seconds of everything that is measured, on one head."""
     with TemporaryDirectory() as place:
         here = Place(Path(place))
-        with here.submitted() as (run, cold):
-            pass
-        with here.submitted() as (run, warm):
-            killed = here.seconds_to_next_step(run, signal.SIGKILL)
-            frozen = here.seconds_to_next_step(run, signal.SIGSTOP)
-        here.orch("down", "--yes")
+        run, cold = here.submit(SHORT)
+        wait_until(run.result.exists)
+        run, warm = here.submit(LONG)
+        killed = here.seconds_to_next_step(run, signal.SIGKILL)
+        frozen = here.seconds_to_next_step(run, signal.SIGSTOP)
+        here.orch("stop", run.name)
     seconds = {"cold": cold, "warm": warm, "killed": killed, "frozen": frozen}
     return {name: round(value, 2) for name, value in seconds.items()}
 
@@ -86,29 +87,27 @@ class Place:
         )
         return done.stdout
 
-    @contextmanager
-    def submitted(self) -> Iterator[tuple[RunFolder, float]]:
-        """Submit the job, stop it in the end; yield its run and the seconds to the first step."""
-        given = [word for option in OPTIONS for word in ("--set", option)]
+    def submit(self, length: str) -> tuple[RunFolder, float]:
+        """Submit the job; return its run and the seconds to its first step."""
+        given = [word for option in (*OPTIONS, length) for word in ("--set", option)]
         start = time.monotonic()
         printed = self.orch(
             "submit", JOB, *given, "--set", f"output={self.folder / 'runs'}", "--detach", "--json"
         )
         run = RunFolder(self.folder / "runs" / json.loads(printed)["run"])
         wait_until(lambda: run.newest() is not None)
-        yield run, time.monotonic() - start
-        self.orch("stop", run.name)
+        return run, time.monotonic() - start
 
     def seconds_to_next_step(self, run: RunFolder, fault: signal.Signals) -> float:
         """Send a signal to the process of rank 1; return the seconds to the next step."""
         settled = run.newest()
-        wait_until(lambda: later(run, settled, steps=5))
+        wait_until(lambda: steps_after(run, settled) >= SETTLED_STEPS)
         victim = self.worker(run.name)
         start = time.monotonic()
         os.kill(victim, fault)
         time.sleep(0.5)
         before = run.newest()
-        wait_until(lambda: later(run, before))
+        wait_until(lambda: steps_after(run, before) > 0)
         return time.monotonic() - start
 
     def worker(self, run: str) -> int:
@@ -124,12 +123,10 @@ class Place:
         return next(int(one["pid"]) for one in workers if one["world_rank"] == 1)
 
 
-def later(run: RunFolder, before: Reached | None, steps: int = 1) -> bool:
-    """Return whether the newest checkpoint is so many steps after another, or an epoch."""
-    newest = run.newest()
-    if newest is None or before is None:
-        return newest is not None
-    return newest[:2] > before[:2] or newest.step >= before.step + steps
+def steps_after(run: RunFolder, before: Reached | None) -> int:
+    """Return how many steps the run's newest checkpoint is after another one."""
+    newest, old = run.newest() or Reached(0, 0, 0), before or Reached(0, 0, 0)
+    return (newest.epoch - old.epoch) * STEPS + newest.step - old.step
 
 
 def wait_until(ready: Callable[[], bool]) -> None:

@@ -38,6 +38,7 @@ SETTINGS = {
     "RAY_COLOR_PREFIX": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_WAIT_SECONDS),
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_ENABLE_STATE_TRACKING": "1",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
@@ -47,7 +48,7 @@ SETTINGS = {
 """Environment of the job's processes: a report counts after a quarter of a second instead of two,
 a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, Ray answers
 questions about its workers, and a line that a worker prints appears once, without colors and
-without warnings meant for Ray's own developers."""
+without warnings meant for Ray's own developers. Ray Train's watcher of nodes is a process more."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 import ray
 from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.callback import RayTrainCallback
 
 from orchestrator.job.schema import Job
 from orchestrator.plan.workers import room_for
@@ -12,12 +15,22 @@ from orchestrator.train.patience import Patience
 from orchestrator.train.worker import Run
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300
+NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
+"""They start a process each, for Ray Data, and for controllers that die before their driver."""
+
+
+class Trainer(TorchTrainer):  # type: ignore[misc]
+    """Ray Train's trainer, with fewer helpers."""
+
+    def _create_default_callbacks(self) -> list[RayTrainCallback]:
+        made = super()._create_default_callbacks()
+        return [callback for callback in made if not isinstance(callback, NOT_NEEDED)]
 
 
 def build_trainer(job: Job, run: Run) -> TorchTrainer:
     """Return the trainer of a job's run, for the cluster that this process is connected to."""
     gpus = gpus_per_worker(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    return TorchTrainer(
+    return Trainer(
         train_function,
         train_loop_config=Config(job=job.as_dict(), run=run),
         torch_config=NodeAddressConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
