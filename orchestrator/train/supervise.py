@@ -50,14 +50,14 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._pass_on)
         while True:
             code = self._run_driver()
-            if self._stopping or (code >= 0 and code != AGAIN):
+            if self._is_stopping() or (code >= 0 and code != AGAIN):
                 return code if code >= 0 else 128 - code
             try:
                 self._lose(code)
             except JobFailed as error:
                 return error.exit_code
             time.sleep(WAIT_SECONDS * 2 ** (self._losses.count - 1))
-            if self._stopping:
+            if self._is_stopping():
                 return 128 + signal.SIGTERM
 
     def _run_driver(self) -> int:
@@ -75,6 +75,9 @@ class Supervisor:
             except JobFailed as error:
                 Events(self._folder).say(Failed(message=str(error), exit_code=error.exit_code))
                 raise
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _pass_on(self, number: int, _frame: object) -> None:
         self._stopping = True
