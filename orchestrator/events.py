@@ -98,6 +98,7 @@ class Progress(Event):
     """The progress of a run. phase, epoch of the phase: from 0; step: how many are done in it.
 
     loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
+    share_done: of all steps of the run, from 0 to 1.
     next_within: in how many seconds the next one will come if all goes well.
     """
 
@@ -110,6 +111,7 @@ class Progress(Event):
     steps: int
     samples_per_second: float
     eta_seconds: float | None
+    share_done: float | None = None
     loss: PointValues = field(default_factory=dict)
     metric_name: str | None = None
     metric: PointValues = field(default_factory=dict)

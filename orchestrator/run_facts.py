@@ -1,4 +1,4 @@
-"""The facts of a run: its last event of each kind.
+"""The facts of a run: its last event of each kind, and all restarts.
 
 They are kept in the run's folder for later questions. Of what another version wrote, the parts that
 are understood count; damaged parts are left out.
@@ -25,22 +25,26 @@ from orchestrator.events import (
     word,
 )
 from orchestrator.state import State
-from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import Result
 from orchestrator.typed_json import made_of, plain
 
 
+MOST_RESTARTS = 100
+"""How many restarts are remembered, the last ones."""
+
+
 @dataclass(frozen=True)
 class RunFacts:
-    """The last event of each kind, and the state that follows from them."""
+    """The last event of each kind, the state that follows from them, and the restarts in order."""
 
     state: State | None = None
     started: Started | None = None
     arithmetic: Arithmetic | None = None
     progress: Progress | None = None
     evaluated: Evaluated | None = None
-    restarted: Restarted | None = None
+    restarts: tuple[Restarted, ...] = ()
     finished: Finished | None = None
     failed: Failed | None = None
     stopped: Stopped | None = None
@@ -52,8 +56,11 @@ class RunFacts:
         facts = dict(vars(self))
         for event in (event for event in events if event.trial is None):
             if isinstance(event, Started) and not _goes_on(facts["started"], event):
-                facts["restarted"] = None
-            if event.state is not None:
+                facts["restarts"] = ()
+            if isinstance(event, Restarted):
+                restarts = (*facts["restarts"], event)[-MOST_RESTARTS:]
+                facts |= {"state": event.state, "restarts": restarts}
+            elif event.state is not None:
                 facts |= {"state": event.state, word(event): event}
             if event.state is State.RUNNING:
                 facts |= {"failed": None, "stopped": None}
@@ -62,8 +69,13 @@ class RunFacts:
     def over(self, older: "RunFacts") -> "RunFacts":
         """Return these facts, completed by older ones."""
         return RunFacts(
-            **vars(older) | {name: fact for name, fact in vars(self).items() if fact is not None}
+            **vars(older) | {name: fact for name, fact in vars(self).items() if fact}
         )
+
+    @property
+    def restarted(self) -> Restarted | None:
+        """The last restart."""
+        return self.restarts[-1] if self.restarts else None
 
     @property
     def last_time(self) -> float | None:
@@ -75,6 +87,11 @@ class RunFacts:
 def _goes_on(before: Started | None, now: Started) -> bool:
     """Return whether a driver goes on with the attempt of another one, which was killed."""
     return before is not None and before.attempt is not None and before.attempt == now.attempt
+
+
+def facts_file(submission_id: str) -> str:
+    """Return the name of the file that holds the facts of a job, among the logs of Ray."""
+    return f"orch-facts-{submission_id}.json"
 
 
 def facts_in(values: object) -> RunFacts:
@@ -111,8 +128,13 @@ class Events:
 
 def facts_of(folder: RunFolder) -> RunFacts:
     """Return the facts in a run's folder; none of a file that is missing or damaged."""
+    return facts_at(folder.facts)
+
+
+def facts_at(file: WholeFile) -> RunFacts:
+    """Return the facts in a file; none of one that is missing or damaged."""
     try:
-        return facts_in(folder.facts.read_json())
+        return facts_in(file.read_json())
     except (OSError, ValueError):
         return RunFacts()
 

@@ -84,6 +84,7 @@ def progress_line(at: Progress) -> str:
     parts = [
         f"{_phase(at)}epoch {at.epoch + 1}/{at.epochs}",
         f"step {at.step}/{at.steps}",
+        *([f"{at.share_done:.0%} done"] if at.share_done is not None else []),
         f"{at.samples_per_second:.1f} samples/s",
         f"ETA {duration(at.eta_seconds)}",
     ]

@@ -1,6 +1,8 @@
 """A stand-in for a Ray dashboard: the routes that orch uses, answered from lists."""
 
+import fnmatch
 import json
+import platform
 import re
 import threading
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl
 
 NODE = {
+    "node_id": "node-of-the-driver",
     "node_ip": "127.0.0.1",
     "is_head_node": True,
     "state": "ALIVE",
@@ -28,6 +31,10 @@ class FakeJob:
     ended: int | None = None
     events: list[str] = field(default_factory=lambda: [""])
     """What the file beside the log holds, at each question."""
+    facts: str = ""
+    """What the file of the facts holds; there is none where it is empty."""
+    workers: list[dict[str, Any]] = field(default_factory=list)
+    """What Ray Train tells of the workers; without any it knows of no run of this job."""
 
     def as_ray_tells(self) -> dict[str, Any]:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -48,6 +55,15 @@ class FakeJob:
         lines = text.splitlines(keepends=True)
         return "".join(lines if last_lines < 0 else lines[-last_lines:])
 
+    def train_run(self) -> dict[str, Any]:
+        """Return the run as Ray Train does, after a first attempt of which all workers died."""
+        dead = [{**worker, "pid": 1, "status": "DEAD"} for worker in self.workers]
+        attempts = [
+            {"start_time_ns": 2, "workers": self.workers},
+            {"start_time_ns": 1, "workers": dead},
+        ]
+        return {"attempts": attempts, "job_details": {"submission_id": self.body["submission_id"]}}
+
     def log(self) -> str:
         return self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
 
@@ -61,7 +77,12 @@ class FakeCluster:
         self.nodes: list[dict[str, Any]] = [NODE]
         self.autoscaling: dict[str, Any] = {"autoscalingStatus": None, "clusterStatus": None}
         self.placement_groups: list[dict[str, str]] = []
+        self.log_files: dict[tuple[str, str], str] = {}
+        """Other files among Ray's logs: by node and name."""
+        self.silent_nodes: set[str] = set()
         self.token: str | None = None
+        self.ray = "2.60.0"
+        self.python: str | None = platform.python_version()
         self.failures: list[int] = []
         """HTTP codes of the next answers, whatever the request."""
         self.new_job: dict[str, Any] = {}
@@ -101,13 +122,22 @@ class FakeCluster:
             return self.failures.pop(0), "Traceback ...\nRuntimeError: out of order"
         match [method, *path.partition("?")[0].strip("/").split("/")]:
             case ["GET", "api", "version"]:
-                return 200, {"version": "4", "ray_version": "2.60.0", "session_name": "session_1"}
+                return 200, {"version": "4", "ray_version": self.ray, "session_name": "session_1"}
+            case ["GET", "api", "v0", "cluster_metadata"]:
+                known = {"rayVersion": self.ray, "pythonVersion": self.python}
+                return (200, {"data": known}) if self.python else (404, "not found")
             case ["GET", "api", "v0", "nodes"]:
                 return 200, {"data": {"result": {"result": self.nodes}}}
-            case ["GET", "api", "v0", "logs", "file"]:
-                return self._log_file(dict(parse_qsl(path.partition("?")[2])))
+            case ["GET", "api", "v0", "logs", *rest]:
+                asked = dict(parse_qsl(path.partition("?")[2]))
+                if asked["node_id"] in self.silent_nodes:
+                    return 500, "no answer from the agent"
+                return self._log_file(asked) if rest else (200, self._log_names(asked))
             case ["GET", "api", "v0", "placement_groups"]:
                 return 200, {"data": {"result": {"result": self.placement_groups}}}
+            case ["GET", "api", "train", "v2", "runs", "v1"]:
+                runs = [job.train_run() for job in self.jobs.values() if job.workers]
+                return 200, {"train_runs": [*runs, {"attempts": [], "job_details": None}]}
             case ["GET", "api", "cluster_status"]:
                 return 200, {"data": self.autoscaling}
             case ["PUT", "api", "packages", "gcs", name]:
@@ -117,12 +147,20 @@ class FakeCluster:
                 return self._job(method, rest, body)
         return 404, "not found"
 
+    def _log_names(self, asked: dict[str, str]) -> dict[str, Any]:
+        names = [name for node, name in self.log_files if node == asked["node_id"]]
+        return {"data": {"result": {"internal": fnmatch.filter(names, asked["glob"])}}}
+
     def _log_file(self, asked: dict[str, str]) -> tuple[int, Any]:
+        if other := self.log_files.get((asked["node_id"], asked["filename"])):
+            return 200, other.encode()
         assert asked["node_id"] == "node-of-the-driver"
-        found = re.fullmatch(r"orch-events-(.+)\.jsonl", asked["filename"])
-        job = self.jobs.get(found[1]) if found else None
-        if job is None:
+        found = re.fullmatch(r"orch-(events|facts)-(.+)\.jsonl?", asked["filename"])
+        job = self.jobs.get(found[2]) if found else None
+        if found is None or job is None or (found[1] == "facts" and not job.facts):
             return 500, f"Traceback ...\nA file is not found at: /logs/{asked['filename']}"
+        if found[1] == "facts":
+            return 200, job.facts.encode()
         return 200, job.events_file(int(asked["lines"])).encode()
 
     def _job(self, method: str, rest: list[str], body: bytes) -> tuple[int, Any]:

@@ -1,15 +1,20 @@
 """A run in a few lines, or as JSON: how it ended, and why."""
 
+from dataclasses import fields
+
 from orchestrator.cli import search_view
 from orchestrator.cli.links import job_page
 from orchestrator.cluster.client import JobInfo
 from orchestrator.errors import UsageError
+from orchestrator.events import Event, RecordPlaces, Restarted
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
 from orchestrator.track.journal import Journal
 from orchestrator.typed_json import plain
 
 SIGKILL_OF_A_SHELL = 137
+_MARKS = ("n", "trial")
 
 
 def ways_on(run: str) -> str:
@@ -58,18 +63,23 @@ def _why_failed(view: RunView) -> str:
 
 
 def as_dict(view: RunView) -> dict[str, object]:
-    """Return all that is known of a run as plain values with stable keys."""
+    """Return all that is known of a run as plain values, with the keys of docs/status.md."""
     record, facts = view.record, view.facts
-    recorded = plain(facts.started.mlflow) if facts.started else {}
+    places = facts.started.mlflow if facts.started else None
+    recorded = {each.name: getattr(places, each.name, None) for each in fields(RecordPlaces)}
     return {
         "run": record.run,
         "name": record.name,
         "state": view.state.value,
         "note": view.note,
         "delay": view.delay,
-        "restarts": facts.restarted.count if facts.restarted else 0,
+        "share_done": _share_done(facts),
+        "restarts": [_plain_restart(each) for each in facts.restarts],
+        "workers": plain(view.workers),
         "exit_code": view.exit_code,
+        "ended_at": view.ended,
         "address": record.address,
+        "cluster": record.cluster,
         "local": record.local,
         "dashboard": job_page(record.address, view),
         "run_dir": record.run_dir,
@@ -79,12 +89,32 @@ def as_dict(view: RunView) -> dict[str, object]:
             for attempt in record.attempts
         ],
         "mlflow": recorded | {"metrics_waiting": Journal(record.folder).waiting()},
-        "arithmetic": plain(facts.arithmetic),
-        "progress": plain(facts.progress),
-        "evaluated": plain(facts.evaluated),
-        "result": plain(facts.finished),
-        "failure": plain(facts.failed),
-        "search": plain(facts.searching),
-        "searched": plain(facts.searched),
+        "arithmetic": _fact(facts.arithmetic),
+        "progress": _fact(facts.progress),
+        "evaluated": _fact(facts.evaluated),
+        "result": _fact(facts.finished),
+        "failure": _fact(facts.failed),
+        "search": _fact(facts.searching),
+        "searched": _fact(facts.searched),
         "trial": plain(view.trial),
     }
+
+
+def _fact(event: Event | None) -> dict[str, object] | None:
+    """Return an event without what only tells it apart from others."""
+    if event is None:
+        return None
+    return {key: value for key, value in plain(event).items() if key not in _MARKS}
+
+
+def _plain_restart(restart: Restarted) -> dict[str, object]:
+    return {"time": restart.time, "reason": restart.reason}
+
+
+def _share_done(facts: RunFacts) -> float | None:
+    """Return how much of a run or a search is done, from 0 to 1, as far as it has said so."""
+    if facts.finished or facts.searched:
+        return 1.0
+    if facts.searching and facts.searching.epochs_planned:
+        return facts.searching.epochs_done / facts.searching.epochs_planned
+    return facts.progress.share_done if facts.progress else None

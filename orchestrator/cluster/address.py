@@ -1,54 +1,56 @@
-"""Which cluster is meant: --address, RAY_ADDRESS, and the forms they come in."""
+"""The forms in which the address of a cluster comes."""
 
-import os
 import socket
-import threading
 import urllib.parse
-from collections.abc import Callable
-from concurrent.futures import Future
 
-from orchestrator.cluster.client import LOOPBACK, ClusterClient
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.dashboard import LOOPBACK
+from orchestrator.cluster.meanwhile import meanwhile
+from orchestrator.cluster.token import Token
 from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.job.uri import masked, secret_in
 
-VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 PROBE_SECONDS = 4.0
 RAY_CLIENT_PORT = 10001
 """Ray's own default."""
 RAY_SECONDS = 4.0
-"""How long the head of a cluster may take to name its dashboard; normally it needs milliseconds."""
+"""How long the head of a cluster may take to name its dashboard; normally it needs milliseconds.
+Ray's own patience is up to a minute."""
 RAY_CLIENT_SECONDS = 15.0
 """The same for ray://, where Ray starts a process for each client."""
 
 
-def configured(given: str | None) -> tuple[str, str] | None:
-    """Return the address to use and where it was given; None when no cluster is configured."""
-    if given:
-        return given, "--address"
-    for name in VARIABLES:
-        if value := os.environ.get(name, "").strip():
-            return value, name
-    return None
-
-
-def dashboard_url(address: str) -> str:
+def dashboard_url(address: str, token: Token | None = None) -> str:
     """Return the dashboard's URL of a cluster.
 
     address: http(s)://host:port, a page of the dashboard as a browser shows it, host:port (of the
     dashboard or of the cluster's GCS), ray://..., or "auto" for a cluster that runs on this
-    machine. Raises UsageError or Unreachable, within seconds.
+    machine. token: where the cluster's is. Raises UsageError or Unreachable, within seconds.
     """
     address = address.strip()
-    if found := secret_in(address if "://" in address else f"http://{address}"):
+    check_form(address)
+    if _is_for_ray(address):
+        return _asked_of_ray(address)
+    if "://" in address:
+        return _server(address)
+    return _of_dashboard_or_gcs(_server(f"http://{address}"), token)
+
+
+def check_form(address: str) -> None:
+    """Raise UsageError for an address that cannot be right, without asking anyone."""
+    url = address if "://" in address else f"http://{address}"
+    if found := secret_in(url):
         raise UsageError(
             f"The cluster address contains {found}, which orch does not send and others can read. "
             "Leave it out; a token for the cluster goes into RAY_AUTH_TOKEN."
         )
-    if address == "auto" or address.lower().startswith("ray://"):
-        return _asked_of_ray(address)
-    if "://" in address:
-        return _server(address)
-    return _of_dashboard_or_gcs(_server(f"http://{address}"))
+    if not _is_for_ray(address):
+        _server(url)
+
+
+def _is_for_ray(address: str) -> bool:
+    """Return whether only Ray itself knows the dashboard of an address."""
+    return address == "auto" or address.lower().startswith("ray://")
 
 
 def is_this_machine(url: str, head_ip: str | None) -> bool:
@@ -79,10 +81,10 @@ def _server(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _of_dashboard_or_gcs(url: str) -> str:
+def _of_dashboard_or_gcs(url: str, token: Token | None) -> str:
     """Return the dashboard of a cluster of which one port is known, but not which service it is."""
     try:
-        ClusterClient(url, timeout=PROBE_SECONDS).version()
+        ClusterClient(url, timeout=PROBE_SECONDS, token=token).version()
     except Unreachable as error:
         if not _listens(url) or "token" in str(error):
             raise
@@ -105,7 +107,7 @@ def _asked_of_ray(address: str) -> str:
         else (ray_address_to_api_server_url, RAY_SECONDS)
     )
     try:
-        return str(_within(patience, lambda: find(address)))
+        return str(meanwhile(lambda: find(address)).result(patience))
     except OrchError:
         raise
     except TimeoutError as error:
@@ -120,23 +122,6 @@ def _not_found(address: str, reason: str) -> Unreachable:
         f"No Ray cluster is found at {address!r} ({reason}). Give the address of its "
         "dashboard, http://HOST:8265, or leave it out, and orch starts a local cluster."
     )
-
-
-def _within(seconds: float, ask: Callable[[], object]) -> object:
-    """Return what `ask` returns, or raise TimeoutError. Ray's own patience is up to a minute.
-
-    A question that timed out stays in its thread until this process ends.
-    """
-    answer: Future[object] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(ask())
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return answer.result(seconds)
 
 
 def _listens(url: str) -> bool:

@@ -19,7 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.cluster import environment
-from orchestrator.cluster.client import ClusterClient, WrongToken
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.dashboard import WrongToken
+from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable
 
 MARK = "ORCH_LOCAL_HEAD"
@@ -95,7 +97,7 @@ def wait_until_ready(folder: Path, url: str) -> str:
     Raises Unreachable with the end of the head's log when it dies or takes too long, and at once
     when another head answers, for which Ray itself would wait half a minute.
     """
-    client = ClusterClient(url, timeout=5, token_file=token_file(folder))
+    client = ClusterClient(url, timeout=5, token=Token(token_file(folder)))
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         if not is_alive(folder):

@@ -19,7 +19,9 @@ from pathlib import Path
 from orchestrator import state_file
 from orchestrator.cluster import gpus, head_process
 from orchestrator.cluster.capacity import Capacity, Node
-from orchestrator.cluster.client import CONNECT_SECONDS, ClusterClient, JobInfo
+from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.dashboard import CONNECT_SECONDS
+from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable
 from orchestrator.events import events_file
 from orchestrator.files import write_whole
@@ -54,7 +56,7 @@ class Head:
 
     def client(self, timeout: float = CONNECT_SECONDS) -> ClusterClient:
         """Return a client that has the head's token."""
-        return ClusterClient(self.url, timeout=timeout, token_file=self.token_file)
+        return ClusterClient(self.url, timeout=timeout, token=Token(self.token_file))
 
 
 @contextlib.contextmanager

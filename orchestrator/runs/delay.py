@@ -51,7 +51,7 @@ class Delay:
         if not late and (at or silent is None or silent < START_SECONDS):
             return ""
         if room := self._no_room():
-            return room
+            return f"{room} {self._so_far(silent)}"
         if facts.restarted and _is_restarting(facts):
             return f"{facts.restarted.reason} The workers are being restarted ..."
         if not at or not late:
@@ -76,6 +76,11 @@ class Delay:
             except Unreachable:
                 self._answer = ""
         return self._answer
+
+    def _so_far(self, silent: float | None) -> str:
+        """Return how long that takes already, and how to end it."""
+        waited = f"So far for {duration(silent)}; " if silent is not None else ""
+        return f"{waited}`orch stop {self._record.run}` ends the waiting."
 
     def _ask(self) -> str:
         jobs = [job for job in self._client.jobs() if job.state is State.RUNNING]
@@ -103,5 +108,6 @@ def _is_restarting(facts: RunFacts) -> bool:
     """Return whether workers were lost and no new ones have reported yet."""
     if facts.restarted is None:
         return False
-    since = [event.time or 0.0 for event in (facts.progress, facts.evaluated) if event]
+    said = (facts.started, facts.progress, facts.evaluated)
+    since = [event.time or 0.0 for event in said if event]
     return (facts.restarted.time or 0.0) > max(since, default=0.0)

@@ -1,18 +1,22 @@
 """What is known of runs: their records, joined with their clusters' and folders' answers."""
 
 import contextlib
+import json
+import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from orchestrator import run_facts
-from orchestrator.cluster import local
-from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster import local, named
+from orchestrator.cluster.client import ClusterClient, JobInfo, WorkerInfo
+from orchestrator.cluster.dashboard import TokenRefused
+from orchestrator.cluster.meanwhile import meanwhile
 from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import UnknownJob, Unreachable
 from orchestrator.events import Event, TrialRow
-from orchestrator.run_facts import RunFacts
+from orchestrator.run_facts import RunFacts, facts_file, facts_in
 from orchestrator.runs import record_ends, registry, trials
 from orchestrator.runs.delay import Delay, silence
 from orchestrator.runs.registry import Attempt, Outcome, Record
@@ -21,9 +25,12 @@ from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
 """How long `orch list` waits for a cluster."""
+WORKERS_SECONDS = 0.5
+"""How long Ray Train may take to name the workers, after all else is known."""
 GONE = "the cluster no longer knows it"
 SILENT = "the cluster does not answer"
 FROM_FOLDER = f"{SILENT}; this is what the run's folder says"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,15 @@ class RunView:
     """Why a running job does not advance."""
     trial: TrialRow | None = None
     """How it stands in its search, of a trial."""
+    workers: tuple[WorkerInfo, ...] = ()
+    """The processes that train a running job, by rank, as far as its cluster names them."""
 
 
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
     """Return a client of the run's cluster; None when that was a local head that has stopped."""
     if not record.local:
-        return ClusterClient(record.address, timeout=timeout)
+        token = named.token_of(record.cluster) if record.cluster else None
+        return ClusterClient(record.address, timeout=timeout, token=token)
     head = local.running()
     return head.client(timeout) if head else None
 
@@ -59,22 +69,38 @@ def look(record: Record) -> RunView:
     if record.within:
         return _look_at_trial(record)
     if record.last.outcome:
-        return settle(_settled(record, record.last.outcome))
+        return settle(_settled(record))
     client = client_of(record)
     info, answered = None, True
     if client is not None:
         try:
             info = client.job(record.last.submission_id)
-        except Unreachable:
+        except Unreachable as error:
             answered = False
+            _warn_of_token(error)
     facts = facts_of(record)
     if client is not None and info is not None and _lacks_the_end(facts, info):
         with contextlib.suppress(Unreachable):
-            facts = facts.after(*JobEvents(client, info.submission_id).read(info))
+            facts = _told(client, info).over(facts)
     seen = settle(_up_to_date(_join(record, info, facts, answered)))
     if client is None or seen.state is not State.RUNNING:
         return seen
     return replace(seen, delay=Delay(record, client).sentence(facts, silence(facts)))
+
+
+def look_closely(record: Record) -> RunView:
+    """Return what is known of one run, and which workers a running one has.
+
+    Raises UnknownJob as `look` does.
+    """
+    workers = meanwhile(lambda: _workers_of(record))
+    seen = look(record)
+    if seen.state is not State.RUNNING or seen.trial:
+        return seen
+    try:
+        return replace(seen, workers=workers.result(WORKERS_SECONDS))
+    except (TimeoutError, Unreachable):
+        return seen
 
 
 def events_of(record: Record) -> list[Event]:
@@ -91,27 +117,26 @@ def look_all(records: Iterable[Record]) -> list[RunView]:
     clients = {_place(record): client_of(record, LIST_SECONDS) for record in _one_each(open_runs)}
     with ThreadPoolExecutor(max_workers=16) as pool:
         jobs = dict(zip(clients, pool.map(_known_jobs, clients.values()), strict=True))
-    views = []
-    for record in records:
-        if record.last.outcome:
-            views.append(_settled(record, record.last.outcome))
-            continue
-        known = jobs[_place(record)]
-        info = known.get(record.last.submission_id) if known is not None else None
-        views.append(_join(record, info, facts_of(record), known is not None))
+
+        def seen(record: Record) -> RunView:
+            place = _place(record)
+            return _seen_among(record, clients[place], jobs[place])
+
+        looks = dict(zip([r.run for r in open_runs], pool.map(seen, open_runs), strict=True))
+    views = [looks.get(record.run) or _settled(record) for record in records]
     for view in views:
         _tell_the_record(view)
     return views
 
 
-def unknown_jobs(url: str) -> list[RunView]:
+def unknown_jobs(client: ClusterClient) -> list[RunView]:
     """Return orch's jobs on a cluster that were not submitted from here. Raises Unreachable."""
     own = {record.run for record in registry.load_all()}
     views: dict[str, RunView] = {}
-    for job in sorted(ClusterClient(url).jobs(), key=lambda job: job.started or 0):
+    for job in sorted(client.jobs(), key=lambda job: job.started or 0):
         run = job.metadata.get("run", "")
         if "orch" in job.metadata and run not in own:
-            views[run] = _stranger(job, url)
+            views[run] = _stranger(job, client.url)
     return list(views.values())
 
 
@@ -172,7 +197,9 @@ def _tell_the_record(view: RunView) -> None:
     record_ends.notice(view.state, view.record.folder, view.facts, first_time=first_time)
 
 
-def _settled(record: Record, outcome: Outcome) -> RunView:
+def _settled(record: Record) -> RunView:
+    outcome = record.last.outcome
+    assert outcome is not None
     return RunView(
         record,
         outcome.state,
@@ -196,14 +223,57 @@ def _join(record: Record, info: JobInfo | None, facts: RunFacts, answered: bool)
     return RunView(record, State.LOST, facts, GONE)
 
 
+def _seen_among(
+    record: Record, client: ClusterClient | None, jobs: dict[str, JobInfo] | None
+) -> RunView:
+    """Return the state of a run that has not ended, by its cluster's jobs."""
+    info = jobs.get(record.last.submission_id) if jobs is not None else None
+    facts = facts_of(record)
+    if client and info and info.state is State.RUNNING and facts == RunFacts():
+        with contextlib.suppress(Unreachable):
+            facts = _kept_facts(client, info)
+    return _join(record, info, facts, jobs is not None)
+
+
+def _workers_of(record: Record) -> tuple[WorkerInfo, ...]:
+    client = None if record.last.outcome else client_of(record, LIST_SECONDS)
+    return client.workers(record.last.submission_id) if client else ()
+
+
+def _told(client: ClusterClient, info: JobInfo) -> RunFacts:
+    """Return the facts that a cluster keeps of a job: in their own file, else in its events."""
+    kept = _kept_facts(client, info)
+    if kept != RunFacts():
+        return kept
+    return RunFacts().after(*JobEvents(client, info.submission_id).read(info))
+
+
+def _kept_facts(client: ClusterClient, info: JobInfo) -> RunFacts:
+    """Return the facts in the file beside a job's log; none where there is no such file."""
+    if info.driver_node is None:
+        return RunFacts()
+    text = client.log_file(info.driver_node, facts_file(info.submission_id))
+    try:
+        return facts_in(json.loads(text))
+    except ValueError:
+        return RunFacts()
+
+
 def _known_jobs(client: ClusterClient | None) -> dict[str, JobInfo] | None:
     """Return a cluster's jobs by id, none for a head that has stopped; None without an answer."""
     if client is None:
         return {}
     try:
         return {job.submission_id: job for job in client.jobs()}
-    except Unreachable:
+    except Unreachable as error:
+        _warn_of_token(error)
         return None
+
+
+def _warn_of_token(error: Unreachable) -> None:
+    """Say why a cluster does not answer, if a token would help."""
+    if isinstance(error, TokenRefused):
+        _LOG.warning("%s", error)
 
 
 def _place(record: Record) -> str:

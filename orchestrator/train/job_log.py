@@ -1,8 +1,8 @@
-"""The job's log as a person reads it, and the events of the run in a file beside it.
+"""The job's log as a person reads it, and the events and facts of the run in files beside it.
 
 What the driver and, through Ray, the workers print passes through here. Ray keeps the log of a job
-in `job-driver-<id>.log` of the driver's machine; the events go to `orch-events-<id>.jsonl` in the
-same folder, which the dashboard serves too. Where the log is elsewhere (the driver was started by
+in `job-driver-<id>.log` of the driver's machine; the events go to `orch-events-<id>.jsonl`, the
+last of each kind to `orch-facts-<id>.json`, in the same folder, which the dashboard serves too. Where the log is elsewhere (the driver was started by
 hand, or the system is not Linux) nothing is changed, and the events stay in the log as lines.
 """
 
@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import TextIO
 
 from orchestrator.events import Event, Progress, Searching, events_file, parse, to_json
+from orchestrator.run_facts import RunFacts, facts_at, facts_file
+from orchestrator.store.run_folder import WholeFile
+from orchestrator.strict_json import dumps
+from orchestrator.typed_json import plain
 from orchestrator.wording import clock, describe
 
 LOG_PREFIX = "job-driver-"
@@ -40,20 +44,22 @@ def install() -> None:
     if not log.name.startswith(LOG_PREFIX):
         return
     submission_id = log.stem.removeprefix(LOG_PREFIX)
-    kept = EventFile(log.with_name(events_file(submission_id)))
+    kept = EventFile(log.parent, submission_id)
     sys.stdout, sys.stderr = JobLog(sys.stdout, kept), JobLog(sys.stderr, kept)
 
 
 class EventFile:
-    """Events, one JSON document per line, each with its number `n` from 1.
+    """Events, one JSON document per line, each with its number `n` from 1, and the facts so far.
 
-    A driver that takes the place of a killed one counts on.
+    A driver that takes the place of a killed one goes on with both.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.touch()
-        self._path = path
-        self._count = path.read_bytes().count(b"\n")
+    def __init__(self, folder: Path, submission_id: str) -> None:
+        self._path = folder / events_file(submission_id)
+        self._path.touch()
+        self._count = self._path.read_bytes().count(b"\n")
+        self._facts_path = folder / facts_file(submission_id)
+        self._facts = facts_at(WholeFile(self._facts_path))
         self.lock = threading.Lock()
 
     def add(self, event: Event) -> None:
@@ -61,6 +67,16 @@ class EventFile:
         self._count += 1
         with self._path.open("a", encoding="utf-8") as file:
             file.write(to_json(replace(event, n=self._count)) + "\n")
+        self._keep(self._facts.after(event))
+
+    def _keep(self, facts: RunFacts) -> None:
+        """Replace the file of the facts, if they are new; readers find the old ones or these."""
+        if facts == self._facts:
+            return
+        self._facts = facts
+        scratch = self._facts_path.with_suffix(".new")
+        scratch.write_text(dumps(plain(facts)) + "\n", encoding="utf-8")
+        scratch.replace(self._facts_path)
 
 
 class JobLog(io.TextIOBase):

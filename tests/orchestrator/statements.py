@@ -15,7 +15,10 @@ from orchestrator.events import (
     TrialRow,
     to_line,
 )
+from orchestrator.run_facts import RunFacts
+from orchestrator.strict_json import dumps
 from orchestrator.track.result import PointResult
+from orchestrator.typed_json import plain
 
 RECORD = RecordPlaces(
     uri="sqlite:///x",
@@ -104,3 +107,8 @@ EVENTS = [STARTED, PROGRESS, EVALUATED, BROKEN, FINISHED]
 def log_of(*events: Event) -> str:
     """Return a job's log: Ray's own line and then the events."""
     return "Running entrypoint\n" + "".join(f"{to_line(event)}\n" for event in events)
+
+
+def kept_facts(*events: Event) -> str:
+    """Return the facts after events, as a job's driver keeps them."""
+    return dumps(plain(RunFacts().after(*events))) + "\n"

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from orchestrator.events import Failed, Log, Restarted, Stopped, of_trial, parse
-from orchestrator.run_facts import Events, RunFacts, facts_in, facts_of, finished_in, write_end
+from orchestrator.run_facts import (
+    MOST_RESTARTS,
+    Events,
+    RunFacts,
+    facts_in,
+    facts_of,
+    finished_in,
+    write_end,
+)
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.result import PointResult, Result
@@ -82,14 +90,22 @@ def test_a_run_that_goes_on_after_its_end_is_running_again(folder: RunFolder) ->
         assert (facts_of(folder).failed, facts_of(folder).stopped) == (None, None)
 
 
-def test_restarts_are_kept_until_the_run_is_submitted_again(folder: RunFolder) -> None:
-    Events(folder).say(Restarted(count=2, reason="Killed."))
-    Events(folder).say(PROGRESS)
-    kept = facts_of(folder).restarted
-    assert kept is not None
-    assert kept.count == 2
+def test_all_restarts_of_an_attempt_are_kept_with_their_causes(folder: RunFolder) -> None:
+    for reason in ("Killed.", "The node of rank 1 is lost."):
+        Events(folder).say(Restarted(count=1, reason=reason))
+        Events(folder).say(PROGRESS)
+    kept = facts_of(folder)
+    assert [each.reason for each in kept.restarts] == ["Killed.", "The node of rank 1 is lost."]
+    assert kept.restarted == kept.restarts[-1]
+    assert kept.state is State.RUNNING
     Events(folder).say(STARTED)
-    assert facts_of(folder).restarted is None
+    assert facts_of(folder).restarts == ()
+
+
+def test_of_very_many_restarts_the_last_ones_are_kept() -> None:
+    many = (Restarted(count=n, reason="Killed.") for n in range(1, MOST_RESTARTS + 3))
+    kept = RunFacts().after(*many).restarts
+    assert [each.count for each in kept] == list(range(3, MOST_RESTARTS + 3))
 
 
 def test_how_a_run_computes_is_kept_when_it_goes_on(folder: RunFolder) -> None:
@@ -126,6 +142,8 @@ def test_newer_facts_cover_older_ones_and_leave_what_they_do_not_know() -> None:
     both = newer.over(older)
     assert (both.started, both.progress, both.failed) == (STARTED, PROGRESS, newer.failed)
     assert both.state is State.FAILED
+    lost = Restarted(count=1, reason="Killed.")
+    assert newer.over(older.after(lost)).restarts == (lost,)
 
 
 def test_a_folder_that_takes_nothing_more_is_said_once_and_the_log_has_the_rest(

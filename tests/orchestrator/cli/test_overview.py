@@ -1,4 +1,4 @@
-"""Lists and states, at every width, against a fake cluster."""
+"""The list of runs, at every width, against a fake cluster."""
 
 import io
 import json
@@ -44,62 +44,12 @@ def test_the_list_of_a_cluster_shows_the_jobs_of_others(orch: Orch, cluster: Fak
     assert "theirs-1" not in orch("list").stdout
 
 
-def test_the_status_has_the_state_first_then_where_it_stands(
-    orch: Orch, submitted: Submitted
-) -> None:
-    run = submitted(*EVENTS[:3])
-    lines = orch("status", "tiny").stdout.splitlines()
-    assert lines[0] == f"RUNNING  {run}"
-    assert lines[1].startswith("epoch 1/2  step 3/9")
-    assert lines[2] == "epoch 1: top1 8bit 91.0"
-    assert any(line.startswith("MLflow:") for line in lines)
-    assert any(line.startswith("attempt 1:") for line in lines)
-
-
 def test_the_phase_of_a_job_that_has_several_is_named(orch: Orch, submitted: Submitted) -> None:
     at = replace(PROGRESS, phase=1, phases=2)
     submitted(STARTED, at)
     assert orch("status", "tiny").stdout.splitlines()[1].startswith("phase 2/2 epoch 1/2  step 3/9")
     listed = RunView(a_record("tiny-1"), State.RUNNING, RunFacts(progress=at))
     assert overview._progress(listed, brief=True).startswith("phase 2/2 1/2")
-
-
-@pytest.mark.parametrize(
-    ("events", "facts", "line"),
-    [
-        (EVENTS, {"statuses": ["SUCCEEDED"]}, "| 8bit | 91.00 |"),
-        (
-            [Failed(message="no data", exit_code=2)],
-            {"statuses": ["FAILED"], "exit_code": 2},
-            "FAILED: no data",
-        ),
-        ([Stopped(message="saved")], {"statuses": ["STOPPED"]}, "STOPPED: saved"),
-    ],
-)
-def test_the_status_of_an_ended_run_has_its_end_once(
-    orch: Orch,
-    submitted: Submitted,
-    events: list[Event],
-    facts: dict[str, object],
-    line: str,
-) -> None:
-    submitted(*events, **facts)
-    for _ in range(2):
-        assert orch("status", "last").stdout.splitlines().count(line) == 1
-
-
-def test_the_status_of_an_ended_run_promises_no_time(orch: Orch, submitted: Submitted) -> None:
-    submitted(PROGRESS, statuses=["FAILED"], exit_code=137)
-    shown = orch("status", "last").stdout
-    assert "epoch 1/2  step 3/9" in shown
-    assert "ETA -" in shown
-
-
-def test_the_status_of_nobody_names_what_comes_near(orch: Orch, submitted: Submitted) -> None:
-    submitted(name="digits")
-    done = orch("status", "digitz")
-    assert done.exit_code == 2
-    assert "Did you mean digits" in done.stderr
 
 
 LONG = replace(EVALUATED, metric={"8bit": 70.1, "6bit": 70.0, "4bit": 69.9, "2bit": 100.0})
@@ -175,40 +125,3 @@ def test_watching_and_json_exclude_each_other(orch: Orch) -> None:
     done = orch("list", "-w", "--json")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "--watch" in done.stderr
-
-
-def test_the_status_of_a_silent_run_has_its_age_its_restarts_and_no_eta(
-    orch: Orch, submitted: Submitted
-) -> None:
-    lost = Restarted(count=2, reason="Killed.", time=time.time() - 80)
-    submitted(STARTED, lost, replace(PROGRESS, time=time.time() - 40, next_within=1))
-    lines = orch("status", "last").stdout.splitlines()
-    assert re.fullmatch(r"epoch 1/2  step 3/9  12.5 samples/s  ETA -  .*  \(4\ds ago\)", lines[1])
-    assert re.match(r"No progress for 4\ds; ", lines[2])
-    assert lines[3] == "restarts: 2, the last: Killed."
-    printed = json.loads(orch("status", "last", "--json").stdout)
-    assert (printed["restarts"], printed["delay"][:12]) == (2, "No progress ")
-
-
-def test_the_status_says_how_a_run_computes(orch: Orch, submitted: Submitted) -> None:
-    submitted(STARTED, replace(ARITHMETIC, layers=7, in_floats=("layers.0.conv2",)))
-    lines = orch("status", "last").stdout.splitlines()
-    assert (
-        f"arithmetic:    integer (int8), backward in float32; {ARITHMETIC.reason}; "
-        "6 of 7 quantized layers in integers, not layers.0.conv2"
-    ) in lines
-    printed = json.loads(orch("status", "last", "--json").stdout)["arithmetic"]
-    assert (printed["kind"], printed["kernel"], printed["backward"]) == (
-        "integer",
-        "int8",
-        "float32",
-    )
-    assert (printed["layers"], printed["in_floats"]) == (7, ["layers.0.conv2"])
-
-
-def test_a_run_that_does_not_compute_yet_has_no_arithmetic(
-    orch: Orch, submitted: Submitted
-) -> None:
-    submitted(STARTED)
-    assert "arithmetic" not in orch("status", "last").stdout
-    assert json.loads(orch("status", "last", "--json").stdout)["arithmetic"] is None

@@ -11,16 +11,6 @@ from orchestrator.errors import Unreachable, UsageError
 from tests.fake_cluster import FakeCluster
 
 
-def test_without_any_address_no_cluster_is_configured() -> None:
-    assert address.configured(None) is None
-
-
-def test_the_option_is_stronger_than_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "a:1")
-    assert address.configured(None) == ("a:1", "RAY_ADDRESS")
-    assert address.configured("b:2") == ("b:2", "--address")
-
-
 @pytest.mark.parametrize(
     ("given", "server"),
     [

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster import client as clients
-from orchestrator.cluster.client import ClusterClient, auth_token
+from orchestrator.cluster import dashboard
+from orchestrator.cluster.client import ClusterClient, WorkerInfo
+from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.state import State
 from tests.fake_cluster import NODE, FakeCluster
@@ -44,7 +45,7 @@ def deaf_port() -> Iterator[int]:
 def test_a_machine_that_takes_no_calls_is_given_up_before_a_slow_one(
     deaf_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clients, "REACH_SECONDS", 0.1)
+    monkeypatch.setattr(dashboard, "REACH_SECONDS", 0.1)
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no answer in time"):
         ClusterClient(f"http://127.0.0.1:{deaf_port}", timeout=30).jobs()
@@ -58,8 +59,8 @@ def test_a_machine_that_takes_no_calls_is_given_up_before_a_slow_one(
 def test_an_answer_that_no_ray_gives_is_no_traceback(
     client: ClusterClient, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
-    monkeypatch.setattr(client, "_send", lambda *_: answer)
-    for ask in (client.version, client.capacity, client.jobs, lambda: client.job("a")):
+    monkeypatch.setattr(dashboard.Dashboard, "send", lambda *_, **__: answer)
+    for ask in (client.version, client.capacity, client.jobs, lambda: client.job("a"), lambda: client.workers("a")):
         with pytest.raises(Unreachable, match="not a Ray dashboard"):
             ask()
 
@@ -137,6 +138,21 @@ def test_a_refused_submission_shows_the_end_of_the_traceback(
         client.submit("a", "x", {}, {})
 
 
+def test_the_workers_are_those_of_the_last_attempt_by_rank(
+    cluster: FakeCluster, client: ClusterClient
+) -> None:
+    told = {"world_rank": 1, "node_ip": "10.0.0.6", "pid": 72, "gpu_ids": [3], "status": "ALIVE"}
+    new = {"world_rank": 0, "node_ip": "10.0.0.5", "pid": 71, "gpu_ids": [], "status": None}
+    cluster.add("a", workers=[told, new])
+    cluster.add("other", workers=[told])
+    cluster.add("waits")
+    assert client.workers("a") == (
+        WorkerInfo(0, "10.0.0.5", 71),
+        WorkerInfo(1, "10.0.0.6", 72, (3,), "ALIVE"),
+    )
+    assert client.workers("waits") == ()
+
+
 def test_only_living_nodes_count(cluster: FakeCluster, client: ClusterClient) -> None:
     cluster.nodes = [NODE, NODE | {"state": "DEAD"}, NODE | {"resources_total": {"GPU": 2.0}}]
     assert client.capacity().sentence() == "2 nodes, 4 CPUs, 2 GPUs"
@@ -208,22 +224,6 @@ def test_a_missing_token_and_a_wrong_one_are_different_errors(
     assert client.version()["ray_version"] == "2.60.0"
 
 
-def test_the_token_comes_from_where_ray_looks_for_it(
-    home: object, tmp_path: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    assert auth_token() is None
-    (Path.home() / ".ray").mkdir()
-    (Path.home() / ".ray" / "auth_token").write_text("default\n")
-    assert auth_token() == "default"
-    other = Path.home() / "other"
-    other.write_text("other")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other))
-    assert auth_token() == "other"
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    assert auth_token() is None
-
-
 def test_a_client_with_a_token_file_of_its_own_uses_no_other(
     cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +232,7 @@ def test_a_client_with_a_token_file_of_its_own_uses_no_other(
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     file = tmp_path / "token"
     file.write_text("the head's")
-    client = ClusterClient(cluster.url, token_file=file)
+    client = ClusterClient(cluster.url, token=Token(file))
     assert client.version()["session_name"] == "session_1"
     file.write_text("an old one")
     with pytest.raises(Unreachable, match=f"does not accept the token of {file}") as refused:

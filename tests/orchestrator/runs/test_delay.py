@@ -72,10 +72,12 @@ def test_lost_workers_are_reported_at_once_until_the_new_ones_advance(
 ) -> None:
     place(cluster, "CREATED")
     expected = "The process of rank 1 died. The workers are being restarted ..."
-    assert say(RunFacts(progress=AT, restarted=LOST), 0.0) == expected
-    assert is_late(RunFacts(progress=AT, restarted=LOST), 0.0)
+    assert say(RunFacts(progress=AT, restarts=(LOST,)), 0.0) == expected
+    assert is_late(RunFacts(progress=AT, restarts=(LOST,)), 0.0)
     later = replace(AT, time=110.0)
-    assert say(RunFacts(progress=later, restarted=LOST), 0.0) == ""
+    assert say(RunFacts(progress=later, restarts=(LOST,)), 0.0) == ""
+    again = replace(STARTED, time=110.0)
+    assert say(RunFacts(started=again, progress=AT, restarts=(LOST,)), 0.0) == ""
 
 
 def test_a_run_without_room_says_what_it_waits_for_and_who_has_it(
@@ -87,7 +89,7 @@ def test_a_run_without_room_says_what_it_waits_for_and_who_has_it(
     assert say(JUST_STARTED, 3.0) == ""
     assert say(JUST_STARTED, 6.0) == (
         "Waiting for room for 2 workers with 2 CPUs each; the cluster has 1 node, 4 CPUs, 0 GPUs, "
-        "used by wide-2."
+        "used by wide-2. So far for 6s; `orch stop digits-1` ends the waiting."
     )
 
 
@@ -96,8 +98,9 @@ def test_after_a_lost_node_the_run_says_that_it_waits_for_room(
 ) -> None:
     place(cluster, "RESCHEDULING")
     cluster.nodes = [NODE | {"resources_total": {"CPU": 2.0}}]
-    assert say(RunFacts(progress=AT, restarted=LOST), 1.0) == (
-        "Waiting for room for 2 workers with 2 CPUs each; the cluster has 1 node, 2 CPUs, 0 GPUs."
+    assert say(RunFacts(progress=AT, restarts=(LOST,)), 1.0) == (
+        "Waiting for room for 2 workers with 2 CPUs each; the cluster has 1 node, 2 CPUs, 0 GPUs. "
+        "So far for 1s; `orch stop digits-1` ends the waiting."
     )
 
 

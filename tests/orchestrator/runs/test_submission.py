@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator import handover
 from orchestrator.cluster import local
+from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.local import Head
 from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
@@ -80,7 +81,7 @@ def test_secrets_stay_here_when_the_cluster_is_elsewhere_and_that_is_said_once(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     said: list[str] = []
-    submission.submit(make_record("digits-1"), job, Place(cluster.url, here=False), said.append)
+    submission.submit(make_record("digits-1"), job, Place(ClusterClient(cluster.url), here=False), said.append)
     env_vars = cluster.jobs["digits-1"].body["runtime_env"]["env_vars"]
     assert env_vars["AWS_REGION"] == "eu-central-1"
     assert handover.VARIABLE not in env_vars

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cluster.client import ClusterClient
 from orchestrator.events import Event, Failed, Stopped, to_line
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry, view
@@ -14,7 +15,7 @@ from orchestrator.state import State
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
 from tests.fake_cluster import FakeCluster
-from tests.orchestrator.statements import FINISHED, PROGRESS
+from tests.orchestrator.statements import FINISHED, PROGRESS, STARTED, kept_facts
 
 Make = Callable[..., Record]
 
@@ -94,9 +95,21 @@ def test_many_runs_of_one_cluster_cost_one_question(
 ) -> None:
     records = [make_record(f"digits-{i}", address=cluster.url) for i in range(5)]
     for record in records:
+        state(record, PROGRESS)
         cluster.add(record.run)
     assert {seen.state for seen in view.look_all(records)} == {State.RUNNING}
     assert cluster.asked == ["GET /api/jobs/"]
+
+
+def test_what_a_running_job_elsewhere_has_done_is_asked_for_in_the_list(
+    cluster: FakeCluster, make_record: Make
+) -> None:
+    records = [make_record(f"digits-{i}", address=cluster.url) for i in range(3)]
+    for record in records[:2]:
+        cluster.add(record.run, facts=kept_facts(STARTED, PROGRESS))
+    cluster.add(records[2].run)
+    seen = view.look_all(records)
+    assert [each.facts.progress for each in seen] == [PROGRESS, PROGRESS, None]
 
 
 def test_jobs_of_others_are_described_by_their_own_metadata(
@@ -107,7 +120,7 @@ def test_jobs_of_others_are_described_by_their_own_metadata(
     cluster.add(own.run, metadata={"orch": "0", "run": own.run})
     cluster.add("theirs-1.a2", metadata={"orch": "0", "run": "theirs-1", "name": "theirs"})
     cluster.add("not-orch", metadata={})
-    found = view.unknown_jobs(cluster.url)
+    found = view.unknown_jobs(ClusterClient(cluster.url))
     assert [(seen.record.run, seen.record.name) for seen in found] == [("theirs-1", "theirs")]
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.events import Event, read, to_json, to_line
+from orchestrator.events import Event, events_file, read, to_json, to_line
+from orchestrator.run_facts import RunFacts, facts_file, facts_in
 from orchestrator.train import job_log
 from orchestrator.train.job_log import EventFile, JobLog
-from tests.orchestrator.statements import EVALUATED, PROGRESS, SEARCHING
+from tests.orchestrator.statements import EVALUATED, PROGRESS, SEARCHING, STARTED
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -21,9 +22,10 @@ class Log:
     """A job's log in memory, and the file of its events."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "events"
+        self.path = folder / events_file("r")
+        self.facts = folder / facts_file("r")
         self.text = io.StringIO()
-        self.stream = JobLog(self.text, EventFile(self.path))
+        self.stream = JobLog(self.text, EventFile(folder, "r"))
 
     @property
     def lines(self) -> list[str]:
@@ -55,8 +57,20 @@ def test_an_event_is_a_sentence_in_the_log_and_json_in_the_file(log: Log, before
 def test_the_log_of_a_driver_that_follows_another_counts_on(log: Log, tmp_path: Path) -> None:
     log.say(EVALUATED)
     again = Log(tmp_path)
-    again.say(EVALUATED)
+    again.say(PROGRESS)
     assert [event.n for event in again.events] == [1, 2]
+    assert facts_in(json.loads(log.facts.read_text())) == RunFacts().after(EVALUATED, PROGRESS)
+
+
+def test_the_facts_so_far_are_in_a_file_of_their_own_without_those_of_trials(log: Log) -> None:
+    print("no event", file=log.stream)
+    assert not log.facts.exists()
+    said = (STARTED, replace(PROGRESS, step=1), PROGRESS)
+    for event in (*said, replace(EVALUATED, trial="t007")):
+        log.say(event)
+        kept = facts_in(json.loads(log.facts.read_text()))
+    assert kept == RunFacts().after(*said)
+    assert log.facts.read_text().endswith("}\n")
 
 
 def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
@@ -137,3 +151,4 @@ def test_elsewhere_the_events_stay_in_the_output() -> None:
 
 def test_the_name_of_the_file_is_that_of_the_submission() -> None:
     assert job_log.events_file("digits-1") == "orch-events-digits-1.jsonl"
+    assert facts_file("digits-1") == "orch-facts-digits-1.json"

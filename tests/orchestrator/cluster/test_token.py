@@ -1,0 +1,43 @@
+"""Where tokens are looked for."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.token import Token
+from orchestrator.errors import Unreachable
+from tests.fake_cluster import FakeCluster
+
+
+def test_by_default_the_token_comes_from_where_ray_looks_for_it(
+    home: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = Token()
+    assert token.read() is None
+    (Path.home() / ".ray").mkdir()
+    (Path.home() / ".ray" / "auth_token").write_text("default\n")
+    assert token.read() == "default"
+    other = Path.home() / "other"
+    other.write_text("other")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other))
+    assert (token.read(), token.place) == ("other", str(other))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "own ")
+    assert (token.read(), token.place) == ("own", "RAY_AUTH_TOKEN")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert token.read() is None
+
+
+def test_the_token_of_a_named_cluster_is_in_its_variable_alone(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.token = "right"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of another cluster")
+    client = ClusterClient(cluster.url, token=Token(variable="LAB_TOKEN", cluster="lab"))
+    with pytest.raises(Unreachable, match=r"asks for a token\. Set LAB_TOKEN, .* 'lab' names"):
+        client.version()
+    monkeypatch.setenv("LAB_TOKEN", "wrong")
+    with pytest.raises(Unreachable, match="does not accept the token of LAB_TOKEN"):
+        client.version()
+    monkeypatch.setenv("LAB_TOKEN", "right")
+    assert client.version()["ray_version"] == "2.60.0"
