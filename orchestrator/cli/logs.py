@@ -13,11 +13,13 @@ from orchestrator.cli.summary import ways_on
 from orchestrator.cli.trial_logs import TrialEvents, events_of, printer
 from orchestrator.cluster import local, tail
 from orchestrator.cluster.client import ClusterClient
+from orchestrator.errors import UsageError
 from orchestrator.events import Event, TrialEnded, parse, read, to_json
 from orchestrator.runs import registry, view
+from orchestrator.runs.ranks import ranks_of
 from orchestrator.runs.registry import Record
 from orchestrator.state import exit_code
-from orchestrator.wording import describe
+from orchestrator.wording import clock, describe
 
 T = TypeVar("T")
 
@@ -28,7 +30,10 @@ _job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
 @_job
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
 @click.option("--events", "raw", is_flag=True, help="Print the job's events as they are, JSON.")
-def logs(job_name: str, follow: bool, raw: bool) -> None:
+@click.option(
+    "--rank", type=click.IntRange(min=0), help="Print what the processes of one rank have printed."
+)
+def logs(job_name: str, follow: bool, raw: bool, rank: int | None) -> None:
     """Print the log of a JOB. With -f, the exit code says how the job ended.
 
     \b
@@ -36,10 +41,15 @@ def logs(job_name: str, follow: bool, raw: bool) -> None:
       orch logs last -f
       orch logs quickstart --events
       orch logs search_lambda_p1_alpha.t007     one trial of a search
+      orch logs last --rank 1                   its own output, which Ray keeps on its node
     """
     record = registry.find(job_name)
     client = view.client_of(record)
-    if record.within:
+    if rank is not None:
+        if follow or raw:
+            raise UsageError("--rank prints what there is so far; leave out -f and --events.")
+        _rank_log(record, client, rank)
+    elif record.within:
         _trial_log(record, client, follow, raw)
     elif follow and client is not None:
         submission_id = record.last.submission_id
@@ -58,6 +68,29 @@ def logs(job_name: str, follow: bool, raw: bool) -> None:
         say(f"{ended.state}  {record.run}")
         following.tidy(record)
         raise click.exceptions.Exit(exit_code(ended.state, ended.exit_code))
+
+
+def _rank_log(record: Record, client: ClusterClient | None, number: int) -> None:
+    """Print what the processes of a rank have printed, the oldest first."""
+    if client is None:
+        raise UsageError(
+            f"The output of single ranks went with the local cluster that {record.run} ran on; "
+            f"`orch logs {record.run}` has the log of the job."
+        )
+    ranks = ranks_of(record, client)
+    found = [rank for rank in ranks.found if rank.said.rank == number]
+    if not found:
+        known = sorted({rank.said.rank for rank in ranks.found})
+        silent = "".join(f" The node {node} does not answer." for node in ranks.silent)
+        raise UsageError(
+            f"No process of rank {number} of {record.run} is known"
+            + (f", only of {', '.join(map(str, known))}." if known else " yet.")
+            + silent
+        )
+    for rank in found:
+        say(f"Rank {number}, pid {rank.said.pid} on {rank.node}, from {clock(rank.said.began)}:")
+        for line in rank.printed(client).splitlines():
+            _print_line(line)
 
 
 def _trial_log(record: Record, client: ClusterClient | None, follow: bool, raw: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TypedDict
 from orchestrator import handover
 from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
-from orchestrator.train import failures
+from orchestrator.train import failures, stacks
 from orchestrator.train.context import RayContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import LostRank
@@ -32,7 +32,9 @@ def train_function(config: Config) -> None:
         job = job_from_dict(config["job"])
         set_numerics(job.training)
         context = RayContext(run.folder, keep=job.checkpoint.keep)
-        Worker(job, run, context).run()
+        ranks = context.ranks
+        with stacks.shown(run.folder.name, ranks.rank, ranks.world):
+            Worker(job, run, context).run()
     except LostRank:
         raise
     except Exception as error:

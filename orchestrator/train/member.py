@@ -12,7 +12,7 @@ from orchestrator.events import of_trial
 from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
 from orchestrator.search.records import How
-from orchestrator.train import failures, rendezvous
+from orchestrator.train import failures, rendezvous, stacks
 from orchestrator.train.context import FolderContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import LostRank, Ranks
@@ -104,4 +104,6 @@ def _train(task: Task, ranks: Ranks) -> How:
     job = job_from_dict(task.job)
     set_numerics(job.training)
     context = FolderContext(task.run.folder, ranks, keep=job.checkpoint.keep)
-    return Worker(job, task.run, context).run(task.until)
+    search = task.run.folder.name.removesuffix(f".{task.name}")
+    with stacks.shown(search, ranks.rank, ranks.world, trial=task.name):
+        return Worker(job, task.run, context).run(task.until)
