@@ -70,6 +70,15 @@ def complete_run(
     return [word for word in words if word.startswith(incomplete)] + begun
 
 
+def complete_cluster(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Return the names of clusters that begin with the given text."""
+    from orchestrator.cluster import named
+
+    return [name for name in named.names() if name.startswith(incomplete)]
+
+
 def _trials(search: "Record") -> list[str]:
     """Return the runs of a search that has not ended, as far as its folder is seen here."""
     if search.last.outcome:

@@ -12,6 +12,9 @@ from typing import Literal
 import click
 
 from orchestrator.cli.output import answer, answer_json
+from orchestrator.cli.where import where
+from orchestrator.cluster import named
+from orchestrator.cluster import target as targets
 from orchestrator.errors import OrchError
 from orchestrator.job.uri import masked
 
@@ -32,14 +35,17 @@ class Finding:
 
 
 @click.command()
+@where
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(as_json: bool) -> None:
-    """Report what works here and what does not.
+def doctor(address: str | None, cluster: str | None, as_json: bool) -> None:
+    """Report what works here and on a cluster, and what does not.
 
     \b
-    Example:
+    Examples:
       orch doctor
+      orch doctor --cluster lab
     """
+    targets.chosen(address, cluster)  # a name that is wrong is no finding
     findings = [finding for check in CHECKS for finding in _looked_at(check)]
     broken = any(finding.verdict == "fail" for finding in findings)
     if as_json:
@@ -131,23 +137,31 @@ def _arithmetic() -> Iterator[Finding]:
 
 
 def _cluster() -> Iterator[Finding]:
-    from orchestrator.cluster import address, local
-    from orchestrator.cluster.client import ClusterClient
+    from orchestrator.cluster import local, versions
 
-    where = address.configured(None)
-    if where is None:
+    options = click.get_current_context().params
+    target = targets.configured(options["address"], options["cluster"])
+    if target is None:
         yield Finding("cluster", "ok", "none configured (RAY_ADDRESS); submit starts a local one")
     else:
+        warnings: list[str] = []
         try:
-            client = ClusterClient(address.dashboard_url(where[0]))
-            text = f"{client.url}: Ray {client.version()['ray_version']}, "
-            yield Finding("cluster", "ok", text + client.capacity().sentence())
+            client = target.client()
+            versions.check(client, warnings.append, here=False)
+            text = f"{client.url}: {versions.on(client)}, {client.capacity().sentence()}"
+            yield Finding("cluster", "warn" if warnings else "ok", text, "".join(warnings))
         except OrchError as error:
-            advice = f"Correct {where[1]} (now {masked(where[0])!r}) or unset it."
+            advice = f"Correct {target.by} (now {masked(target.address)!r}), or leave it out."
             yield Finding("cluster", "fail", str(error), advice)
     head = local.running()
     found = f"runs at {head.url}, asks for the token in {head.token_file}" if head else ""
     yield Finding("local head", "ok", found or "not running")
+
+
+def _clusters() -> Iterator[Finding]:
+    known = named.load()
+    text = f"{', '.join(known)} in" if known else "none is named in"
+    yield Finding("clusters", "ok", f"{text} {named.file()}")
 
 
 def _tracking() -> Iterator[Finding]:
@@ -227,6 +241,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _precision,
     _arithmetic,
     _cluster,
+    _clusters,
     _tracking,
     _home,
     _video,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from orchestrator.cli import search_preview
 from orchestrator.cli.output import answer, answer_json, print_table, say
 from orchestrator.errors import OrchError, UsageError
-from orchestrator.job.uri import masked
 from orchestrator.typed_json import Values, plain
 
 if TYPE_CHECKING:
+    from orchestrator.cluster.target import Target
     from orchestrator.job.schema import Job
     from orchestrator.plan.batch import BatchPlan
     from orchestrator.runs.preview import SearchOutlook
@@ -19,9 +19,9 @@ SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
 """Numbers of workers for which a dry run prints the arithmetic."""
 
 
-def show(jobs: list["Job"], where: tuple[str, str] | None, several: bool, as_json: bool) -> int:
+def show(jobs: list["Job"], target: "Target | None", several: bool, as_json: bool) -> int:
     """Print what submitting would do or refuse; return the exit code."""
-    outlooks = [_outlook(job, where) for job in jobs]
+    outlooks = [_outlook(job, target) for job in jobs]
     if as_json:
         documents = [plain(outlook) for outlook in outlooks]
         answer_json({"jobs": documents} if several else documents[0])
@@ -61,7 +61,7 @@ class _Outlook:
     exit_code: int = 0
 
 
-def _outlook(job: "Job", where: tuple[str, str] | None) -> _Outlook:
+def _outlook(job: "Job", target: "Target | None") -> _Outlook:
     """Return what submitting a job would do, and why it would be refused."""
     from orchestrator.runs import submission
 
@@ -71,24 +71,24 @@ def _outlook(job: "Job", where: tuple[str, str] | None) -> _Outlook:
         job=job.as_dict(),
         batch=plan(job),
         workers=[_arithmetic(job, count) for count in counts],
-        cluster=f"{masked(where[0])} ({where[1]})" if where else here,
+        cluster=str(target or here),
         checked=[],
-        search=_search(job, where[0] if where else None),
+        search=_search(job, target),
     )
     try:
-        place = submission.check(job, where[0] if where else None, say)
+        place = submission.check(job, target, say)
     except OrchError as error:
         return replace(outlook, problem=str(error), exit_code=error.exit_code)
     return replace(outlook, checked=submission.CHECKED_HERE if place.here else submission.CHECKED)
 
 
-def _search(job: "Job", address: str | None) -> "SearchOutlook | None":
+def _search(job: "Job", target: "Target | None") -> "SearchOutlook | None":
     """Return what the search of a job would do; None for a job without one."""
     if job.search is None:
         return None
     from orchestrator.runs.preview import search_outlook
 
-    return search_outlook(job, job.search, address)
+    return search_outlook(job, job.search, target)
 
 
 def _print(job: "Job", outlook: _Outlook) -> None:

@@ -16,7 +16,9 @@ from orchestrator.cli.links import job_page
 from orchestrator.cli.output import answer, answer_json, is_terminal, say
 from orchestrator.cli.summary import as_dict, ways_on
 from orchestrator.cli.sync import check_nothing_trains, send_the_rest
-from orchestrator.cluster import address as addresses
+from orchestrator.cli.where import where
+from orchestrator.cluster import target as targets
+from orchestrator.cluster.target import Target
 from orchestrator.errors import JobFileError, OrchError, UsageError
 from orchestrator.runs import references, registry, trials, view
 from orchestrator.runs.registry import Record
@@ -26,6 +28,7 @@ from orchestrator.track.journal import Journal
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
+    from orchestrator.job.source import Source
     from orchestrator.job.whole import LoadedJob
     from orchestrator.runs.submission import Place
 
@@ -33,9 +36,6 @@ Result = TypeVar("Result")
 
 _set = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the job."
-)
-_address = click.option(
-    "--address", metavar="URL", help="Cluster to use, http://HOST:8265; else RAY_ADDRESS."
 )
 _follow = click.option(
     "--follow/--detach",
@@ -52,7 +52,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
     shell_complete=complete_job_file,
 )  # fmt: skip
 @_set
-@_address
+@where
 @click.option("--name", help="Name of the job, instead of the file's.")
 @click.option(
     "--each-bit-width",
@@ -66,6 +66,7 @@ def submit(
     files: tuple[str, ...],
     overrides: tuple[str, ...],
     address: str | None,
+    cluster: str | None,
     name: str | None,
     each_bit_width: bool,
     follow: bool | None,
@@ -81,22 +82,23 @@ def submit(
       orch submit jobs/quickstart.yaml --follow
       orch submit jobs/imagenet_r18.yaml --set cluster.num_workers=8 --dry-run
       orch submit jobs/activitynet_r50.yaml --address http://10.0.0.5:8265 --detach
+      orch submit jobs/imagenet_r18.yaml --cluster lab --set cluster.num_workers=8
       orch submit jobs/cifar10_r18*.yaml --set seed=1 --detach
     \b
     Individual networks, and then Delta_B of one network at all bit-widths against them:
       orch submit jobs/quickstart.yaml --each-bit-width --follow
       orch submit jobs/quickstart.yaml --set reference.runs=quickstart
     """
-    jobs = _load_all(files, overrides, name, each_bit_width)
-    where = addresses.configured(address)
+    target = targets.configured(address, cluster)
+    under = target.settings if target else None
+    jobs = _load_all(files, overrides, name, each_bit_width, under)
     several = each_bit_width or len(files) > 1
     if dry_run:
-        code = dry_run_of.show([job for _, job in jobs], where, several, as_json)
+        code = dry_run_of.show([job for _, job in jobs], target, several, as_json)
         raise click.exceptions.Exit(code)
     from orchestrator.runs import submission
 
-    given = where[0] if where else None
-    places = _each(jobs, lambda job: submission.check(job, given, say))
+    places = _each(jobs, lambda job: submission.check(job, target, say))
     if len(jobs) > 1:
         members = submission.grouped([job for _, job in jobs])
         jobs = [(file, job) for (file, _), job in zip(jobs, members, strict=True)]
@@ -110,13 +112,14 @@ def submit(
 @click.command()
 @click.argument("job_name", metavar="JOB", shell_complete=complete_run)
 @_set
-@_address
+@where
 @_follow
 @_json
 def resume(
     job_name: str,
     overrides: tuple[str, ...],
     address: str | None,
+    cluster: str | None,
     follow: bool | None,
     as_json: bool,
 ) -> None:
@@ -151,7 +154,7 @@ def resume(
     job = _changed(record, overrides)
     from orchestrator.runs import submission
 
-    place = submission.check(job, _where_again(record, address), say, record.folder)
+    place = submission.check(job, _where_again(record, address, cluster), say, record.folder)
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
     say(f"Global batch {plan(job).sentence()}.")
     submitted = submission.submit(again, job, place, say)
@@ -172,7 +175,11 @@ def _by_itself(trial: Record) -> Record:
 
 
 def _load_all(
-    files: Sequence[str], overrides: Sequence[str], name: str | None, each_bit_width: bool
+    files: Sequence[str],
+    overrides: Sequence[str],
+    name: str | None,
+    each_bit_width: bool,
+    under: "Source | None",
 ) -> list[tuple[str, "Job"]]:
     """Return the jobs of all files, each with its file; raise all their mistakes at once."""
     from orchestrator.job.load import load_each_bit_width, load_job
@@ -184,9 +191,10 @@ def _load_all(
     for file in files:
         try:
             if each_bit_width:
-                loaded += [(file, one) for one in load_each_bit_width(file, overrides, name=name)]
+                each = load_each_bit_width(file, overrides, name=name, under=under)
+                loaded += [(file, one) for one in each]
             else:
-                loaded.append((file, load_job(file, overrides, name=name)))
+                loaded.append((file, load_job(file, overrides, name=name, under=under)))
         except JobFileError as error:
             mistakes += error.mistakes
     mistakes += _called_the_same([(file, one.job.name) for file, one in loaded])
@@ -252,11 +260,15 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     return job
 
 
-def _where_again(record: Record, address: str | None) -> str | None:
+def _where_again(record: Record, address: str | None, cluster: str | None) -> Target | None:
     """A run continues on its old cluster, unless another one is named."""
-    if address:
-        return address
-    return None if record.local else record.address
+    if target := targets.chosen(address, cluster):
+        return target
+    if record.local:
+        return None
+    if record.cluster:
+        return targets.of_name(record.cluster, "the cluster of its last attempt")
+    return Target(record.address, "the cluster of its last attempt")
 
 
 def _submit_all(

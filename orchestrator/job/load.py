@@ -28,16 +28,18 @@ def load_job(
     overrides: Sequence[str] = (),
     *,
     name: str | None = None,
+    under: Source | None = None,
     individual_at: Precision | None = None,
 ) -> LoadedJob:
     """Load a job file with its `extends`, then each KEY=VALUE of `overrides` in turn.
 
-    name: replaces the job's name. individual_at: turn it into the individual run at one bit-width,
-    NAME_8bit. Raises JobFileError with every mistake of the file and of the overrides; secrets in
-    URIs are masked.
+    name: replaces the job's name. under: settings that hold where the files say nothing.
+    individual_at: turn it into the individual run at one bit-width, NAME_8bit.
+    Raises JobFileError with every mistake of the files and of the overrides; secrets in URIs are
+    masked.
     """
     try:
-        return _load(path, overrides, name, individual_at)
+        return _load(path, overrides, name, under, individual_at)
     except JobFileError as error:
         raise JobFileError([masked(line) for line in error.mistakes]) from None
 
@@ -59,14 +61,18 @@ def load_values(values: Values, called: str, overrides: Sequence[str] = ()) -> L
 
 
 def load_each_bit_width(
-    path: str | Path, overrides: Sequence[str] = (), *, name: str | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    under: Source | None = None,
 ) -> list[LoadedJob]:
     """Load a job file as one individual run for each of its bit-widths, high to low.
 
     Assignments of bit-widths to single layers are left out. Raises JobFileError as `load_job` does,
     each mistake once.
     """
-    merged, _ = _merged(path, overrides, name)
+    merged, _ = _merged(path, overrides, name, under)
     if merged.values.get("search") is not None:
         problem = f"{EACH} trains one run for each bit-width; leave it out, or set search=null."
         raise JobFileError([f"{merged.where(('search',))}  search: {problem}"])
@@ -76,13 +82,14 @@ def load_each_bit_width(
     except ValueError:
         precisions = []
     if not precisions:
-        load_job(path, overrides, name=name)
+        load_job(path, overrides, name=name, under=under)
         raise JobFileError([f"{EACH}: the job has no bit-width to train alone; give some."])
     jobs: list[LoadedJob] = []
     mistakes: list[str] = []
     for precision in precisions:
         try:
-            jobs.append(load_job(path, overrides, name=name, individual_at=precision))
+            one = load_job(path, overrides, name=name, under=under, individual_at=precision)
+            jobs.append(one)
         except JobFileError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -91,9 +98,13 @@ def load_each_bit_width(
 
 
 def _load(
-    path: str | Path, overrides: Sequence[str], name: str | None, individual_at: Precision | None
+    path: str | Path,
+    overrides: Sequence[str],
+    name: str | None,
+    under: Source | None,
+    individual_at: Precision | None,
 ) -> LoadedJob:
-    merged, mistakes = _merged(path, overrides, name)
+    merged, mistakes = _merged(path, overrides, name, under)
     if individual_at is not None:
         merged.lay_over(_individual(merged, individual_at))
         for keys in NOT_INDIVIDUAL:
@@ -117,13 +128,14 @@ def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
 
 
 def _merged(
-    path: str | Path, overrides: Sequence[str], name: str | None
+    path: str | Path, overrides: Sequence[str], name: str | None, under: Source | None
 ) -> tuple[Merged, list[str]]:
     """Return all values of a job, and the mistakes of the files and overrides."""
     chain, mistakes, complete = file_chain(Path(path))
     if not complete:
         raise JobFileError(mistakes)
-    merged, malformed = _merged_with(chain, overrides)
+    weakest = [under] if under else []
+    merged, malformed = _merged_with([*weakest, *chain], overrides)
     if name is not None:
         merged.lay_over(Source("--name", Path.cwd(), {"name": name}))
     return merged, mistakes + malformed

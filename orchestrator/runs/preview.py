@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.cluster import local
-from orchestrator.cluster.address import dashboard_url
 from orchestrator.cluster.capacity import Capacity, Demand
-from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.target import Target
 from orchestrator.errors import OrchError
 from orchestrator.job.corners import number_of_corners
 from orchestrator.job.search import Search, axes
@@ -80,12 +79,12 @@ class SearchOutlook:
     duration: Duration | None
 
 
-def search_outlook(job: "Job", search: Search, address: str | None) -> SearchOutlook:
+def search_outlook(job: "Job", search: Search, target: Target | None) -> SearchOutlook:
     """Return what the search of a job would do. Starts nothing."""
     values = job.as_dict()
     space = Space.of(search, values)
     trials = space.trials(search.trials)
-    offered = _offered(job, address)
+    offered = _offered(job, target)
     at_once = _runs_at_once(job, search, trials, offered) if offered else None
     return SearchOutlook(
         axes=tuple(_axis(key, axis) for key, axis in axes(search, values).items()),
@@ -101,7 +100,7 @@ def search_outlook(job: "Job", search: Search, address: str | None) -> SearchOut
         first=_first(search, space, job.seed, min(trials, SHOWN_TRIALS)),
         runs_at_once=at_once,
         cluster=offered.sentence() if offered else "",
-        duration=_duration(job, search, trials * search.seeds, at_once, address),
+        duration=_duration(job, search, trials * search.seeds, at_once, target),
     )
 
 
@@ -139,11 +138,11 @@ def _axis(key: str, axis: Axis) -> AxisOutlook:
     return AxisOutlook(key, kind, values, prior, when)
 
 
-def _offered(job: "Job", address: str | None) -> Capacity | None:
+def _offered(job: "Job", target: Target | None) -> Capacity | None:
     try:
-        if address is None:
+        if target is None:
             return local.offer(with_gpus=job.cluster.gpus_per_worker != 0)
-        return ClusterClient(dashboard_url(address)).capacity()
+        return target.client().capacity()
     except OrchError:  # the check of the job tells it
         return None
 
@@ -163,9 +162,9 @@ def _asked(job: "Job", offered: Capacity) -> Demand:
 
 
 def _duration(
-    job: "Job", search: Search, runs: int, at_once: int | None, address: str | None
+    job: "Job", search: Search, runs: int, at_once: int | None, target: Target | None
 ) -> Duration | None:
-    url = dashboard_url(address) if address and at_once is not None else None
+    url = target.client().url if target and at_once is not None else None
     found = measured(job.as_dict(), search.space, url) if at_once else None
     if found is None or not at_once:
         return None

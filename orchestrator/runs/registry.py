@@ -45,7 +45,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Record:
-    """One run. job: its settings as plain values; local: it runs on the local head of orch."""
+    """One run. job: its settings as plain values; local: it runs on the local head of orch;
+    cluster: the name of the cluster that it was sent to by name.
+    """
 
     run: str
     name: str
@@ -55,6 +57,7 @@ class Record:
     local: bool
     run_dir: str
     attempts: tuple[Attempt, ...] = field(default=())
+    cluster: str = ""
 
     @property
     def folder(self) -> RunFolder:
@@ -97,6 +100,7 @@ class Record:
             local=self.local,
             run_dir=str(self.search_folder.of_run(within)),
             attempts=(replace(self.last, outcome=None),),
+            cluster=self.cluster,
         )
 
     def again(self, submitted_at: float) -> "Record":

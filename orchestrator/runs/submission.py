@@ -5,16 +5,16 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__, handover, home
-from orchestrator.cluster import capacity, environment, local, runtime
-from orchestrator.cluster.address import dashboard_url, is_this_machine
+from orchestrator.cluster import capacity, environment, local, runtime, versions
+from orchestrator.cluster.address import is_this_machine
 from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.local import Head
+from orchestrator.cluster.target import Target
 from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
@@ -74,22 +74,25 @@ def _unique(name: str, now: float) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a checked job will go. url: None for the local head, which need not run yet.
+    """Where a checked job will go. client: None for the local head, which need not run yet.
 
-    here: the cluster's head is this machine.
+    here: the cluster's head is this machine. cluster: its name, if it was named.
     """
 
-    url: str | None
+    client: ClusterClient | None
     here: bool
+    cluster: str = ""
 
 
-def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = None) -> Place:
-    """Return where a job will go: the cluster at `address`, else the local head. Starts nothing.
+def check(
+    job: "Job", target: Target | None, say: Say, folder: RunFolder | None = None
+) -> Place:
+    """Return where a job will go: the cluster that is meant, else the local head. Starts nothing.
 
     folder: of the run that the job continues, if it continues one. Raises UsageError with all
     problems, or Unreachable when only an answer is missing.
     """
-    if address is None:
+    if target is None:
         _together(
             lambda: _check_room(job, local.offer(with_gpus=_asks_for_gpus(job)), "This machine"),
             lambda: _preflight(job, folder, say),
@@ -97,18 +100,17 @@ def check(job: "Job", address: str | None, say: Say, folder: RunFolder | None = 
             home.check_writable,
         )
         return Place(None, here=True)
-    url = dashboard_url(address)
-    client = ClusterClient(url)
+    client = target.client()
     offered = _offered(client)
-    here = is_this_machine(url, _head_ip(offered))
+    here = is_this_machine(client.url, _head_ip(offered))
     _together(
-        lambda: _check_room(job, offered, f"The cluster at {url}"),
+        lambda: _check_room(job, offered, f"The cluster at {client.url}"),
         lambda: _preflight(job, folder, say) if here else None,
         environment.for_other_cluster,
         home.check_writable,
+        lambda: versions.check(client, say, here=here),
     )
-    _compare_versions(client, say)
-    return Place(url, here)
+    return Place(client, here, target.cluster)
 
 
 def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
@@ -117,11 +119,11 @@ def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     Returns the record as it was written. Raises UsageError or Unreachable; then nothing was
     submitted, nothing was recorded, and a head that this call started was stopped.
     """
-    if place.url is None:
+    if place.client is None:
         return _submit_locally(record, job, say)
-    client = ClusterClient(place.url)
     env_vars = _shown_elsewhere(say)
-    return _send(client, replace(record, address=place.url, local=False), place.here, env_vars)
+    there = replace(record, address=place.client.url, local=False, cluster=place.cluster)
+    return _send(place.client, there, place.here, env_vars)
 
 
 def _together(*checks: Callable[[], object]) -> None:
@@ -185,7 +187,8 @@ def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
             client = head.client()
             _check_room(job, client.capacity(), "This machine")
             env_vars = _handed_over(head, record)
-            return _send(client, replace(record, address=head.url, local=True), True, env_vars)
+            there = replace(record, address=head.url, local=True, cluster="")
+            return _send(client, there, True, env_vars)
         except (UsageError, Unreachable):
             if not local.active_jobs(head):
                 local.stop(head)
@@ -272,12 +275,3 @@ def _preflight(job: "Job", folder: RunFolder | None, say: Say) -> None:
 
 def _head_ip(offered: Capacity) -> str | None:
     return next((node.ip for node in offered.nodes if node.is_head), None)
-
-
-def _compare_versions(client: ClusterClient, say: Say) -> None:
-    here, there = metadata.version("ray"), client.version()["ray_version"]
-    if here != there:
-        say(
-            f"warning: the cluster runs Ray {there}, this machine has {here}; "
-            "the two must be the same."
-        )
