@@ -39,7 +39,7 @@ def threads_of(said: RankFile) -> list[list[Frame]]:
 
 def _calls(text: str, code: str) -> list[Frame]:
     """Return the calls of a thread up to the outermost of our own; none without one."""
-    found = [_frame(*match.groups(), code) for match in _FRAME.finditer(text)]
+    found = [_frame(match[1], match[2], match[3], code) for match in _FRAME.finditer(text)]
     own = [number for number, call in enumerate(found) if call.own]
     return found[: own[-1] + 1] if own else []
 

@@ -30,7 +30,6 @@ from orchestrator.strict_json import dumps
 from orchestrator.track.result import Result
 from orchestrator.typed_json import made_of, plain
 
-
 MOST_RESTARTS = 100
 """How many restarts are remembered, the last ones."""
 
@@ -68,9 +67,7 @@ class RunFacts:
 
     def over(self, older: "RunFacts") -> "RunFacts":
         """Return these facts, completed by older ones."""
-        return RunFacts(
-            **vars(older) | {name: fact for name, fact in vars(self).items() if fact}
-        )
+        return RunFacts(**vars(older) | {name: fact for name, fact in vars(self).items() if fact})
 
     @property
     def restarted(self) -> Restarted | None:

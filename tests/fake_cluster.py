@@ -123,18 +123,8 @@ class FakeCluster:
         match [method, *path.partition("?")[0].strip("/").split("/")]:
             case ["GET", "api", "version"]:
                 return 200, {"version": "4", "ray_version": self.ray, "session_name": "session_1"}
-            case ["GET", "api", "v0", "cluster_metadata"]:
-                known = {"rayVersion": self.ray, "pythonVersion": self.python}
-                return (200, {"data": known}) if self.python else (404, "not found")
-            case ["GET", "api", "v0", "nodes"]:
-                return 200, {"data": {"result": {"result": self.nodes}}}
-            case ["GET", "api", "v0", "logs", *rest]:
-                asked = dict(parse_qsl(path.partition("?")[2]))
-                if asked["node_id"] in self.silent_nodes:
-                    return 500, "no answer from the agent"
-                return self._log_file(asked) if rest else (200, self._log_names(asked))
-            case ["GET", "api", "v0", "placement_groups"]:
-                return 200, {"data": {"result": {"result": self.placement_groups}}}
+            case ["GET", "api", "v0", *what]:
+                return self._state(what, dict(parse_qsl(path.partition("?")[2])))
             case ["GET", "api", "train", "v2", "runs", "v1"]:
                 runs = [job.train_run() for job in self.jobs.values() if job.workers]
                 return 200, {"train_runs": [*runs, {"attempts": [], "job_details": None}]}
@@ -145,6 +135,22 @@ class FakeCluster:
                 return 200, ""
             case [_, "api", "jobs", *rest]:
                 return self._job(method, rest, body)
+        return 404, "not found"
+
+    def _state(self, what: list[str], asked: dict[str, str]) -> tuple[int, Any]:
+        match what:
+            case ["nodes"]:
+                return 200, {"data": {"result": {"result": self.nodes}}}
+            case ["placement_groups"]:
+                return 200, {"data": {"result": {"result": self.placement_groups}}}
+            case ["cluster_metadata"] if self.python:
+                return 200, {"data": {"rayVersion": self.ray, "pythonVersion": self.python}}
+            case ["logs", *_] if asked["node_id"] in self.silent_nodes:
+                return 500, "no answer from the agent"
+            case ["logs"]:
+                return 200, self._log_names(asked)
+            case ["logs", "file"]:
+                return self._log_file(asked)
         return 404, "not found"
 
     def _log_names(self, asked: dict[str, str]) -> dict[str, Any]:

@@ -60,20 +60,23 @@ class Package:
 
 
 def pack(shipment: Shipment) -> Package:
-    """Zip the code of orch and the run's `run.json`. The same content gives the same bytes.
+    """Zip the code of orch, the job's own, and `run.json`. The same content gives the same bytes.
 
-    Raises UsageError when the zip is larger than a cluster accepts.
+    Raises UsageError when the zip is larger than a cluster accepts, or the job's folder of code
+    cannot go beside ours.
     """
+    own = Path(code) if (code := shipment.job.get("code")) else None
+    check_own_code(own)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in _code():
+        for name, path in (*_code(), *(_files_in(own) if own else ())):
             archive.writestr(_entry(name), path.read_bytes())
         archive.writestr(_entry(RUN_FILE), shipment.text())
     data = buffer.getvalue()
     if len(data) > LIMIT_BYTES:
         raise UsageError(
             f"The code to ship is {len(data) / 2**20:.0f} MiB, a cluster accepts 100 MiB. Large "
-            "files do not belong in the folders of the packages orchestrator, models, video."
+            f"files do not belong in {own or 'the folders of orchestrator, models, video'}."
         )
     return Package(f"_ray_pkg_{hashlib.sha256(data).hexdigest()[:32]}.zip", data)
 
@@ -97,6 +100,20 @@ def _python(*, on_this_machine: bool) -> str:
     return shlex.quote(sys.executable) if on_this_machine else "python"
 
 
+def check_own_code(folder: Path | None) -> None:
+    """Raise UsageError when a job's folder of code is missing, or cannot go beside ours."""
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise UsageError(f"code: there is no folder {folder}.")
+    ours = {*SHIPPED, *(f"{name}.py" for name in SHIPPED), RUN_FILE}
+    if taken := sorted(ours & {path.name for path in folder.iterdir()}):
+        raise UsageError(
+            f"code: {folder} holds {', '.join(taken)}, which orch itself brings to the cluster. "
+            "Name a folder with your own modules alone."
+        )
+
+
 def _code() -> Iterator[tuple[str, Path]]:
     """Yield the files of the packages, wherever they are installed, in a fixed order."""
     for package in SHIPPED:
@@ -104,9 +121,17 @@ def _code() -> Iterator[tuple[str, Path]]:
         assert spec is not None
         assert spec.submodule_search_locations is not None
         root = Path(next(iter(spec.submodule_search_locations)))
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
-                yield f"{package}/{path.relative_to(root).as_posix()}", path
+        for name, path in _files_in(root):
+            yield f"{package}/{name}", path
+
+
+def _files_in(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files in a folder, by their names in it, without hidden and compiled ones."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
+        if path.is_file() and not hidden and path.suffix != ".pyc":
+            yield inside.as_posix(), path
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

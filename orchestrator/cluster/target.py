@@ -26,7 +26,7 @@ class Target:
 
     address: str
     by: str
-    token: Token = Token()
+    token: Token | None = None
     cluster: str = ""
     settings: "Source | None" = None
 

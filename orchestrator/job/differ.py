@@ -5,7 +5,7 @@ from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
 
 FREE = (
-    *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output"),
+    *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output", "code"),
     *("data.root", "data.max_broken_share", "start.weights"),
     "method.teacher_weights",
     *("search.trials", "search.budget", "search.at_once", "search.max_failed"),

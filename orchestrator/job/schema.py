@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, create_model, field_validator, model_vali
 from models.precision import FLOAT, OperatingPoint, Precision, cost, precisions_of
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
+from orchestrator.job import own_code
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.families import FAMILIES, names_in
 from orchestrator.job.optimizer import Sgd
@@ -170,6 +171,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
     seed: int = Field(0, ge=0, lt=2**31)
+    code: Path | None = Field(
+        None,
+        description="folder of modules of your own, which travels with the job; a component in it "
+        "is named module:Class",
+    )
     model: Any
     quantizer: QuantizerSettings = QuantizerSettings()
     method: Any
@@ -277,6 +283,7 @@ def _narrowed(base: Any, kinds: Mapping[Keys, Any]) -> Any:
 
 def job_from_dict(values: Values) -> Job:
     """Rebuild a job from `Job.as_dict`. Raises pydantic's ValidationError on anything else."""
+    own_code.make_importable(values.get(own_code.KEY))
     return validated(job_class(dict(names_in(values))), values)
 
 

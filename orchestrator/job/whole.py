@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import JobFileError
+from orchestrator.job import own_code
 from orchestrator.job.check import (
     end_warnings,
     job_mistakes,
@@ -78,6 +79,7 @@ class _Checked:
 def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     """Build the job of some values. in_itself: it is trained without phases."""
     mistakes: list[str] = []
+    own_code.use(merged)
     names = component_names(merged, mistakes, shown)
     kind = job_class(names)
     warnings = _drop_settings_of_others(merged, kind, names)

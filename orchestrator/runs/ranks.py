@@ -15,6 +15,8 @@ LATE_SECONDS = 5.0
 """How late a rank may be before it counts as one that does not answer."""
 SKEW_SECONDS = 30.0
 """By how much the clocks of machines may differ."""
+MARKS = (":job_id:", ":actor_name:", ":task_name:")
+"""What Ray writes into the output of a worker to tell whose it is."""
 AT_ONCE = 16
 """How many files are asked for at the same time."""
 
@@ -39,7 +41,9 @@ class Rank:
 
     def printed(self, client: ClusterClient) -> str:
         """Return what the process has printed. Raises Unreachable."""
-        return "".join(client.log_file(self.node_id, name) for name in self.said.output)
+        texts = (client.log_file(self.node_id, name) for name in self.said.output)
+        lines = (line for text in texts for line in text.splitlines(keepends=True))
+        return "".join(line for line in lines if not line.startswith(MARKS))
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,7 @@ class Place:
     cluster: str = ""
 
 
-def check(
-    job: "Job", target: Target | None, say: Say, folder: RunFolder | None = None
-) -> Place:
+def check(job: "Job", target: Target | None, say: Say, folder: RunFolder | None = None) -> Place:
     """Return where a job will go: the cluster that is meant, else the local head. Starts nothing.
 
     folder: of the run that the job continues, if it continues one. Raises UsageError with all
@@ -98,6 +96,7 @@ def check(
             lambda: _preflight(job, folder, say),
             environment.for_local_head,
             home.check_writable,
+            lambda: runtime.check_own_code(job.code),
         )
         return Place(None, here=True)
     client = target.client()
@@ -109,6 +108,7 @@ def check(
         environment.for_other_cluster,
         home.check_writable,
         lambda: versions.check(client, say, here=here),
+        lambda: runtime.check_own_code(job.code),
     )
     return Place(client, here, target.cluster)
 

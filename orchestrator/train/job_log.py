@@ -2,8 +2,9 @@
 
 What the driver and, through Ray, the workers print passes through here. Ray keeps the log of a job
 in `job-driver-<id>.log` of the driver's machine; the events go to `orch-events-<id>.jsonl`, the
-last of each kind to `orch-facts-<id>.json`, in the same folder, which the dashboard serves too. Where the log is elsewhere (the driver was started by
-hand, or the system is not Linux) nothing is changed, and the events stay in the log as lines.
+last of each kind to `orch-facts-<id>.json`, in the same folder, which the dashboard serves too.
+Where the log is elsewhere (the driver was started by hand, or the system is not Linux) nothing is
+changed, and the events stay in the log as lines.
 """
 
 import io

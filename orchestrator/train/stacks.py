@@ -20,7 +20,7 @@ from orchestrator.rank_file import RankFile, file_name
 
 BEAT_SECONDS = 2.0
 COST_SHARE = 1000
-"""At most a thousandth of the time is spent on writing stacks."""
+"""At most a thousandth of a processor is spent on writing stacks."""
 HANG_SECONDS = 20.0
 """How late the thread may be before faulthandler's own takes its place."""
 LOG_PREFIX = "worker-"
@@ -80,10 +80,10 @@ class _Watch(threading.Thread):
         """Write the stacks, at intervals that follow from how long that takes."""
         pause = BEAT_SECONDS
         while not self._over.is_set():
-            began = time.perf_counter()
+            began = time.thread_time()
             with contextlib.suppress(OSError):
                 self._write(replace(self._told, seen=time.time(), next_within=pause))
-            pause = max(BEAT_SECONDS, COST_SHARE * (time.perf_counter() - began))
+            pause = max(BEAT_SECONDS, COST_SHARE * (time.thread_time() - began))
             self._over.wait(pause)
 
     def end(self) -> None:

@@ -39,8 +39,7 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     run = json.loads(started.stdout)["run"]
     folder = RunFolder(output / run)
     wait_for(folder, lambda facts: facts.evaluated)
-    assert orch.status(run)["evaluated"] is not None
-
+    check_ranks(orch, run)
     check_pages_of_ray(cluster, run)
     check_log(orch, cluster, run)
 
@@ -69,6 +68,16 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert (folder.path / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
     check_record(mlflow_server, run, orch.status(run))
+
+
+def check_ranks(orch: Any, run: str) -> None:
+    """The status has the worker; what that does and has printed is asked from its node."""
+    status = orch.status(run)
+    assert status["evaluated"] is not None
+    assert [worker["rank"] for worker in status["workers"]] == [0]
+    assert 0 < status["share_done"] < 1
+    assert "> orchestrator/train/entry.py:" in orch("stacks", run).stdout
+    assert "epoch 1: top1 8bit" in orch("logs", run, "--rank", "0").stdout
 
 
 def check_pages_of_ray(cluster: str, run: str) -> None:

@@ -10,14 +10,13 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli import overview
-from orchestrator.events import Event, Failed, Restarted, Stopped
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch, Submitted
-from tests.orchestrator.statements import ARITHMETIC, EVALUATED, EVENTS, PROGRESS, STARTED
+from tests.orchestrator.statements import EVALUATED, PROGRESS, STARTED
 
 
 def test_an_empty_list_says_how_to_begin(orch: Orch) -> None:

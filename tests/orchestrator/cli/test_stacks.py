@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.cluster.client import ClusterClient
 from orchestrator.events import to_line
 from orchestrator.rank_file import RankFile, file_name
-from orchestrator.runs import registry
+from orchestrator.runs.ranks import ranks_of
 from orchestrator.runs.registry import Record
 from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import Orch, Submitted
@@ -20,8 +21,11 @@ FRAMES = """Thread 0x0000000000000007 (most recent call first):
 """
 
 
-def show(cluster: FakeCluster, run: str, rank: int, pid: int, **facts: object) -> None:
-    """Let a process of a run show itself on the node that is its rank's."""
+def show(
+    cluster: FakeCluster, run: str, rank: int, pid: int, node: str = "", **facts: object
+) -> None:
+    """Let a process of a run show itself, on the node of its rank if on no other."""
+    node = node or f"n{rank}"
     now = time.time()
     said = RankFile(
         run=run,
@@ -35,7 +39,6 @@ def show(cluster: FakeCluster, run: str, rank: int, pid: int, **facts: object) -
         seen=now,
         next_within=2.0,
     )
-    node = f"n{rank}"
     text = replace(said, **facts).head + FRAMES  # type: ignore[arg-type]
     cluster.log_files[node, file_name(run, pid)] = text
     for name in said.output:
@@ -124,15 +127,17 @@ def test_of_a_run_that_has_not_begun_or_has_ended_nothing_is_shown(
     assert (late.exit_code, f"{run} is FAILED" in late.stderr) == (2, True)
 
 
-def test_a_trial_is_shown_alone_and_a_search_with_all_that_are_trained(
+def test_a_search_is_shown_with_all_trials_that_are_trained_and_a_trial_alone(
     orch: Orch, search: Record, nodes: FakeCluster
 ) -> None:
-    registry.save(search)
     show(nodes, "digits-1", 0, 71, trial="t001s1", world=1)
-    show(nodes, "digits-1", 1, 72, trial="t002", rank=0, world=1)
+    show(nodes, "digits-1", 0, 72, "n1", trial="t002", world=1)
     shown = orch("stacks", "digits-1").stdout
     assert "t001s1  rank 0  pid 71 on 10.0.0.0" in shown
     assert "t002  rank 0  pid 72 on 10.0.0.1" in shown
+    client = ClusterClient(nodes.url)
+    alone = [ranks_of(search.of_trial(trial), client).found for trial in ("t001", "t002", "t003")]
+    assert [[rank.said.pid for rank in ranks] for ranks in alone] == [[71], [72], []]
 
 
 def test_the_output_of_a_rank_is_that_of_all_its_processes_the_oldest_first(
@@ -142,7 +147,7 @@ def test_the_output_of_a_rank_is_that_of_all_its_processes_the_oldest_first(
     show(nodes, run, 0, 71)
     show(nodes, run, 1, 73)
     show(nodes, run, 1, 72, began=time.time() - 5)
-    nodes.log_files["n1", "worker-73.out"] = to_line(EVALUATED) + "\n"
+    nodes.log_files["n1", "worker-73.out"] = f":job_id:03000000\n{to_line(EVALUATED)}\n"
     done = orch("logs", run, "--rank", "1")
     assert done.stdout.splitlines() == [
         f"worker-72.out of {run}",

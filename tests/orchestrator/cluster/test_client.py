@@ -60,7 +60,13 @@ def test_an_answer_that_no_ray_gives_is_no_traceback(
     client: ClusterClient, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     monkeypatch.setattr(dashboard.Dashboard, "send", lambda *_, **__: answer)
-    for ask in (client.version, client.capacity, client.jobs, lambda: client.job("a"), lambda: client.workers("a")):
+    for ask in (
+        client.version,
+        client.capacity,
+        client.jobs,
+        lambda: client.job("a"),
+        lambda: client.workers("a"),
+    ):
         with pytest.raises(Unreachable, match="not a Ray dashboard"):
             ask()
 

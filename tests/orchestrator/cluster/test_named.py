@@ -28,7 +28,7 @@ host: {address: http://host}
 hidden: {address: "http://me:hush@a:1"}
 number: {address: 3}
 word: http://a:1
-lab: {address: http://b:1}
+word: http://b:1
 """
 
 
@@ -83,7 +83,7 @@ def test_all_mistakes_are_named_at_once_with_their_lines_and_without_secrets(hom
         "8  hidden.address",
         "9  number.address",
         "10  word",
-        "11  lab",
+        "11  word",
     ]
     said = str(refused.value)
     assert "did you mean address?" in said

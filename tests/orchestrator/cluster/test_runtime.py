@@ -58,3 +58,38 @@ def test_here_the_driver_runs_with_this_python_elsewhere_with_the_clusters(tmp_p
     assert there == f"exec python {entry} python {warm} -m orchestrator.trials.launch"
     zipfile.ZipFile(io.BytesIO(runtime.pack(RUN).data)).extractall(tmp_path)
     assert (tmp_path / runtime.WARM).is_file()
+
+
+@pytest.fixture
+def with_own_code(tmp_path: Path) -> Shipment:
+    """A run whose job has a folder of code."""
+    folder = tmp_path / "parts"
+    (folder / "own_parts" / "__pycache__").mkdir(parents=True)
+    for name in ("own_parts/slow.py", "own_parts/__pycache__/slow.pyc", ".git", "own.txt"):
+        (folder / name).write_text("VALUE = 7")
+    return replace(RUN, job={"code": str(folder)})
+
+
+def test_a_jobs_own_code_lies_beside_ours_where_its_processes_import_it(
+    with_own_code: Shipment, tmp_path: Path
+) -> None:
+    unpacked = tmp_path / "unpacked"
+    archive = zipfile.ZipFile(io.BytesIO(runtime.pack(with_own_code).data))
+    archive.extractall(unpacked)
+    own = {name for name in archive.namelist() if name.startswith(("own", "."))}
+    assert own == {"own_parts/slow.py", "own.txt"}
+    asked = "import models, own_parts.slow; print(own_parts.slow.VALUE)"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=unpacked, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "7"
+
+
+def test_own_code_that_is_missing_or_has_our_names_is_refused(
+    with_own_code: Shipment, tmp_path: Path
+) -> None:
+    (tmp_path / "parts" / "models").mkdir()
+    with pytest.raises(UsageError, match=r"parts holds models, which orch itself brings"):
+        runtime.pack(with_own_code)
+    with pytest.raises(UsageError, match="there is no folder /nowhere"):
+        runtime.check_own_code(Path("/nowhere"))

@@ -39,7 +39,6 @@ def head(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "head").mkdir(mode=0o700)
     found = Head(cluster.url, str(tmp_path / "head"), sys.prefix, 1, "session_1")
     monkeypatch.setattr(local, "ensure", lambda _: found)
-    monkeypatch.setattr(submission.metadata, "version", lambda _: "2.60.0")
     return found
 
 
@@ -81,7 +80,9 @@ def test_secrets_stay_here_when_the_cluster_is_elsewhere_and_that_is_said_once(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_REGION", "eu-central-1")
     said: list[str] = []
-    submission.submit(make_record("digits-1"), job, Place(ClusterClient(cluster.url), here=False), said.append)
+    submission.submit(
+        make_record("digits-1"), job, Place(ClusterClient(cluster.url), here=False), said.append
+    )
     env_vars = cluster.jobs["digits-1"].body["runtime_env"]["env_vars"]
     assert env_vars["AWS_REGION"] == "eu-central-1"
     assert handover.VARIABLE not in env_vars

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.frames import threads_of
 from orchestrator.rank_file import RankFile, parse
 from orchestrator.train import stacks
 
