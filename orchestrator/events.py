@@ -61,8 +61,7 @@ class RecordPlaces:
 class Started(Event):
     """A driver has begun, and its record is open.
 
-    attempt: of the run, from 1; a driver that was killed is followed by another one of the same
-    attempt. None for a trial of a search.
+    attempt: of the run, from 1, the same for a driver that follows a killed one; None for a trial.
     """
 
     state = State.RUNNING

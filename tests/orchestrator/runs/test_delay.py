@@ -56,7 +56,7 @@ def test_a_run_that_is_silent_for_long_says_when_a_dead_worker_is_given_up(
     place(cluster, "CREATED")
     assert say(ON_ITS_WAY, 16.0) == ""
     assert say(ON_ITS_WAY, 25.0) == (
-        "No progress for 25s; a worker that does not answer is given up after 1m05s."
+        "No progress for 25s; a worker that does not answer is given up after 45s."
     )
     assert "evaluation for 25s" in say(RunFacts(progress=replace(AT, step=9)), 25.0)
 
