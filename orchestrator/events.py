@@ -17,6 +17,7 @@ from typing import ClassVar
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import PointResult, Result
+from orchestrator.track.run import RecordPlaces
 from orchestrator.typed_json import Values, made_of, plain
 
 MARK = "::orch "
@@ -43,32 +44,25 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordPlaces:
-    """Where the record of a run is kept (uri, ids), and how a person opens it.
-
-    command: starts the server that the links lead to, for a record in a file.
-    """
-
-    uri: str
-    experiment_id: str
-    run_id: str
-    link: str
-    charts: str
-    command: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """A driver has begun, and its record is open.
+    """A driver has begun.
 
     attempt: of the run, from 1, the same for a driver that follows a killed one; None for a trial.
+    mlflow: where the record is, if one was opened before.
     """
 
     state = State.RUNNING
     run: str
     run_dir: str
-    mlflow: RecordPlaces
+    mlflow: RecordPlaces | None = None
     attempt: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded(Event):
+    """The record of the run is open, or a new one has taken its place."""
+
+    mlflow: RecordPlaces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,7 +263,7 @@ class Searched(Event):
 KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
     for kind in (
-        *(Started, Arithmetic, Progress, Evaluated, Restarted, Log),
+        *(Started, Recorded, Arithmetic, Progress, Evaluated, Restarted, Log),
         *(Finished, Failed, Stopped),
         *(Searching, TrialEnded, Searched),
     )
@@ -321,8 +315,11 @@ def events_file(submission_id: str) -> str:
 
 
 @contextmanager
-def of_trial(run: str) -> Iterator[None]:
-    """Stamp all events that are said within, in this thread, as those of a run of a search."""
+def of_trial(run: str | None) -> Iterator[None]:
+    """Stamp all events that are said within, in this thread, as those of a run of a search.
+
+    run: such as t007; None for the run of the job itself.
+    """
     before = _trial.set(run)
     try:
         yield

@@ -15,6 +15,7 @@ from orchestrator.events import (
     Failed,
     Finished,
     Progress,
+    Recorded,
     Restarted,
     Searched,
     Searching,
@@ -28,6 +29,7 @@ from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import Result
+from orchestrator.track.run import RecordPlaces
 from orchestrator.typed_json import made_of, plain
 
 MOST_RESTARTS = 100
@@ -40,6 +42,7 @@ class RunFacts:
 
     state: State | None = None
     started: Started | None = None
+    recorded: Recorded | None = None
     arithmetic: Arithmetic | None = None
     progress: Progress | None = None
     evaluated: Evaluated | None = None
@@ -57,10 +60,11 @@ class RunFacts:
             if isinstance(event, Started) and not _goes_on(facts["started"], event):
                 facts["restarts"] = ()
             if isinstance(event, Restarted):
-                restarts = (*facts["restarts"], event)[-MOST_RESTARTS:]
-                facts |= {"state": event.state, "restarts": restarts}
-            elif event.state is not None:
-                facts |= {"state": event.state, word(event): event}
+                facts["restarts"] = (*facts["restarts"], event)[-MOST_RESTARTS:]
+            if word(event) in facts:
+                facts[word(event)] = event
+            if event.state is not None:
+                facts["state"] = event.state
             if event.state is State.RUNNING:
                 facts |= {"failed": None, "stopped": None}
         return RunFacts(**facts)
@@ -73,6 +77,12 @@ class RunFacts:
     def restarted(self) -> Restarted | None:
         """The last restart."""
         return self.restarts[-1] if self.restarts else None
+
+    @property
+    def record(self) -> RecordPlaces | None:
+        """Where the record of the run is; None as long as none was opened."""
+        said = self.recorded or self.started
+        return said.mlflow if said else None
 
     @property
     def last_time(self) -> float | None:
@@ -114,7 +124,11 @@ class Events:
 
         What a trial says is in its folder as a run's own.
         """
-        facts = facts_of(self._folder).after(replace(say(event), trial=None))
+        self.keep(say(event))
+
+    def keep(self, event: Event) -> None:
+        """Keep an event without printing it."""
+        facts = facts_of(self._folder).after(replace(event, trial=None))
         try:
             self._folder.facts.write(dumps(plain(facts)))
         except OSError as error:

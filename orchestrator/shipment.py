@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.strict_json import dumps
+from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.typed_json import Values, made_of, plain
 
 RUN_FILE = "run.json"
@@ -13,12 +14,13 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Shipment:
-    """One attempt of a run. attempt: its number, from 1."""
+    """One attempt of a run. attempt: its number, from 1. reference: of Delta_B, if it is known."""
 
     run: str
     run_dir: str
     attempt: int
     job: Values
+    reference: ReferenceResults | None = None
 
     def text(self) -> str:
         """Return the file's content."""

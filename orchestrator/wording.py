@@ -11,6 +11,7 @@ from orchestrator.events import (
     Finished,
     Log,
     Progress,
+    Recorded,
     Restarted,
     Searched,
     Searching,
@@ -34,9 +35,8 @@ def describe(event: Event) -> list[str]:
 
 def _lines(event: Event) -> list[str]:
     match event:
-        case Started(mlflow=record):
-            places = [f"MLflow: {where}" for where in (record.command, record.link) if where]
-            return [f"Run {event.run} in {event.run_dir}", *places]
+        case Started() | Recorded():
+            return _where(event)
         case Arithmetic():
             return [f"Arithmetic: {arithmetic_line(event)}"]
         case Progress():
@@ -56,6 +56,14 @@ def _lines(event: Event) -> list[str]:
             return [event.message]
         case _:
             return []
+
+
+def _where(event: Started | Recorded) -> list[str]:
+    """Return where a run is, and how a person opens its record."""
+    run = [f"Run {event.run} in {event.run_dir}"] if isinstance(event, Started) else []
+    record = event.mlflow
+    places = (record.command, record.link) if record else ()
+    return [*run, *(f"MLflow: {where}" for where in places if where)]
 
 
 def arithmetic_line(how: Arithmetic) -> str:

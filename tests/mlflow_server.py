@@ -21,10 +21,11 @@ CLIENT_SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TR
 
 @dataclass(frozen=True)
 class MlflowServer:
-    """url: where it listens. database: the sqlite URI of what it serves."""
+    """url: where it listens. database: the sqlite URI of what it serves. pid: of its group."""
 
     url: str
     database: str
+    pid: int
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         """Ask the REST interface; an HTTP error is raised."""
@@ -82,7 +83,7 @@ def serving(database: str, folder: Path) -> Iterator[MlflowServer]:
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(url, server, log)
-        yield MlflowServer(url, database)
+        yield MlflowServer(url, database, server.pid)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(10)

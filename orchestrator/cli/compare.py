@@ -9,11 +9,11 @@ from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, answer_json, print_table
 from orchestrator.cli.summary import as_dict
 from orchestrator.errors import UsageError
-from orchestrator.events import Evaluated, Finished, Started
+from orchestrator.events import Evaluated, Finished
 from orchestrator.runs import registry, view
 from orchestrator.runs.view import RunView
 from orchestrator.track.keys import metric
-from orchestrator.track.run import TrackedRun, charts_of, comparison_of
+from orchestrator.track.run import RecordPlaces, TrackedRun, charts_of, comparison_of
 from orchestrator.wording import settings_line
 
 Results = Mapping[str, float | None]
@@ -112,8 +112,8 @@ def _number(value: float | None) -> str:
 
 def _pages(views: list[RunView]) -> Iterator[tuple[str, str]]:
     """Yield MLflow's pages for runs recorded in one place: (what, command or link)."""
-    recorded = [seen for seen in views if seen.facts.started]
-    runs = [_tracked(seen.facts.started) for seen in recorded if seen.facts.started]
+    recorded = [seen for seen in views if seen.facts.record]
+    runs = [_tracked(record) for seen in recorded if (record := seen.facts.record)]
     if len(runs) < 2 or len({run.uri for run in runs}) > 1:
         return
     if runs[0].command:
@@ -123,8 +123,7 @@ def _pages(views: list[RunView]) -> Iterator[tuple[str, str]]:
     yield "comparison", f"{runs[0].server}/{comparison_of(runs)}"
 
 
-def _tracked(started: Started) -> TrackedRun:
-    record = started.mlflow
+def _tracked(record: RecordPlaces) -> TrackedRun:
     return TrackedRun(record.uri, record.experiment_id, record.run_id)
 
 

@@ -10,8 +10,7 @@ from orchestrator.track.run import remembered_status
 def links(view: RunView) -> list[tuple[str, str]]:
     """Return (what, where) for each place that shows a run."""
     found = [("run folder", view.record.run_dir), *_figures(view), *_not_recorded(view)]
-    if view.facts.started:
-        record = view.facts.started.mlflow
+    if record := view.facts.record:
         server = [("MLflow server", record.command)] if record.command else []
         found = [*server, ("MLflow", record.link), ("MLflow charts", record.charts), *found]
     if view.state in (State.PENDING, State.RUNNING) or not view.record.local:

@@ -14,6 +14,7 @@ from orchestrator.events import (
     Finished,
     Log,
     Progress,
+    Recorded,
     Restarted,
     Searched,
     Searching,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 PLAIN_SECONDS = 5.0
 """Progress in plain lines is printed at most this often."""
+
+LASTING = Started | Recorded | Arithmetic | Log | Evaluated | Restarted | TrialEnded
+"""The events that stay on a terminal, above the bars."""
 
 
 class Screen(Protocol):
@@ -128,7 +132,7 @@ class LiveScreen:
             self._evaluated = event
         elif isinstance(event, Searching):
             self._searching = event
-        if isinstance(event, Started | Arithmetic | Log | Evaluated | Restarted | TrialEnded):
+        if isinstance(event, LASTING):
             for line in describe(event):
                 self._live.console.print(line, markup=False, soft_wrap=True)
 

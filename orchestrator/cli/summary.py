@@ -6,11 +6,12 @@ from orchestrator.cli import search_view
 from orchestrator.cli.links import job_page
 from orchestrator.cluster.client import JobInfo
 from orchestrator.errors import UsageError
-from orchestrator.events import Event, RecordPlaces, Restarted
+from orchestrator.events import Event, Restarted
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
 from orchestrator.track.journal import Journal
+from orchestrator.track.run import RecordPlaces
 from orchestrator.typed_json import plain
 
 SIGKILL_OF_A_SHELL = 137
@@ -65,7 +66,7 @@ def _why_failed(view: RunView) -> str:
 def as_dict(view: RunView) -> dict[str, object]:
     """Return all that is known of a run as plain values, with the keys of docs/status.md."""
     record, facts = view.record, view.facts
-    places = facts.started.mlflow if facts.started else None
+    places = facts.record
     recorded = {each.name: getattr(places, each.name, None) for each in fields(RecordPlaces)}
     return {
         "run": record.run,

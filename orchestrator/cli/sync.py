@@ -1,7 +1,5 @@
 """orch sync: send MLflow what it lacks of a run that has ended, without a cluster."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from orchestrator.cli.completion import complete_run
@@ -14,9 +12,6 @@ from orchestrator.runs.view import RunView
 from orchestrator.state import is_final
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.journal import Journal
-
-if TYPE_CHECKING:
-    from orchestrator.track.run import TrackedRun
 
 
 @click.command()
@@ -58,14 +53,15 @@ def send_the_rest(seen: RunView) -> None:
     folder = seen.record.folder
     count = Journal(folder).waiting()
     tracked = record.sync(folder, STATUSES[seen.state], say)
+    record.keep_place(folder, tracked)
     if seen.record.is_search:
-        count += _send_the_rest_of_trials(seen.record.search_folder, tracked)
+        count += _send_the_rest_of_trials(seen.record.search_folder)
     answer(f"{count} metrics sent; MLflow says {STATUSES[seen.state]}: {tracked.link}")
     if tracked.command:
         answer(f"seen with: {tracked.command}")
 
 
-def _send_the_rest_of_trials(search: SearchFolder, tracked: "TrackedRun") -> int:
+def _send_the_rest_of_trials(search: SearchFolder) -> int:
     """Bring the page of a search and the records of its trials up to date.
 
     Returns how many metrics of the trials had to be sent.
@@ -75,5 +71,5 @@ def _send_the_rest_of_trials(search: SearchFolder, tracked: "TrackedRun") -> int
 
     waiting = sum(Journal(run).waiting() for run in search.runs())
     endings.close_all(search, say)
-    family.show(search, tracked)
+    family.show(search)
     return waiting - sum(Journal(run).waiting() for run in search.runs())

@@ -32,14 +32,21 @@ _SECTIONS = (
 
 
 def check(
-    job: Job, folder: RunFolder | None = None, warn: Callable[[str], object] = lambda _: None
+    job: Job,
+    folder: RunFolder | None = None,
+    warn: Callable[[str], object] = lambda _: None,
+    *,
+    known: ReferenceResults | None = None,
+    away: Callable[[str], object] | None = None,
 ) -> ReferenceResults | None:
     """Check data, initial weights, output folder, reference and tracking server of a job.
 
     Data and initial weights are those of each corner of a search. folder: of the run that the job
     continues; if it holds a checkpoint, the initial weights are not needed. warn: is called with
-    what the initial weights lack. Returns the reference of Delta_B. Raises UsageError with every
-    problem found, or Unreachable when the tracking server is the only one.
+    what the initial weights lack. known: the reference of Delta_B, if it was found before. away: is
+    called when the tracking server does not answer and is not needed now. Returns the reference.
+    Raises UsageError with every problem found, or Unreachable when the tracking server is the only
+    one.
     """
     resumed = folder is not None and bool(folder.to_continue_from())
     warnings: dict[str, None] = {}
@@ -52,14 +59,17 @@ def check(
     uri = record.tracking_uri(job, folder)
     unreachable: list[str] = []
     found: list[ReferenceResults | None] = []
-    problems += _collect(lambda: found.append(reference.find(job, uri)), unreachable)
+    problems += _collect(lambda: found.append(known or reference.find(job, uri)), unreachable)
     problems += _collect(
         lambda: recorder.check_reachable(uri, job.tracking.experiment), unreachable
     )
     if problems:
         raise UsageError("\n".join(problems + unreachable))
-    if unreachable:
-        raise Unreachable("\n".join(dict.fromkeys(unreachable)))
+    silence = "\n".join(dict.fromkeys(unreachable))
+    if silence and (away is None or not found):
+        raise Unreachable(silence)
+    if silence and away:
+        away(silence)
     return found[0]
 
 

@@ -36,9 +36,9 @@ def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool
         if remembered_status(folder) == "RUNNING" and known.uri not in _silent:
             _close(known.uri, folder, STATUSES[state])
         return
-    if facts.started is None or not first_time or (facts.state and is_final(facts.state)):
+    record = facts.record
+    if record is None or not first_time or (facts.state and is_final(facts.state)):
         return
-    record = facts.started.mlflow
     if record.uri not in _silent and record.uri.startswith(("http://", "https://")):
         _close_elsewhere(record.uri, record.run_id, STATUSES[state])
 

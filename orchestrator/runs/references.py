@@ -114,11 +114,11 @@ def _mlflow_id(job: "Job", point: str, name: str) -> str:
             f"{record.run} is {now.state}; a reference is a run that has finished. "
             f"`orch wait {record.run}` waits for it."
         )
-    if now.facts.started is None:
+    if now.facts.record is None:
         raise UsageError(
             f"orch does not know where {record.run} is recorded; give MLflow's run id."
         )
-    return now.facts.started.mlflow.run_id
+    return now.facts.record.run_id
 
 
 def _unlike(job: "Job", point: str, record: Record) -> str:

@@ -23,6 +23,7 @@ from orchestrator.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
+    from orchestrator.track.delta_b import ReferenceResults
 
 Say = Callable[[str], None]
 
@@ -76,12 +77,14 @@ def _unique(name: str, now: float) -> str:
 class Place:
     """Where a checked job will go. client: None for the local head, which need not run yet.
 
-    here: the cluster's head is this machine. cluster: its name, if it was named.
+    here: the cluster's head is this machine. cluster: its name, if it was named. reference: of
+    Delta_B, as the check found it.
     """
 
     client: ClusterClient | None
     here: bool
     cluster: str = ""
+    reference: "ReferenceResults | None" = None
 
 
 def check(job: "Job", target: Target | None, say: Say, folder: RunFolder | None = None) -> Place:
@@ -90,27 +93,28 @@ def check(job: "Job", target: Target | None, say: Say, folder: RunFolder | None 
     folder: of the run that the job continues, if it continues one. Raises UsageError with all
     problems, or Unreachable when only an answer is missing.
     """
+    found: list[ReferenceResults | None] = []
     if target is None:
         _together(
             lambda: _check_room(job, local.offer(with_gpus=_asks_for_gpus(job)), "This machine"),
-            lambda: _preflight(job, folder, say),
+            lambda: found.append(_preflight(job, folder, say)),
             environment.for_local_head,
             home.check_writable,
             lambda: runtime.check_own_code(job.code),
         )
-        return Place(None, here=True)
+        return Place(None, here=True, reference=found[0])
     client = target.client()
     offered = _offered(client)
     here = is_this_machine(client.url, _head_ip(offered))
     _together(
         lambda: _check_room(job, offered, f"The cluster at {client.url}"),
-        lambda: _preflight(job, folder, say) if here else None,
+        lambda: found.append(_preflight(job, folder, say) if here else None),
         environment.for_other_cluster,
         home.check_writable,
         lambda: versions.check(client, say, here=here),
         lambda: runtime.check_own_code(job.code),
     )
-    return Place(client, here, target.cluster)
+    return Place(client, here, target.cluster, found[0])
 
 
 def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
@@ -120,10 +124,10 @@ def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     submitted, nothing was recorded, and a head that this call started was stopped.
     """
     if place.client is None:
-        return _submit_locally(record, job, say)
+        return _submit_locally(record, job, place, say)
     env_vars = _shown_elsewhere(say)
     there = replace(record, address=place.client.url, local=False, cluster=place.cluster)
-    return _send(place.client, there, place.here, env_vars)
+    return _send(place.client, there, place, env_vars)
 
 
 def _together(*checks: Callable[[], object]) -> None:
@@ -180,7 +184,7 @@ def demand(job: "Job") -> Demand:
     )
 
 
-def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
+def _submit_locally(record: Record, job: "Job", place: Place, say: Say) -> Record:
     with local.locked():
         head = local.ensure(say)
         try:
@@ -188,7 +192,7 @@ def _submit_locally(record: Record, job: "Job", say: Say) -> Record:
             _check_room(job, client.capacity(), "This machine")
             env_vars = _handed_over(head, record)
             there = replace(record, address=head.url, local=True, cluster="")
-            return _send(client, there, True, env_vars)
+            return _send(client, there, place, env_vars)
         except (UsageError, Unreachable):
             if not local.active_jobs(head):
                 local.stop(head)
@@ -224,11 +228,11 @@ def _handed_over(head: Head, record: Record) -> dict[str, str]:
     return found.public | {handover.VARIABLE: str(file)}
 
 
-def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str, str]) -> Record:
+def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[str, str]) -> Record:
     """Ship and start the latest attempt. The record is on disk before the job can run."""
     attempt = record.last
     package = runtime.pack(
-        Shipment(record.run, record.run_dir, attempt=len(record.attempts), job=record.job)
+        Shipment(record.run, record.run_dir, len(record.attempts), record.job, place.reference)
     )
     uri = client.upload(package.name, package.data)
     registry.save(record)
@@ -236,11 +240,11 @@ def _send(client: ClusterClient, record: Record, here: bool, env_vars: dict[str,
     try:
         client.submit(
             attempt.submission_id,
-            runtime.entrypoint(driver, on_this_machine=here),
+            runtime.entrypoint(driver, on_this_machine=place.here),
             {
                 "working_dir": uri,
                 "env_vars": runtime.SETTINGS | env_vars,
-                "py_executable": runtime.python(on_this_machine=here),
+                "py_executable": runtime.python(on_this_machine=place.here),
             },
             {
                 "orch": __version__,
@@ -267,10 +271,10 @@ def _take_back(record: Record) -> None:
         registry.save(replace(record, attempts=record.attempts[:-1]))
 
 
-def _preflight(job: "Job", folder: RunFolder | None, say: Say) -> None:
+def _preflight(job: "Job", folder: RunFolder | None, say: Say) -> "ReferenceResults | None":
     from orchestrator.prepare import preflight
 
-    preflight.check(job, folder, lambda warning: say(f"warning: {warning}"))
+    return preflight.check(job, folder, lambda warning: say(f"warning: {warning}"))
 
 
 def _head_ip(offered: Capacity) -> str | None:

@@ -82,7 +82,7 @@ def close_all(search: SearchFolder, tell: Tell) -> None:
 def _close(folder: RunFolder, name: str, standing: Standing, end: Ended | None, tell: Tell) -> None:
     run = standing.runs.get(name, Run(name))
     if _is_open(folder, ended=end is not None):
-        record.open_record(folder, tell)
+        record.keep_place(folder, record.open_record(folder, tell))
     if end and standing.opened:
         value = value_of(run, end, standing.opened.metric)
         close_record(folder, name, end, value, tell)

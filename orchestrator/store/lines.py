@@ -3,11 +3,11 @@
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.files import write_whole
+from orchestrator.files import sync_folder, write_whole
 from orchestrator.typed_json import plain
 
 
@@ -31,25 +31,37 @@ class Lines:
         """
         self._drop_torn_line()
         line = _line(value)
+        is_new = not self._path.exists()
         with self._path.open("ab", buffering=0) as file:
             if file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
             if durable:
                 os.fsync(file.fileno())
+        if is_new:
+            sync_folder(self._path.parent)
 
     def put_first(self, value: object) -> None:
         """Write a line before all that is there, which stays. Raises OSError; then all does."""
         write_whole(self._path, _line(value) + self._path.read_bytes())
 
-    def read(self, start: int = 0) -> Found:
-        """Return what stands behind a mark. What a crash of the machine left there is skipped."""
+    def read(self, start: int = 0, most: int | None = None) -> Found:
+        """Return what stands behind a mark. What a crash of the machine left there is skipped.
+
+        most: how many lines are read; all by default.
+        """
         if not self._path.exists():
             return Found([], start)
         with self._path.open("rb") as file:
             file.seek(start)
             content = file.read()
-        content = content[: content.rfind(b"\n") + 1]
-        return Found(list(_documents(content)), start + len(content))
+        lines = content.split(b"\n")[:-1][:most]
+        return Found(list(_documents(lines)), start + sum(len(line) + 1 for line in lines))
+
+    def sync(self) -> None:
+        """Bring to the disk what another process may only just have written. Raises OSError."""
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
+        sync_folder(self._path.parent)
 
     def size(self) -> int:
         """Return the bytes of the file, a torn last line included. Raises OSError."""
@@ -72,8 +84,8 @@ def _line(value: object) -> bytes:
     return json.dumps(plain(value)).encode() + b"\n"
 
 
-def _documents(content: bytes) -> Iterator[Any]:
-    for line in content.split(b"\n"):
+def _documents(lines: Iterable[bytes]) -> Iterator[Any]:
+    for line in lines:
         try:
             yield json.loads(line)
         except (ValueError, RecursionError):

@@ -3,6 +3,7 @@
     job.yaml                     the settings, as the run began with them
     progress.json                the last facts that the run has reported
     metrics.jsonl, metrics.sent  the metrics, and how much of them MLflow has
+    metrics.rejected             those that it did not accept, and why
     mlflow_run.json              where MLflow keeps the record
     stop                         the run's driver asks the workers to save and end
     stop_by_name                 a person asks the workers of one trial of a search to do so
@@ -110,13 +111,18 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """The metrics, a JSON document on each line; the only file that grows."""
+        """The metrics, a JSON document on each line."""
         return self.path / "metrics.jsonl"
 
     @property
     def metrics_sent(self) -> WholeFile:
         """How many bytes of the metrics the tracking server has."""
         return WholeFile(self.path / "metrics.sent")
+
+    @property
+    def metrics_rejected(self) -> Path:
+        """The metrics that the tracking server did not accept, a JSON document on each line."""
+        return self.path / "metrics.rejected"
 
     @property
     def record(self) -> WholeFile:

@@ -13,7 +13,7 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import recorder
 from orchestrator.track.journal import Journal
-from orchestrator.track.recorder import Reading, Recorder
+from orchestrator.track.recorder import Reading
 from orchestrator.track.run import TrackedRun, remembered_run
 
 SEARCH_TAG, TRIAL_TAG, END_TAG = "orch.search", "orch.trial", "orch.end"
@@ -69,22 +69,17 @@ def say_end(run: TrackedRun, how: str) -> None:
 
 
 def note_best(search: SearchFolder, best: Mapping[int, float]) -> None:
-    """Keep the best values so far of a search, by how many trials had ended, until they are sent.
-
-    Raises OSError.
-    """
+    """Record the best values so far of a search, by how many trials had ended. Raises OSError."""
     journal = Journal(search.run)
     for ended, value in best.items():
         journal.append(ended, {BEST: value})
 
 
-def send_best(search: SearchFolder, run: TrackedRun) -> None:
-    """Send what was noted. Raises RecordGone, Unreachable or Refused."""
-    Recorder(run, search.run).deliver()
-
-
-def show(search: SearchFolder, run: TrackedRun) -> None:
-    """Bring the page of a search up to date: its text, its tables, its figures."""
+def show(search: SearchFolder) -> None:
+    """Bring the page of a search up to date, if it has a record: text, tables, figures."""
+    run = remembered_run(search.run)
+    if run is None:
+        return
     recorder.set_description(run, about(search.run))
     whole = [file.path for file in (search.table, search.rows, search.best) if file.exists()]
     recorder.keep_files(run, whole)

@@ -1,16 +1,23 @@
 """The metrics of a run as lines of a file: recorded once, sent until they arrive.
 
-A line is written before anything is sent. What a restarted run measures again is not written a
-second time, and a line sent twice carries its first time stamp, which MLflow stores as one row.
+A line is on the disk before training goes on, and is sent from there by another process. What a
+restarted run measures again is not written a second time, and a line sent twice carries its first
+time stamp, which MLflow stores as one row.
 """
 
+import math
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from orchestrator.store.lines import Lines
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.track import keys
 from orchestrator.typed_json import made_of
+
+LARGEST = 2**63
+"""Steps and times are below this everywhere."""
 
 
 class Line(NamedTuple):
@@ -21,36 +28,88 @@ class Line(NamedTuple):
     metrics: dict[str, float]
 
 
+class Differs(NamedTuple):
+    """What a restarted run measured at a step that is recorded with other values."""
+
+    step: int
+    time_ms: int
+    differs: dict[str, float]
+
+
+class Rejected(NamedTuple):
+    """A metric that the tracking server did not accept, and why."""
+
+    step: int
+    time_ms: int
+    metrics: dict[str, float]
+    reason: str
+
+
 class Journal:
     """Metrics by step; a mark beside them counts the bytes that were sent."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._lines = Lines(folder.metrics)
+        self._rejected = Lines(folder.metrics_rejected)
         self._mark = folder.metrics_sent
-        self._known = {(key, line.step) for line in self._read(0)[0] for key in line.metrics}
+
+    def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics after a step of the run, with its epoch (from 1) as one more.
+
+        Raises OSError when they cannot be written.
+        """
+        self.append(step, {**metrics, keys.EPOCH: float(epoch)})
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Record metrics after a step, except those recorded before."""
-        new = {key: value for key, value in metrics.items() if (key, step) not in self._known}
-        if not new:
-            return
-        line = Line(step, int(time.time() * 1000), new)
-        self._lines.append(line, durable=True)
-        self._known |= {(key, step) for key in new}
+        """Record metrics after a step, except those recorded before.
 
-    def unsent(self) -> tuple[list[Line], int]:
-        """Return the lines not yet marked as sent, and the mark that would cover them."""
-        return self._read(self._sent())
+        Of these it is recorded that they were others, unless they measure time.
+        """
+        known = self._known
+        new = {key: value for key, value in metrics.items() if (key, step) not in known}
+        others = {
+            key: value
+            for key, value in metrics.items()
+            if key not in new and key not in keys.TIMES and not _same(value, known[key, step])
+        }
+        now = int(time.time() * 1000)
+        if new:
+            self._lines.append(Line(step, now, new), durable=True)
+            known |= {(key, step): value for key, value in new.items()}
+        if others:
+            self._lines.append(Differs(step, now, others), durable=True)
+
+    def unsent(self, most: int | None = None) -> tuple[list[Line], int]:
+        """Return the lines not yet marked as sent, and the mark that would cover them.
+
+        most: how many lines of the file are read; all by default.
+        """
+        found = self._lines.read(self.sent(), most)
+        lines = map(_line, found.values)
+        return [line for line in lines if line], found.mark
 
     def waiting(self) -> int:
         """Return how many metrics were not sent yet."""
         return sum(len(line.metrics) for line in self.unsent()[0])
 
+    def differing(self) -> int:
+        """Return how many metrics had another value when their step was done again."""
+        found = filter(None, map(_differs, self._lines.read().values))
+        return len({(key, line.step) for line in found for key in line.differs})
+
+    def sync(self) -> None:
+        """Bring all lines to the disk: none may be sent that a crash could take back."""
+        self._lines.sync()
+
     def mark_sent(self, mark: int) -> None:
         """Record that all up to `mark` has arrived."""
         self._mark.write(str(mark))
 
-    def _sent(self) -> int:
+    def reject(self, metric: Rejected) -> None:
+        """Keep a metric that was not accepted."""
+        self._rejected.append(metric, durable=True)
+
+    def sent(self) -> int:
         """Return the mark; 0 for an impossible one: what is sent twice is stored once."""
         try:
             mark = int(self._mark.read())
@@ -58,10 +117,15 @@ class Journal:
         except (FileNotFoundError, ValueError):
             return 0
 
-    def _read(self, start: int) -> tuple[list[Line], int]:
-        found = self._lines.read(start)
-        lines = map(_line, found.values)
-        return [line for line in lines if line], found.mark
+    @cached_property
+    def _known(self) -> dict[tuple[str, int], float]:
+        """The recorded values by metric and step, as this process began or has written them."""
+        lines = filter(None, map(_line, self._lines.read().values))
+        return {(key, line.step): value for line in lines for key, value in line.metrics.items()}
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _line(value: object) -> Line | None:
@@ -70,4 +134,12 @@ def _line(value: object) -> Line | None:
         line = made_of(Line, value)
     except ValueError:
         return None
-    return line if line.metrics and line.step >= 0 and line.time_ms >= 0 else None
+    numbers = 0 <= line.step < LARGEST and 0 <= line.time_ms < LARGEST
+    return line if line.metrics and numbers else None
+
+
+def _differs(value: object) -> Differs | None:
+    try:
+        return made_of(Differs, value)
+    except ValueError:
+        return None

@@ -14,6 +14,9 @@ EPOCH_SECONDS = "training/epoch_seconds"
 BROKEN_TRAIN = "training/broken_samples"
 BROKEN_VAL = "validation/broken_samples"
 
+TIMES = frozenset({THROUGHPUT, EPOCH_SECONDS})
+"""The metrics that measure time: done again, a step has others."""
+
 
 def metric(name: str, point: str) -> str:
     """Name the result at an operating point on the evaluation set, in percent: `top1/8bit`."""

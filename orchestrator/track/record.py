@@ -1,4 +1,4 @@
-"""The MLflow record of a run: opened and closed by its driver, updated by any command."""
+"""The MLflow record of a run: opened, filled and closed from its folder, by any process."""
 
 import platform
 import sys
@@ -12,12 +12,19 @@ from pydantic import BaseModel
 from orchestrator import __version__
 from orchestrator.data import metric_of
 from orchestrator.errors import OrchError, RecordGone, UsageError
-from orchestrator.events import RecordPlaces
+from orchestrator.events import Recorded
 from orchestrator.job.schema import Job, job_from_dict
-from orchestrator.run_facts import finished_in
+from orchestrator.run_facts import Events, facts_of, finished_in
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import family, keys, recorder
-from orchestrator.track.run import TrackedRun, charts_of, remembered_run
+from orchestrator.track import delivery, family, keys, recorder
+from orchestrator.track.run import (
+    RecordPlaces,
+    TrackedRun,
+    charts_of,
+    remember_description,
+    remembered_description,
+    remembered_run,
+)
 
 Tell = Callable[[str], None]
 
@@ -35,29 +42,31 @@ def tracking_uri(job: Job, folder: RunFolder | None) -> str:
 def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     """Return the record of the run in a folder, reopened, or a new one if that is gone.
 
-    Raises Unreachable and Refused as the tracking server does.
+    What the run was given is stored in it; its metrics are not sent yet. Raises Unreachable and
+    Refused as the tracking server does.
     """
-    tracked = begin_record(folder, tell)
-    describe_record(folder, tracked)
-    return tracked
-
-
-def begin_record(folder: RunFolder, tell: Tell) -> TrackedRun:
-    """Return the record as `open_record` does, ready for metrics but not described yet."""
     job = _job(folder)
     uri = tracking_uri(job, folder)
     try:
         tracked = recorder.open_run(
             uri, job.tracking.experiment, folder.name, folder, _family(uri, job, folder)
         )
+        _describe(tracked, job, folder)
     except RecordGone as error:
         return _replace(error, uri, job, folder, tell)
     return tracked
 
 
-def describe_record(folder: RunFolder, tracked: TrackedRun) -> None:
-    """Store what the run was given, and send the metrics that it already has."""
-    _describe(tracked, _job(folder), folder)
+def deliver(folder: RunFolder, tracked: TrackedRun, tell: Tell) -> tuple[TrackedRun, bool]:
+    """Send a portion of the metrics that wait.
+
+    Returns the record, which is a new one where that was gone, and whether more may wait. Raises
+    Unreachable and Refused as the tracking server does.
+    """
+    try:
+        return tracked, delivery.deliver(tracked, folder, tell)
+    except RecordGone as error:
+        return _replace(error, tracked.uri, _job(folder), folder, tell), True
 
 
 def close_record(
@@ -69,10 +78,10 @@ def close_record(
     """
     job = _job(folder)
     try:
-        _close(job, folder, tracked, status, table)
+        _close(job, folder, tracked, status, table, tell)
     except RecordGone as error:
         tracked = _replace(error, tracked.uri, job, folder, tell)
-        _close(job, folder, tracked, status, table)
+        _close(job, folder, tracked, status, table, tell)
     return tracked
 
 
@@ -81,7 +90,9 @@ def sync(folder: RunFolder, status: str, tell: Tell) -> TrackedRun:
 
     Raises UsageError when the folder does not hold a run, else as the tracking server does.
     """
-    tracked = remembered_run(folder) or open_record(folder, tell)
+    tracked = remembered_run(folder)
+    if tracked is None or not remembered_description(folder):
+        tracked = open_record(folder, tell)
     return close_record(folder, tracked, status, tell, _table(folder))
 
 
@@ -95,6 +106,18 @@ def places(folder: RunFolder, tracked: TrackedRun) -> RecordPlaces:
         charts=tracked.charts(_chart_metrics(_job(folder))),
         command=tracked.command,
     )
+
+
+def announce(folder: RunFolder, tracked: TrackedRun) -> None:
+    """Say where the record is, unless the facts of the run say so already."""
+    where = places(folder, tracked)
+    if facts_of(folder).record != where:
+        Events(folder).say(Recorded(mlflow=where))
+
+
+def keep_place(folder: RunFolder, tracked: TrackedRun) -> None:
+    """Let the facts of a run that has ended say where its record is."""
+    Events(folder).keep(Recorded(mlflow=places(folder, tracked)))
 
 
 def _job(folder: RunFolder) -> Job:
@@ -145,13 +168,18 @@ def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:
     }
     recorder.describe(tracked, family.searched(folder, job.as_dict()) | _headline(job), texts)
     recorder.set_description(tracked, _description(tracked, job, folder))
-    recorder.Recorder(tracked, folder).deliver()
+    remember_description(folder)
 
 
 def _close(
-    job: Job, folder: RunFolder, tracked: TrackedRun, status: str, table: str | None
+    job: Job,
+    folder: RunFolder,
+    tracked: TrackedRun,
+    status: str,
+    table: str | None,
+    tell: Tell,
 ) -> None:
-    recorder.Recorder(tracked, folder).deliver()
+    delivery.deliver_all(tracked, folder, tell)
     recorder.set_description(tracked, _description(tracked, job, folder, table))
     recorder.close_run(tracked, folder, status, table)
 

@@ -1,4 +1,4 @@
-"""Record a run in MLflow: the driver opens and closes the run, rank 0 sends its metrics."""
+"""The record of a run in MLflow, as its driver opens and closes it."""
 
 import os
 import re
@@ -7,16 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from orchestrator.errors import OrchError, RecordGone, Refused
+from orchestrator.errors import RecordGone, Refused
 from orchestrator.job.tracking_uri import checked, sqlite_file
 from orchestrator.job.uri import sqlite_uri
-from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import database, keys, rest
+from orchestrator.track import database, rest
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run
 from orchestrator.track.server import mlflow_client
-from orchestrator.wording import arithmetic_line
 
 RUN_TAG = "orch.run"
 """The tag that names a run as orch does."""
@@ -27,9 +25,6 @@ _TRIAL = re.compile(r"(.+)\.(t\d{3,}\w*)")
 
 GROUP_TAG = "orch.group"
 """The tag of the run that stands for a group of runs, their parent."""
-
-ARITHMETIC_TAG = "orch.arithmetic"
-"""The tag that says how a run computes."""
 
 
 class Reading(NamedTuple):
@@ -64,7 +59,7 @@ def check_reachable(uri: str, experiment: str) -> None:
         return
     if uri.startswith(("http://", "https://")) and rest.is_fine(uri, experiment):
         return
-    with mlflow_client(uri) as client:
+    with mlflow_client(uri, hurry=True) as client:
         found = client.get_experiment_by_name(experiment)
         if found is not None:
             _check_active(found, uri)
@@ -90,15 +85,21 @@ def open_run(
 def open_new_run(
     uri: str, experiment: str, name: str, folder: RunFolder, tags: Mapping[str, str] = NO_TAGS
 ) -> TrackedRun:
-    """Return a new run with these tags, and with all metrics in the folder."""
+    """Return a new run with these tags, and with all metrics in the folder.
+
+    One that was created before takes its place if its answer was lost: a server that was frozen
+    does what it was asked when it wakes up.
+    """
     with mlflow_client(uri, create=True) as client:
         experiment_id = _experiment(client, experiment, uri, folder.path.parent)
-        created = client.create_run(
-            experiment_id=experiment_id,
-            run_name=short_name(name),
-            tags={RUN_TAG: name, **tags},
-        )
-        run = TrackedRun(uri, experiment_id, created.info.run_id)
+        made = _open_runs(client, experiment_id, name)
+        if made:
+            run_id = made[0]
+        else:
+            every = {RUN_TAG: name, **tags}
+            created = client.create_run(experiment_id, run_name=short_name(name), tags=every)
+            run_id = created.info.run_id
+        run = TrackedRun(uri, experiment_id, run_id)
     Journal(folder).mark_sent(0)
     remember(folder, run, "RUNNING")
     return run
@@ -120,6 +121,13 @@ def open_group(uri: str, experiment: str, group: str, output: Path) -> str:
             if found[0] != made.run_id:
                 client.delete_run(made.run_id)
         return found[0]
+
+
+def _open_runs(client: Any, experiment_id: str, name: str) -> list[str]:
+    """Return the ids of the records of a run that say RUNNING, the first one first."""
+    wanted = f"tags.`{RUN_TAG}` = '{name}' and attributes.status = 'RUNNING'"
+    found = client.search_runs([experiment_id], wanted)
+    return [run.run_id for run in sorted((run.info for run in found), key=_age)]
 
 
 def _groups(client: Any, experiment_id: str, group: str) -> list[str]:
@@ -192,10 +200,14 @@ def close_run(
 ) -> None:
     """Set the final status (FINISHED, FAILED or KILLED) and keep the table, if there is one.
 
+    Other records of the run, whose creation was answered too late, are removed.
+
     ended: when the run ended, in seconds since 1970, if that was not now.
     """
     with mlflow_client(run.uri, hurry=hurry) as client:
         client.set_terminated(run.run_id, status, int(ended * 1000) if ended else None)
+        for other in _open_runs(client, run.experiment_id, folder.name):
+            client.delete_run(other)
         if table is not None:
             client.log_text(run.run_id, table, folder.table.path.name)
     remember(folder, run, status)
@@ -221,54 +233,6 @@ def close_unless_closed(uri: str, run_id: str, status: str) -> None:
     with mlflow_client(uri, hurry=True) as client:
         if client.get_run(run_id).info.status == "RUNNING":
             client.set_terminated(run_id, status)
-
-
-class Recorder:
-    """Sends the metrics of rank 0. A server that does not answer causes a warning and no loss."""
-
-    def __init__(self, run: TrackedRun, folder: RunFolder) -> None:
-        self._run = run
-        self._folder = folder
-        self._journal = Journal(folder)
-
-    def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> str | None:
-        """Record metrics after an optimizer step of the run, with its epoch (from 1) as one more.
-
-        Returns a warning when they wait to be sent.
-        """
-        self._journal.append(step, {**metrics, keys.EPOCH: float(epoch)})
-        return self.send()
-
-    def send(self) -> str | None:
-        """Send all that waits. Returns a warning when the server does not accept it."""
-        try:
-            self.deliver()
-        except OrchError as error:
-            count = self._journal.waiting()
-            return f"{error} {count} metrics wait in the run's folder and are sent later."
-        return None
-
-    def deliver(self) -> None:
-        """Send all that waits. Raises RecordGone, Unreachable or Refused."""
-        lines, mark = self._journal.unsent()
-        if not lines:
-            return
-        with mlflow_client(self._run.uri) as client:
-            from mlflow.entities import Metric, RunTag
-
-            rows = [
-                Metric(key, value, line.time_ms, line.step)
-                for line in lines
-                for key, value in line.metrics.items()
-            ]
-            tags = [RunTag(key, value) for key, value in self._tags().items()]
-            client.log_batch(self._run.run_id, metrics=rows, tags=tags)
-        self._journal.mark_sent(mark)
-
-    def _tags(self) -> dict[str, str]:
-        """Return what the workers found out about the run; a restart may find something else."""
-        how = facts_of(self._folder).arithmetic
-        return {ARITHMETIC_TAG: arithmetic_line(how)} if how else {}
 
 
 def _check_active(experiment: Any, uri: str) -> None:

@@ -15,6 +15,21 @@ LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow ui` listens by default."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecordPlaces:
+    """Where the record of a run is kept (uri, ids), and how a person opens it.
+
+    command: starts the server that the links lead to, for a record in a file.
+    """
+
+    uri: str
+    experiment_id: str
+    run_id: str
+    link: str
+    charts: str
+    command: str | None
+
+
 @dataclass(frozen=True)
 class TrackedRun:
     """Where a run is recorded."""
@@ -72,17 +87,26 @@ def comparison_of(runs: Sequence[TrackedRun]) -> str:
 def remember(folder: RunFolder, run: TrackedRun, status: str) -> None:
     """Write to a run's folder where it is recorded, and the status of the record.
 
-    What was noted of the same record's end stays.
+    What else was noted of the same record stays.
     """
     known = _note(folder)
-    same = known.get("run_id") == run.run_id
-    end = {"end": known["end"]} if same and "end" in known else {}
-    folder.record.write(json.dumps({**asdict(run), "status": status, **end}))
+    kept = known if known.get("run_id") == run.run_id else {}
+    folder.record.write(json.dumps({**kept, **asdict(run), "status": status}))
 
 
 def remember_end(folder: RunFolder, end: str) -> None:
     """Write to a run's folder that its record says how its trial ended."""
     folder.record.write(json.dumps({**_note(folder), "end": end}))
+
+
+def remember_description(folder: RunFolder) -> None:
+    """Write to a run's folder that its record has all that the run was given."""
+    folder.record.write(json.dumps({**_note(folder), "described": "yes"}))
+
+
+def remembered_description(folder: RunFolder) -> bool:
+    """Return whether the record of a folder's run has all that the run was given."""
+    return "described" in _note(folder)
 
 
 def remembered_end(folder: RunFolder) -> str | None:

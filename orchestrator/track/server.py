@@ -25,6 +25,9 @@ so a few seconds are enough. The links that it prints lead to the wrong pages.""
 HURRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
 """The same for a command whose main purpose is something else."""
 
+ONCE = SETTINGS | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+"""The same for who asks again by himself."""
+
 ELSEWHERE = "name another with tracking.uri or MLFLOW_TRACKING_URI"
 
 _DATABASE: dict[str, tuple[type[OrchError], str]] = {
@@ -64,14 +67,14 @@ def mlflow_client(uri: str, *, create: bool = False, hurry: bool = False) -> Ite
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _settings(SETTINGS | HURRY if hurry else SETTINGS):
+        with settings(SETTINGS | HURRY if hurry else SETTINGS):
             yield _open(uri, file)
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
         raise in_plain_words(uri, error) from error
 
 
 @contextmanager
-def _settings(values: Mapping[str, str]) -> Iterator[None]:
+def settings(values: Mapping[str, str]) -> Iterator[None]:
     """Set what the user has not set, and remove it again: jobs inherit the environment."""
     lacking = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(lacking)
@@ -149,24 +152,26 @@ def in_plain_words(uri: str, error: Exception) -> OrchError:
         return _of_file(file, uri, error)
     if not uri.startswith(("http://", "https://")) or _no_answer(text):
         return Unreachable(
-            f"The tracking server at {masked(uri)} does not answer ({_reason(text)}). Start it, or "
-            f"{ELSEWHERE}."
+            f"The tracking server at {masked(uri)} does not answer ({reason_of(text)}). "
+            f"Start it, or {ELSEWHERE}."
         )
-    kind, advice = _of_server(getattr(error, "error_code", None), text)
-    return kind(f"The tracking server at {masked(uri)} says: {_reason(text)}. {advice}")
+    kind, advice = _of_server(error)
+    return kind(f"The tracking server at {masked(uri)} says: {reason_of(text)}. {advice}")
 
 
 def _of_file(file: Path, uri: str, error: Exception) -> OrchError:
     text = str(error)
-    if _is_gone(getattr(error, "error_code", None), text):
-        return RecordGone(f"The record in {file} does not exist: {_reason(text)}.")
+    if is_gone(error):
+        return RecordGone(f"The record in {file} does not exist: {reason_of(text)}.")
     for words, (kind, meaning) in _DATABASE.items():
         if words in text:
             return kind(f"MLflow's file {file} {meaning.replace('URI', uri)}, or {ELSEWHERE}.")
-    return Refused(f"MLflow's file {file} does not accept the record: {_reason(text)}.")
+    return Refused(f"MLflow's file {file} does not accept the record: {reason_of(text)}.")
 
 
-def _is_gone(code: str | None, text: str) -> bool:
+def is_gone(error: Exception) -> bool:
+    """Return whether an error of MLflow says that a record does not exist, or no longer does."""
+    code, text = getattr(error, "error_code", None), str(error)
     return code == "RESOURCE_DOES_NOT_EXIST" or "Current state is deleted" in text
 
 
@@ -174,9 +179,10 @@ def _no_answer(text: str) -> bool:
     return text.startswith("API request to http") and "failed with" in text
 
 
-def _of_server(code: str | None, text: str) -> tuple[type[OrchError], str]:
+def _of_server(error: Exception) -> tuple[type[OrchError], str]:
     """Return the type of a server's refusal, and what to do about it."""
-    if _is_gone(code, text):
+    code, text = getattr(error, "error_code", None), str(error)
+    if is_gone(error):
         return RecordGone, f"Restore it in MLflow, or {ELSEWHERE}."
     if code in ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED"):
         return Refused, (
@@ -188,7 +194,7 @@ def _of_server(code: str | None, text: str) -> tuple[type[OrchError], str]:
     return Refused, f"Check the server, or {ELSEWHERE}."
 
 
-def _reason(text: str) -> str:
+def reason_of(text: str) -> str:
     """Return the essential words of an error message of several lines."""
     patterns = (
         r"\[Errno -?\d+\] ([^'\")\n]+)",

@@ -4,6 +4,7 @@ import os
 import signal
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -16,12 +17,14 @@ from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
-from orchestrator.run_facts import Events, facts_of, finished_in
+from orchestrator.run_facts import Events, finished_in
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import record
 from orchestrator.track.journal import Journal
-from orchestrator.track.run import TrackedRun
+from orchestrator.track.run import remembered_run
+from orchestrator.track.sender import Sender
 from orchestrator.train.failures import as_failure
 from orchestrator.train.supervise import AGAIN
 from orchestrator.train.worker import Run
@@ -37,38 +40,42 @@ class LostController(Exception):
     """A process of Ray that this one depends on is gone: another driver can go on."""
 
 
-def drive(path: str, go: Callable[[Job, Run, int], int]) -> int:
+def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
     """Prepare what `run.json` describes and let it go; return the exit code.
 
-    go: trains the job of a run, whose record is open, in an attempt (from 1).
+    go: trains the job of a run in an attempt (from 1), and lets the sender watch it.
     """
     signal.signal(signal.SIGTERM, _stop_at_once)
     given = Shipment.read(Path(path))
     folder = RunFolder(Path(given.run_dir))
-    tracked: TrackedRun | None = None
+    sender: Sender | None = None
     try:
         handover.take_up()
-        inform("Checking the job and opening its record ...")
+        inform("Checking the job ...")
         job = _job(given.job)
-        reference = preflight.check(job, folder)
+        reference = preflight.check(job, folder, known=given.reference, away=_go_on_without)
         prepare(folder, job)
         folder.withdraw_stop_by_name()  # whoever resumes a trial by its name wants it to go on
-        tracked = record.open_record(folder, warn)
-        announce(folder, tracked, given.attempt)
-        return go(job, Run(folder, tracked, reference), given.attempt)
+        begin(folder, given.attempt)
+        sender = Sender()
+        return go(job, Run(folder, reference), given.attempt, sender)
     except StopAsked:
-        return stopped(folder, tracked)
+        return stopped(folder, sender)
     except LostController as fault:
         warn(str(fault))
         return AGAIN
     except OrchError as error:
-        return _fail(folder, tracked, str(error), error.exit_code)
+        return _fail(folder, sender, str(error), error.exit_code)
     except Exception as error:
         traceback.print_exc()
         failure = as_failure(error, folder.path)
-        return _fail(folder, tracked, str(failure), failure.exit_code)
+        return _fail(folder, sender, str(failure), failure.exit_code)
     finally:
         handover.remove()
+
+
+def _go_on_without(silence: str) -> None:
+    warn(f"{silence} The run begins all the same.")
 
 
 def _job(values: Values) -> Job:
@@ -109,9 +116,10 @@ def kept_job(folder: RunFolder) -> Values | None:
     return None
 
 
-def announce(folder: RunFolder, tracked: TrackedRun, attempt: int | None = None) -> None:
-    """Say that the run has begun and where its record is."""
-    places = record.places(folder, tracked)
+def begin(folder: RunFolder, attempt: int | None = None) -> None:
+    """Say that a driver of a run has begun, and where the record is if that is known."""
+    known = remembered_run(folder)
+    places = record.places(folder, known) if known else None
     begun = Started(run=folder.name, run_dir=str(folder), mlflow=places, attempt=attempt)
     Events(folder).say(begun)
 
@@ -162,28 +170,27 @@ def results_of(folder: RunFolder) -> Finished:
     return end
 
 
-def stopped(folder: RunFolder, tracked: TrackedRun | None) -> int:
+def stopped(folder: RunFolder, sender: Sender | None) -> int:
     """Report that the run was stopped before its end; return the exit code."""
-    if tracked is not None:
-        close(folder, tracked, "KILLED")
+    if sender is not None:
+        close(folder, sender, "KILLED")
     _say_last(folder, Stopped(message=STOPPED))
     return 1
 
 
-def close(folder: RunFolder, tracked: TrackedRun, status: str, table: str | None = None) -> None:
-    """Send what waits and set the record's status; a silent server causes a warning."""
-    try:
-        now = record.close_record(folder, tracked, status, warn, table)
-        if now != tracked:
-            begun = facts_of(folder).started
-            announce(folder, now, begun.attempt if begun else None)
-    except OrchError as error:
-        warn(
-            f"{error} {Journal(folder).waiting()} metrics wait in the run's folder; "
-            f"`orch sync {folder.name}` sends them and says in MLflow how the run ended."
-        )
-    except OSError as error:
-        warn(str(as_failure(error, folder.path)))
+def close(folder: RunFolder, sender: Sender, status: str) -> None:
+    """Let the sender bring the record up to date and end; say what it could not do."""
+    closing = sender.close(folder, partial(_close_record, folder, status))
+    silence = sender.finish()
+    if silence or closing.exception():
+        runs = (folder, *SearchFolder(folder).runs())
+        waiting = f"{sum(Journal(one).waiting() for one in runs)} metrics wait in the run's folder;"
+        sync = f"`orch sync {folder.name}` sends them and says in MLflow how the run ended."
+        warn(" ".join(filter(None, (silence, waiting, sync))))
+
+
+def _close_record(folder: RunFolder, status: str) -> None:
+    record.announce(folder, record.sync(folder, status, warn))
 
 
 def _say_last(folder: RunFolder, event: Event) -> None:
@@ -193,9 +200,9 @@ def _say_last(folder: RunFolder, event: Event) -> None:
         say(event)
 
 
-def _fail(folder: RunFolder, tracked: TrackedRun | None, message: str, exit_code: int) -> int:
+def _fail(folder: RunFolder, sender: Sender | None, message: str, exit_code: int) -> int:
     """Report why the run failed; the record says FAILED if it can be reached."""
-    if tracked is not None:
-        close(folder, tracked, "FAILED")
+    if sender is not None:
+        close(folder, sender, "FAILED")
     _say_last(folder, Failed(message=message, exit_code=exit_code))
     return exit_code

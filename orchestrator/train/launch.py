@@ -1,7 +1,7 @@
 """The driver of a job: `python -m orchestrator.train.launch run.json` on the cluster.
 
 run.json: {"run": id, "run_dir": folder, "attempt": number from 1, "job": the job's values}.
-Opens the MLflow run, lets Ray Train run the workers, and says how it ended.
+Lets Ray Train run the workers, brings to MLflow what they record, and says how the run ended.
 """
 
 import os
@@ -12,6 +12,7 @@ from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
 from orchestrator.run_facts import Events
+from orchestrator.track.sender import Sender
 from orchestrator.train import driver, job_log, run_checkpoints
 from orchestrator.train.worker import Run
 
@@ -21,14 +22,14 @@ def main(path: str) -> int:
     return driver.drive(path, _run)
 
 
-def _run(job: Job, run: Run, attempt: int) -> int:
+def _run(job: Job, run: Run, attempt: int, sender: Sender) -> int:
     if run_checkpoints.latest(run.folder) is None and attempt > 1:
         warn(f"{run.folder} holds no checkpoint to continue from; the run begins at epoch 1.")
-    _train(job, run)
-    return _conclude(run)
+    _train(job, run, sender)
+    return _conclude(run, sender)
 
 
-def _train(job: Job, run: Run) -> None:
+def _train(job: Job, run: Run, sender: Sender) -> None:
     """Let Ray Train run the workers.
 
     Raises JobFailed when they fail for good, and LostController.
@@ -46,6 +47,7 @@ def _train(job: Job, run: Run) -> None:
     driver.pass_stop_on(run.folder)
     trainer = build_trainer(job, run)
     inform(f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ...")
+    sender.watch(run.folder)
     try:
         trainer.fit()
     except TrainingFailedError as error:
@@ -62,13 +64,12 @@ def _reason(error: Exception) -> OrchError:
     return JobFailed(f"Ray Train ended the run: {str(named or error).strip()}")
 
 
-def _conclude(run: Run) -> int:
+def _conclude(run: Run, sender: Sender) -> int:
     """Report how the run ended: stopped on request, or finished with its table."""
-    assert run.tracked is not None
     if not run.folder.result.exists():
-        return driver.stopped(run.folder, run.tracked)
+        return driver.stopped(run.folder, sender)
     end = driver.results_of(run.folder)
-    driver.close(run.folder, run.tracked, "FINISHED", end.table)
+    driver.close(run.folder, sender, "FINISHED")
     Events(run.folder).say(end)
     return 0
 

@@ -14,9 +14,8 @@ from orchestrator.run_facts import Events, write_end
 from orchestrator.search.records import How
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.track.recorder import Recorder
+from orchestrator.track.journal import Journal
 from orchestrator.track.result import Result
-from orchestrator.track.run import TrackedRun
 from orchestrator.train.arithmetic import announce
 from orchestrator.train.context import Context
 from orchestrator.train.epoch import train_epoch
@@ -35,10 +34,9 @@ from orchestrator.train.zero_shot import calibrate_in_place
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a job: its folder and its record."""
+    """One run of a job: its folder, and the reference of its results."""
 
     folder: RunFolder
-    tracked: TrackedRun | None = None
     reference: ReferenceResults | None = None
 
 
@@ -70,9 +68,7 @@ class Worker:
         self.last: Result | None = None
         epochs = [phase.training.epochs for phase in self.phase_jobs]
         self.progress = Progress(Events(self.folder), epochs, self.steps)
-        self.recorder = (
-            Recorder(run.tracked, self.folder) if self.ranks.is_first and run.tracked else None
-        )
+        self.recorder = Journal(self.folder) if self.ranks.is_first else None
         if self.ranks.is_first:
             announce(self.parts.arithmetic, self.folder)
         if checkpoint is None:
@@ -233,9 +229,7 @@ class Worker:
     def _record(self, result: Result, metrics: dict[str, float]) -> None:
         """Record metrics of the weights that a result is about."""
         if self.recorder:
-            warning = self.recorder.log(result.step, result.epoch + 1, metrics)
-            if warning:
-                warn(warning)
+            self.recorder.log(result.step, result.epoch + 1, metrics)
 
     def _save(self, *, best: Result | None = None) -> None:
         """Commit the state of all ranks as the latest checkpoint.

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 
 from orchestrator.data import metric_of
@@ -14,7 +13,6 @@ from orchestrator.search.crew import Leg
 from orchestrator.search.records import How
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.track.run import TrackedRun
 from orchestrator.train import driver
 from orchestrator.train.losses import Losses
 from orchestrator.train.member import Outcome, Task
@@ -28,34 +26,29 @@ from orchestrator.trials.tail import Tail
 class Assignment:
     """A leg, the folder and the job of its run, and the workers that it needs.
 
-    record: of the run, once the tracking server has opened it. group: that trains it now. asked:
-    since when the search asks it to save and end, by the clock that never jumps.
+    group: that trains it now. asked: since when the search asks it to save and end, by the clock
+    that never jumps.
     """
 
     leg: Leg
     folder: RunFolder
     job: Job
     shape: Shape
-    record: "Future[TrackedRun]"
     losses: Losses
     tail: Tail
     group: Group | None = None
     asked: float | None = None
 
     @classmethod
-    def of(
-        cls, leg: Leg, folder: RunFolder, job: Job, shape: Shape, record: "Future[TrackedRun]"
-    ) -> "Assignment":
+    def of(cls, leg: Leg, folder: RunFolder, job: Job, shape: Shape) -> "Assignment":
         """Return a leg that no group has yet."""
         losses = Losses(folder.name, folder, job.cluster.max_failures)
-        return cls(
-            leg, folder, job, shape, record, losses, Tail(leg.run, folder, metric_of(job.data))
-        )
+        return cls(leg, folder, job, shape, losses, Tail(leg.run, folder, metric_of(job.data)))
 
     def start(self, group: Group, reference: ReferenceResults | None) -> None:
-        """Hand the leg to a group. Raises OrchError when the run could not be recorded."""
-        run = Run(self.folder, self.record.result(), reference)
+        """Hand the leg to a group."""
         self.group = group
+        run = Run(self.folder, reference)
         group.hand(Task(self.leg.run, self.job.as_dict(), run, self.leg.until))
 
     def ask_to_stop(self) -> None:

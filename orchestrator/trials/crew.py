@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from functools import partial
 
 import ray
 
 from orchestrator.errors import JobFailed, OrchError
+from orchestrator.events import of_trial
 from orchestrator.job.schema import Job
 from orchestrator.job.trial import load_trial
 from orchestrator.plan.workers import room_for
@@ -16,21 +15,17 @@ from orchestrator.search.records import Began, How, Left
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.delta_b import ReferenceResults
-from orchestrator.track.run import TrackedRun
+from orchestrator.track.sender import Sender
 from orchestrator.train import driver
 from orchestrator.train.member import Outcome
 from orchestrator.train.trainer import gpus_per_worker
 from orchestrator.train.why_lost import cause
-from orchestrator.trials import child
 from orchestrator.trials.assignment import Assignment
-from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.group import Frozen, Group, Lost, Shape
 from orchestrator.typed_json import Values
 
 LOOK_SECONDS = 0.25
 """How often the folders of the runs are looked at."""
-RECORD_SECONDS = 0.02
-"""How often a leg without a record is looked at: its group is idle meanwhile."""
 SAVE_SECONDS = 50.0
 """How long a leg that is asked to stop may take; the cluster ends the driver after a minute."""
 
@@ -42,17 +37,17 @@ class RayCrew:
     """
 
     def __init__(
-        self, search: SearchFolder, job: Job, reference: ReferenceResults | None, clerk: Clerk
+        self, search: SearchFolder, job: Job, reference: ReferenceResults | None, sender: Sender
     ) -> None:
         self._search = search
         self._job = job
         self._reference = reference
-        self._clerk = clerk
+        self._sender = sender
         self._waiting: list[Assignment] = []
         self._going: list[Assignment] = []
         self._idle: list[Group] = []
         self._told: list[News] = []
-        self._records: dict[str, Future[TrackedRun]] = {}
+        self._begun: set[str] = set()
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
@@ -120,30 +115,28 @@ class RayCrew:
     # --- Legs that wait ---------------------------------------------------------------------------
 
     def _assignment(self, leg: Leg, folder: RunFolder) -> Assignment:
-        """Make the folder of a run, or check what is there, and let its record be opened."""
+        """Make the folder of a run, or check what is there, and let its record be kept."""
         job = load_trial(
             self._job.as_dict(), leg.settings, folder.name, self._job.seed + leg.seed
         ).job
         driver.prepare(folder, job)
-        if leg.run not in self._records:
-            self._records[leg.run] = self._clerk.soon(partial(child.open_record, folder, leg.run))
-            self._clerk.later(partial(child.describe_record, folder, leg.run))
-        return Assignment.of(leg, folder, job, shape_of(job), self._records[leg.run])
+        if leg.run not in self._begun:
+            self._begun.add(leg.run)
+            with of_trial(leg.run):
+                driver.begin(folder)
+            self._sender.watch(folder, leg.run)
+        return Assignment.of(leg, folder, job, shape_of(job))
 
-    def _start_ready(self) -> None:
-        """Hand the legs whose records are open to groups, idle ones or new ones."""
-        for assignment in [one for one in self._waiting if one.record.done()]:
-            self._waiting.remove(assignment)
+    def _start_waiting(self) -> None:
+        """Hand the legs that wait to groups, idle ones or new ones."""
+        for assignment in self._waiting:
             self._start(assignment)
+        self._waiting = []
 
     def _start(self, assignment: Assignment) -> None:
         run, shape = assignment.leg.run, assignment.shape
         group = next((one for one in self._idle if one.shape == shape), None)
-        try:
-            assignment.start(group or Group(shape), self._reference)
-        except OrchError as error:
-            self._tell_left(run, Outcome(How.FAILED, str(error)))
-            return
+        assignment.start(group or Group(shape), self._reference)
         if group:
             self._idle.remove(group)
         self._going.append(assignment)
@@ -170,7 +163,7 @@ class RayCrew:
         for assignment in [one for one in self._waiting if one.asked is not None]:
             self._waiting.remove(assignment)
             self._leave(assignment, Outcome(How.STOPPED))
-        self._start_ready()
+        self._start_waiting()
         for assignment in list(self._going):
             self._hear(assignment)
 
@@ -226,8 +219,10 @@ class RayCrew:
     # --- Waiting ----------------------------------------------------------------------------------
 
     def _pause(self, most: float) -> None:
-        """Wait until a leg may have ended."""
-        seconds = min(most, RECORD_SECONDS if self._waiting else LOOK_SECONDS)
+        """Wait until a leg may have ended, unless one can start."""
+        if self._waiting:
+            return
+        seconds = min(most, LOOK_SECONDS)
         going = [leg for one in self._going if one.group for leg in one.group.going()]
         if going:
             ray.wait(going, num_returns=1, timeout=seconds)

@@ -17,11 +17,10 @@ from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Run
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import family
-from orchestrator.track.run import TrackedRun
+from orchestrator.track.sender import Sender
 from orchestrator.train.failures import first_line
 from orchestrator.trials.best import write_best
-from orchestrator.trials.clerk import Clerk
-from orchestrator.trials.page import page_of
+from orchestrator.trials.page import best_runs, page_of
 
 LOOK_SECONDS = 1.0
 QUIET_SECONDS = 30.0
@@ -37,11 +36,10 @@ class Desk:
     What an earlier driver wrote in the journal is taken in and not said again.
     """
 
-    def __init__(self, search: SearchFolder, job: Job, record: TrackedRun, clerk: Clerk) -> None:
+    def __init__(self, search: SearchFolder, job: Job, sender: Sender) -> None:
         self._search = search
         self._job = job
-        self._record = record
-        self._clerk = clerk
+        self._sender = sender
         self._journal = SearchJournal(search)
         self._events = Events(search.run)
         self._mark = 0
@@ -114,7 +112,6 @@ class Desk:
         best = {told.ended: told.best for told in self._untold if told.best is not None}
         if best:
             family.note_best(self._search, best)
-            self._clerk.later(partial(family.send_best, self._search, self._record))
         while self._untold:
             if event := self._untold[0].event:
                 say(event)
@@ -124,7 +121,9 @@ class Desk:
         assert self._standing.opened is not None
         folder = self._search.of_run(run.name)
         value = endings.value_of(run, end, self._standing.opened.metric)
-        self._clerk.later(partial(endings.close_record, folder, run.name, end, value, warn))
+        self._sender.close(
+            folder, partial(endings.close_record, folder, run.name, end, value, warn)
+        )
 
     def _say_progress(self, *, new: bool) -> None:
         since = time.monotonic() - self._said
@@ -142,18 +141,24 @@ class Desk:
             self._draw()
         except Exception as error:
             _complain("The tables and figures of the search are not up to date", error)
-        self._clerk.later(partial(family.show, self._search, self._record))
+        self._sender.later(partial(_show, self._search, best_runs(self._standing)))
 
     def _write_tables(self) -> None:
         self._search.table.write(table.markdown(self._standing))
         self._search.rows.write(table.rows_as_csv(self._standing))
         write_best(self._search, self._job, self._standing)
-        self._search.page.write(page_of(self._search, self._standing))
+        self._search.page.write(page_of(self._search, best_runs(self._standing)))
 
     def _draw(self) -> None:
         from orchestrator.search import figures  # a second that the first groups need not wait
 
         figures.draw(self._standing, self._search.figures)
+
+
+def _show(search: SearchFolder, runs: list[str]) -> None:
+    """Bring the page up to date: by now the records of the runs are open, which it links."""
+    search.page.write(page_of(search, runs))
+    family.show(search)
 
 
 class _Told(NamedTuple):

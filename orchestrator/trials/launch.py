@@ -18,9 +18,9 @@ from orchestrator.search.journal import SearchJournal
 from orchestrator.search.space import Space
 from orchestrator.search.standing import Standing
 from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track.sender import Sender
 from orchestrator.train import driver, job_log
 from orchestrator.train.worker import Run
-from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.crew import RayCrew
 from orchestrator.trials.desk import Desk
 
@@ -30,21 +30,21 @@ def main(path: str) -> int:
     return driver.drive(path, _run)
 
 
-def _run(job: Job, run: Run, _attempt: int) -> int:
+def _run(job: Job, run: Run, _attempt: int, sender: Sender) -> int:
     inform(f"Starting groups of {job.cluster.num_workers} workers, each of which loads PyTorch ...")
     driver.connect()
     driver.pass_stop_on(run.folder)
     search = SearchFolder(run.folder)
-    standing = _search(job, run, search)
+    sender.watch(run.folder)
+    standing = _search(job, run, search, sender)
     if standing.closed is None:
-        return driver.stopped(run.folder, run.tracked)
-    return _conclude(run, search, standing)
+        return driver.stopped(run.folder, sender)
+    return _conclude(run, search, standing, sender)
 
 
-def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
-    """Conduct the search; when this returns, all groups are gone and all records are up to date."""
+def _search(job: Job, run: Run, search: SearchFolder, sender: Sender) -> Standing:
+    """Conduct the search; when this returns, all groups are gone and the sender knows all."""
     assert job.search is not None
-    assert run.tracked is not None
     space, journal = Space.of(job.search, job.as_dict()), SearchJournal(search)
     opened = opening(
         job.search,
@@ -54,9 +54,8 @@ def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
         workers=job.cluster.num_workers,
     )
     journal.mend(opened)
-    clerk = Clerk()
-    crew = RayCrew(search, job, run.reference, clerk)
-    desk = Desk(search, job, run.tracked, clerk)
+    crew = RayCrew(search, job, run.reference, sender)
+    desk = Desk(search, job, sender)
     conductor = Conductor(job.search, space, journal, crew, desk.wake, opened=opened, seed=job.seed)
     try:
         return conductor.run()
@@ -66,20 +65,18 @@ def _search(job: Job, run: Run, search: SearchFolder) -> Standing:
         for trial in conductor.standing.living:
             for left in conductor.standing.runs_of(trial):
                 folder = search.of_run(left.name)
-                clerk.later(partial(endings.interrupt_record, folder, left, warn))
-        clerk.finish()
+                sender.close(folder, partial(endings.interrupt_record, folder, left, warn))
 
 
-def _conclude(run: Run, search: SearchFolder, standing: Standing) -> int:
+def _conclude(run: Run, search: SearchFolder, standing: Standing, sender: Sender) -> int:
     """Report how a search ended that is over. Raises JobFailed if it failed."""
-    assert run.tracked is not None
     assert standing.opened is not None
     assert standing.closed is not None
     if standing.closed.reason:
         raise JobFailed(standing.closed.reason)
     if standing.best is None:
         raise JobFailed(f"No trial reached a finite {standing.opened.metric}.")
-    driver.close(run.folder, run.tracked, "FINISHED")
+    driver.close(run.folder, sender, "FINISHED")
     end = Searched(
         run_dir=str(run.folder),
         metric=standing.opened.metric,

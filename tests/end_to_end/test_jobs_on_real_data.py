@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder
-from orchestrator.track import recorder
+from orchestrator.track import delivery, recorder
 from orchestrator.track.run import remembered_run
 from orchestrator.track.server import mlflow_client
 from orchestrator.train.worker import Run
@@ -162,7 +162,8 @@ def trained_without_ray(folder: RunFolder, output: Path, tmp_path: Path) -> RunF
     again.make()
     again.job.write(folder.job.read())
     tracked = recorder.open_run(f"sqlite:///{output / 'mlflow.db'}", "again", "again", again)
-    run_ranks(2, tmp_path / "ranks", partial(train_whole_run, Run(again, tracked)))
+    run_ranks(2, tmp_path / "ranks", partial(train_whole_run, Run(again)))
+    delivery.deliver_all(tracked, again, pytest.fail)
     return again
 
 

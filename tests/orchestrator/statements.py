@@ -7,7 +7,6 @@ from orchestrator.events import (
     Finished,
     Log,
     Progress,
-    RecordPlaces,
     Searched,
     Searching,
     Started,
@@ -18,6 +17,7 @@ from orchestrator.events import (
 from orchestrator.run_facts import RunFacts
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import PointResult
+from orchestrator.track.run import RecordPlaces
 from orchestrator.typed_json import plain
 
 RECORD = RecordPlaces(

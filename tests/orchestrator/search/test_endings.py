@@ -71,13 +71,13 @@ def search(tiny_job: Callable[..., Job], database: str, tmp_path: Path) -> Searc
 
 
 @pytest.fixture
-def runs(search: SearchFolder) -> tuple[RunFolder, RunFolder]:
+def runs(search: SearchFolder, database: str) -> tuple[RunFolder, RunFolder]:
     """The runs of its two trials, each with a record that was only just opened, and a metric."""
     first, second = search.of_run("t001"), search.of_run("t002")
     for folder in (first, second):
         folder.make()
         folder.job.write(search.run.job.read())
-        records.begin_record(folder, print)
+        recorder.open_run(database, "endings", folder.name, folder, family.tags(folder))
         Journal(folder).append(3, {"top1/8bit": 50.0})
     return first, second
 

@@ -7,7 +7,7 @@ import yaml
 
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
-from orchestrator.track import family, recorder
+from orchestrator.track import delivery, family, recorder
 from orchestrator.track.run import TrackedRun
 from tests.mlflow_server import MlflowServer
 
@@ -81,9 +81,9 @@ def test_the_page_of_a_search_has_its_text_its_files_and_its_best_value(
     search.rows.write("trial\n")
     search.figures.mkdir()
     (search.figures / "lives.csv").write_text("trial\n")
-    family.show(search, parent)
+    family.show(search)
     family.note_best(search, {1: 41.25})
-    family.send_best(search, parent)
+    delivery.deliver_all(parent, search.run, pytest.fail)
     text = tags_of(mlflow_server, parent)["mlflow.note.content"]
     assert text.startswith("| trial | 8bit |")
     assert {"trials.md", "trials.csv", "figures"} <= mlflow_server.artifacts(parent.run_id)

@@ -29,7 +29,7 @@ def test_the_runs_of_a_group_are_children_of_one_run_that_stands_for_it(
         folder = RunFolder(tmp_path / name)
         folder.make()
         folder.job.write(yaml.safe_dump(tiny_job(*tracking).as_dict()))
-        runs.append(record.begin_record(folder, pytest.fail))
+        runs.append(record.open_record(folder, pytest.fail))
     client = client_of(database)
     tags = [client.get_run(run.run_id).data.tags for run in runs]
     (parent,) = {own["mlflow.parentRunId"] for own in tags}

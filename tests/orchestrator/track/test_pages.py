@@ -6,10 +6,10 @@ import pytest
 
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder
-from orchestrator.track.recorder import Recorder
 from orchestrator.track.run import TrackedRun, charts_of, comparison_of
 from tests.browser import open_page
 from tests.mlflow_server import MlflowServer
+from tests.orchestrator.track.recorded import record
 
 BITS = (8, 6, 4, 2)
 NAMES = [f"top1/{bits}bit" for bits in BITS]
@@ -28,7 +28,7 @@ def runs(mlflow_server: MlflowServer, tmp_path_factory: pytest.TempPathFactory) 
         for epoch in (1, 2, 3):
             values = {f"top1/{bits}bit": 50.0 + bits + 5 * epoch + number for bits in BITS}
             losses = {f"train_loss/{bits}bit": 2.0 / epoch for bits in BITS}
-            Recorder(run, folder).log(40 * epoch, epoch, values | {"delta_b": 99.0} | losses)
+            record(run, folder, 40 * epoch, epoch, values | {"delta_b": 99.0} | losses)
         recorder.set_description(run, f"[in one chart]({charts_of([run], NAMES)})")
         recorder.describe(run, {"lr": f"0.{number + 1}", "method": "coquant"}, {})
         recorder.close_run(run, folder, "FINISHED", "| a table |")

@@ -7,16 +7,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import RecordGone, UsageError
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.strict_json import dumps
-from orchestrator.track import record
-from orchestrator.track.recorder import Recorder
+from orchestrator.track import delivery, record
+from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from orchestrator.typed_json import plain
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator.statements import FINISHED
+from tests.orchestrator.track import recorded
 
 RUN = "tiny-20260102-030405-a1b2"
 
@@ -43,7 +44,7 @@ def rows(tmp_path: Path, question: str) -> list[tuple[object, ...]]:
         database.close()
 
 
-def recorded(tmp_path: Path, tracked: TrackedRun) -> list[tuple[object, ...]]:
+def rows_of(tmp_path: Path, tracked: TrackedRun) -> list[tuple[object, ...]]:
     return rows(
         tmp_path,
         f"select key, step, value from metrics where run_uuid = '{tracked.run_id}' "
@@ -72,7 +73,11 @@ def remove_database(tmp_path: Path, uri: str, tracked: TrackedRun) -> None:
 @pytest.mark.parametrize(
     ("lose", "at"),
     [
-        *((lose, at) for lose in (delete_run, remove_run) for at in ("resume", "end")),
+        *(
+            (lose, at)
+            for lose in (delete_run, remove_run)
+            for at in ("resume", "while it runs", "end")
+        ),
         (remove_database, "end"),  # seconds to create; a resume opens it as a first run does
     ],
 )
@@ -85,20 +90,25 @@ def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
 ) -> None:
     warnings: list[str] = []
     first = record.open_record(folder, warnings.append)
-    assert Recorder(first, folder).log(1, 1, {"top1/8bit": 50.0}) is None
+    recorded.record(first, folder, 1, 1, {"top1/8bit": 50.0})
     lose(tmp_path, uri, first)
     assert warnings == []
     if at == "resume":
         now = record.open_record(folder, warnings.append)
-        assert Recorder(now, folder).log(2, 2, {"top1/8bit": 60.0}) is None
+        recorded.record(now, folder, 2, 2, {"top1/8bit": 60.0})
+    elif at == "while it runs":
+        Journal(folder).log(2, 2, {"top1/8bit": 60.0})
+        now, more = record.deliver(folder, first, warnings.append)
+        assert more
+        delivery.deliver_all(now, folder, pytest.fail)
     else:
-        assert "2 metrics wait" in str(Recorder(first, folder).log(2, 2, {"top1/8bit": 60.0}))
+        Journal(folder).log(2, 2, {"top1/8bit": 60.0})
         now = record.close_record(folder, first, "FINISHED", warnings.append, "| a table |")
         assert rows(tmp_path, f"select status from runs where run_uuid = '{now.run_id}'") == [
             ("FINISHED",)
         ]
     assert now.run_id != first.run_id
-    assert recorded(tmp_path, now) == [("top1/8bit", 1, 50.0), ("top1/8bit", 2, 60.0)]
+    assert rows_of(tmp_path, now) == [("top1/8bit", 1, 50.0), ("top1/8bit", 2, 60.0)]
     [message] = warnings
     assert "A new MLflow run takes its place" in message
 
@@ -176,11 +186,13 @@ def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
 ) -> None:
     tracked = record.open_record(folder, pytest.fail)
     aside = (tmp_path / "mlflow.db").rename(tmp_path / "away.db")
-    assert "metrics wait" in str(Recorder(tracked, folder).log(1, 1, {"top1/8bit": 50.0}))
+    Journal(folder).log(1, 1, {"top1/8bit": 50.0})
+    with pytest.raises(RecordGone):
+        delivery.deliver(tracked, folder, pytest.fail)
     aside.rename(tmp_path / "mlflow.db")
     folder.result.write(dumps(plain(FINISHED)))
     assert record.sync(folder, "FINISHED", pytest.fail) == tracked
-    assert recorded(tmp_path, tracked) == [("top1/8bit", 1, 50.0)]
+    assert rows_of(tmp_path, tracked) == [("top1/8bit", 1, 50.0)]
     status = f"select status from runs where run_uuid = '{tracked.run_id}'"
     assert rows(tmp_path, status) == [("FINISHED",)]
 
@@ -190,7 +202,7 @@ def test_a_run_that_was_never_recorded_can_be_recorded_later(
 ) -> None:
     folder.metrics.write_text('{"step": 1, "time_ms": 5, "metrics": {"a": 2.0}}\n')
     tracked = record.sync(folder, "FAILED", pytest.fail)
-    assert recorded(tmp_path, tracked) == [("a", 1, 2.0)]
+    assert rows_of(tmp_path, tracked) == [("a", 1, 2.0)]
 
 
 def test_a_folder_without_a_run_is_said_to_be_none(tmp_path: Path) -> None:

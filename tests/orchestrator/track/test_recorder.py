@@ -11,11 +11,12 @@ import pytest
 from orchestrator.errors import Unreachable
 from orchestrator.run_facts import Events
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import recorder
-from orchestrator.track.recorder import Recorder
+from orchestrator.track import delivery, recorder
+from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remembered_run
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator.statements import ARITHMETIC
+from tests.orchestrator.track.recorded import record
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_recorded_run_is_seen_through_a_server_as_it_was_recorded(
     for epoch in (1, 2):
         metrics = {f"top1/{bits}bit": 10.0 * bits + epoch for bits in (8, 2)}
         metrics["delta_b"] = 99.5
-        assert Recorder(run, RunFolder(tmp_path)).log(30 * epoch, epoch, metrics) is None
+        record(run, RunFolder(tmp_path), 30 * epoch, epoch, metrics)
     recorder.close_run(run, RunFolder(tmp_path), "FINISHED", "| a table |")
     ended = time.time() * 1000
 
@@ -69,11 +70,10 @@ def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
     folder = RunFolder(tmp_path / "run")
     folder.make()
     run = recorder.open_run(uri, "tests", "one", folder)
-    assert Recorder(run, folder).log(0, 1, {"top1/8bit": 50.0}) is None
+    record(run, folder, 0, 1, {"top1/8bit": 50.0})
     folder.metrics_sent.path.unlink()
-    resumed = Recorder(run, folder)
-    assert resumed.log(0, 1, {"top1/8bit": 50.0}) is None
-    assert resumed.log(1, 1, {"top1/8bit": 60.0}) is None
+    record(run, folder, 0, 1, {"top1/8bit": 50.0})
+    record(run, folder, 1, 1, {"top1/8bit": 60.0})
     assert history(uri, run, "top1/8bit") == [(0, 50.0), (1, 60.0)]
 
 
@@ -94,11 +94,11 @@ def test_a_run_that_moves_to_another_server_takes_its_metrics_along(
     folder = RunFolder(tmp_path / "run")
     folder.make()
     first = recorder.open_run(uri, "tests", "three", folder)
-    Recorder(first, folder).log(0, 1, {"top1/8bit": 50.0})
+    record(first, folder, 0, 1, {"top1/8bit": 50.0})
     elsewhere = new_database(tmp_path)
     moved = recorder.open_run(elsewhere, "tests", "three", folder)
     assert moved.run_id != first.run_id
-    assert Recorder(moved, folder).send() is None
+    delivery.deliver_all(moved, folder, pytest.fail)
     assert history(elsewhere, moved, "top1/8bit") == [(0, 50.0)]
     assert remembered_run(folder) == moved
 
@@ -112,10 +112,11 @@ def test_a_server_that_is_away_is_unreachable_and_keeps_the_metrics_waiting(
         Unreachable, match=r"http://127\.0\.0\.1:9 does not answer \(Connection refused\)"
     ):
         recorder.check_reachable(nowhere, "orch")
-    away = Recorder(TrackedRun(nowhere, "1", "0" * 32), RunFolder(tmp_path))
-    warning = away.log(0, 1, {"a": 1.0, "b": 2.0})
-    assert warning is not None
-    assert "3 metrics wait" in warning
+    journal = Journal(RunFolder(tmp_path))
+    journal.log(0, 1, {"a": 1.0, "b": 2.0})
+    with pytest.raises(Unreachable):
+        delivery.deliver(TrackedRun(nowhere, "1", "0" * 32), RunFolder(tmp_path), pytest.fail)
+    assert journal.waiting() == 3
 
 
 def test_links_lead_to_the_page_of_the_run() -> None:
@@ -163,7 +164,7 @@ def test_the_record_says_how_the_run_computes_at_present(uri: str, tmp_path: Pat
     seen = []
     for step, how in enumerate((ARITHMETIC, replace(ARITHMETIC, kernel="tf32"))):
         Events(folder).say(how)
-        Recorder(run, folder).log(step, 1, {"top1/8bit": 50.0})
+        record(run, folder, step, 1, {"top1/8bit": 50.0})
         seen.append(MlflowClient(tracking_uri=uri).get_run(run.run_id).data.tags["orch.arithmetic"])
     ending = "backward in float32; exact for sums below 2^31, on every rank"
     assert seen == [f"integer (int8), {ending}", f"integer (tf32), {ending}"]

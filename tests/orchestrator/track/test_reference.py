@@ -7,7 +7,7 @@ import pytest
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import recorder, reference
-from orchestrator.track.recorder import Recorder
+from tests.orchestrator.track.recorded import record
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def individual(uri: str, path: Path, point: str, value: float, **params: str) ->
     folder = RunFolder(path)
     folder.make()
     run = recorder.open_run(uri, "tests", folder.name, folder)
-    Recorder(run, folder).log(0, 1, {f"top1/{point}": value})
+    record(run, folder, 0, 1, {f"top1/{point}": value})
     recorder.describe(run, {"method": "individual", "points": point} | params, {})
     recorder.close_run(run, folder, "FINISHED")
     return run.run_id

@@ -14,8 +14,8 @@ import pytest
 
 from orchestrator.errors import RecordGone, Refused, UsageError
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import recorder, server
-from orchestrator.track.recorder import Recorder
+from orchestrator.track import delivery, recorder, server
+from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun
 from tests.mlflow_server import MlflowServer
 
@@ -154,14 +154,16 @@ def test_a_database_that_is_removed_while_it_is_open_is_noticed(
     uri = new_database(tmp_path)
     run = recorder.open_run(uri, "removed", "digits-1", RunFolder(tmp_path))
     (tmp_path / "mlflow.db").unlink()
-    assert "2 metrics wait" in str(Recorder(run, RunFolder(tmp_path)).log(9, 1, {"top1/8bit": 1.0}))
+    Journal(RunFolder(tmp_path)).log(9, 1, {"top1/8bit": 1.0})
+    with pytest.raises(RecordGone, match="the file does not exist"):
+        delivery.deliver(run, RunFolder(tmp_path), pytest.fail)
     with pytest.raises(RecordGone, match="the file does not exist"):
         recorder.close_run(run, RunFolder(tmp_path), "FAILED")
     new_database(tmp_path)
     with pytest.raises(RecordGone, match="not found"):
         recorder.close_run(run, RunFolder(tmp_path), "FAILED")
     again = recorder.open_new_run(uri, "removed", "digits-1", RunFolder(tmp_path))
-    assert Recorder(again, RunFolder(tmp_path)).send() is None
+    delivery.deliver_all(again, RunFolder(tmp_path), pytest.fail)
 
 
 OTHER = """
@@ -177,7 +179,7 @@ open_and_close(sys.argv[1], Path(sys.argv[2]))
 
 def open_and_close(uri: str, folder: Path) -> None:
     folder.mkdir()
-    run = recorder.open_run(uri, "first", "digits-1", RunFolder(folder))
+    run = recorder.open_run(uri, "first", folder.name, RunFolder(folder))
     recorder.close_run(run, RunFolder(folder), "FINISHED")
 
 

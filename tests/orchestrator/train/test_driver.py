@@ -10,7 +10,7 @@ from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track.run import TrackedRun
+from orchestrator.track.sender import Sender
 from orchestrator.train import driver
 from orchestrator.train.worker import Run
 
@@ -25,13 +25,10 @@ def test_a_run_that_is_started_is_not_stopped_by_any_earlier_request(
     given = Shipment(folder.name, str(folder), attempt=2, job=job.as_dict())
     (tmp_path / "run.json").write_text(given.text())
     monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(driver.preflight, "check", lambda *_: None)
-    monkeypatch.setattr(
-        driver.record, "open_record", lambda *_: TrackedRun("sqlite:////x", "1", "2")
-    )
+    monkeypatch.setattr(driver.preflight, "check", lambda *_, **__: None)
     seen: list[bool] = []
 
-    def go(_job: Job, run: Run, _attempt: int) -> int:
+    def go(_job: Job, run: Run, _attempt: int, _sender: Sender) -> int:
         seen.append(run.folder.stop_is_asked())
         return 0
 

@@ -5,7 +5,6 @@ import pytest
 from orchestrator import handover
 from orchestrator.errors import OrchError
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track.run import TrackedRun
 from orchestrator.train.entry import Config, train_function
 from orchestrator.train.worker import Run
 
@@ -14,6 +13,5 @@ def test_a_worker_takes_up_the_secrets_of_its_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(handover.VARIABLE, str(tmp_path / "gone.json"))
-    run = Run(RunFolder(tmp_path), TrackedRun("sqlite:////x", "1", "2"))
     with pytest.raises(OrchError, match="secrets that were left for this job"):
-        train_function(Config(job={}, run=run))
+        train_function(Config(job={}, run=Run(RunFolder(tmp_path))))

@@ -11,9 +11,14 @@ from orchestrator import handover
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track.run import TrackedRun
 from orchestrator.train import driver, launch
 from orchestrator.train.worker import Run
+
+
+class NoSender:
+    """Sends nothing."""
+
+    def watch(self, _folder: RunFolder) -> None: ...
 
 
 def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_end(
@@ -33,7 +38,7 @@ def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_e
     (tmp_path / "run.json").write_text(json.dumps(given))
     assert launch.main(str(tmp_path / "run.json")) == 1
     assert seen == ["s"]
-    assert "Checking the job and opening its record ..." in capsys.readouterr().out
+    assert "Checking the job ..." in capsys.readouterr().out
     assert not file.exists()
 
 
@@ -55,7 +60,7 @@ def test_what_takes_long_is_said_before_it_begins(
     monkeypatch.setattr("orchestrator.train.trainer.build_trainer", Trainer)
     monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
     job = tiny_job("cluster.num_workers=3", "training.global_batch=6")
-    launch._train(job, Run(RunFolder(tmp_path), TrackedRun("sqlite:////x", "1", "2")))
+    launch._train(job, Run(RunFolder(tmp_path)), NoSender())  # type: ignore[arg-type]
     assert "Starting 3 workers, each of which loads PyTorch first ..." in said[-1]
 
 
@@ -64,4 +69,4 @@ def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: byte
     folder = RunFolder(tmp_path)
     folder.result.path.write_bytes(content)
     with pytest.raises(JobFailed, match=r"result\.json is damaged. Remove it; `orch resume`"):
-        launch._conclude(Run(folder, TrackedRun("sqlite:////x", "1", "2")))
+        launch._conclude(Run(folder), NoSender())  # type: ignore[arg-type]

@@ -22,9 +22,9 @@ from orchestrator.track import recorder
 from orchestrator.track.journal import Journal
 from orchestrator.track.result import PointResult, Result
 from orchestrator.track.run import TrackedRun
+from orchestrator.track.sender import Sender
 from orchestrator.train.member import Outcome, Task
 from orchestrator.trials import crew as module
-from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.crew import RayCrew
 from orchestrator.trials.group import Lost, Shape
 
@@ -115,12 +115,12 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> type[ThreadGroup]:
 
 
 @pytest.fixture
-def search_job(tiny_job: Callable[..., Job], database: str) -> Callable[..., Job]:
-    """Load the tiny job with a search over its learning rate."""
+def search_job(tiny_job: Callable[..., Job], database: str, tmp_path: Path) -> Callable[..., Job]:
+    """Load the tiny job with a search over its learning rate, in an experiment of its own."""
 
     def load(*overrides: str) -> Job:
         search = (SPACE, "search.metric=mean", "search.trials=3")
-        own = (f"tracking.uri={database}", "tracking.experiment=searches")
+        own = (f"tracking.uri={database}", f"tracking.experiment={tmp_path.name}")
         return tiny_job(*search, *own, *overrides)
 
     return load
@@ -136,19 +136,19 @@ def search(search_job: Callable[..., Job], tmp_path: Path) -> SearchFolder:
 
 
 @pytest.fixture
-def record(search: SearchFolder, database: str) -> TrackedRun:
-    return recorder.open_run(database, "searches", search.run.name, search.run)
+def record(search: SearchFolder, database: str, tmp_path: Path) -> TrackedRun:
+    return recorder.open_run(database, tmp_path.name, search.run.name, search.run)
 
 
 @pytest.fixture
 def crew(
     search: SearchFolder, search_job: Callable[..., Job], record: TrackedRun, groups: object
 ) -> Iterator[RayCrew]:
-    clerk = Clerk()
-    crew = RayCrew(search, search_job(), None, clerk)
+    sender = Sender()
+    crew = RayCrew(search, search_job(), None, sender)
     yield crew
     crew.close()
-    clerk.finish()
+    sender.finish()
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from orchestrator.job.schema import Job
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Attempt, Ended, Opened, Planned, TrialState
 from orchestrator.store.search_folder import SearchFolder
-from orchestrator.track.run import TrackedRun
+from orchestrator.track.sender import Sender
 from orchestrator.trials import desk as module
-from orchestrator.trials.clerk import Clerk
 from orchestrator.trials.desk import Desk
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -33,16 +32,15 @@ def journal(search: SearchFolder) -> SearchJournal:
 def desk(
     search: SearchFolder,
     search_job: Callable[..., Job],
-    record: TrackedRun,
     journal: SearchJournal,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Desk]:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
-    clerk = Clerk()
-    desk = Desk(search, search_job(), record, clerk)
+    sender = Sender()
+    desk = Desk(search, search_job(), sender)
     yield desk
     desk.finish()
-    clerk.finish()
+    sender.finish()
 
 
 def end(journal: SearchJournal, trial: str) -> None:

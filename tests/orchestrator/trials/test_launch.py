@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from orchestrator.search.standing import Standing
 from orchestrator.state import State
 from orchestrator.store.run_folder import WEIGHTS, RunFolder
 from orchestrator.store.search_folder import SearchFolder
-from orchestrator.track import record, recorder
+from orchestrator.track import delivery, record, recorder, sender
 from orchestrator.track.journal import Journal
-from orchestrator.track.run import TrackedRun, remembered_run
+from orchestrator.track.run import remembered_run
+from orchestrator.track.sender import Sender
 from orchestrator.track.server import mlflow_client
 from orchestrator.train.context import FolderContext
 from orchestrator.train.member import Member, Outcome, Task
@@ -47,16 +49,18 @@ def _here(monkeypatch: pytest.MonkeyPatch, groups: object) -> None:
 
 
 @pytest.fixture
-def go(
-    search: SearchFolder, search_job: Callable[..., Job], record: TrackedRun
-) -> Callable[..., int]:
+def go(search: SearchFolder, search_job: Callable[..., Job]) -> Callable[..., int]:
     """Let the driver search for the best of three learning rates; return its exit code."""
 
     def run(*overrides: str) -> int:
         job = search_job(GRID, "search.searcher={name: grid}", *overrides)
         search.run.job.write(yaml.safe_dump(job.as_dict()))
         search.run.withdraw_stop()
-        return launch._run(job, Run(search.run, record), 1)
+        one = Sender()
+        try:
+            return launch._run(job, Run(search.run), 1, one)
+        finally:
+            one.finish()
 
     return run
 
@@ -285,18 +289,23 @@ def test_what_a_silent_server_did_not_get_of_a_search_waits_until_it_is_sent(
     go: Callable[..., int], search: SearchFolder, groups: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend = groups.train
+    monkeypatch.setattr(sender, "LAST_TRIES_SECONDS", 0.1)
 
     def silent(*_: object, **__: object) -> None:
         raise Unreachable("The tracking server does not answer.")
 
     def train_in_silence(task: Task) -> Outcome:
-        monkeypatch.setattr(recorder, "mlflow_client", silent)
+        while not facts_of(task.run.folder).record:
+            time.sleep(0.01)
+        for module in (recorder, delivery):
+            monkeypatch.setattr(module, "mlflow_client", silent)
         return pretend(task)
 
     with monkeypatch.context() as patched:
         patched.setattr(groups, "train", train_in_silence)
         assert go("search.space.optimizer.lr={grid: [0.05]}", "search.trials=1") == 0
-    monkeypatch.setattr(recorder, "mlflow_client", mlflow_client)
+    for module in (recorder, delivery):
+        monkeypatch.setattr(module, "mlflow_client", mlflow_client)
     assert record_of(search.of_run("t001")).info.status == "RUNNING"
     assert Journal(search.of_run("t001")).waiting() > 0
     record.sync(search.run, "FINISHED", print)
