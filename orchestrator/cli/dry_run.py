@@ -35,8 +35,8 @@ def show(jobs: list["Job"], target: "Target | None", several: bool, as_json: boo
 
 
 def plan(job: "Job") -> "BatchPlan":
-    """Return how a job's optimizer step is carried out."""
-    return _plan_for(job, job.cluster.num_workers)
+    """Return how a job's optimizer step is carried out, by all its workers."""
+    return job.plans[-1]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _outlook(job: "Job", target: "Target | None") -> _Outlook:
     """Return what submitting a job would do, and why it would be refused."""
     from orchestrator.runs import submission
 
-    counts = sorted({*SHOWN_WORKERS, job.cluster.num_workers})
+    counts = sorted({*SHOWN_WORKERS, *(each.num_workers for each in job.plans)})
     here = "a local Ray cluster on this machine"
     outlook = _Outlook(
         job=job.as_dict(),
@@ -109,14 +109,14 @@ def _print(job: "Job", outlook: _Outlook) -> None:
     gpus = {"auto": ", and a GPU each where there are enough", 0: "", 1: " and 1 GPU"}
     answer(f"would go to    {outlook.cluster}")
     answer(
-        f"would ask for  {cluster.num_workers} x {cluster.cpus_per_worker} CPUs"
+        f"would ask for  {cluster.counted} x {cluster.cpus_per_worker} CPUs"
         f"{gpus[cluster.gpus_per_worker]}"
     )
     answer(f"would write    {job.output}/<run>")
     if outlook.checked:
         answer(f"was checked    {', '.join(outlook.checked)}")
     if outlook.search:
-        search_preview.show(outlook.search, cluster.num_workers)
+        search_preview.show(outlook.search, cluster.most)
 
 
 def _phases(job: "Job") -> Iterator[str]:

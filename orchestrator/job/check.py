@@ -19,7 +19,7 @@ from orchestrator.job.schema import Job
 from orchestrator.job.search_check import search_mistakes, search_warnings
 from orchestrator.job.source import Keys
 from orchestrator.job.words import suggestion
-from orchestrator.plan.batch import divisors, plan_batch
+from orchestrator.plan.batch import divisors
 from orchestrator.published import published_rows
 
 LARGEST = 2**40
@@ -178,7 +178,7 @@ def _float_head(job: Job, merged: Merged) -> list[str]:
 def _small_passes(job: Job) -> list[str]:
     """Warn when a worker's batch has no divisor near the limit: batch norm sees few samples."""
     limit = job.cluster.max_batch_per_worker
-    plan = plan_batch(job.training.global_batch, job.cluster.num_workers, limit)
+    plan = job.plans[-1]
     if 2 * plan.micro_batch > min(limit, plan.per_worker):
         return []
     larger = next(n for n in divisors(plan.per_worker) if n > limit)
@@ -219,9 +219,7 @@ def _segments(job: Job) -> list[tuple[str, str]]:
 
 def _batch(job: Job) -> list[tuple[str, str]]:
     try:
-        plan_batch(
-            job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
-        )
+        _ = job.plans
     except UsageError as error:
         return [("cluster.num_workers", str(error))]
     return []

@@ -13,6 +13,7 @@ from models.precision import FLOAT, OperatingPoint, Precision, cost, precisions_
 from models.quantizers.settings import QuantizerSettings
 from models.table import resolve
 from orchestrator.job import own_code
+from orchestrator.job.cluster import Cluster
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.families import FAMILIES, names_in
 from orchestrator.job.optimizer import Sgd
@@ -21,7 +22,7 @@ from orchestrator.job.search import Search
 from orchestrator.job.source import Keys, Values
 from orchestrator.job.start import Start
 from orchestrator.job.uri import secret_problem
-from orchestrator.plan.workers import cpus_per_worker
+from orchestrator.plan.batch import BatchPlan, plan_batch, sizes
 
 _MEANT_OTHERWISE = re.compile(
     r"last|[0-9a-f]{32}|.*-\d{8}-\d{6}-[0-9a-f]{4}(\.a\d+)?|.*\.t\d{3,}([sg]\d+)?"
@@ -68,33 +69,6 @@ class NoTraining(Training, frozen=True):
         if epochs:
             raise ValueError(f"expected 0, for the method trains nothing; got {epochs}")
         return epochs
-
-
-class Cluster(BaseModel, frozen=True, extra="forbid"):
-    """What the job asks of a cluster.
-
-    The samples of a step and the teachers that are chosen do not depend on it. How many samples
-    pass at once does, and with it the statistics of batch norm.
-    """
-
-    num_workers: int = Field(1, ge=1, le=10_000)
-    max_batch_per_worker: int = Field(
-        64, ge=1, description="most samples of a worker's forward pass"
-    )
-    loader_workers: int = Field(0, ge=0, le=1000, description="loader processes beside each worker")
-    gpus_per_worker: Literal["auto", 0, 1] = Field(
-        "auto", description="auto: one each where the cluster has one for every worker, else none"
-    )
-    max_failures: int = Field(
-        3,
-        ge=0,
-        description="losses of workers that are tolerated without a new checkpoint in between",
-    )
-
-    @property
-    def cpus_per_worker(self) -> int:
-        """The CPUs of each worker: one for itself and one for each loader process."""
-        return cpus_per_worker(self.loader_workers)
 
 
 class Checkpoint(BaseModel, frozen=True, extra="forbid"):
@@ -220,6 +194,18 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def epochs(self) -> int:
         """The epochs of all phases together."""
         return sum(job.training.epochs for job in self.phase_jobs())
+
+    @property
+    def plans(self) -> list[BatchPlan]:
+        """How a step is carried out by each number of workers that is possible, ascending.
+
+        Raises UsageError when none is.
+        """
+        cluster, batch = self.cluster, self.training.global_batch
+        return [
+            plan_batch(batch, number, cluster.max_batch_per_worker)
+            for number in sizes(batch, cluster.least, cluster.most)
+        ]
 
     @property
     def points(self) -> tuple[OperatingPoint, ...]:

@@ -42,6 +42,8 @@ def search_mistakes(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
         yield from ((place, problem) for problem in _refused(key, job, search))
         for below, problem in axis_mistakes(key, axis, search.space, own):
             yield (*place, *below), problem
+    if job.cluster.is_elastic:
+        yield ("cluster", "num_workers"), "the trials of a search have a fixed number; give one."
     yield from _counts(job, search)
     yield from _parts(search)
     yield from comparison_mistakes(job, search)

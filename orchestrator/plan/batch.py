@@ -49,6 +49,21 @@ def plan_batch(global_batch: int, num_workers: int, max_batch_per_worker: int) -
     return BatchPlan(global_batch, num_workers, per_worker, micro_batch, per_worker // micro_batch)
 
 
+def sizes(global_batch: int, least: int, most: int) -> list[int]:
+    """Return the numbers of workers of a range that can share a global batch, ascending.
+
+    Raises UsageError when none can.
+    """
+    if least == most:
+        plan_batch(global_batch, least, global_batch)
+    if found := [n for n in divisors(global_batch) if least <= n <= most]:
+        return found
+    raise UsageError(
+        f"no number of workers from {least} to {most} can share a global batch of {global_batch}; "
+        f"{_nearest(global_batch, least)} can."
+    )
+
+
 def divisors(number: int) -> list[int]:
     """Return all divisors of a number in ascending order."""
     small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]

@@ -12,7 +12,7 @@ from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.job.corners import corner_jobs, corner_name
 from orchestrator.job.schema import Job
 from orchestrator.job.space import Settings
-from orchestrator.plan.batch import LARGER_PASS, plan_batch
+from orchestrator.plan.batch import LARGER_PASS
 from orchestrator.prepare.build import (
     build_network,
     check_data,
@@ -125,9 +125,7 @@ def _try_data(job: Job, resumed: bool, warn: Callable[[str], object]) -> None:
 
 def _try_pass(job: Job, train_set: Dataset) -> None:
     """Run a blank sample through the network if passes have only one: batch norm may refuse it."""
-    cluster = job.cluster
-    plan = plan_batch(job.training.global_batch, cluster.num_workers, cluster.max_batch_per_worker)
-    if plan.micro_batch > 1:
+    if all(plan.micro_batch > 1 for plan in job.plans):
         return
     network = build_network(job, train_set.num_classes)
     try:

@@ -89,9 +89,12 @@ class Delay:
             return ""
         asked = self._record.job["cluster"]
         each = cpus_per_worker(asked["loader_workers"])
+        count = asked["num_workers"]
+        if isinstance(count, dict):
+            count = f"{count['min']} to {count['max']}"
         others = " and ".join(run_of(job.submission_id) for job in jobs if job not in own)
         return (
-            f"Waiting for room for {asked['num_workers']} workers with {each} "
+            f"Waiting for room for {count} workers with {each} "
             f"CPU{'s' * (each > 1)} each; the cluster has {self._client.capacity().sentence()}"
             + (f", used by {others}." if others else ".")
         )

@@ -177,7 +177,7 @@ def _check_room(job: "Job", offered: Capacity, where: str) -> None:
 def demand(job: "Job") -> Demand:
     """Return what a job asks of a cluster."""
     return Demand(
-        num_workers=job.cluster.num_workers,
+        num_workers=job.cluster.least,
         loader_workers=job.cluster.loader_workers,
         gpus_per_worker=0 if job.cluster.gpus_per_worker == "auto" else job.cluster.gpus_per_worker,
         global_batch=job.training.global_batch,

@@ -7,6 +7,7 @@
     mlflow_run.json              where MLflow keeps the record
     stop                         the run's driver asks the workers to save and end
     stop_by_name                 a person asks the workers of one trial of a search to do so
+    leave                        the workers are asked to save and end, for others to start
     checkpoint_p01_e0003_s000120 taken in phase 1 after 3 epochs and 120 steps of the next
     best-epoch-0003              a copy of the checkpoint at the end of the best epoch
     damaged_checkpoint_...       one that was found damaged, set aside
@@ -149,9 +150,30 @@ class RunFolder:
         """The same, asked by a person of a trial: no search ever removes it."""
         return self.path / "stop_by_name"
 
-    def stop_is_asked(self) -> bool:
+    @property
+    def leave(self) -> Path:
+        """The same, asked by what starts the workers: it starts others then, elsewhere or more."""
+        return self.path / "leave"
+
+    def end_is_asked(self) -> bool:
         """Return whether the workers are asked to save and end, by whomever."""
+        return self.stop_is_asked() or self.leave_is_asked()
+
+    def stop_is_asked(self) -> bool:
+        """Return whether they are asked to do so for good."""
         return self.stop.exists() or self.is_stopped_by_name()
+
+    def ask_to_leave(self) -> None:
+        """Ask the workers to save and end, since others are about to be started."""
+        self.leave.touch()
+
+    def leave_is_asked(self) -> bool:
+        """Return whether the workers are asked to make room for others."""
+        return self.leave.exists()
+
+    def withdraw_leave(self) -> None:
+        """Withdraw that request: others start."""
+        self.leave.unlink(missing_ok=True)
 
     def ask_to_stop(self) -> None:
         """Ask the workers to save and end, as the run's driver."""

@@ -1,15 +1,25 @@
 """The function that Ray Train calls on each worker, and its argument."""
 
+import logging
 from typing import TypedDict
 
 from orchestrator import handover
 from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
+from orchestrator.search.records import How
 from orchestrator.train import failures, stacks
 from orchestrator.train.context import RayContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import LostRank
 from orchestrator.train.worker import Run, Worker
+
+
+class Left(Exception):
+    """The workers were asked to save and end, and others are to be started."""
+
+
+NO_FAULT = ("entry.Left:", "ranks.LostRank:")
+"""In Ray's messages with the traceback of a worker's error: the run itself says what these mean."""
 
 
 class Config(TypedDict):
@@ -25,6 +35,7 @@ def train_function(config: Config) -> None:
     Raises OrchError, which ends the run (see `Patience`), for any error but the loss of another
     process. Ray Train prints it to the log with the traceback.
     """
+    logging.getLogger("ray.train.v2._internal.util").addFilter(_is_a_fault)
     run = config["run"]
     context = None
     try:
@@ -34,7 +45,7 @@ def train_function(config: Config) -> None:
         context = RayContext(run.folder, keep=job.checkpoint.keep)
         ranks = context.ranks
         with stacks.shown(run.folder.name, ranks.rank, ranks.world):
-            Worker(job, run, context).run()
+            how = Worker(job, run, context).run()
     except LostRank:
         raise
     except Exception as error:
@@ -42,3 +53,9 @@ def train_function(config: Config) -> None:
             raise
         rank = context.ranks.rank if context else None
         raise failures.as_failure(error, run.folder.path, rank) from error
+    if how is How.STOPPED and not run.folder.stop_is_asked():
+        raise Left("The workers have saved, and leave for others.")
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    return not any(name in record.getMessage() for name in NO_FAULT)

@@ -10,7 +10,6 @@ import sys
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
-from orchestrator.plan.batch import plan_batch
 from orchestrator.run_facts import Events
 from orchestrator.track.sender import Sender
 from orchestrator.train import driver, job_log, run_checkpoints
@@ -39,14 +38,11 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
 
     from orchestrator.train.trainer import build_trainer
 
-    plan = plan_batch(
-        job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker
-    )
-    inform(f"Global batch {plan.sentence()}.")
+    inform(f"Global batch {job.plans[-1].sentence()}.")
     driver.connect()
     driver.pass_stop_on(run.folder)
     trainer = build_trainer(job, run)
-    inform(f"Starting {job.cluster.num_workers} workers, each of which loads PyTorch first ...")
+    inform(f"Starting {job.cluster.counted} workers, each of which loads PyTorch first ...")
     sender.watch(run.folder)
     try:
         trainer.fit()

@@ -10,6 +10,7 @@ from ray.train import ControllerError, UserCallback
 
 from orchestrator.errors import JobFailed
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.train.entry import Left
 from orchestrator.train.losses import Losses
 from orchestrator.train.why_lost import cause, why_lost
 
@@ -21,7 +22,12 @@ class Patience(UserCallback):  # type: ignore[misc]
         self._losses = Losses(run, folder, max_failures)
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise ControllerError, which Ray Train does not retry, or let it restart the workers."""
+        """Raise ControllerError, which Ray Train does not retry, or let it restart the workers.
+
+        Workers that have left on request are no loss.
+        """
+        if any(isinstance(error, Left) for error in worker_exceptions.values()):
+            return
         if named := cause(worker_exceptions):
             raise ControllerError(named)
         try:

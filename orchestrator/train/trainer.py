@@ -1,7 +1,9 @@
 """From a job to Ray Train's trainer: what the workers get and what they need."""
 
+from typing import Any
+
 import ray
-from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, LoggingConfig, Result, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -9,9 +11,11 @@ from ray.train.v2._internal.execution.callback import RayTrainCallback
 
 from orchestrator.job.schema import Job
 from orchestrator.plan.workers import room_for
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.backend import NodeAddressConfig
 from orchestrator.train.entry import Config, train_function
 from orchestrator.train.patience import Patience
+from orchestrator.train.sizing import Sizing
 from orchestrator.train.worker import Run
 
 PROCESS_GROUP_TIMEOUT_SECONDS = 300
@@ -20,7 +24,18 @@ NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 
 
 class Trainer(TorchTrainer):  # type: ignore[misc]
-    """Ray Train's trainer, with fewer helpers."""
+    """Ray Train's trainer, with fewer helpers, and with a number of workers that follows the nodes.
+
+    The job and the folder of its run are given beside what Ray Train's own takes.
+    """
+
+    def __init__(self, *, job: Job, folder: RunFolder, **given: Any) -> None:
+        super().__init__(**given)
+        self._job, self._folder = job, folder
+
+    def _initialize_and_run_controller(self, **given: Any) -> Result:
+        given["scaling_policy"] = Sizing(self.scaling_config, self._job.plans, self._folder)
+        return super()._initialize_and_run_controller(**given)
 
     def _create_default_callbacks(self) -> list[RayTrainCallback]:
         made = super()._create_default_callbacks()
@@ -31,11 +46,13 @@ def build_trainer(job: Job, run: Run) -> TorchTrainer:
     """Return the trainer of a job's run, for the cluster that this process is connected to."""
     gpus = gpus_per_worker(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     return Trainer(
-        train_function,
+        job=job,
+        folder=run.folder,
+        train_loop_per_worker=train_function,
         train_loop_config=Config(job=job.as_dict(), run=run),
         torch_config=NodeAddressConfig(timeout_s=PROCESS_GROUP_TIMEOUT_SECONDS),
         scaling_config=ScalingConfig(
-            num_workers=job.cluster.num_workers,
+            num_workers=job.cluster.most,
             use_gpu=gpus > 0,
             resources_per_worker={"CPU": float(job.cluster.cpus_per_worker), "GPU": float(gpus)},
         ),
@@ -58,4 +75,4 @@ def gpus_per_worker(job: Job, nodes: list[dict[str, float]]) -> int:
     places = sum(
         room_for(n.get("CPU", 0), n.get("GPU", 0), cpus_each=cpus, gpus_each=1) for n in nodes
     )
-    return asked if asked != "auto" else int(places >= job.cluster.num_workers)
+    return asked if asked != "auto" else int(places >= job.cluster.least)

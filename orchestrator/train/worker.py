@@ -314,7 +314,7 @@ class Worker:
             warn(message)
 
     def _stop_asked(self) -> bool:
-        return self.ranks.is_first and self.folder.stop_is_asked()
+        return self.ranks.is_first and self.folder.end_is_asked()
 
     def _tell_broken(self, broken: dict[str, str]) -> None:
         """Name newly found broken samples in the log, and stop when they are too many."""

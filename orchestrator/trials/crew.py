@@ -236,7 +236,7 @@ class RayCrew:
 def shape_of(job: Job) -> Shape:
     """Return what the workers of a job need on this process's cluster."""
     return Shape(
-        job.cluster.num_workers,
+        job.cluster.most,
         job.cluster.cpus_per_worker,
         gpus_per_worker(job, nodes()),
         job.training.deterministic,

@@ -31,7 +31,7 @@ def main(path: str) -> int:
 
 
 def _run(job: Job, run: Run, _attempt: int, sender: Sender) -> int:
-    inform(f"Starting groups of {job.cluster.num_workers} workers, each of which loads PyTorch ...")
+    inform(f"Starting groups of {job.cluster.most} workers, each of which loads PyTorch ...")
     driver.connect()
     driver.pass_stop_on(run.folder)
     search = SearchFolder(run.folder)
@@ -51,7 +51,7 @@ def _search(job: Job, run: Run, search: SearchFolder, sender: Sender) -> Standin
         space,
         name=search.run.name,
         epochs=job.epochs,
-        workers=job.cluster.num_workers,
+        workers=job.cluster.most,
     )
     journal.mend(opened)
     crew = RayCrew(search, job, run.reference, sender)

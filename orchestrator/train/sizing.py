@@ -1,0 +1,150 @@
+"""How many workers a run has now: as many as the nodes hold that are there, and the job allows.
+
+Ray Train asks this policy, in its controller, before it starts workers and while they work. Its own
+elastic policy goes by reservations that outlive their node by half a minute, and ends workers for a
+resize without letting them save.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.train import ScalingConfig
+from ray.train.v2._internal.execution.scaling_policy import (
+    NoopDecision,
+    ResizeDecision,
+    ScalingDecision,
+    ScalingPolicy,
+)
+
+from orchestrator.events import inform
+from orchestrator.plan.batch import BatchPlan
+from orchestrator.plan.workers import room_for
+from orchestrator.store.run_folder import RunFolder
+
+Resources = Mapping[str, float]
+"""Of a node, by their names in Ray: CPU, GPU."""
+
+WAIT_SECONDS = 10.0
+"""How long free room is waited for that the nodes should have: a lost worker holds on to its own
+for a moment, and a lost node is seen as lost after some seconds."""
+LOOK_SECONDS = 5.0
+"""Between two looks at the nodes while workers work; room for more counts when seen twice."""
+PAUSE_SECONDS = 0.2
+"""Ray Train asks again at once when it is told to wait."""
+
+
+class Sizing(ScalingPolicy):  # type: ignore[misc]
+    """Starts as many workers as there is room for, and asks them to leave for more.
+
+    plans: how a step is carried out by each number of workers that is allowed, ascending.
+    """
+
+    def __init__(
+        self, scaling_config: ScalingConfig, plans: Sequence[BatchPlan], folder: RunFolder
+    ) -> None:
+        super().__init__(scaling_config)
+        self._plans = {plan.num_workers: plan for plan in plans}
+        self._folder = folder
+        self._waiting: float | None = None
+        self._looked = 0.0
+        self._seen = 0
+        self._before = max(self._plans)
+
+    def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
+        """Return with how many workers to start, or that the decision has to wait."""
+        self._maybe_send_resource_request()
+        self._folder.withdraw_leave()
+        nodes = usable_nodes()
+        wanted, ready = self._size(map(_total, nodes)), self._size(map(_free, nodes))
+        now = time.monotonic()
+        self._waiting = self._waiting or now
+        if len(self._plans) > 1 and ready < wanted and now - self._waiting < WAIT_SECONDS:
+            time.sleep(PAUSE_SECONDS)
+            return NoopDecision()
+        self._waiting = None
+        return self._start(max(ready, min(self._plans)))
+
+    def make_decision_for_running_worker_group(
+        self, worker_group_state: Any, worker_group_status: Any
+    ) -> ScalingDecision:
+        """Ask the workers to leave when a node of theirs is about to go, or for a larger group."""
+        self._maybe_send_resource_request()
+        now = time.monotonic()
+        if now - max(self._looked, worker_group_state.start_time) < LOOK_SECONDS:
+            return NoopDecision()
+        self._looked = now
+        own = [worker.metadata.node_id for worker in worker_group_state.workers]
+        if draining_nodes() & {*own}:
+            self._ask_to_leave("A node of the run is about to go")
+        elif len(self._plans) > 1:
+            self._look_for_room(len(own))
+        return NoopDecision()
+
+    def _look_for_room(self, present: int) -> None:
+        """Ask the workers to leave when there was room for more at two looks."""
+        possible = self._size(map(_free, usable_nodes()), present)
+        if min(self._seen, possible) > present:
+            self._ask_to_leave(f"There is room for {possible} workers")
+        self._seen = possible
+
+    def _ask_to_leave(self, why: str) -> None:
+        if not self._folder.leave_is_asked():
+            inform(f"{why}: the workers save, and are started again.")
+            self._folder.ask_to_leave()
+
+    def _start(self, size: int) -> ResizeDecision:
+        self._seen = 0
+        if self._before != size:
+            count = f"{size} worker{'s' * (size > 1)}"
+            inform(f"Going on with {count}: global batch {self._plans[size].sentence()}.")
+        self._before = size
+        return ResizeDecision(
+            num_workers=size,
+            resources_per_worker=self.scaling_config._resources_per_worker_not_none,
+        )
+
+    def _size(self, resources: Iterable[Resources], present: int = 0) -> int:
+        """Return the largest number of workers that is allowed and fits; 0 if none does.
+
+        present: how many work already, beside these resources.
+        """
+        each = self.scaling_config._resources_per_worker_not_none
+        places = present + sum(
+            room_for(
+                has.get("CPU", 0),
+                has.get("GPU", 0),
+                cpus_each=int(each.get("CPU", 0)),
+                gpus_each=int(each.get("GPU", 0)),
+            )
+            for has in resources
+        )
+        return max((size for size in self._plans if size <= places), default=0)
+
+    def _get_num_workers_for_resource_request(self) -> int:
+        return max(self._plans)
+
+
+def usable_nodes() -> list[tuple[Resources, Resources]]:
+    """Return what each living node has that is not about to go, and what of it is free."""
+    free = ray._private.state.available_resources_per_node()
+    going = draining_nodes()
+    return [
+        (node["Resources"], free.get(node["NodeID"], {}))
+        for node in ray.nodes()
+        if node["Alive"] and node["NodeID"] not in going
+    ]
+
+
+def draining_nodes() -> set[str]:
+    """Return the ids of nodes that are about to be taken away."""
+    return {*ray._private.state.state.get_draining_nodes()}
+
+
+def _total(node: tuple[Resources, Resources]) -> Resources:
+    return node[0]
+
+
+def _free(node: tuple[Resources, Resources]) -> Resources:
+    return node[1]

@@ -1,0 +1,164 @@
+"""How many workers are started, by what the nodes have and have free, asked as Ray Train asks."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
+
+import ray
+from ray.train import ScalingConfig
+from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
+
+from orchestrator.job.schema import Job
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.train import sizing
+from orchestrator.train.sizing import Sizing
+
+Nodes = list[tuple[float, float]]
+"""Of each node: its CPUs, and how many of them are free."""
+
+
+class Cluster:
+    """Nodes by id as Ray would describe them, and a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.nodes: Nodes = []
+        self.draining: set[str] = set()
+        self.now = 100.0
+        monkeypatch.setattr(ray, "nodes", self._nodes)
+        monkeypatch.setattr(ray._private.state, "available_resources_per_node", self._free)
+        monkeypatch.setattr(sizing, "draining_nodes", lambda: self.draining)
+        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        monkeypatch.setattr(sizing, "time", clock)
+        monkeypatch.setattr(Sizing, "_maybe_send_resource_request", lambda _: None)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [
+            {"NodeID": str(number), "Alive": True, "Resources": {"CPU": cpus}}
+            for number, (cpus, _) in enumerate(self.nodes)
+        ]
+
+    def _free(self) -> dict[str, dict[str, float]]:
+        return {str(number): {"CPU": free} for number, (_, free) in enumerate(self.nodes)}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    return Cluster(monkeypatch)
+
+
+@pytest.fixture
+def policy(tmp_path: Path, tiny_job: Callable[..., Job]) -> Callable[[str], Sizing]:
+    def make(workers: str) -> Sizing:
+        job = tiny_job(f"cluster.num_workers={workers}", "training.global_batch=12")
+        config = ScalingConfig(num_workers=job.cluster.most, resources_per_worker={"CPU": 1.0})
+        return Sizing(config, job.plans, RunFolder(tmp_path))
+
+    return make
+
+
+def started(policy: Sizing) -> int | None:
+    """Return with how many workers the policy starts now; None when it waits."""
+    decision = policy.make_decision_for_non_running_worker_group()
+    return decision.num_workers if isinstance(decision, ResizeDecision) else None
+
+
+@pytest.mark.parametrize(
+    ("nodes", "size"),
+    [
+        ([(8.0, 8.0)], 4),
+        ([(1.0, 1.0), (1.0, 1.0), (1.0, 1.0)], 3),
+        ([(2.0, 2.0)], 2),
+        ([(0.0, 0.0), (1.5, 1.5)], 2),
+    ],
+)
+def test_it_starts_as_many_as_fit_and_can_share_the_batch_and_are_allowed(
+    cluster: Cluster, policy: Callable[[str], Sizing], nodes: Nodes, size: int
+) -> None:
+    cluster.nodes = nodes
+    elastic = policy("{min: 2, max: 5}")  # 5 do not divide 12
+    for _ in range(200):
+        if count := started(elastic):
+            break
+    assert count == size
+
+
+def test_a_lost_worker_is_waited_for_a_lost_node_is_not_for_long(
+    cluster: Cluster, policy: Callable[[str], Sizing], capsys: pytest.CaptureFixture[str]
+) -> None:
+    elastic = policy("{min: 1, max: 2}")
+    cluster.nodes = [(1.0, 1.0), (1.0, 0.0)]
+    begun = cluster.now
+    assert started(elastic) is None
+    cluster.nodes = [(1.0, 1.0), (1.0, 1.0)]
+    assert started(elastic) == 2
+    cluster.nodes = [(1.0, 1.0), (1.0, 0.0)]
+    while (count := started(elastic)) is None:
+        assert cluster.now - begun < 20
+    assert count == 1
+    cluster.nodes = [(1.0, 1.0)]
+    before = cluster.now
+    assert (started(elastic), cluster.now) == (1, before)
+    assert "Going on with 1 worker: global batch 12 = 1 workers x" in capsys.readouterr().out
+
+
+def test_a_fixed_number_starts_whatever_is_there(
+    cluster: Cluster, policy: Callable[[str], Sizing]
+) -> None:
+    cluster.nodes = [(1.0, 0.0)]
+    assert started(policy("3")) == 3
+
+
+def look(policy: Sizing, cluster: Cluster, present: int) -> None:
+    """Let the policy look at a group that works, a while later."""
+    cluster.now += 10
+    workers = [
+        SimpleNamespace(metadata=SimpleNamespace(node_id=str(rank))) for rank in range(present)
+    ]
+    state = SimpleNamespace(workers=workers, start_time=0.0)
+    decision = policy.make_decision_for_running_worker_group(state, None)
+    assert isinstance(decision, NoopDecision)
+
+
+def test_workers_leave_for_more_when_the_room_was_seen_twice(
+    cluster: Cluster, policy: Callable[[str], Sizing], tmp_path: Path
+) -> None:
+    folder, elastic = RunFolder(tmp_path), policy("{min: 1, max: 3}")
+    cluster.nodes = [(1.0, 0.0), (1.0, 0.0)]
+    look(elastic, cluster, present=2)
+    cluster.nodes.append((1.0, 1.0))
+    look(elastic, cluster, present=2)
+    assert not folder.end_is_asked()
+    cluster.nodes.pop()
+    look(elastic, cluster, present=2)
+    cluster.nodes.append((1.0, 1.0))
+    look(elastic, cluster, present=2)
+    assert not folder.end_is_asked()
+    look(elastic, cluster, present=2)
+    assert folder.end_is_asked()
+    assert not folder.stop_is_asked()
+    cluster.nodes = [(1.0, 1.0)] * 3
+    assert started(elastic) == 3
+    assert not folder.end_is_asked()
+
+
+@pytest.mark.parametrize("workers", ["2", "{min: 1, max: 2}"])
+def test_workers_leave_a_node_that_is_about_to_go(
+    cluster: Cluster, policy: Callable[[str], Sizing], tmp_path: Path, workers: str
+) -> None:
+    folder, given = RunFolder(tmp_path), policy(workers)
+    cluster.nodes = [(1.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
+    cluster.draining = {"2"}
+    look(given, cluster, present=2)
+    assert not folder.leave_is_asked()
+    cluster.draining = {"1"}
+    look(given, cluster, present=2)
+    assert folder.leave_is_asked()
