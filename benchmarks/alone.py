@@ -4,7 +4,7 @@ import argparse
 import io
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -52,14 +52,14 @@ class Alone:
         self.ranks = Ranks()
         self._folder = folder
 
-    def latest(self) -> Path | None:
+    def latest(self) -> None:
         """Return None: the run is new."""
-        return None
+        return
 
-    def commit(self, folder: Path | None, at: Reached) -> None:
+    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
         """Keep a checkpoint in place of the one before."""
-        if folder is not None:
-            self._folder.commit(folder, at, keep=1)
+        if contents is not None:
+            self._folder.commit(contents, at, keep=1)
 
 
 class Trained(NamedTuple):

@@ -49,17 +49,18 @@ def measure(root: Path, work: Path, run: tuple[str, int]) -> Measured:
     """Train with a kind of batch norm and a seed, and search sub-nets if it is transitional."""
     norm, seed = run
     settings = [*NORMS[norm], f"seed={seed}", f"data.root={root}"]
-    folder = RunFolder(work / f"{norm}_seed{seed}")
+    place = work / f"{norm}_seed{seed}"
+    folder = RunFolder(place)
     if not folder.result.exists():
-        shutil.rmtree(folder.path, ignore_errors=True)
-        if failed := train(load_job(JOB, settings).job, folder.path).failed:
+        shutil.rmtree(place, ignore_errors=True)
+        if failed := train(load_job(JOB, settings).job, place).failed:
             raise SystemExit(failed)
     rows = folder.result.read_json()["rows"]
     measured: Measured = {"top1": {row["point"]: row["metric"] for row in rows}}
     print(f"{norm}, seed {seed}: {measured['top1']}", flush=True)
     if norm == "transitional":
         whole = load_job(JOB, [*settings, f"data.limit_val={TEST_IMAGES}"]).job
-        found = find_subnets(whole, folder.path, SEARCH, lambda *_: None)
+        found = find_subnets(whole, folder, SEARCH, lambda *_: None)
         measured["subnets"] = judged(found.of("best"), found.of("random"))
         print(f"{norm}, seed {seed}: {measured['subnets']}", flush=True)
     return measured

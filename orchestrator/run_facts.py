@@ -133,7 +133,7 @@ class Events:
             self._folder.facts.write(dumps(plain(facts)))
         except OSError as error:
             if not self._troubled:
-                warn(f"{self._folder.facts.path}: {error.strerror}")
+                warn(f"{self._folder.facts}: {error.strerror}")
             self._troubled = True
 
 

@@ -1,6 +1,7 @@
 """What MLflow needs seconds to create, created once; what tests of properties may take."""
 
 import gc
+import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from orchestrator.store import s3_client
+from tests import s3_server
 from tests.mlflow_server import MlflowServer, serving
 
 hypothesis.settings.register_profile(
@@ -28,6 +31,23 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real S3 server with an empty bucket."""
+    with s3_server.serving(tmp_path_factory.mktemp("s3")) as url:
+        yield url
+
+
+@pytest.fixture
+def s3(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A place of its own in the bucket, s3://..., that this process can ask."""
+    for name, value in s3_server.settings(s3_url).items():
+        monkeypatch.setenv(name, value)
+    s3_client.client.cache_clear()
+    yield f"s3://{s3_server.BUCKET}/{secrets.token_hex(4)}"
+    s3_client.client.cache_clear()
 
 
 @pytest.fixture(scope="session")

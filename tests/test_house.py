@@ -166,6 +166,7 @@ def test_an_import_of_ray_tune_is_recognized(line: str) -> None:
     [
         ("ray.tune", ("orchestrator/search/tune.py",)),
         ("optuna", ("orchestrator/search/optuna.py",)),
+        ("boto", ("orchestrator/store/",)),
         ("matplotlib", ("orchestrator/drawing.py", "orchestrator/search/figures/")),
     ],
 )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.store.disk import DiskLines
 from orchestrator.store.lines import Lines
 from orchestrator.typed_json import Values, made_of
 
@@ -29,9 +30,9 @@ class Training:
 
 def read(path: Path) -> list[Training]:
     """Return the trainings of a file, in the order in which they were made."""
-    return [made_of(Training, values) for values in Lines(path).read().values]
+    return [made_of(Training, values) for values in Lines(DiskLines(path)).read().values]
 
 
 def keep(path: Path, training: Training) -> None:
     """Add a training to a file."""
-    Lines(path).append(training, durable=True)
+    Lines(DiskLines(path)).append(training, durable=True)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel
@@ -67,7 +66,7 @@ class WantedTeacher(NamedTuple):
     """
 
     source: Literal["float", "checkpoint"]
-    weights: Path | None
+    weights: str | None
     precision: Precision
     layout: Layout
 

@@ -11,7 +11,6 @@ E = 160).
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -59,10 +58,11 @@ class BitMixerSettings(MethodSettings, frozen=True):
     teacher: Literal["none", "float", "stage1"] = Field(
         "none", description="none, a float model, or the network of stage 1"
     )
-    teacher_weights: Path | None = Field(
+    teacher_weights: str | None = Field(
         None,
         description="of the teacher: what start.weights is for start.from: float, or checkpoint; "
         "stage1 without any is an earlier phase of the job",
+        json_schema_extra={"names": "place"},
     )
     distillation_weight: float = Field(
         1.0, ge=0, description="weight of what is learned from the teacher"

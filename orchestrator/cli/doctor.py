@@ -173,7 +173,7 @@ def _tracking() -> Iterator[Finding]:
         yield Finding("tracking", "ok", "a sqlite file in each job's output folder")
         return
     try:
-        check_reachable(tracking_uri(None, Path()), Tracking().experiment)
+        check_reachable(tracking_uri(None, "."), Tracking().experiment)
     except OrchError as error:
         advice = "Correct MLFLOW_TRACKING_URI or unset it."
         yield Finding("tracking", "fail", masked(str(error)), advice)

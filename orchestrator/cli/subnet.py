@@ -57,8 +57,8 @@ def subnet(
 
     record = registry.find(name)
     job = _job(record)
+    folder = Path(output) if output else _beside(record)
     found = _found(job, record, Asked(average_bits, top, images))
-    folder = Path(output) if output else record.folder.path / "subnet"
     _write(found, folder)
     if as_json:
         answer_json(plain(found) | {"assignment": found.assignment(found.winner)})
@@ -76,6 +76,18 @@ def _job(record: "Record") -> "Job":
     return job_from_dict(trials.job_of(record) if record.within else record.job)
 
 
+def _beside(record: "Record") -> Path:
+    """Return a folder in that of a run. Raises UsageError for a run in a bucket."""
+    from orchestrator.job.paths import in_bucket
+
+    if in_bucket(record.run_dir):
+        raise UsageError(
+            f"{record.run} is in {record.run_dir}; name a folder for tables and figures: "
+            "--output DIR."
+        )
+    return Path(record.run_dir) / "subnet"
+
+
 def _found(job: "Job", record: "Record", asked: "Asked") -> "Found":
     """Search, with a bar on a terminal that says how far it is."""
     from rich.progress import Progress
@@ -91,7 +103,7 @@ def _found(job: "Job", record: "Record", asked: "Asked") -> "Found":
                 tasks[what] = progress.add_task(what, total=1.0)
             progress.update(tasks[what], completed=share)  # type: ignore[arg-type]
 
-        return find_subnets(job, record.folder.path, asked, tell)
+        return find_subnets(job, record.folder, asked, tell)
 
 
 def _write(found: "Found", folder: Path) -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestrator.job.merge import Merged
-from orchestrator.job.paths import absolute, filled
+from orchestrator.job.paths import absolute, filled, place
 from orchestrator.job.source import Keys
 from orchestrator.job.tracking_uri import resolve
 
@@ -16,6 +16,9 @@ IN_ROOT = {"relative_to": "root"}
 
 TRACKING_URI = {"names": "tracking"}
 """Marks a setting that holds a tracking URI, which may name a file."""
+
+PLACE = {"names": "place"}
+"""Marks a setting that holds a path or a URI of S3."""
 
 
 def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
@@ -30,8 +33,8 @@ def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> li
     for name, field in kind.model_fields.items():
         keys = (*above, name)
         value = section.get(name)
-        if value is None and isinstance(field.default, Path):
-            value = str(field.default)
+        if value is None and field.json_schema_extra == PLACE:
+            value = field.default
         if isinstance(value, str) and _is_a_place(field):
             section[name], problem = _resolved(value, field, _folder(merged, keys))
             mistakes += [f"{merged.where(keys)}  {'.'.join(keys)}: {problem}"] * bool(problem)
@@ -45,11 +48,13 @@ def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
         return filled(value)
     if field.json_schema_extra == TRACKING_URI:
         return resolve(value, lambda path: absolute(path, folder))
+    if field.json_schema_extra == PLACE:
+        return place(value, folder)
     return absolute(value, folder)
 
 
 def _is_a_place(field: FieldInfo) -> bool:
-    return _is_path(field.annotation) or field.json_schema_extra in (IN_ROOT, TRACKING_URI)
+    return _is_path(field.annotation) or field.json_schema_extra in (IN_ROOT, TRACKING_URI, PLACE)
 
 
 def _is_path(annotation: Any) -> bool:

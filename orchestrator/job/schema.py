@@ -166,7 +166,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     tracking: Tracking = Tracking()
     reference: Reference | None = None
     search: Search | None = Field(None, description="makes the job a search: many trials of it")
-    output: Path = Path("runs")
+    output: str = Field(
+        "runs",
+        description="holds the runs' folders: a folder, or s3://BUCKET/PREFIX",
+        json_schema_extra={"names": "place"},
+    )
 
     @field_validator("name")
     @classmethod

@@ -1,6 +1,5 @@
 """The start section of a job: its initial weights."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -15,9 +14,10 @@ class Start(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
         description="random weights; a float model; or another run's weights with batch norm and "
         "clip levels of each bit-width it was trained at",
     )
-    weights: Path | None = Field(
+    weights: str | None = Field(
         None,
         description="float: a state dict with torchvision's names (.pt, .pth or .safetensors), or "
         "a finished run of the method 'float'; checkpoint: a finished run, or a folder of a "
-        "checkpoint; runs by name or folder",
+        "checkpoint; runs by name or folder; all of these may be s3://BUCKET/KEY",
+        json_schema_extra={"names": "place"},
     )

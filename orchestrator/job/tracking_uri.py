@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from orchestrator.errors import UsageError
-from orchestrator.job.paths import absolute
+from orchestrator.job.paths import absolute, in_bucket
 from orchestrator.job.uri import masked, secret_problem, sqlite_uri
 
 _SQLITE = re.compile(r"(?P<scheme>sqlite(\+\w+)?)://(/(?P<file>[^?]*))?(?P<query>\?.*)?", re.DOTALL)
@@ -54,6 +54,17 @@ def checked(uri: str) -> str:
     if problem:
         raise UsageError(f"MLFLOW_TRACKING_URI ({masked(uri)}) {problem}")
     return found
+
+
+def file_in(output: str) -> str:
+    """Return the URI of the sqlite file in a job's output. Raises UsageError for a bucket."""
+    if in_bucket(output):
+        raise UsageError(
+            f"tracking.uri: MLflow keeps no records in a bucket, and output is {output}. Name a "
+            "server (--set tracking.uri=http://HOST:5000), or a file that the job can write "
+            "(--set tracking.uri=sqlite:////FOLDER/mlflow.db)."
+        )
+    return sqlite_uri(Path(output) / "mlflow.db")
 
 
 def sqlite_file(uri: str) -> Path | None:

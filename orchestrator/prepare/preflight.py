@@ -1,8 +1,6 @@
 """The checks before anything is started; all problems are reported at once."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -18,8 +16,9 @@ from orchestrator.prepare.build import (
     check_data,
     open_datasets,
 )
-from orchestrator.prepare.start import start
+from orchestrator.prepare.start import is_there, start
 from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
+from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record, recorder, reference
 from orchestrator.track.delta_b import ReferenceResults
@@ -145,7 +144,7 @@ def _start(job: Job) -> list[str]:
     if given is None:
         source = job.start.source
         return [f"start.weights: start.from is '{source}' and {_EXPECTED[source]}"]
-    if not given.exists():
+    if not is_there(given):
         return [f"start.weights: there is no file and no run called {given}."]
     return []
 
@@ -166,17 +165,9 @@ def _teachers(job: Job) -> list[str]:
 
 
 def _output(job: Job) -> list[str]:
-    """Return a problem when the nearest existing folder above the output cannot be written."""
-    folder = next(_existing(job.output))
-    if not folder.is_dir():
-        return [f"output: {folder} is a file, not a folder; name another with --set output=DIR."]
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return [f"output: {folder} cannot be written; name another folder with --set output=DIR."]
-    return []
-
-
-def _existing(path: Path) -> Iterator[Path]:
-    return (folder for folder in (path, *path.parents) if folder.exists())
+    """Return a problem when the run's folder could not be written."""
+    problem = folder_at(job.output).unwritable()
+    return [f"output: {problem}; name another with --set output=DIR."] if problem else []
 
 
 def _collect(action: Callable[[], object], unreachable: list[str]) -> list[str]:

@@ -1,7 +1,6 @@
 """The weights that a job starts from: random, a float model's, or another run's."""
 
 from functools import lru_cache
-from pathlib import Path
 
 import yaml
 from safetensors import SafetensorError
@@ -15,7 +14,9 @@ from models.networks.base import AnyBitNetwork
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.store.checkpoint import damage
-from orchestrator.store.run_folder import WEIGHTS, RunFolder
+from orchestrator.store.folder import StorageTrouble
+from orchestrator.store.place import folder_at
+from orchestrator.store.run_folder import WEIGHTS, RunFolder, WholeFile
 
 SHOWN = 4
 """How many names a warning lists."""
@@ -31,21 +32,27 @@ def start(network: AnyBitNetwork, job: Job, *, key: str = "start.weights") -> st
     if job.start.source == "scratch":
         return None
     assert job.start.weights is not None
+    load = _load_float if job.start.source == "float" else _load_checkpoint
     try:
-        path = weights_file(job.start.weights, job)
-        load = _load_float if job.start.source == "float" else _load_checkpoint
-        return load(network, path, job)
+        return load(network, weights_file(job.start.weights, job), job)
+    except StorageTrouble:
+        raise
     except (OSError, ValueError) as error:
         raise CheckpointMismatch(f"{key}: {error}") from error
 
 
-def _load_float(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
-    seen = path.stat() if path.is_file() else None
-    weights = _float_weights(path, seen and (seen.st_mtime_ns, seen.st_size))
+def is_there(weights: str) -> bool:
+    """Return whether there is a file or a folder that a job could start from."""
+    place = folder_at(weights)
+    return place.is_there() or place.parent.exists(place.name)
+
+
+def _load_float(network: AnyBitNetwork, file: WholeFile, job: Job) -> str | None:
+    weights = _float_weights(file, file.written())
     try:
         left_out = load_float_weights(network, weights)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{file}: {error}") from error
     if not left_out:
         return None
     more = f" and {len(left_out) - SHOWN} more" * (len(left_out) > SHOWN)
@@ -54,16 +61,21 @@ def _load_float(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _float_weights(path: Path, _version: tuple[int, int] | None) -> dict[str, Tensor]:
+def _float_weights(file: WholeFile, _written: float | None) -> dict[str, Tensor]:
     """Return what a file holds; the last one is kept, for all trials of a search."""
-    return read_state_dict(path)
+    with file.here() as path:
+        try:
+            return read_state_dict(path)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(path), str(file))) from error
 
 
-def _load_checkpoint(network: AnyBitNetwork, path: Path, job: Job) -> str | None:
-    if fault := damage(path.parent):
-        raise ValueError(f"{path.parent} is damaged: {fault}")
+def _load_checkpoint(network: AnyBitNetwork, file: WholeFile, job: Job) -> str | None:
+    if fault := damage(file.folder):
+        raise ValueError(f"{file.folder} is damaged: {fault}")
     try:
-        trained = load_file(path)
+        with file.here() as path:
+            trained = load_file(path)
         borrow = not job.method.trains
         untrained = load_checkpoint_weights(network, trained, borrow=borrow)
         if untrained.steps:
@@ -71,11 +83,11 @@ def _load_checkpoint(network: AnyBitNetwork, path: Path, job: Job) -> str | None
             network.start_quantizers()
             load_checkpoint_weights(network, trained, borrow=borrow)
     except (ValueError, SafetensorError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    return _not_trained(path.parent, untrained, job)
+        raise ValueError(f"{file}: {error}") from error
+    return _not_trained(str(file.folder), untrained, job)
 
 
-def _not_trained(folder: Path, untrained: Untrained, job: Job) -> str | None:
+def _not_trained(folder: str, untrained: Untrained, job: Job) -> str | None:
     """Return a warning about precisions at which the network of a checkpoint was not trained."""
     warnings: list[str] = []
     if fresh := untrained.wholly:
@@ -92,33 +104,34 @@ def _not_trained(folder: Path, untrained: Untrained, job: Job) -> str | None:
     return " ".join(warnings) or None
 
 
-def weights_file(given: Path, job: Job) -> Path:
-    """Return the weights of a checkpoint's or a run's folder; a file is returned as it is.
+def weights_file(given: str, job: Job) -> WholeFile:
+    """Return the file of the weights in a checkpoint's or a run's folder, or the file given.
 
     Of a run these are the ones whose results it shows: the last, or the best with
     `checkpoint.select: best`. Raises ValueError for a folder that `job` cannot start from.
     """
-    if not given.is_dir():
+    place = folder_at(given)
+    if not place.is_there():
         if job.start.source == "checkpoint":
             raise ValueError(f"{given} is a file; expected is a run, or a checkpoint's folder")
-        return given
-    if (given / WEIGHTS).is_file():
-        return given / WEIGHTS
-    run = RunFolder(given)
+        return WholeFile(place.parent, place.name)
+    if place.exists(WEIGHTS):
+        return WholeFile(place, WEIGHTS)
+    run = RunFolder(place)
     if not run.job.exists():
         raise ValueError(f"{given} is not the folder of a run or a checkpoint.")
     if problem := _unlike(_setting(run, "method", "name"), job):
-        raise ValueError(f"{given.name} was trained by the method {problem}")
+        raise ValueError(f"{run.name} was trained by the method {problem}")
     if not run.result.exists():
         raise ValueError(
-            f"{given.name} has not finished; `orch resume {given.name}` finishes it, or name one "
+            f"{run.name} has not finished; `orch resume {run.name}` finishes it, or name one "
             "of its checkpoint folders."
         )
     best = _setting(run, "checkpoint", "select") == "best"
     kept = run.best() if best else run.checkpoints()
     if not kept:
         raise ValueError(f"{given} no longer holds a checkpoint.")
-    return kept[-1] / WEIGHTS
+    return WholeFile(kept[-1], WEIGHTS)
 
 
 def _setting(run: RunFolder, section: str, key: str) -> str:
@@ -127,7 +140,7 @@ def _setting(run: RunFolder, section: str, key: str) -> str:
         return str(yaml.safe_load(run.job.read())[section][key])
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{run.job.path} is damaged: expected are the settings of a run, with "
+            f"{run.job} is damaged: expected are the settings of a run, with "
             f"{section}.{key}. Name one of the run's checkpoint folders instead."
         ) from error
 

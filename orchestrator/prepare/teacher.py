@@ -1,7 +1,6 @@
 """The network that a method learns from: built for a job, with weights that are read once."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import torch
 
@@ -15,7 +14,7 @@ from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.job.start import Start
 from orchestrator.prepare.build import build_method
-from orchestrator.prepare.start import start
+from orchestrator.prepare.start import is_there, start
 
 KEY = "method.teacher_weights"
 
@@ -100,12 +99,12 @@ def missing_teacher(method: Method) -> str:
         return ""
     if wanted.weights is None:
         return f"{KEY}: the method wants a teacher and no file or run is named; give one, or none."
-    if not wanted.weights.exists():
+    if not is_there(wanted.weights):
         return f"{KEY}: there is no file and no run called {wanted.weights}."
     return ""
 
 
 def _started_from(wanted: WantedTeacher, job: Job) -> Job:
     """Return the job as one that starts from the teacher's weights."""
-    weights = wanted.weights or Path()
-    return job.model_copy(update={"start": Start(source=wanted.source, weights=weights)})
+    given = Start(source=wanted.source, weights=wanted.weights)
+    return job.model_copy(update={"start": given})

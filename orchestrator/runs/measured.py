@@ -62,7 +62,10 @@ def _folders(record: Record) -> list[RunFolder]:
 
 def _epoch_seconds(folder: RunFolder) -> Iterator[float]:
     """Yield the times between the ends of epochs that follow each other."""
-    ends = [line for line in Lines(folder.metrics).read().values if _is_end(line)]
+    try:
+        ends = [line for line in Lines(folder.metrics).read().values if _is_end(line)]
+    except OSError:
+        return
     for one, other in pairwise(ends):
         if other["metrics"][EPOCH] == one["metrics"][EPOCH] + 1:
             yield (other["time_ms"] - one["time_ms"]) / 1000

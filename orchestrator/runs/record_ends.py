@@ -32,8 +32,12 @@ def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool
         return
     from orchestrator.track.run import remembered_run, remembered_status
 
-    if known := remembered_run(folder):
-        if remembered_status(folder) == "RUNNING" and known.uri not in _silent:
+    try:
+        known, status = remembered_run(folder), remembered_status(folder)
+    except OSError:
+        return
+    if known:
+        if status == "RUNNING" and known.uri not in _silent:
             _close(known.uri, folder, STATUSES[state])
         return
     record = facts.record

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from models.precision import Precision
 from orchestrator.errors import OrchError, UsageError
+from orchestrator.job.paths import in_bucket
 from orchestrator.runs import registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
@@ -51,13 +52,15 @@ def _with_teacher(phase: Values) -> Values:
     method = phase.get("method", {})
     if not method.get(TEACHER):
         return phase
-    return phase | {"method": method | {TEACHER: str(_found(Path(method[TEACHER])))}}
+    return phase | {"method": method | {TEACHER: _found(method[TEACHER])}}
 
 
-def _found(weights: Path) -> Path:
+def _found(weights: str) -> str:
     """Return a run's folder for a path that is not there and ends in its name; others as given."""
-    record = None if weights.exists() else registry.named(weights.name)
-    return Path(record.run_dir) if record else weights
+    if in_bucket(weights) or Path(weights).exists():
+        return weights
+    record = registry.named(Path(weights).name)
+    return record.run_dir if record else weights
 
 
 def _with_reference(job: "Job") -> "Job":

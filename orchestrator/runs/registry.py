@@ -62,7 +62,7 @@ class Record:
     @property
     def folder(self) -> RunFolder:
         """The run's folder, which may be on another machine."""
-        return RunFolder(Path(self.run_dir))
+        return RunFolder(self.run_dir)
 
     @property
     def last(self) -> Attempt:

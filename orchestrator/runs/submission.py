@@ -19,6 +19,7 @@ from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.shipment import Shipment
+from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def new_record(job: "Job", job_file: str) -> Record:
         job_file=job_file,
         address="",
         local=False,
-        run_dir=str(Path(job.output) / run),
+        run_dir=str(folder_at(job.output) / run),
         attempts=(Attempt(registry.submission_id(run, 1), now),),
     )
 

@@ -142,8 +142,8 @@ def _facts(record: Record, trial: Trial, standing: Standing) -> RunFacts:
     runs = run_names(trial.name, standing.opened.seeds)
     if record.within in runs:
         return _with_end(record.folder)
-    folder = record.folder.path.with_name(f"{record.search}.{runs[0]}")
-    first = run_facts.facts_of(RunFolder(folder)).evaluated
+    folder = RunFolder(record.folder.place.parent / f"{record.search}.{runs[0]}")
+    first = run_facts.facts_of(folder).evaluated
     if first is None or not trial.points:
         return RunFacts()
     mean = Evaluated(

@@ -5,33 +5,37 @@ a run needs to continue (`TrainState`). `manifest.json`, written last, holds the
 of both, and its own: files that are cut, missing or changed are noticed before use.
 """
 
-import shutil
-from collections.abc import Iterable
-from hashlib import file_digest, sha256
-from pathlib import Path
-
-from pydantic import BaseModel
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 
 from orchestrator.errors import CheckpointMismatch
-from orchestrator.files import write_whole
+from orchestrator.store.folder import MARK, Folder, StorageTrouble
+from orchestrator.typed_json import made_of
 
 FORMAT = 3
-MANIFEST = "manifest.json"
 
 
-class FileFacts(BaseModel, frozen=True, extra="forbid"):
+@dataclass(frozen=True)
+class FileFacts:
     """Size and checksum of a file."""
 
     size: int
     sha256: str
 
     @classmethod
-    def of(cls, content: bytes) -> "FileFacts":
-        """Return the size and checksum of a content."""
-        return cls(size=len(content), sha256=sha256(content).hexdigest())
+    def of(cls, content: Iterable[bytes]) -> "FileFacts":
+        """Return the size and checksum of a content, given in pieces."""
+        size, checksum = 0, sha256()
+        for chunk in content:
+            size += len(chunk)
+            checksum.update(chunk)
+        return cls(size=size, sha256=checksum.hexdigest())
 
 
-class Manifest(BaseModel, frozen=True, extra="forbid"):
+@dataclass(frozen=True)
+class Manifest:
     """The format of a checkpoint, its files by name, and the checksum of all that."""
 
     format: int
@@ -40,60 +44,56 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
 
     def digest(self) -> str:
         """Return the checksum that belongs to what the manifest says."""
-        return sha256(self.model_dump_json(exclude={"sha256"}).encode()).hexdigest()
+        said = {key: value for key, value in asdict(self).items() if key != "sha256"}
+        return sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()
 
 
-def write_checkpoint(folder: Path, contents: Iterable[tuple[str, bytes]]) -> None:
-    """Write files to a new folder, onto the disk. Raises OSError; then nothing stays."""
-    folder.mkdir(parents=True)
-    try:
-        files = {}
-        for name, content in contents:
-            write_whole(folder / name, content)
-            files[name] = FileFacts.of(content)
-        manifest = Manifest(format=FORMAT, files=files)
-        signed = manifest.model_copy(update={"sha256": manifest.digest()})
-        write_whole(folder / MANIFEST, signed.model_dump_json(indent=1))
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def with_manifest(contents: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a checkpoint in the order in which they are written, the manifest last."""
+    yield from contents.items()
+    files = {name: FileFacts.of([content]) for name, content in contents.items()}
+    manifest = Manifest(format=FORMAT, files=files)
+    signed = replace(manifest, sha256=manifest.digest())
+    yield MARK, json.dumps(asdict(signed), indent=1).encode()
 
 
-def damage(folder: Path) -> str | None:
+def damage(folder: Folder) -> str | None:
     """Return what is wrong with a checkpoint's files, or None when they are intact.
 
-    Raises CheckpointMismatch for those of another version.
+    Raises CheckpointMismatch for those of another version, StorageTrouble where nobody can say.
     """
     manifest = _manifest(folder)
     if manifest is None:
-        return f"its {MANIFEST} is missing or has changed"
+        return f"its {MARK} is missing or has changed"
     if manifest.format != FORMAT:
         raise CheckpointMismatch(
             f"{folder}: written by another version of orch (format {manifest.format}, expected "
             f"{FORMAT})."
         )
-    faults = (_fault(folder / name, expected) for name, expected in manifest.files.items())
+    faults = (_fault(folder, name, expected) for name, expected in manifest.files.items())
     return next(filter(None, faults), None)
 
 
-def _manifest(folder: Path) -> Manifest | None:
+def _manifest(folder: Folder) -> Manifest | None:
     """Return the manifest of a checkpoint; None when its own checksum does not match."""
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        manifest = made_of(Manifest, json.loads(b"".join(folder.chunks(MARK))))
+    except StorageTrouble:
+        raise
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if manifest.sha256 == manifest.digest() else None
 
 
-def _fault(path: Path, expected: FileFacts) -> str | None:
+def _fault(folder: Folder, name: str, expected: FileFacts) -> str | None:
     try:
-        with path.open("rb") as file:
-            found = file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+        found = FileFacts.of(folder.chunks(name))
+    except StorageTrouble:
+        raise
     except OSError as error:
-        return f"{path.name}: {error.strerror}"
-    if size != expected.size:
-        return f"{path.name} has {size} bytes instead of {expected.size}"
-    if found != expected.sha256:
-        return f"{path.name} has changed (its checksum differs)"
+        return f"{name}: {error.strerror}"
+    if found.size != expected.size:
+        return f"{name} has {found.size} bytes instead of {expected.size}"
+    if found != expected:
+        return f"{name} has changed (its checksum differs)"
     return None

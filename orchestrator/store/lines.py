@@ -1,13 +1,10 @@
-"""A file of JSON lines that only grows, for one writer that may be killed at any moment."""
+"""JSON documents, each on a line of a file that only grows."""
 
-import errno
 import json
-import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.files import sync_folder, write_whole
+from orchestrator.store.folder import Growing
 from orchestrator.typed_json import plain
 
 
@@ -19,65 +16,37 @@ class Found(NamedTuple):
 
 
 class Lines:
-    """A JSON document on each line. A last line that a kill left incomplete does not count."""
+    """The lines of a growing file as values."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: Growing) -> None:
+        self._file = file
 
     def append(self, value: object, *, durable: bool) -> None:
-        """Write a line. durable: it is on the disk when this returns.
+        """Write a line. durable: it survives a crash of the machine from here on.
 
-        Raises OSError, also where only a part of the line found room; that does not count.
+        Raises OSError; then the line does not count.
         """
-        self._drop_torn_line()
-        line = _line(value)
-        is_new = not self._path.exists()
-        with self._path.open("ab", buffering=0) as file:
-            if file.write(line) < len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
-            if durable:
-                os.fsync(file.fileno())
-        if is_new:
-            sync_folder(self._path.parent)
+        self._file.append(_line(value), durable=durable)
 
     def put_first(self, value: object) -> None:
         """Write a line before all that is there, which stays. Raises OSError; then all does."""
-        write_whole(self._path, _line(value) + self._path.read_bytes())
+        self._file.put_first(_line(value))
 
     def read(self, start: int = 0, most: int | None = None) -> Found:
         """Return what stands behind a mark. What a crash of the machine left there is skipped.
 
         most: how many lines are read; all by default.
         """
-        if not self._path.exists():
-            return Found([], start)
-        with self._path.open("rb") as file:
-            file.seek(start)
-            content = file.read()
-        lines = content.split(b"\n")[:-1][:most]
+        lines = self._file.read(start).split(b"\n")[:-1][:most]
         return Found(list(_documents(lines)), start + sum(len(line) + 1 for line in lines))
 
     def sync(self) -> None:
-        """Bring to the disk what another process may only just have written. Raises OSError."""
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
-        sync_folder(self._path.parent)
+        """Let survive a crash what another process may only just have written. Raises OSError."""
+        self._file.sync()
 
     def size(self) -> int:
-        """Return the bytes of the file, a torn last line included. Raises OSError."""
-        return self._path.stat().st_size
-
-    def _drop_torn_line(self) -> None:
-        if not self._path.exists() or self._ends_whole():
-            return
-        content = self._path.read_bytes()
-        os.truncate(self._path, content.rfind(b"\n") + 1)
-
-    def _ends_whole(self) -> bool:
-        with self._path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - 1, 0))
-            return file.read() in (b"", b"\n")
+        """Return the bytes of the file. Raises OSError."""
+        return self._file.size()
 
 
 def _line(value: object) -> bytes:

@@ -18,18 +18,23 @@ The folder itself is the list of checkpoints, so the list cannot disagree with t
 
 import json
 import re
-import shutil
 import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.files import write_whole
+from orchestrator.store.checkpoint import with_manifest
+from orchestrator.store.folder import Folder, Growing
+from orchestrator.store.place import folder_at
 
 WEIGHTS = "model.safetensors"
 """The file of a checkpoint that holds the weights by name."""
 
-_COMMITTED = re.compile(r"checkpoint_p(\d+)_e(\d+)_s(\d+)")
+_CHECKPOINT, _BEST, _DAMAGED = "checkpoint_", "best-epoch-", "damaged_"
+_COMMITTED = re.compile(_CHECKPOINT + r"p(\d+)_e(\d+)_s(\d+)")
+_STOP, _STOP_BY_NAME, _LEAVE = "stop", "stop_by_name", "leave"
 
 
 class Reached(NamedTuple):
@@ -49,15 +54,19 @@ class Reached(NamedTuple):
 class WholeFile:
     """A file that is read and replaced as a whole, or not at all."""
 
-    path: Path
+    folder: Folder
+    name: str
+
+    def __str__(self) -> str:
+        return str(self.folder / self.name)
 
     def exists(self) -> bool:
         """Return whether the file exists."""
-        return self.path.exists()
+        return self.folder.exists(self.name)
 
     def read(self) -> str:
         """Return the text. Raises OSError, and ValueError when it is not text."""
-        return self.path.read_text(encoding="utf-8")
+        return b"".join(self.folder.chunks(self.name)).decode("utf-8")
 
     def read_json(self) -> Any:
         """Return the JSON value. Raises OSError, and ValueError when it is not JSON."""
@@ -68,124 +77,127 @@ class WholeFile:
 
     def write(self, text: str) -> None:
         """Replace the file. Raises OSError; then the old content stays."""
-        write_whole(self.path, text)
+        self.folder.write(self.name, text.encode())
+
+    def here(self) -> AbstractContextManager[Path]:
+        """Return a context in which the file is on the disk of this machine."""
+        return self.folder.file_here(self.name)
 
     def written(self) -> float | None:
         """Return when the file was last written, in seconds since 1970; None where none is seen."""
-        try:
-            return self.path.stat().st_mtime
-        except OSError:
-            return None
+        return self.folder.written(self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class RunFolder:
-    """The files of a run, by name."""
+    """The files of a run, by name. place: the folder, wherever it is."""
 
-    path: Path
+    place: Folder
+
+    def __init__(self, place: Folder | Path | str) -> None:
+        found = folder_at(place) if isinstance(place, Path | str) else place
+        object.__setattr__(self, "place", found)
 
     def __str__(self) -> str:
-        return str(self.path)
+        return str(self.place)
 
     @property
     def name(self) -> str:
         """The run's id."""
-        return self.path.name
+        return self.place.name
 
     def is_there(self) -> bool:
         """Return whether the folder can be seen from here."""
-        return self.path.is_dir()
+        return self.place.is_there()
 
     def make(self) -> None:
         """Create the folder if it does not exist."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.place.make()
+
+    def file(self, name: str) -> WholeFile:
+        """Return the file of a name."""
+        return WholeFile(self.place, name)
 
     @property
     def job(self) -> WholeFile:
         """The settings the run began with, as YAML."""
-        return WholeFile(self.path / "job.yaml")
+        return self.file("job.yaml")
 
     @property
     def facts(self) -> WholeFile:
         """The last facts that the run has reported, as JSON."""
-        return WholeFile(self.path / "progress.json")
+        return self.file("progress.json")
 
     @property
-    def metrics(self) -> Path:
+    def metrics(self) -> Growing:
         """The metrics, a JSON document on each line."""
-        return self.path / "metrics.jsonl"
+        return self.place.growing("metrics.jsonl")
 
     @property
     def metrics_sent(self) -> WholeFile:
         """How many bytes of the metrics the tracking server has."""
-        return WholeFile(self.path / "metrics.sent")
+        return self.file("metrics.sent")
 
     @property
-    def metrics_rejected(self) -> Path:
+    def metrics_rejected(self) -> Growing:
         """The metrics that the tracking server did not accept, a JSON document on each line."""
-        return self.path / "metrics.rejected"
+        return self.place.growing("metrics.rejected")
 
     @property
     def record(self) -> WholeFile:
         """Where the tracking server keeps the run's record, as JSON."""
-        return WholeFile(self.path / "mlflow_run.json")
+        return self.file("mlflow_run.json")
 
     @property
     def result(self) -> WholeFile:
         """The final results as JSON; only there once the last epoch is over."""
-        return WholeFile(self.path / "result.json")
+        return self.file("result.json")
 
     @property
     def table(self) -> WholeFile:
         """The final results as a table in Markdown."""
-        return WholeFile(self.path / "results.md")
+        return self.file("results.md")
 
     @property
-    def stop(self) -> Path:
-        """Asks the workers to save and end, by being there: the request of the run's driver."""
-        return self.path / "stop"
+    def stop_by_name(self) -> WholeFile:
+        """A person's request that the workers of a trial save and end; no search removes it."""
+        return self.file(_STOP_BY_NAME)
 
-    @property
-    def stop_by_name(self) -> Path:
-        """The same, asked by a person of a trial: no search ever removes it."""
-        return self.path / "stop_by_name"
-
-    @property
-    def leave(self) -> Path:
-        """The same, asked by what starts the workers: it starts others then, elsewhere or more."""
-        return self.path / "leave"
+    def watch_end(self) -> Callable[[], bool]:
+        """Return what says, in no time, whether the workers are asked to save and end."""
+        return self.place.watch((_STOP, _STOP_BY_NAME, _LEAVE))
 
     def end_is_asked(self) -> bool:
         """Return whether the workers are asked to save and end, by whomever."""
-        return self.stop_is_asked() or self.leave_is_asked()
+        return self.watch_end()()
 
     def stop_is_asked(self) -> bool:
         """Return whether they are asked to do so for good."""
-        return self.stop.exists() or self.is_stopped_by_name()
+        return self.place.exists(_STOP) or self.is_stopped_by_name()
 
     def ask_to_leave(self) -> None:
         """Ask the workers to save and end, since others are about to be started."""
-        self.leave.touch()
+        self.place.write(_LEAVE, b"")
 
     def leave_is_asked(self) -> bool:
         """Return whether the workers are asked to make room for others."""
-        return self.leave.exists()
+        return self.place.exists(_LEAVE)
 
     def withdraw_leave(self) -> None:
         """Withdraw that request: others start."""
-        self.leave.unlink(missing_ok=True)
+        self.place.remove(_LEAVE)
 
     def ask_to_stop(self) -> None:
         """Ask the workers to save and end, as the run's driver."""
-        self.stop.touch()
+        self.place.write(_STOP, b"")
 
     def withdraw_stop(self) -> None:
         """Withdraw the request of a driver."""
-        self.stop.unlink(missing_ok=True)
+        self.place.remove(_STOP)
 
     def ask_to_stop_by_name(self) -> None:
         """Ask the workers to save and end, as a person who named this trial."""
-        self.stop_by_name.touch()
+        self.place.write(_STOP_BY_NAME, b"")
 
     def is_stopped_by_name(self) -> bool:
         """Return whether a person has asked this trial to end."""
@@ -193,94 +205,81 @@ class RunFolder:
 
     def withdraw_stop_by_name(self) -> None:
         """Withdraw the request of a person."""
-        self.stop_by_name.unlink(missing_ok=True)
+        self.place.remove(_STOP_BY_NAME)
 
     def last_sign_of_life(self) -> float:
         """Return when the run last wrote its progress; now, if it never did."""
-        signs = (self.facts, WholeFile(self.metrics), self.job)
-        return max((at for sign in signs if (at := sign.written())), default=time.time())
+        signs = (self.facts.written(), self.metrics.written(), self.job.written())
+        return max((at for at in signs if at), default=time.time())
 
-    def checkpoints(self) -> list[Path]:
+    def checkpoints(self) -> list[Folder]:
         """Return the folders of the committed checkpoints, the newest last."""
-        found = [(reached(folder), folder) for folder in self.path.glob("checkpoint_*")]
-        return [folder for at, folder in sorted((at, folder) for at, folder in found if at)]
+        found = [(reached(name), name) for name in self.place.folders(_CHECKPOINT)]
+        return [self.place / name for at, name in sorted((at, name) for at, name in found if at)]
 
     def newest(self) -> Reached | None:
         """Return the position of the newest checkpoint; None when there is none."""
         found = self.checkpoints()
-        return reached(found[-1]) if found else None
+        return reached(found[-1].name) if found else None
 
-    def best(self) -> list[Path]:
+    def best(self) -> list[Folder]:
         """Return the copies of best epochs: one, or two if a kill came in between."""
-        return sorted(self.path.glob("best-epoch-*"))
+        return [self.place / name for name in self.place.folders(_BEST)]
 
-    def best_copy(self, epoch: int) -> Path:
+    def best_copy(self, epoch: int) -> Folder:
         """Return where the copy of the best epoch's checkpoint is, epochs of the run from 1."""
-        return self.path / f"best-epoch-{epoch:04d}"
+        return self.place / f"{_BEST}{epoch:04d}"
 
-    def to_continue_from(self) -> list[Path]:
+    def to_continue_from(self) -> list[Folder]:
         """Return all checkpoints, the newest first; copies of best epochs are the last resort."""
         return [*reversed(self.checkpoints()), *reversed(self.best())]
 
     def unusable(self) -> list[str]:
         """Return the names of everything else that was once a checkpoint."""
         usable = {folder.name for folder in self.checkpoints()}
-        return sorted({folder.name for folder in self.path.glob("*checkpoint_*")} - usable)
+        every = {*self.place.folders(_CHECKPOINT), *self.place.folders(_DAMAGED + _CHECKPOINT)}
+        return sorted(every - usable)
 
-    def scratch(self, at: Reached) -> Path:
-        """Return where a checkpoint is written before it is committed, emptied."""
-        folder = self.path / f".checkpoint-{'-'.join(map(str, at))}"
-        shutil.rmtree(folder, ignore_errors=True)
-        return folder
+    def commit(self, contents: Mapping[str, bytes], at: Reached, *, keep: int) -> None:
+        """Write a checkpoint, the latest one, and remove all but the last `keep`.
 
-    def commit(self, folder: Path, at: Reached, *, keep: int) -> None:
-        """Make a written checkpoint the latest one, and remove all but the last `keep`.
-
-        If there is one of this position already, the run continued from it, and it stays.
+        If there is one of this position already, the run continued from it, and it stays. Raises
+        OSError; then nothing of it stays.
         """
-        target = self.path / f"checkpoint_p{at.phase + 1:02d}_e{at.epoch:04d}_s{at.step:06d}"
-        if target.exists():
-            shutil.rmtree(folder)
-        else:
-            folder.rename(target)
+        name = f"{_CHECKPOINT}p{at.phase + 1:02d}_e{at.epoch:04d}_s{at.step:06d}"
+        if name not in self.place.folders(name):
+            self.place.put(name, with_manifest(contents))
         for old in self.checkpoints()[:-keep]:
-            shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
+            self.place.drop(old.name)
 
-    def keep_as_best(self, folder: Path, epoch: int) -> None:
-        """Copy a checkpoint as that of the best epoch, beside those of epochs before."""
-        target = self.best_copy(epoch)
-        scratch = target.with_name(f".{target.name}")
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
-            shutil.copytree(folder, scratch)
-        except OSError:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        shutil.rmtree(target, ignore_errors=True)
-        scratch.rename(target)
+    def keep_as_best(self, contents: Mapping[str, bytes], epoch: int) -> None:
+        """Write a checkpoint as that of the best epoch, beside those of epochs before.
+
+        Raises OSError; then nothing of it stays.
+        """
+        self.place.put(self.best_copy(epoch).name, with_manifest(contents))
 
     def drop_best_but(self, epoch: int) -> None:
         """Remove the copies of all best epochs but one."""
         for old in self.best():
             if old != self.best_copy(epoch):
-                shutil.rmtree(old.rename(old.with_name(f".{old.name}")))
+                self.place.drop(old.name)
 
-    def set_aside(self, folder: Path) -> Path:
-        """Rename a damaged checkpoint to a name that is not in use; return the new path."""
-        number, target = 1, folder.with_name(f"damaged_{folder.name}")
-        while target.exists():
+    def set_aside(self, checkpoint: Folder) -> Folder:
+        """Rename a damaged checkpoint to a name that is not in use; return the renamed one."""
+        number, name = 1, f"{_DAMAGED}{checkpoint.name}"
+        while name in self.place.folders(name):
             number += 1
-            target = folder.with_name(f"damaged_{folder.name}.{number}")
-        return folder.rename(target)
+            name = f"{_DAMAGED}{checkpoint.name}.{number}"
+        self.place.rename(checkpoint.name, name)
+        return self.place / name
 
     def sweep(self) -> None:
         """Remove what a kill in the middle of a save left behind."""
-        for pattern in (".checkpoint*", ".best-epoch-*"):
-            for folder in self.path.glob(pattern):
-                shutil.rmtree(folder, ignore_errors=True)
+        self.place.sweep((_CHECKPOINT, _BEST))
 
 
-def reached(checkpoint: Path) -> Reached | None:
+def reached(checkpoint: str) -> Reached | None:
     """Return the position of a checkpoint, by its name; None for another folder."""
-    name = _COMMITTED.fullmatch(checkpoint.name)
+    name = _COMMITTED.fullmatch(checkpoint)
     return Reached(int(name[1]) - 1, int(name[2]), int(name[3])) if name else None

@@ -6,11 +6,14 @@ trials.md, trials.csv        the table of trials
 page.md                      the text of the search's page in MLflow
 best.yaml                    the job of the best trial, ready to submit
 figures/                     each figure as PNG, and the data behind it as CSV
+
+It is on a disk, where figures are drawn and many trials are looked at again and again.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.store.folder import Folder, Growing
 from orchestrator.store.run_folder import RunFolder, WholeFile
 
 
@@ -24,45 +27,46 @@ class SearchFolder:
         return str(self.run)
 
     @property
-    def journal(self) -> Path:
+    def journal(self) -> Growing:
         """What was decided and reported; the only file of a search that grows."""
-        return self.run.path / "search.jsonl"
+        return self.run.place.growing("search.jsonl")
 
     @property
     def table(self) -> WholeFile:
         """The table of trials in Markdown."""
-        return WholeFile(self.run.path / "trials.md")
+        return self.run.file("trials.md")
 
     @property
     def rows(self) -> WholeFile:
         """The table of trials as CSV."""
-        return WholeFile(self.run.path / "trials.csv")
+        return self.run.file("trials.csv")
 
     @property
     def best(self) -> WholeFile:
         """The job of the best trial, ready to submit."""
-        return WholeFile(self.run.path / "best.yaml")
+        return self.run.file("best.yaml")
 
     @property
     def page(self) -> WholeFile:
         """The text of the search's page in MLflow, in Markdown."""
-        return WholeFile(self.run.path / "page.md")
+        return self.run.file("page.md")
 
     @property
     def figures(self) -> Path:
         """The folder of the figures."""
-        return self.run.path / "figures"
+        return Path(str(self.run)) / "figures"
 
     @property
-    def trials(self) -> Path:
+    def trials(self) -> Folder:
         """The folder of the runs' folders."""
-        return self.run.path / "trials"
+        return self.run.place / "trials"
 
     @classmethod
     def above(cls, run: RunFolder) -> "SearchFolder | None":
         """Return the search that the folder of a run is in; None for any other run."""
-        search = run.path.parent.parent
-        is_in = run.path.parent.name == "trials" and run.name.startswith(f"{search.name}.")
+        trials = run.place.parent
+        search = trials.parent
+        is_in = trials.name == "trials" and run.name.startswith(f"{search.name}.")
         return cls(RunFolder(search)) if is_in else None
 
     def called(self, run: RunFolder) -> str:
@@ -71,7 +75,7 @@ class SearchFolder:
 
     def runs(self) -> list[RunFolder]:
         """Return the folders of all runs that have begun, by name; none where none are seen."""
-        return [RunFolder(path) for path in sorted(self.trials.glob(f"{self.run.name}.t*"))]
+        return [RunFolder(self.trials / name) for name in self.trials.folders(f"{self.run.name}.t")]
 
     def of_run(self, name: str) -> RunFolder:
         """Return the folder of a run of the search, such as t007 or t007s1."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,6 +20,7 @@ from orchestrator.job.start import Start
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import build_network, open_datasets
 from orchestrator.prepare.start import weights_file
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.subnet.ranking import (
     Bits,
     Ranked,
@@ -88,18 +88,18 @@ class Found:
         return {"default": default} | {name: own for name, own in layers if own != default}
 
 
-def find_subnets(job: Job, folder: Path, asked: Asked, tell: Tell) -> Found:
-    """Search the sub-nets of the finished run in `folder`, and evaluate them.
+def find_subnets(job: Job, run: RunFolder, asked: Asked, tell: Tell) -> Found:
+    """Search the sub-nets of a finished run, and evaluate them.
 
     The network is fixed at its highest bit-width for the sensitivities. Raises UsageError for a run
     that has no such sub-nets, MissingData, DataError or CheckpointMismatch.
     """
-    choices = _choices(job, folder.name)
+    choices = _choices(job, run.name)
     names = [info.name for info in blank_network(job).quantized_layers]
     total = budget(len(names), asked.average_bits)
     _check_reachable(len(names), list(choices), total, asked.average_bits)
     ranks = Ranks(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    parts = _parts(job, folder, ranks)
+    parts = _parts(job, run, ranks)
     highest = OperatingPoint.at(choices[max(choices)])
     found = sensitivities(
         parts.network,
@@ -168,16 +168,17 @@ def _check_reachable(layers: int, choices: Sequence[float], total: int, average:
     )
 
 
-def _parts(job: Job, folder: Path, ranks: Ranks) -> Parts:
+def _parts(job: Job, run: RunFolder, ranks: Ranks) -> Parts:
     """Return the run's data and its network, with the weights whose results it shows."""
-    started = job.model_copy(update={"start": Start(source="checkpoint", weights=folder)})
+    started = job.model_copy(update={"start": Start(source="checkpoint", weights=str(run))})
     try:
-        weights = weights_file(folder, started)
+        weights = weights_file(str(run), started)
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
     train_set, val_set = open_datasets(job)
     network = build_network(job, train_set.num_classes)
-    load_weights(weights.parent, network)
+    with weights.folder.here() as folder:
+        load_weights(folder, network)
     return Parts(train_set, val_set, network, place(network, job, ranks))
 
 

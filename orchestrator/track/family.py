@@ -33,14 +33,14 @@ def tags(folder: RunFolder) -> dict[str, str]:
     return named | ({PARENT_TAG: parent.run_id} if parent else {})
 
 
-def group_tags(uri: str, tracking: Tracking, output: Path) -> dict[str, str]:
+def group_tags(uri: str, tracking: Tracking) -> dict[str, str]:
     """Return the tag that ties the record of a run to its group, if it has one.
 
-    The group's own run is begun by whichever job comes first. output: holds the runs' folders.
+    The group's own run is begun by whichever job comes first.
     """
     if tracking.group is None:
         return {}
-    parent = recorder.open_group(uri, tracking.experiment, tracking.group, output)
+    parent = recorder.open_group(uri, tracking.experiment, tracking.group)
     return {PARENT_TAG: parent}
 
 
@@ -49,8 +49,7 @@ def searched(folder: RunFolder, job: Values) -> dict[str, str]:
     search = SearchFolder.above(folder)
     if search is None or not search.run.job.exists():
         return {}
-    file = search.run.job.path
-    keys = _searched_keys(file, file.stat().st_mtime)
+    keys = _searched_keys(search.run.job.read())
     return {key: str(value_at(job, tuple(key.split(".")))) for key in keys}
 
 
@@ -81,8 +80,8 @@ def show(search: SearchFolder) -> None:
     if run is None:
         return
     recorder.set_description(run, about(search.run))
-    whole = [file.path for file in (search.table, search.rows, search.best) if file.exists()]
-    recorder.keep_files(run, whole)
+    whole = [file for file in (search.table, search.rows, search.best) if file.exists()]
+    recorder.keep_files(run, [Path(str(file)) for file in whole])
     recorder.keep_files(run, sorted(search.figures.glob("*")), search.figures.name)
 
 
@@ -93,6 +92,6 @@ def about(folder: RunFolder) -> str:
 
 
 @lru_cache(maxsize=4)
-def _searched_keys(file: Path, _written: float) -> tuple[str, ...]:
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+def _searched_keys(search_job: str) -> tuple[str, ...]:
+    values = yaml.safe_load(search_job)
     return tuple((values.get("search") or {}).get("space", {}))

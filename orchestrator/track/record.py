@@ -125,7 +125,7 @@ def _job(folder: RunFolder) -> Job:
         return job_from_dict(yaml.safe_load(folder.job.read()))
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{folder.job.path} cannot be read, so the run cannot be recorded: {error}"
+            f"{folder.job} cannot be read, so the run cannot be recorded: {error}"
         ) from error
 
 
@@ -158,12 +158,12 @@ def _replace(error: OrchError, uri: str, job: Job, folder: RunFolder, tell: Tell
 
 def _family(uri: str, job: Job, folder: RunFolder) -> dict[str, str]:
     """Return the tags of a trial, which belongs to its search, or those of a member of a group."""
-    return family.tags(folder) or family.group_tags(uri, job.tracking, folder.path.parent)
+    return family.tags(folder) or family.group_tags(uri, job.tracking)
 
 
 def _describe(tracked: TrackedRun, job: Job, folder: RunFolder) -> None:
     texts = {
-        folder.job.path.name: folder.job.read(),
+        folder.job.name: folder.job.read(),
         "environment.txt": _environment(job),
     }
     recorder.describe(tracked, family.searched(folder, job.as_dict()) | _headline(job), texts)

@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.errors import RecordGone, Refused
-from orchestrator.job.tracking_uri import checked, sqlite_file
-from orchestrator.job.uri import sqlite_uri
+from orchestrator.job.tracking_uri import checked, file_in, sqlite_file
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import database, rest
 from orchestrator.track.journal import Journal
@@ -36,16 +35,17 @@ class Reading(NamedTuple):
     step: int
 
 
-def tracking_uri(configured: str | None, output: Path) -> str:
+def tracking_uri(configured: str | None, output: str) -> str:
     """Return the job's tracking URI, else MLFLOW_TRACKING_URI, else a sqlite file in `output`.
 
-    Raises UsageError for a MLFLOW_TRACKING_URI that contains a secret or cannot hold records.
+    Raises UsageError for a MLFLOW_TRACKING_URI that contains a secret or cannot hold records, and
+    for an output in which there can be no such file.
     """
     if configured:
         return configured
     if given := os.environ.get("MLFLOW_TRACKING_URI"):
         return checked(given)
-    return sqlite_uri(output / "mlflow.db")
+    return file_in(output)
 
 
 def check_reachable(uri: str, experiment: str) -> None:
@@ -91,7 +91,7 @@ def open_new_run(
     does what it was asked when it wakes up.
     """
     with mlflow_client(uri, create=True) as client:
-        experiment_id = _experiment(client, experiment, uri, folder.path.parent)
+        experiment_id = _experiment(client, experiment, uri)
         made = _open_runs(client, experiment_id, name)
         if made:
             run_id = made[0]
@@ -105,13 +105,13 @@ def open_new_run(
     return run
 
 
-def open_group(uri: str, experiment: str, group: str, output: Path) -> str:
+def open_group(uri: str, experiment: str, group: str) -> str:
     """Return the id of the run that stands for a group, a new one if there is none.
 
     Its jobs may start at the same moment and see none: of several new ones the first is kept.
     """
     with mlflow_client(uri, create=True) as client:
-        experiment_id = _experiment(client, experiment, uri, output)
+        experiment_id = _experiment(client, experiment, uri)
         found = _groups(client, experiment_id, group)
         if not found:
             tags = {GROUP_TAG: group}
@@ -209,7 +209,7 @@ def close_run(
         for other in _open_runs(client, run.experiment_id, folder.name):
             client.delete_run(other)
         if table is not None:
-            client.log_text(run.run_id, table, folder.table.path.name)
+            client.log_text(run.run_id, table, folder.table.name)
     remember(folder, run, status)
 
 
@@ -244,13 +244,14 @@ def _check_active(experiment: Any, uri: str) -> None:
         )
 
 
-def _experiment(client: Any, name: str, uri: str, output: Path) -> str:
+def _experiment(client: Any, name: str, uri: str) -> str:
     """Return the experiment's id; a new one in a sqlite file keeps its artifacts beside it."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
-        beside = (output / "mlartifacts").as_uri() if sqlite_file(uri) else None
+        file = sqlite_file(uri)
+        beside = file.with_name("mlartifacts").as_uri() if file else None
         try:
             return str(client.create_experiment(name, artifact_location=beside))
         except MlflowException:

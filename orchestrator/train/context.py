@@ -1,12 +1,13 @@
 """Where a rank runs: its peers and its checkpoints."""
 
 import platform
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
 
 from orchestrator.errors import UsageError
+from orchestrator.store.folder import Folder
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train import run_checkpoints
 from orchestrator.train.ranks import Ranks
@@ -17,11 +18,11 @@ class Context(Protocol):
 
     ranks: Ranks
 
-    def latest(self) -> Path | None:
-        """Return the folder of the last committed checkpoint, the same on every rank."""
+    def latest(self) -> Folder | None:
+        """Return the last committed checkpoint, the same on every rank."""
 
-    def commit(self, folder: Path | None, at: Reached) -> None:
-        """Commit a checkpoint folder (rank 0's; None elsewhere), which is moved away.
+    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
+        """Commit a checkpoint, the files of rank 0 by name; None elsewhere.
 
         Every rank calls this equally often.
         """
@@ -35,11 +36,11 @@ class FolderContext:
         self._run = run
         self._keep = keep
 
-    def latest(self) -> Path | None:
+    def latest(self) -> Folder | None:
         """Return the newest whole checkpoint of the run's folder, as rank 0 finds it."""
         return self.ranks.gather(self._find() if self.ranks.is_first else None)[0]
 
-    def _find(self) -> Path | None:
+    def _find(self) -> Folder | None:
         if not self._run.job.exists():
             raise UsageError(
                 f"{self._run} cannot be seen on {platform.node()}. `output` must be a folder "
@@ -47,10 +48,10 @@ class FolderContext:
             )
         return run_checkpoints.latest(self._run)
 
-    def commit(self, folder: Path | None, at: Reached) -> None:
-        """Put rank 0's folder among the run's checkpoints."""
-        if folder is not None:
-            self._run.commit(folder, at, keep=self._keep)
+    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
+        """Put rank 0's files among the run's checkpoints."""
+        if contents is not None:
+            self._run.commit(contents, at, keep=self._keep)
 
 
 class RayContext(FolderContext):

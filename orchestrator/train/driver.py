@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -47,7 +48,7 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
     """
     signal.signal(signal.SIGTERM, _stop_at_once)
     given = Shipment.read(Path(path))
-    folder = RunFolder(Path(given.run_dir))
+    folder = RunFolder(given.run_dir)
     sender: Sender | None = None
     try:
         handover.take_up()
@@ -68,7 +69,7 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         return _fail(folder, sender, str(error), error.exit_code)
     except Exception as error:
         traceback.print_exc()
-        failure = as_failure(error, folder.path)
+        failure = as_failure(error, str(folder))
         return _fail(folder, sender, str(failure), failure.exit_code)
     finally:
         handover.remove()
@@ -112,7 +113,7 @@ def kept_job(folder: RunFolder) -> Values | None:
         kept = None
     if isinstance(kept, dict) and kept:
         return kept
-    warn(f"{folder.job.path} was damaged and is rewritten.")
+    warn(f"{folder.job} was damaged and is rewritten.")
     return None
 
 
@@ -144,7 +145,8 @@ def pass_stop_on(folder: RunFolder) -> None:
     """From now on, pass a request to end on to the workers, which save first."""
 
     def ask(_signal: int, _frame: object) -> None:
-        folder.ask_to_stop()
+        # In a thread: what the signal has interrupted may hold the locks that this needs.
+        threading.Thread(target=folder.ask_to_stop).start()
 
     signal.signal(signal.SIGTERM, ask)
 
@@ -163,7 +165,7 @@ def results_of(folder: RunFolder) -> Finished:
         end = finished_in(folder)
     except ValueError:
         raise JobFailed(
-            f"{folder.result.path} is damaged. Remove it; `orch resume` then continues from the "
+            f"{folder.result} is damaged. Remove it; `orch resume` then continues from the "
             "last checkpoint."
         ) from None
     folder.table.write(end.table + "\n")
@@ -183,10 +185,17 @@ def close(folder: RunFolder, sender: Sender, status: str) -> None:
     closing = sender.close(folder, partial(_close_record, folder, status))
     silence = sender.finish()
     if silence or closing.exception():
-        runs = (folder, *SearchFolder(folder).runs())
-        waiting = f"{sum(Journal(one).waiting() for one in runs)} metrics wait in the run's folder;"
         sync = f"`orch sync {folder.name}` sends them and says in MLflow how the run ended."
-        warn(" ".join(filter(None, (silence, waiting, sync))))
+        warn(" ".join(filter(None, (silence, _waiting(folder), sync))))
+
+
+def _waiting(folder: RunFolder) -> str:
+    """Return how many metrics wait in the folder of a run, or in those of a search's trials."""
+    try:
+        count = sum(Journal(one).waiting() for one in (folder, *SearchFolder(folder).runs()))
+    except OSError as error:
+        return f"Metrics wait in the run's folder ({error});"
+    return f"{count} metrics wait in the run's folder;"
 
 
 def _close_record(folder: RunFolder, status: str) -> None:

@@ -52,7 +52,7 @@ def train_function(config: Config) -> None:
         if failures.is_lost_process(error):
             raise
         rank = context.ranks.rank if context else None
-        raise failures.as_failure(error, run.folder.path, rank) from error
+        raise failures.as_failure(error, str(run.folder), rank) from error
     if how is How.STOPPED and not run.folder.stop_is_asked():
         raise Left("The workers have saved, and leave for others.")
 

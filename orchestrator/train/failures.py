@@ -14,6 +14,7 @@ import torch
 import orchestrator
 from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
 from orchestrator.plan.batch import LARGER_PASS, SMALLER_PASS
+from orchestrator.store.folder import StorageTrouble
 
 _BY_CODE = {1: JobFailed, 2: UsageError, 3: Unreachable}
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,8 +29,13 @@ def is_lost_process(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
 
 
-def as_failure(error: Exception, run_dir: Path, rank: int | None = None) -> OrchError:
+def as_failure(error: Exception, run_dir: str, rank: int | None = None) -> OrchError:
     """Return the failure to report to the user; it can be sent from process to process."""
+    if isinstance(error, StorageTrouble):
+        return JobFailed(
+            f"{run_dir} can no longer be used: {error}. The last checkpoint is still there; once "
+            "the storage answers, `orch resume` continues from it."
+        )
     if isinstance(error, OrchError):
         return _BY_CODE[error.exit_code](str(error))
     if full := _full(error):
@@ -50,9 +56,9 @@ def _full(error: Exception) -> str | None:
     return next((text for text in texts if text in f"{error.strerror} {error}"), None)
 
 
-def _folder(error: Exception, run_dir: Path) -> Path:
+def _folder(error: Exception, run_dir: str) -> str:
     named = Path(getattr(error, "filename", None) or run_dir)
-    return run_dir if named.is_relative_to(run_dir) else named.parent
+    return run_dir if named.is_relative_to(run_dir) else str(named.parent)
 
 
 def first_line(error: object) -> str:

@@ -17,6 +17,7 @@ from typing import TextIO
 
 from orchestrator.events import Event, Progress, Searching, events_file, parse, to_json
 from orchestrator.run_facts import RunFacts, facts_at, facts_file
+from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import WholeFile
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
@@ -60,7 +61,7 @@ class EventFile:
         self._path.touch()
         self._count = self._path.read_bytes().count(b"\n")
         self._facts_path = folder / facts_file(submission_id)
-        self._facts = facts_at(WholeFile(self._facts_path))
+        self._facts = facts_at(WholeFile(DiskFolder(folder), self._facts_path.name))
         self.lock = threading.Lock()
 
     def add(self, event: Event) -> None:

@@ -28,7 +28,8 @@ def last_rows(
     network = parts.network
     if job.checkpoint.select == "best":
         network = deepcopy(network)
-        load_weights(folder.best_copy(chosen.epoch + 1), network)
+        with folder.best_copy(chosen.epoch + 1).here() as best:
+            load_weights(best, network)
     if wanted.points:
         rows += zero_shot(network, job, parts, plan, ranks)
     if wanted.random is not None:

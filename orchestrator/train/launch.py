@@ -6,6 +6,8 @@ Lets Ray Train run the workers, brings to MLflow what they record, and says how 
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.events import inform, warn
@@ -41,15 +43,15 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
     inform(f"Global batch {job.plans[-1].sentence()}.")
     driver.connect()
     driver.pass_stop_on(run.folder)
-    trainer = build_trainer(job, run)
     inform(f"Starting {job.cluster.counted} workers, each of which loads PyTorch first ...")
     sender.watch(run.folder)
-    try:
-        trainer.fit()
-    except TrainingFailedError as error:
-        raise _reason(error) from error
-    except RayActorError as error:
-        raise driver.LostController(f"Ray Train's controller is lost: {error}") from error
+    with tempfile.TemporaryDirectory(prefix="orch-ray-train-") as notes:
+        try:
+            build_trainer(job, run, Path(notes)).fit()
+        except TrainingFailedError as error:
+            raise _reason(error) from error
+        except RayActorError as error:
+            raise driver.LostController(f"Ray Train's controller is lost: {error}") from error
 
 
 def _reason(error: Exception) -> OrchError:

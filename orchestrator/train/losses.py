@@ -3,7 +3,8 @@
 from orchestrator.errors import JobFailed
 from orchestrator.events import Restarted
 from orchestrator.run_facts import Events, facts_of
-from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.folder import StorageTrouble
+from orchestrator.store.run_folder import Reached, RunFolder
 
 
 class Losses:
@@ -19,7 +20,7 @@ class Losses:
         self._folder = folder
         self._allowed = allowed
         self._whose = whose
-        self._reached = self._folder.newest()
+        self._reached = self._newest()
         self.count = 0
 
     def add(self, reason: str) -> None:
@@ -27,7 +28,7 @@ class Losses:
 
         Raises JobFailed after too many losses without a new checkpoint.
         """
-        reached = self._folder.newest()
+        reached = self._newest()
         if reached and (self._reached is None or reached > self._reached):
             self._reached, self.count = reached, 0
         self.count += 1
@@ -36,6 +37,13 @@ class Losses:
         before = facts_of(self._folder).restarted
         count = before.count + 1 if before else 1
         Events(self._folder).say(Restarted(count=count, reason=reason))
+
+    def _newest(self) -> Reached | None:
+        """Return how far the checkpoints are; None also where nobody can say."""
+        try:
+            return self._folder.newest()
+        except StorageTrouble:
+            return None
 
     def _given_up(self, reason: str) -> str:
         times = "once" if self.count == 1 else f"{self.count} times"

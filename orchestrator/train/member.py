@@ -93,7 +93,7 @@ class Member:
         except Exception as error:
             if failures.is_lost_process(error):
                 raise
-            failure = failures.as_failure(error, task.run.folder.path, ranks.rank)
+            failure = failures.as_failure(error, str(task.run.folder), ranks.rank)
             if ranks.world > 1:
                 raise failure from error
             traceback.print_exc()

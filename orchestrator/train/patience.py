@@ -8,7 +8,8 @@ from typing import Any
 
 from ray.train import ControllerError, UserCallback
 
-from orchestrator.errors import JobFailed
+from orchestrator import handover
+from orchestrator.errors import OrchError
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.entry import Left
 from orchestrator.train.losses import Losses
@@ -26,11 +27,12 @@ class Patience(UserCallback):  # type: ignore[misc]
 
         Workers that have left on request are no loss.
         """
+        handover.take_up()  # the controller is a process of its own
         if any(isinstance(error, Left) for error in worker_exceptions.values()):
             return
         if named := cause(worker_exceptions):
             raise ControllerError(named)
         try:
             self._losses.add(why_lost(worker_exceptions))
-        except JobFailed as error:
+        except OrchError as error:
             raise ControllerError(error) from error

@@ -1,19 +1,19 @@
 """Find the checkpoint to continue from; set damaged ones aside."""
 
-from pathlib import Path
-
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.events import warn
 from orchestrator.run_facts import facts_of
 from orchestrator.store.checkpoint import damage
+from orchestrator.store.folder import Folder
 from orchestrator.store.run_folder import RunFolder
 
 
-def latest(run: RunFolder) -> Path | None:
+def latest(run: RunFolder) -> Folder | None:
     """Return the newest intact checkpoint; None for a run that has not written one yet.
 
     Damaged ones are named in the log and kept under another name. The best epoch's copy is the
-    last resort. Raises CheckpointMismatch rather than restart a run that had made progress.
+    last resort. Raises CheckpointMismatch rather than restart a run that had made progress, and
+    StorageTrouble where nobody can say what there is.
     """
     damaged: list[str] = []
     for folder in run.to_continue_from():
@@ -45,7 +45,7 @@ def _signs_of_progress(run: RunFolder) -> list[str]:
     facts = facts_of(run)
     epoch = facts.progress.epoch if facts.progress else 0
     if facts.evaluated or epoch:
-        signs.append(f"{run.facts.path.name}: the run had come to epoch {epoch + 1}")
+        signs.append(f"{run.facts.name}: the run had come to epoch {epoch + 1}")
     elif run.metrics.exists():
-        signs.append(f"{run.metrics.name}: an epoch was recorded")
+        signs.append(f"{run.metrics}: an epoch was recorded")
     return signs

@@ -18,6 +18,7 @@ from ray.train.v2._internal.execution.scaling_policy import (
     ScalingPolicy,
 )
 
+from orchestrator import handover
 from orchestrator.events import inform
 from orchestrator.plan.batch import BatchPlan
 from orchestrator.plan.workers import room_for
@@ -54,6 +55,7 @@ class Sizing(ScalingPolicy):  # type: ignore[misc]
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         """Return with how many workers to start, or that the decision has to wait."""
+        handover.take_up()  # the controller is a process of its own
         self._maybe_send_resource_request()
         self._folder.withdraw_leave()
         nodes = usable_nodes()

@@ -18,7 +18,8 @@ from orchestrator.errors import CheckpointMismatch, Diverged
 from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job
 from orchestrator.job.source import Values
-from orchestrator.store.checkpoint import damage, write_checkpoint
+from orchestrator.store.checkpoint import damage
+from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import WEIGHTS, Reached
 from orchestrator.track.result import PointResult, Result
 from orchestrator.train.gradients import ADVICE
@@ -84,21 +85,20 @@ class TrainState:
     best: Result | None
     last: Result | None
 
-    def write(self, folder: Path, network: nn.Module) -> None:
-        """Write a checkpoint into a new folder. Raises OSError; then nothing stays.
+    def contents(self, network: nn.Module) -> dict[str, bytes]:
+        """Return the files of a checkpoint by name.
 
-        The contents are made in memory: the libraries' own writers do not name the disk's errors.
+        They are made in memory: the libraries' own writers do not name the disk's errors.
         """
         buffer = io.BytesIO()
         torch.save(self, buffer)
         weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-        contents: dict[str, bytes] = {WEIGHTS: save(weights), STATE: buffer.getvalue()}
-        write_checkpoint(folder, contents.items())
+        return {WEIGHTS: save(weights), STATE: buffer.getvalue()}
 
     @classmethod
     def read(cls, folder: Path) -> "TrainState":
         """Return a checkpoint's state. Raises CheckpointMismatch for one that cannot be used."""
-        if fault := damage(folder):
+        if fault := damage(DiskFolder(folder)):
             raise CheckpointMismatch(f"{folder} is damaged: {fault}.")
         with torch.serialization.safe_globals([cls, *_HELD]):
             try:
@@ -110,9 +110,9 @@ class TrainState:
         assert isinstance(state, cls)
         return state
 
-    def check_same_job(self, job: Job, where: Path) -> None:
+    def check_same_job(self, job: Job, where: str) -> None:
         """Raise CheckpointMismatch, with the differences, for a job that learns something else."""
-        check_unchanged(self.job, job.as_dict(), str(where))
+        check_unchanged(self.job, job.as_dict(), where)
 
     def restore_rank(self, network: nn.Module, ranks: Ranks) -> None:
         """Restore this rank's generators and statistics.

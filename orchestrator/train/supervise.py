@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from orchestrator import handover
 from orchestrator.errors import JobFailed
 from orchestrator.events import Failed
 from orchestrator.run_facts import Events
@@ -38,7 +39,7 @@ class Supervisor:
     """Runs the drivers of one attempt of a run, one after another."""
 
     def __init__(self, given: Shipment, command: Sequence[str]) -> None:
-        self._folder = RunFolder(Path(given.run_dir))
+        self._folder = RunFolder(given.run_dir)
         allowed = int(given.job["cluster"]["max_failures"])
         self._losses = Losses(given.run, self._folder, allowed, "The driver of the run was")
         self._command = list(command)
@@ -102,6 +103,7 @@ def _die_with_parent() -> None:
 
 def main(file: str, command: Sequence[str]) -> int:
     """Run the drivers of what a file describes; return the exit code."""
+    handover.take_up()
     return Supervisor(Shipment.read(Path(file)), [*command, file]).run()
 
 

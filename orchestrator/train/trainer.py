@@ -1,5 +1,6 @@
 """From a job to Ray Train's trainer: what the workers get and what they need."""
 
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -42,8 +43,11 @@ class Trainer(TorchTrainer):  # type: ignore[misc]
         return [callback for callback in made if not isinstance(callback, NOT_NEEDED)]
 
 
-def build_trainer(job: Job, run: Run) -> TorchTrainer:
-    """Return the trainer of a job's run, for the cluster that this process is connected to."""
+def build_trainer(job: Job, run: Run, notes: Path) -> TorchTrainer:
+    """Return the trainer of a job's run, for the cluster that this process is connected to.
+
+    notes: a folder for what Ray Train itself writes down, of which nothing is needed later.
+    """
     gpus = gpus_per_worker(job, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     return Trainer(
         job=job,
@@ -58,7 +62,7 @@ def build_trainer(job: Job, run: Run) -> TorchTrainer:
         ),
         run_config=RunConfig(
             name=run.folder.name,
-            storage_path=str(run.folder.path.parent),
+            storage_path=str(notes),
             failure_config=FailureConfig(max_failures=-1),
             callbacks=[Patience(run.folder.name, run.folder, job.cluster.max_failures)],
             logging_config=LoggingConfig(log_level="WARNING"),

@@ -12,6 +12,7 @@ from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare.build import check_broken
 from orchestrator.run_facts import Events, write_end
 from orchestrator.search.records import How
+from orchestrator.store.folder import Folder
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
@@ -53,6 +54,7 @@ class Worker:
     def __init__(self, job: Job, run: Run, context: Context) -> None:
         self.job = job
         self.folder, self.reference = run.folder, run.reference
+        self._end_is_asked = run.folder.watch_end()
         self.context = context
         self.ranks = context.ranks
         checkpoint = self._newest()
@@ -87,8 +89,8 @@ class Worker:
         self._finish()
         return How.FINISHED
 
-    def _newest(self) -> Path | None:
-        """Return the folder of the checkpoint to continue from, if there is one."""
+    def _newest(self) -> Folder | None:
+        """Return the checkpoint to continue from, if there is one."""
         if self.ranks.is_first:
             self.folder.sweep()
         return self.context.latest()
@@ -242,13 +244,10 @@ class Worker:
         both = self.parts.network, self.phase.method
         check_finite(*both, self.phase.optimizer, self.ranks, self.at)
         state = self._state()
-        written: Path | None = None
-        if self.ranks.is_first:
-            written = self.folder.scratch(state.at)
-            state.write(written, self.parts.network)
-            if best:
-                self.folder.keep_as_best(written, best.epoch + 1)
-        self.context.commit(written, state.at)
+        contents = state.contents(self.parts.network) if self.ranks.is_first else None
+        if contents and best:
+            self.folder.keep_as_best(contents, best.epoch + 1)
+        self.context.commit(contents, state.at)
         self._drop_other_copies()
 
     def _drop_other_copies(self) -> None:
@@ -273,12 +272,13 @@ class Worker:
             warn(self.parts.warning)
         self._start_phase(0)
 
-    def _resume(self, folder: Path) -> None:
+    def _resume(self, checkpoint: Folder) -> None:
         """Continue from a checkpoint."""
-        state = TrainState.read(folder)
-        state.check_same_job(self.job, folder)
-        self._enter(state.at, resumed=True)
-        self._restore(state, folder)
+        with checkpoint.here() as folder:
+            state = TrainState.read(folder)
+            state.check_same_job(self.job, str(checkpoint))
+            self._enter(state.at, resumed=True)
+            self._restore(state, folder)
         self.last = state.last
         self.best = self._best_with_copy(state.best)
         self._drop_other_copies()
@@ -288,7 +288,7 @@ class Worker:
 
     def _best_with_copy(self, best: Result | None) -> Result | None:
         """Return the best epoch so far, unless its copy is lost, as after a damaged checkpoint."""
-        if best is None or self.folder.best_copy(best.epoch + 1).is_dir():
+        if best is None or self.folder.best_copy(best.epoch + 1) in self.folder.best():
             return best
         if self.ranks.is_first:
             warn(
@@ -314,7 +314,7 @@ class Worker:
             warn(message)
 
     def _stop_asked(self) -> bool:
-        return self.ranks.is_first and self.folder.end_is_asked()
+        return self.ranks.is_first and self._end_is_asked()
 
     def _tell_broken(self, broken: dict[str, str]) -> None:
         """Name newly found broken samples in the log, and stop when they are too many."""

@@ -19,7 +19,7 @@ def write_best(search: SearchFolder, job: Job, standing: Standing) -> None:
     if best is None:
         return
     values = job.as_dict() | {"name": f"{job.name[:75]}_best"}
-    found = load_trial(values, best.settings, search.best.path.name, job.seed).job
+    found = load_trial(values, best.settings, search.best.name, job.seed).job
     search.best.write(f"# {_about(search, standing, best)}\n{dump(found.as_dict())}")
 
 

@@ -83,7 +83,7 @@ def _conclude(run: Run, search: SearchFolder, standing: Standing, sender: Sender
         trials=standing.opened.trials,
         ended=announce.ended(standing),
         best=announce.row(standing.best),
-        best_job=str(search.best.path),
+        best_job=str(search.best),
         table=search.table.read(),
     )
     Events(run.folder).say(end)

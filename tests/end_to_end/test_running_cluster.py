@@ -65,7 +65,7 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     wait_for(folder, lambda now: now.evaluated and now.evaluated.epoch > before.epoch)
     assert len(orch.status(run)["attempts"]) == 2
     assert f"{newest.name} is damaged: model.safetensors" in orch("logs", run).stdout
-    assert (folder.path / f"damaged_{newest.name}").is_dir()
+    assert (Path(folder.place) / f"damaged_{newest.name}").is_dir()
     assert orch("stop", run).returncode == 0
     check_record(mlflow_server, run, orch.status(run))
 

@@ -79,7 +79,7 @@ def check_trials(search: SearchFolder, before: Standing) -> None:
     for trial in standing.trials.values():
         if trial.epoch == 0:
             continue
-        lines = search.of_run(trial.name).metrics.read_text().splitlines()
+        lines = search.of_run(trial.name).metrics.path.read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [2, 4][: len(lines)]
     rows = search.rows.read().splitlines()
     assert len(rows) == 5
@@ -109,7 +109,7 @@ def check_best(search: SearchFolder, tmp_path: Path) -> None:
     again = RunFolder(tmp_path / "again")
     again.make()
     again.job.write(search.best.read())
-    job = load_job(search.best.path).job
+    job = load_job(str(search.best)).job
     torch.set_num_threads(1)
     Worker(job, Run(again), FolderContext(again, Ranks(), keep=3)).run()
     expected, found = (
@@ -126,7 +126,7 @@ def records_of(search: SearchFolder) -> list[Record]:
 def wait_until(search: SearchFolder, ready: Callable[[list[Record]], bool]) -> None:
     end = time.monotonic() + SECONDS
     while not ready(records_of(search)):
-        assert time.monotonic() < end, search.journal.read_text()
+        assert time.monotonic() < end, search.journal.path.read_text()
         time.sleep(0.02)
 
 

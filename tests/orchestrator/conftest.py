@@ -3,7 +3,6 @@ fake cluster."""
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from PIL import Image
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.runs.registry import Attempt, Record
+from orchestrator.store.checkpoint import with_manifest
+from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import Reached
 from orchestrator.train.ranks import Ranks
 from tests.fake_cluster import FakeCluster
@@ -152,17 +153,17 @@ class FolderContext:
         self.ranks = ranks or Ranks()
         self.reports: list[dict[str, Any]] = []
 
-    def latest(self) -> Path | None:
+    def latest(self) -> DiskFolder | None:
         found = sorted(self.folder.glob("checkpoint-*"))
-        return found[-1] if found else None
+        return DiskFolder(found[-1]) if found else None
 
     def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
         self.reports.append({"step": step, "epoch": epoch, **metrics})
 
-    def commit(self, folder: Path | None, at: Reached) -> None:
-        if folder is not None:
+    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
+        if contents is not None:
             number = len(list(self.folder.glob("checkpoint-*")))
-            shutil.move(folder, self.folder / f"checkpoint-{number:03d}")
+            DiskFolder(self.folder).put(f"checkpoint-{number:03d}", with_manifest(contents))
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_how_a_run_computes_is_kept_when_it_goes_on(folder: RunFolder) -> None:
     "content", [b"", b'{"state": "RUN', b"[1]", bytes(range(256)), b"[" * 100_000]
 )
 def test_damaged_facts_do_not_end_a_run(folder: RunFolder, content: bytes) -> None:
-    folder.facts.path.write_bytes(content)
+    Path(str(folder.facts)).write_bytes(content)
     assert facts_of(folder) == RunFacts()
     Events(folder).say(PROGRESS)
     kept = facts_of(folder)
@@ -170,7 +170,7 @@ def test_the_end_that_the_workers_wrote_is_read_as_the_event_that_says_it(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
 def test_a_damaged_end_is_a_value_error(folder: RunFolder, content: bytes) -> None:
-    folder.result.path.write_bytes(content)
+    Path(str(folder.result)).write_bytes(content)
     with pytest.raises(ValueError):  # noqa: PT011 - the kind is what callers rely on
         finished_in(folder)
 

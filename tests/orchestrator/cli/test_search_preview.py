@@ -77,7 +77,7 @@ def test_a_former_run_of_the_job_tells_the_hours(
     registry.save(former)
     former.folder.make()
     ends = ({"step": n, "time_ms": 60_000 * n, "metrics": {"epoch": n}} for n in (1, 2, 3))
-    former.folder.metrics.write_text("".join(f"{json.dumps(end)}\n" for end in ends))
+    former.folder.metrics.path.write_text("".join(f"{json.dumps(end)}\n" for end in ends))
     shown = orch(*asked[:-1]).stdout.splitlines()
     assert (
         "takes          about 12m00s at most, less with asha: 6 trials x 2 seeds x 2 epochs x "

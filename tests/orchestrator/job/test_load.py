@@ -81,7 +81,7 @@ def test_paths_are_relative_to_the_file_that_names_them(
     monkeypatch.chdir(here)
     assert load_job(file).job.data.root == tmp_path / "base" / "data"
     assert load_job(file, ["data.root=mine"]).job.data.root == here / "mine"
-    assert load_job(file).job.output == here / "runs"
+    assert load_job(file).job.output == str(here / "runs")
 
 
 def test_environment_variables_in_paths_are_filled_in_or_missed(

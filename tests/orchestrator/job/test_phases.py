@@ -269,5 +269,5 @@ def test_a_path_in_a_phase_starts_at_the_file(tmp_path: Path) -> None:
     own = DESCENDING.partition("phases:")[0] + f"phases: [{taught}]\n"
     job = load_job(write(tmp_path, own)).job
     (phase,) = job.phase_jobs()
-    assert phase.method.teacher_weights == tmp_path / "float.pt"
+    assert phase.method.teacher_weights == str(tmp_path / "float.pt")
     assert job_from_dict(job.as_dict()) == job

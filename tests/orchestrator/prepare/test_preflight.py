@@ -17,7 +17,7 @@ def test_a_job_with_all_it_needs_passes_and_leaves_nothing_behind(
 ) -> None:
     job = tiny_job()
     preflight.check(job)
-    assert not job.output.exists()
+    assert not Path(job.output).exists()
 
 
 def test_everything_that_is_missing_is_named_at_once(
@@ -86,7 +86,7 @@ def test_a_run_with_a_checkpoint_needs_its_initial_weights_no_more(
         job = tiny_job("start.from=float", f"start.weights={tmp_path / weights}")
         with pytest.raises(UsageError, match=r"start\.weights: .*"):
             preflight.check(job, folder)
-    (folder.path / checkpoint).mkdir()
+    (Path(folder.place) / checkpoint).mkdir()
     for weights in ("gone.pt", "text.pt"):
         job = tiny_job("start.from=float", f"start.weights={tmp_path / weights}")
         preflight.check(job, folder)

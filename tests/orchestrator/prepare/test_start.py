@@ -64,7 +64,7 @@ def test_a_float_run_starts_a_network_at_every_bit_width_and_computes_the_same_u
     folder = float_run("training.epochs=1")
     trained = build_network(tiny_job("method={name: float}"), num_classes=3)
     job = tiny_job("start.from=float", f"start.weights={folder}")
-    trained.load_state_dict(load_file(weights_file(folder, job)))
+    trained.load_state_dict(load_file(str(weights_file(str(folder), job))))
     network = build_network(job, num_classes=3)
     assert start(network, job) is None
     # With both quantizers taken out, what is left must be the float network.
@@ -87,13 +87,13 @@ def test_a_run_is_its_last_checkpoint_or_its_best_as_its_results_are(
 ) -> None:
     folder = float_run("training.epochs=2", "checkpoint.select=best")
     of_float = tiny_job("start.from=float")
-    assert weights_file(folder, of_float).parent.name.startswith("best-epoch-")
+    assert weights_file(str(folder), of_float).folder.name.startswith("best-epoch-")
     job = yaml.safe_load((folder / "job.yaml").read_text())
     job["checkpoint"]["select"] = "last"
     (folder / "job.yaml").write_text(yaml.safe_dump(job))
     last = max(folder.glob("checkpoint_*"))
-    assert weights_file(folder, of_float) == last / "model.safetensors"
-    assert weights_file(last, of_float) == last / "model.safetensors"
+    assert str(weights_file(str(folder), of_float)) == str(last / "model.safetensors")
+    assert str(weights_file(str(last), of_float)) == str(last / "model.safetensors")
 
 
 @pytest.mark.parametrize(

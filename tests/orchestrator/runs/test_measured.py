@@ -42,7 +42,7 @@ def run(make_record: Make) -> Record:
     """A run of the job on the local head: epochs of 10 s, and a restart before the last."""
     record = make_record("digits-1", job=changed(name="other"), local=True)
     registry.save(record)
-    write(record.folder.path, (1, 0.0), (2, 10.0), (3, 20.0), (4, 500.0))
+    write(Path(record.folder.place), (1, 0.0), (2, 10.0), (3, 20.0), (4, 500.0))
     return record
 
 
@@ -79,7 +79,7 @@ def test_a_run_of_another_job_or_elsewhere_tells_nothing(job: Values, url: str |
 def test_a_run_without_two_epochs_is_passed_over(run: Record, make_record: Make) -> None:
     later = make_record("digits-2", 9.0, job=JOB, local=True)
     registry.save(later)
-    write(later.folder.path, (1, 0.0))
+    write(Path(later.folder.place), (1, 0.0))
     assert measured(JOB, (), None) == Measured("digits-1", 10.0)
 
 
@@ -88,5 +88,5 @@ def test_the_trials_of_a_search_tell_it_as_well(make_record: Make) -> None:
     search = make_record("digits-3", job=changed(search=journals.SEARCH), address=url)
     registry.save(search)
     for number, seconds in enumerate((7.0, 8.0, 9.0), start=1):
-        write(search.search_folder.of_run(f"t00{number}").path, (1, 0.0), (2, seconds))
+        write(Path(search.search_folder.of_run(f"t00{number}").place), (1, 0.0), (2, seconds))
     assert measured(JOB, ("method.lambda",), url) == Measured("digits-3", 8.0)

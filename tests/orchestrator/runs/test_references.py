@@ -29,7 +29,7 @@ def test_the_name_of_a_run_as_float_model_means_its_folder(
     tiny_job: Callable[..., Job], run_dir: Path, name: str
 ) -> None:
     job = tiny_job("start.from=float", f"start.weights={name}")
-    assert references.resolved(job).start.weights == run_dir
+    assert references.resolved(job).start.weights == str(run_dir)
 
 
 def test_the_name_of_a_trial_as_float_model_means_its_folder(
@@ -39,7 +39,7 @@ def test_the_name_of_a_trial_as_float_model_means_its_folder(
     folder = tmp_path / "runs" / "digits-1" / "trials" / "digits-1.t007"
     for name in ("digits.t007", "digits-1.t007"):
         job = tiny_job("start.from=float", f"start.weights={name}")
-        assert references.resolved(job).start.weights == folder
+        assert references.resolved(job).start.weights == str(folder)
 
 
 def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
@@ -48,7 +48,7 @@ def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
     (tmp_path / "pictures_float").touch()
     for name in (tmp_path / "pictures_float", tmp_path / "nothing"):
         job = tiny_job("start.from=float", f"start.weights={name}")
-        assert references.resolved(job).start.weights == name
+        assert references.resolved(job).start.weights == str(name)
 
 
 def test_only_points_of_the_last_phase_need_a_run_to_compare_with(
@@ -104,5 +104,5 @@ def test_the_name_of_a_run_as_teacher_means_its_folder_in_the_job_and_in_its_pha
     taught = "{name: bitmixer, stage: 2, teacher: float, teacher_weights: pictures_float}"
     again = "phases=[{}, {method: {teacher_weights: pictures_float}}]"
     job = references.resolved(tiny_job(f"method={taught}", again))
-    assert [phase.method.teacher_weights for phase in job.phase_jobs()] == [run_dir, run_dir]
+    assert [phase.method.teacher_weights for phase in job.phase_jobs()] == [str(run_dir)] * 2
     assert references.resolved(tiny_job()).method == tiny_job().method

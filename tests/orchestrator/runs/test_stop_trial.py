@@ -9,7 +9,6 @@ from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import Unreachable
 from orchestrator.runs import stop_trial
 from orchestrator.runs.registry import Record
-from orchestrator.store.run_folder import RunFolder
 from tests.fake_cluster import FakeCluster
 
 Make = Callable[..., Record]
@@ -26,7 +25,7 @@ def test_where_the_folder_is_seen_every_run_of_the_trial_is_asked(
 ) -> None:
     search.folder.make()
     stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
-    asked = [path.parent.name for path in search.search_folder.trials.glob("*/stop_by_name")]
+    asked = [path.parent.name for path in Path(search.search_folder.trials).glob("*/stop_by_name")]
     assert sorted(asked) == ["digits-1.t007s1", "digits-1.t007s2"]
     assert cluster.asked == []
 
@@ -40,7 +39,7 @@ def test_elsewhere_the_cluster_runs_one_command(search: Record, cluster: FakeClu
         f"mkdir -p '{first}' '{second}' && touch '{first.stop_by_name}' '{second.stop_by_name}'"
     )
     assert job.body["metadata"] == {}
-    assert not RunFolder(search.folder.path).is_there()
+    assert not search.folder.is_there()
 
 
 def test_a_command_that_fails_is_told_with_its_output(search: Record, cluster: FakeCluster) -> None:

@@ -197,7 +197,7 @@ def test_a_journal_without_its_first_line_is_said_to_be_damaged(
     for run in ("t001", "t002"):
         search.search_folder.of_run(run).make()
     Events(search.folder).say(SEARCHING)
-    journal = search.search_folder.journal
+    journal = search.search_folder.journal.path
     content = journal.read_bytes().partition(b"\n")[2]
     journal.unlink() if damage is None else journal.write_bytes(damage + content)
     seen = view.look(search)

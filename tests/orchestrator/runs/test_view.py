@@ -24,7 +24,7 @@ def state(record: Record, *events: Event) -> Path:
     """Write the facts of a run into its folder as its processes do."""
     record.folder.make()
     record.folder.facts.write(dumps(plain(RunFacts().after(*events))))
-    return record.folder.facts.path
+    return Path(str(record.folder.facts))
 
 
 def test_the_cluster_knows_best(cluster: FakeCluster, make_record: Make) -> None:

@@ -35,7 +35,7 @@ class MortalJournal(SearchJournal):
     def append(self, record: Record) -> None:
         if self._left <= 0:
             if self._torn:
-                with self._file.open("ab") as file:
+                with self._file.path.open("ab") as file:
                     file.write(b'{"is": "plan')
             raise Killed
         self._left -= 1

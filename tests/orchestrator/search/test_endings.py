@@ -128,7 +128,7 @@ def test_a_trial_that_was_interrupted_says_later_how_it_ended(
 def test_runs_of_which_nothing_is_left_in_the_journal_were_interrupted(
     search: SearchFolder, runs: tuple[RunFolder, RunFolder]
 ) -> None:
-    search.journal.unlink()
+    search.journal.path.unlink()
     endings.close_all(search, print)
     assert [said(run) for run in runs] == [("KILLED", "interrupted, goes on with its search")] * 2
 

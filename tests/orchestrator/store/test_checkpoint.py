@@ -6,12 +6,13 @@ import pytest
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.store import checkpoint
-from orchestrator.store.checkpoint import damage, write_checkpoint
+from orchestrator.store.checkpoint import damage, with_manifest
+from orchestrator.store.disk import DiskFolder
 
 
 def test_a_checkpoint_is_whole_as_it_was_written(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path / "c", [("a.bin", b"123"), ("b.bin", b"")])
-    assert damage(tmp_path / "c") is None
+    DiskFolder(tmp_path).put("c", with_manifest({"a.bin": b"123", "b.bin": b""}))
+    assert damage(DiskFolder(tmp_path / "c")) is None
     assert (tmp_path / "c" / "a.bin").read_bytes() == b"123"
 
 
@@ -20,6 +21,6 @@ def test_a_checkpoint_of_another_version_is_refused(
 ) -> None:
     with monkeypatch.context() as other_version:
         other_version.setattr(checkpoint, "FORMAT", 99)
-        write_checkpoint(tmp_path / "c", [("a.bin", b"123")])
+        DiskFolder(tmp_path).put("c", with_manifest({"a.bin": b"123"}))
     with pytest.raises(CheckpointMismatch, match="format 99"):
-        damage(tmp_path / "c")
+        damage(DiskFolder(tmp_path / "c"))

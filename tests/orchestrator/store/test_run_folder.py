@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.store.folder import Folder
 from orchestrator.store.run_folder import Reached, RunFolder
 
 
@@ -15,19 +16,20 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def commit(folder: RunFolder, *at: int, keep: int = 9) -> str:
     """Commit a checkpoint whose only file says where it was taken; return its name."""
-    scratch = folder.scratch(Reached(*at))
-    scratch.mkdir()
-    (scratch / "state.pt").write_text(str(at))
-    folder.commit(scratch, Reached(*at), keep=keep)
+    folder.commit(files(*at), Reached(*at), keep=keep)
     return next(kept.name for kept in folder.checkpoints() if content(kept) == str(at))
 
 
-def content(checkpoint: Path) -> str:
-    return (checkpoint / "state.pt").read_text()
+def files(*at: int) -> dict[str, bytes]:
+    return {"state.pt": str(at).encode()}
+
+
+def content(checkpoint: Folder) -> str:
+    return b"".join(checkpoint.chunks("state.pt")).decode()
 
 
 def names(folder: RunFolder) -> list[str]:
-    return sorted(path.name for path in folder.path.iterdir())
+    return sorted(path.name for path in Path(folder.place).iterdir())
 
 
 def test_the_newest_is_the_furthest_one_whatever_was_written_last(folder: RunFolder) -> None:
@@ -49,7 +51,7 @@ def test_only_the_last_ones_stay_and_the_one_gone_on_from_is_not_replaced(
 ) -> None:
     committed = [commit(folder, 0, 0, step, keep=2) for step in range(5)]
     assert names(folder) == committed[-2:]
-    before = folder.checkpoints()[-1] / "state.pt"
+    before = Path(folder.checkpoints()[-1]) / "state.pt"
     os.utime(before, (1, 1))
     commit(folder, 0, 0, 4, keep=2)
     assert before.stat().st_mtime == 1
@@ -59,7 +61,7 @@ def test_only_the_last_ones_stay_and_the_one_gone_on_from_is_not_replaced(
 def test_only_the_best_epoch_is_kept(folder: RunFolder) -> None:
     commit(folder, 0, 1, 0)
     for epoch in (1, 5, 5):
-        folder.keep_as_best(folder.checkpoints()[0], epoch)
+        folder.keep_as_best(files(0, 1, 0), epoch)
     assert [kept.name for kept in folder.best()] == ["best-epoch-0001", "best-epoch-0005"]
     folder.drop_best_but(5)
     assert [kept.name for kept in folder.best()] == ["best-epoch-0005"]
@@ -80,10 +82,9 @@ def test_what_is_set_aside_is_no_checkpoint_any_more_and_replaces_nothing(
 
 def test_what_a_kill_left_behind_is_swept_away_and_nothing_else(folder: RunFolder) -> None:
     kept = commit(folder, 0, 1, 0)
-    folder.keep_as_best(folder.checkpoints()[0], 1)
-    folder.scratch(Reached(0, 2, 0)).mkdir()
-    (folder.path / ".best-epoch-0002").mkdir()
-    (folder.path / f".{kept}").mkdir()
+    folder.keep_as_best(files(0, 1, 0), 1)
+    for left in (f".{kept}.new", f".{kept}.old", ".best-epoch-0002.new"):
+        (Path(folder.place) / left).mkdir()
     folder.sweep()
     assert names(folder) == ["best-epoch-0001", kept]
 
@@ -105,13 +106,14 @@ def test_a_stop_is_asked_for_until_whoever_asked_withdraws_it(folder: RunFolder)
 
 @pytest.mark.parametrize("content", [b"", b"{", bytes(range(256)), b"[" * 100_000])
 def test_what_is_no_json_is_a_value_error(folder: RunFolder, content: bytes) -> None:
-    folder.facts.path.write_bytes(content)
+    Path(str(folder.facts)).write_bytes(content)
     with pytest.raises(ValueError):  # noqa: PT011 - the kind is what callers rely on
         folder.facts.read_json()
 
 
 def test_the_last_sign_of_life_is_the_latest_of_what_a_run_writes(folder: RunFolder) -> None:
-    for age, file in enumerate((folder.job.path, folder.metrics, folder.facts.path), start=100):
+    for age, name in enumerate(("job.yaml", "metrics.jsonl", "progress.json"), start=100):
+        file = Path(folder.place) / name
         file.write_text("{}")
         os.utime(file, (age, age))
         assert folder.last_sign_of_life() == age

@@ -11,7 +11,7 @@ def test_the_runs_of_a_search_are_those_with_a_folder_of_its_name(tmp_path: Path
     assert search.runs() == []
     for name in ("t002s1", "t001"):
         search.of_run(name).make()
-    (search.trials / "notes").mkdir()
+    (Path(search.trials) / "notes").mkdir()
     assert [run.name for run in search.runs()] == ["digits-1.t001", "digits-1.t002s1"]
     assert [search.called(run) for run in search.runs()] == ["t001", "t002s1"]
 

@@ -30,7 +30,10 @@ def test_sub_nets_have_the_bits_that_were_asked_for_and_the_results_of_their_ass
     job, folder = finished()
     told: dict[str, list[float]] = {}
     found = find_subnets(
-        job, folder, Asked(3, 3, 16), lambda what, share: told.setdefault(what, []).append(share)
+        job,
+        RunFolder(folder),
+        Asked(3, 3, 16),
+        lambda what, share: told.setdefault(what, []).append(share),
     )
     assert [shares[-1] for shares in told.values()] == [1, 1]
     assert all(shares == sorted(shares) for shares in told.values())
@@ -95,4 +98,4 @@ def test_a_run_without_such_sub_nets_is_refused(
     method = "method={name: individual}" if bit_widths == "[4]" else "method={name: adabits}"
     job = tiny_job(method, f"quantizer.bit_widths={bit_widths}")
     with pytest.raises(UsageError, match=problem):
-        find_subnets(job, tmp_path / "tiny-1", Asked(average, 2, 8), lambda *_: None)
+        find_subnets(job, RunFolder(tmp_path / "tiny-1"), Asked(average, 2, 8), lambda *_: None)

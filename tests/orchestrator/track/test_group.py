@@ -36,17 +36,17 @@ def test_the_runs_of_a_group_are_children_of_one_run_that_stands_for_it(
     stands = client.get_run(parent)
     assert (stands.info.run_name, stands.info.status) == ("c3d4 table", "FINISHED")
     assert stands.info.experiment_id == runs[0].experiment_id
-    assert recorder.open_group(database, "groups", "another", tmp_path) != parent
-    assert family.group_tags(database, Tracking(experiment="groups"), tmp_path) == {}
+    assert recorder.open_group(database, "groups", "another") != parent
+    assert family.group_tags(database, Tracking(experiment="groups")) == {}
 
 
 def test_of_two_runs_for_a_group_that_are_begun_at_the_same_moment_one_stays(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = recorder.open_group(database, "races", GROUP, tmp_path)
+    first = recorder.open_group(database, "races", GROUP)
     late = _Late(recorder._groups)
     monkeypatch.setattr(recorder, "_groups", late)
-    assert recorder.open_group(database, "races", GROUP, tmp_path) == first
+    assert recorder.open_group(database, "races", GROUP) == first
     assert late.asked == 2
     client = client_of(database)
     experiment = client.get_experiment_by_name("races").experiment_id

@@ -200,7 +200,7 @@ def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
 def test_a_run_that_was_never_recorded_can_be_recorded_later(
     folder: RunFolder, tmp_path: Path
 ) -> None:
-    folder.metrics.write_text('{"step": 1, "time_ms": 5, "metrics": {"a": 2.0}}\n')
+    folder.metrics.path.write_text('{"step": 1, "time_ms": 5, "metrics": {"a": 2.0}}\n')
     tracked = record.sync(folder, "FAILED", pytest.fail)
     assert rows_of(tmp_path, tracked) == [("a", 1, 2.0)]
 

@@ -71,7 +71,7 @@ def test_metrics_reach_mlflow_once_even_when_sent_and_logged_twice(
     folder.make()
     run = recorder.open_run(uri, "tests", "one", folder)
     record(run, folder, 0, 1, {"top1/8bit": 50.0})
-    folder.metrics_sent.path.unlink()
+    folder.place.remove("metrics.sent")
     record(run, folder, 0, 1, {"top1/8bit": 50.0})
     record(run, folder, 1, 1, {"top1/8bit": 60.0})
     assert history(uri, run, "top1/8bit") == [(0, 50.0), (1, 60.0)]
@@ -143,7 +143,7 @@ def test_the_printed_command_names_the_very_database_after_the_shell_has_read_it
     from sqlalchemy import create_engine, text
 
     (tmp_path / name).mkdir()
-    uri = recorder.tracking_uri(None, tmp_path / name)
+    uri = recorder.tracking_uri(None, str(tmp_path / name))
     command = TrackedRun(uri, "1", "2").command
     assert command is not None
     echo = f'set -- {command}; printf %s "$4"; exit $(($# - 4))'

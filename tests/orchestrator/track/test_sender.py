@@ -235,7 +235,7 @@ def test_metrics_that_mlflow_does_not_accept_hold_up_no_others_and_are_kept(
     train(folder, 2)
     assert close(one, folder) == ""
     check_whole(folder, mlflow_server, 1, 2)
-    kept = folder.metrics_rejected.read_text().splitlines()
+    kept = folder.metrics_rejected.path.read_text().splitlines()
     assert len(kept) == 2
     assert all(any(name in line for line in kept) for name in bad)
     said = capsys.readouterr().out

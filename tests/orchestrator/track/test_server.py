@@ -235,5 +235,5 @@ def test_a_secret_in_the_variable_of_a_node_is_not_recorded(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@host:5000")
     with pytest.raises(UsageError, match="MLFLOW_TRACKING_PASSWORD") as caught:
-        recorder.tracking_uri(None, tmp_path)
+        recorder.tracking_uri(None, str(tmp_path))
     assert "hush" not in str(caught.value)

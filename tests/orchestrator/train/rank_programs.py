@@ -81,7 +81,7 @@ def train_some_steps(
 
 def train_whole_run(run: Run, ranks: Ranks) -> None:
     """Train the job in a run's folder from start to end."""
-    job = load_job(run.folder.job.path).job
+    job = load_job(str(run.folder.job)).job
     set_numerics(job.training)
     Worker(job, run, FolderContext(run.folder, ranks, keep=job.checkpoint.keep)).run()
 

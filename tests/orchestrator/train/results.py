@@ -8,5 +8,5 @@ from orchestrator.train.worker import Worker
 
 def finished(worker: Worker) -> dict[str, Any]:
     """Return the final results of a worker's run."""
-    result: dict[str, Any] = json.loads(worker.folder.result.path.read_text())
+    result: dict[str, Any] = json.loads(worker.folder.result.read())
     return result

@@ -56,6 +56,6 @@ def test_damaged_settings_of_a_run_are_reported_and_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
     folder = RunFolder(tmp_path)
-    folder.job.path.write_bytes(content)
+    Path(str(folder.job)).write_bytes(content)
     assert driver.kept_job(folder) is None
     assert "was damaged and is rewritten" in capsys.readouterr().out

@@ -31,7 +31,7 @@ def raised(action: Callable[[], object]) -> Exception:
 
 def reported(error: Exception, rank: int | None = 1) -> str:
     """Return what the driver gets to know, over two processes."""
-    failure = failures.as_failure(error, Path("/runs/mine"), rank)
+    failure = failures.as_failure(error, "/runs/mine", rank)
     sent = pickle.loads(pickle.dumps(failure))
     assert isinstance(sent, OrchError)
     assert "\n" not in str(sent)
@@ -40,7 +40,7 @@ def reported(error: Exception, rank: int | None = 1) -> str:
 
 @pytest.mark.parametrize("error", [Diverged("The loss is gone."), CheckpointMismatch("Other.")])
 def test_an_error_of_ours_keeps_its_message_and_exit_code(error: OrchError) -> None:
-    failure = failures.as_failure(error, Path("/runs/mine"), 0)
+    failure = failures.as_failure(error, "/runs/mine", 0)
     assert (str(failure), failure.exit_code) == (str(error), error.exit_code)
 
 

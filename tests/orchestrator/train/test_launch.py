@@ -67,6 +67,6 @@ def test_what_takes_long_is_said_before_it_begins(
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
 def test_a_damaged_result_is_named_with_what_to_do(tmp_path: Path, content: bytes) -> None:
     folder = RunFolder(tmp_path)
-    folder.result.path.write_bytes(content)
+    Path(str(folder.result)).write_bytes(content)
     with pytest.raises(JobFailed, match=r"result\.json is damaged. Remove it; `orch resume`"):
         launch._conclude(Run(folder), NoSender())  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ def drive(
     monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
 
     class Trainer:
-        def __init__(self, job: Job, run: Run) -> None:
+        def __init__(self, job: Job, run: Run, notes: Path) -> None:
             self.job, self.run = job, run
 
         def fit(self) -> None:

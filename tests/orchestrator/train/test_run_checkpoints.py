@@ -12,8 +12,9 @@ from torch import nn
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.events import Event
 from orchestrator.run_facts import Events, RunFacts
-from orchestrator.store import checkpoint
+from orchestrator.store import disk
 from orchestrator.store.checkpoint import FORMAT, damage
+from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.strict_json import dumps
 from orchestrator.train import run_checkpoints
@@ -26,11 +27,13 @@ def write(run_dir: Path, epoch: int, step: int) -> Path:
     """Commit a checkpoint whose weights are its epoch; return where it lies."""
     network = nn.Linear(300, 4)
     nn.init.constant_(network.weight, float(epoch))
-    scratch = run_dir / ".checkpoint-new"
     contents = {"model.safetensors": save(network.state_dict()), "state.pt": STATE}
-    checkpoint.write_checkpoint(scratch, contents.items())
-    RunFolder(run_dir).commit(scratch, Reached(0, epoch, step), keep=9)
-    return RunFolder(run_dir).checkpoints()[-1]
+    RunFolder(run_dir).commit(contents, Reached(0, epoch, step), keep=9)
+    return Path(RunFolder(run_dir).checkpoints()[-1])
+
+
+def latest(run_dir: Path) -> Path:
+    return Path(run_checkpoints.latest(RunFolder(run_dir)))
 
 
 STATE = bytes(range(256)) * 4
@@ -91,7 +94,7 @@ def test_a_damaged_checkpoint_is_named_and_kept_and_the_one_before_is_used(
     before, newest = write(tmp_path, 1, 0), write(tmp_path, 1, 5)
     spoil, message = SPOILT[kind]
     spoil(newest)
-    assert run_checkpoints.latest(RunFolder(tmp_path)) == before
+    assert latest(tmp_path) == before
     said = capsys.readouterr().out
     assert newest.name in said
     assert f"Continuing from {before.name}" in said
@@ -118,16 +121,17 @@ def test_the_newest_by_epoch_and_step_is_the_latest_whatever_was_written_last(
 ) -> None:
     for epoch, step in ((2, 0), (10, 0), (9, 999_999), (9, 1_000_000), (2, 7)):
         write(tmp_path, epoch, step)
-    assert run_checkpoints.latest(RunFolder(tmp_path)) == tmp_path / "checkpoint_p01_e0010_s000000"
+    assert latest(tmp_path) == tmp_path / "checkpoint_p01_e0010_s000000"
     shutil.rmtree(tmp_path / "checkpoint_p01_e0010_s000000")
-    assert run_checkpoints.latest(RunFolder(tmp_path)) == tmp_path / "checkpoint_p01_e0009_s1000000"
+    assert latest(tmp_path) == tmp_path / "checkpoint_p01_e0009_s1000000"
 
 
 def test_the_best_epoch_is_the_last_resort(tmp_path: Path) -> None:
     newest = write(tmp_path, 3, 0)
-    RunFolder(tmp_path).keep_as_best(newest, 3)
+    names = ("model.safetensors", "state.pt")
+    RunFolder(tmp_path).keep_as_best({name: (newest / name).read_bytes() for name in names}, 3)
     flip(newest / "state.pt")
-    best = run_checkpoints.latest(RunFolder(tmp_path))
+    best = latest(tmp_path)
     assert best == tmp_path / "best-epoch-0003"
     assert load_file(best / "model.safetensors")["weight"][0, 0] == 3
 
@@ -167,15 +171,15 @@ def test_a_failed_write_leaves_only_the_checkpoint_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = write(tmp_path, 1, 0)
-    real = checkpoint.write_whole
+    real = disk.write_whole
 
     def full(path: Path, content: str | bytes) -> None:
         if path.name == "state.pt":
             raise OSError(28, "No space left on device", str(path))
         real(path, content)
 
-    monkeypatch.setattr(checkpoint, "write_whole", full)
+    monkeypatch.setattr(disk, "write_whole", full)
     with pytest.raises(OSError, match="No space left"):
         write(tmp_path, 2, 0)
     assert [folder.name for folder in tmp_path.iterdir()] == [before.name]
-    assert damage(before) is None
+    assert damage(DiskFolder(before)) is None

@@ -1,6 +1,7 @@
 """Initial values from the first training batch: which, when, and equal on all ranks."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,7 +120,7 @@ def test_a_run_that_is_stopped_goes_on_with_the_values_it_has(
         f"quantizer.activations={activations}", "quantizer.bit_widths=[4, 2]", "training.epochs=1"
     )
     undisturbed = run(job, "undisturbed")
-    folder = undisturbed.folder.path.parent / "stopped"
+    folder = Path(undisturbed.folder.place).parent / "stopped"
     folder.mkdir()
     (stopped := type(undisturbed.folder)(folder)).ask_to_stop()
     run(job, "stopped")

@@ -13,6 +13,8 @@ from torch import nn
 from models.roles import roles
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.optimizer import Adam, AdamW, Sgd
+from orchestrator.store.checkpoint import with_manifest
+from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import Reached
 from orchestrator.track.result import PointResult, Result
 from orchestrator.train.optimizers import build_optimizer
@@ -20,6 +22,10 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.state import RankState, TrainState, load_weights, not_finite
 
 MakeState = Callable[..., TrainState]
+
+
+def write(state: TrainState, module: nn.Module, folder: Path) -> None:
+    DiskFolder(folder.parent).put(folder.name, with_manifest(state.contents(module)))
 
 
 def network() -> nn.Sequential:
@@ -33,7 +39,7 @@ def test_a_state_comes_back_as_it_was_with_its_results(
     result = Result("top1", 2, 27, rows)
     module = network()
     state = make_state(module, at=Reached(1, 3, 7), best=result, last=result)
-    state.write(tmp_path / "c", module)
+    write(state, module, tmp_path / "c")
     found = TrainState.read(tmp_path / "c")
     [expected], [rank] = state.ranks, found.ranks
     assert replace(found, ranks=[]) == replace(state, ranks=[])
@@ -43,7 +49,7 @@ def test_a_state_comes_back_as_it_was_with_its_results(
 
 def test_weights_come_back_as_they_were(tmp_path: Path, make_state: MakeState) -> None:
     first, second = network(), network()
-    make_state(first).write(tmp_path / "c", first)
+    write(make_state(first), first, tmp_path / "c")
     load_weights(tmp_path / "c", second)
     for name, value in first.state_dict().items():
         assert torch.equal(second.state_dict()[name], value)
@@ -51,7 +57,7 @@ def test_weights_come_back_as_they_were(tmp_path: Path, make_state: MakeState) -
 
 def test_the_weights_of_another_network_are_refused(tmp_path: Path, make_state: MakeState) -> None:
     module = network()
-    make_state(module).write(tmp_path / "c", module)
+    write(make_state(module), module, tmp_path / "c")
     with pytest.raises(CheckpointMismatch, match="another network"):
         load_weights(tmp_path / "c", nn.Sequential(nn.Conv2d(3, 8, 3)))
 
@@ -59,7 +65,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path: Path, make_state: 
 def test_every_generator_goes_on_where_it_was(tmp_path: Path, make_state: MakeState) -> None:
     module = network()
     np.random.normal()  # the generator keeps a spare number now
-    make_state(module).write(tmp_path / "c", module)
+    write(make_state(module), module, tmp_path / "c")
 
     def draw() -> tuple[float, float, float]:
         return torch.rand(()).item(), random.random(), float(np.random.normal())
@@ -87,7 +93,7 @@ def test_a_state_that_holds_anything_else_is_not_read(
     tmp_path: Path, make_state: MakeState
 ) -> None:
     module = network()
-    make_state(module, job={"name": Path("a")}).write(tmp_path / "c", module)
+    write(make_state(module, job={"name": Path("a")}), module, tmp_path / "c")
     with pytest.raises(CheckpointMismatch, match=r"state\.pt cannot be read as a checkpoint"):
         TrainState.read(tmp_path / "c")
 

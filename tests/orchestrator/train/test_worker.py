@@ -244,7 +244,7 @@ def poisoned(
 
 def assert_finite(context: Any) -> TrainState:
     """Check that the last checkpoint is finite throughout; return its state."""
-    state = TrainState.read(context.latest())
+    state = TrainState.read(Path(context.latest()))
     momentum = [v["momentum_buffer"] for v in state.optimizer["state"].values()]
     statistics = [v for rank in state.ranks for v in rank.buffers.values()]
     kept = [*weights(context).values(), *momentum, *statistics]
@@ -328,7 +328,7 @@ def test_a_run_parks_after_an_epoch_and_goes_on_in_another_worker_as_if_it_had_n
     whole = weights(run(job, "whole").context)
     folder = RunFolder(tmp_path / "parked")
     folder.make()
-    context = folder_context(folder.path)
+    context = folder_context(Path(folder.place))
     ends = [Worker(job, Run(folder), context).run(until) for until in (1, 1, None)]
     assert ends == [How.PARKED, How.PARKED, How.FINISHED]
     found = weights(context)

@@ -1,7 +1,6 @@
 """Two workers from start to end, against the same training and evaluation written again."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ from orchestrator.data import Dataset
 from orchestrator.data.loader import train_batches
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
+from orchestrator.store.checkpoint import with_manifest
+from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.track import keys
 from orchestrator.train.ranks import Ranks
@@ -64,17 +65,17 @@ class Committing:
     recorded: list[Mapping[str, float]] = field(default_factory=list)
     checkpoints: list[Path] = field(default_factory=list)
 
-    def latest(self) -> Path | None:
+    def latest(self) -> None:
         return None
 
     def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
         self.recorded.append(metrics)
 
-    def commit(self, folder: Path | None, at: Reached) -> None:
-        if folder is not None:
-            place = self.folder / f"checkpoint-{len(self.checkpoints)}"
-            shutil.move(folder, place)
-            self.checkpoints.append(place)
+    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
+        if contents is not None:
+            name = f"checkpoint-{len(self.checkpoints)}"
+            DiskFolder(self.folder).put(name, with_manifest(contents))
+            self.checkpoints.append(self.folder / name)
 
 
 @dataclass

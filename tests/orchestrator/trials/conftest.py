@@ -46,7 +46,7 @@ def pretend(task: Task) -> Outcome:
         top1 = 50.0 + epoch + job.seed - 100 * job.optimizer.lr
         metrics = {"top1/8bit": top1, "top1/2bit": top1 - 1, "epoch": epoch + 1.0}
         Journal(folder).append(3 * (epoch + 1), metrics)
-        (folder.path / f"checkpoint_p01_e{epoch + 1:04d}_s000000").mkdir(exist_ok=True)
+        (Path(folder.place) / f"checkpoint_p01_e{epoch + 1:04d}_s000000").mkdir(exist_ok=True)
     write_end(folder, Result("top1", job.epochs - 1, 3 * job.epochs, (PointResult("8bit", 50, 1),)))
     return Outcome(How.FINISHED)
 

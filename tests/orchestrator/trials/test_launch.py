@@ -121,7 +121,7 @@ def test_the_best_job_repeats_its_trial_bit_for_bit(
     go("search.space.optimizer.lr={grid: [0.03]}", "search.trials=1", TWO)
     best = standing_of(search).best
     assert best is not None
-    job = load_job(search.best.path).job
+    job = load_job(str(search.best)).job
     assert job.name == "tiny_best"
     again = RunFolder(tmp_path / "again")
     again.make()
@@ -171,7 +171,7 @@ def test_a_search_whose_driver_was_killed_goes_on_and_repeats_nothing(
     epochs_told = [(r.run, r.epoch) for r in records if isinstance(r, Reported)]
     assert sorted(epochs_told) == [("t001", 1), ("t001", 2), ("t003", 1), ("t003", 2)]
     for name in ("t001", "t003"):
-        lines = search.of_run(name).metrics.read_text().splitlines()
+        lines = search.of_run(name).metrics.path.read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [3, 6]
 
 
@@ -183,7 +183,7 @@ def test_a_search_goes_on_with_a_journal_that_has_lost_its_first_line(
         go()
     ends = [record for record in SearchJournal(search).read().records if isinstance(record, Ended)]
     assert ends
-    search.journal.write_bytes(b"\0" + search.journal.read_bytes())
+    search.journal.path.write_bytes(b"\0" + search.journal.path.read_bytes())
     assert go() == 0
     records = SearchJournal(search).read().records
     assert [record for record in records if isinstance(record, Ended)][: len(ends)] == ends
@@ -254,10 +254,10 @@ def test_a_trial_whose_folder_was_removed_is_trained_from_its_beginning(
     kill_after(1, monkeypatch)
     with pytest.raises(Killed):
         go()
-    shutil.rmtree(search.of_run("t001").path)
+    shutil.rmtree(search.of_run("t001").place)
     assert go() == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
-    lines = search.of_run("t001").metrics.read_text().splitlines()
+    lines = search.of_run("t001").metrics.path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [3, 6]
     assert record_of(search.of_run("t001")).data.tags["orch.end"].startswith("finished")
 
@@ -281,7 +281,7 @@ def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
     assert go(*alone) == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
     assert f"damaged_{newest.name}" in capsys.readouterr().out
-    lines = search.of_run("t001").metrics.read_text().splitlines()
+    lines = search.of_run("t001").metrics.path.read_text().splitlines()
     assert [json.loads(line)["metrics"]["epoch"] for line in lines] == [1.0, 2.0]
 
 

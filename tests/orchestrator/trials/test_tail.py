@@ -39,7 +39,7 @@ def test_what_is_evaluated_without_training_and_a_torn_line_are_no_epochs(
     journal = Journal(folder)
     journal.append(3, EPOCH | {"epoch": 1.0})
     journal.append(3, {"top1/3bit": 20.0, "epoch": 1.0})
-    with folder.metrics.open("ab") as file:
+    with folder.metrics.path.open("ab") as file:
         file.write(b'{"step": 6, "time_ms": 1, "metr')
     tail = Tail("t001", folder, "top1")
     assert [report.epoch for report in tail.new()] == [1]

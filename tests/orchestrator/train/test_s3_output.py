@@ -1,0 +1,150 @@
+"""A run whose folder is in a bucket: the same weights as on a disk, whatever comes between."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from orchestrator.job.schema import Job
+from orchestrator.run_facts import facts_of, finished_in
+from orchestrator.store import s3_client
+from orchestrator.store.folder import StorageTrouble
+from orchestrator.store.run_folder import WEIGHTS, RunFolder
+from orchestrator.track.journal import Journal
+from orchestrator.train import driver, run_checkpoints
+from orchestrator.train.context import FolderContext
+from orchestrator.train.ranks import Ranks
+from orchestrator.train.worker import Run, Worker
+from tests.flaky_proxy import FAULTS, Weather, before
+from tests.storage_kills import kill
+
+TWO = ("quantizer.bit_widths=[8, 2]", "checkpoint.every_steps=1", "checkpoint.select=best")
+
+
+def train(job: Job, place: str | Path) -> RunFolder:
+    """Train a job until it ends or stops, as its driver and its only worker do."""
+    folder = RunFolder(place)
+    driver.prepare(folder, job)
+    Worker(job, Run(folder), FolderContext(folder, Ranks(), keep=2)).run()
+    return folder
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    with folder.checkpoints()[-1].here() as here:
+        return dict(load_file(here / WEIGHTS))
+
+
+def assert_same(one: RunFolder, other: RunFolder) -> None:
+    expected, found = weights(one), weights(other)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert finished_in(one).rows == finished_in(other).rows
+    assert [kept.name for kept in one.best()] == [kept.name for kept in other.best()]
+
+
+def test_a_run_in_a_bucket_that_is_stopped_and_goes_on_ends_as_one_on_a_disk(
+    tiny_job: Callable[..., Job], tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tiny_job(*TWO)
+    on_disk = train(job, tmp_path / "run-1")
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Worker, "_stop_asked", lambda self: self.at == (0, 1, 1))
+        stopped = train(job, f"{s3}/run-1")
+    assert not stopped.result.exists()
+    assert stopped.newest() == (0, 1, 2)
+    assert_same(train(job, f"{s3}/run-1"), on_disk)
+    facts = facts_of(stopped)
+    assert facts.evaluated is not None
+    assert facts.evaluated.epoch == 1
+
+
+def test_a_damaged_checkpoint_in_a_bucket_is_set_aside_and_the_one_before_is_used(
+    tiny_job: Callable[..., Job],
+    tmp_path: Path,
+    s3: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = tiny_job(*TWO)
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Worker, "_stop_asked", lambda self: self.at == (0, 1, 1))
+        folder = train(job, f"{s3}/run-1")
+    newest = folder.checkpoints()[-1]
+    newest.write("state.pt", b"".join(newest.chunks("state.pt"))[:-1])
+    again = train(job, f"{s3}/run-1")
+    assert f"{newest} is damaged: state.pt has " in capsys.readouterr().out
+    assert again.place.folders("damaged_") == [f"damaged_{newest.name}"]
+    assert_same(again, train(job, tmp_path / "run-1"))
+
+
+def test_a_request_to_stop_in_a_bucket_is_heard(
+    tiny_job: Callable[..., Job], s3: str, tmp_path: Path
+) -> None:
+    folder = RunFolder(f"{s3}/run-1")
+    job = tiny_job(*TWO)
+    driver.prepare(folder, job)
+    folder.ask_to_stop()
+    Worker(job, Run(folder), FolderContext(folder, Ranks(), keep=2)).run()
+    assert folder.newest() == (0, 0, 1)
+
+
+def test_a_storage_that_fails_a_third_of_all_requests_changes_nothing(
+    tiny_job: Callable[..., Job],
+    tmp_path: Path,
+    s3: str,
+    s3_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = tiny_job(*TWO)
+    weather = Weather(share=0.3, seed=1)
+    with before(s3_url, weather) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        s3_client.client.cache_clear()
+        in_bucket = train(job, f"{s3}/run-1")
+        assert_same(in_bucket, train(job, tmp_path / "run-1"))
+    assert all(weather.counts[fault] for fault in FAULTS), weather.counts
+
+
+def test_a_storage_that_is_gone_fails_the_run_and_the_checkpoint_before_stays(
+    tiny_job: Callable[..., Job], s3: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = tiny_job(*TWO)
+    weather = Weather()
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(
+        Worker, "_tell_broken", lambda self, _: setattr(weather, "share", float(self.at.step == 2))
+    )
+    with before(s3_url, weather) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        s3_client.client.cache_clear()
+        with pytest.raises(StorageTrouble):
+            train(job, f"{s3}/run-1")
+        weather.share = 0.0
+        folder = RunFolder(f"{s3}/run-1")
+        found = run_checkpoints.latest(folder)
+    assert found is not None
+    assert folder.newest() == (0, 0, 1)
+
+
+def test_metrics_of_a_run_in_a_bucket_are_recorded_once(s3: str) -> None:
+    folder = RunFolder(f"{s3}/run-1")
+    for _ in range(2):
+        Journal(folder).append(3, {"top1/8bit": 50.0})
+    Journal(folder).append(6, {"top1/8bit": 60.0})
+    lines, mark = Journal(folder).unsent()
+    assert [(line.step, line.metrics) for line in lines] == [
+        (3, {"top1/8bit": 50.0}),
+        (6, {"top1/8bit": 60.0}),
+    ]
+    Journal(folder).mark_sent(mark)
+    assert Journal(folder).waiting() == 0
+
+
+@pytest.mark.parametrize("kind", ["disk", "s3"])
+def test_the_newest_checkpoint_is_whole_whenever_its_writer_is_killed(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    place = str(tmp_path / "run-1") if kind == "disk" else f"{request.getfixturevalue('s3')}/run-1"
+    assert kill(place, times=2, seed=1).times == 2
