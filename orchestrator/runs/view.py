@@ -17,10 +17,9 @@ from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import UnknownJob, Unreachable
 from orchestrator.events import Event, TrialRow
 from orchestrator.run_facts import RunFacts, facts_file, facts_in
-from orchestrator.runs import record_ends, registry, trials
+from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
 from orchestrator.runs.registry import Attempt, Outcome, Record
-from orchestrator.search import announce
 from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
@@ -144,6 +143,9 @@ def _up_to_date(view: RunView) -> RunView:
     """Return what is known of a search, with what its journal says, which is seen only here."""
     if not view.record.is_search:
         return view
+    from orchestrator.runs import trials
+    from orchestrator.search import announce
+
     standing = trials.standing_of(view.record)
     if standing.opened is None:
         told = [view.note, trials.damage(view.record, standing)]
@@ -156,6 +158,8 @@ def _up_to_date(view: RunView) -> RunView:
 
 
 def _look_at_trial(record: Record) -> RunView:
+    from orchestrator.runs import trials
+
     search = look(registry.find(record.search))
     standing = trials.standing_of(search.record)
     if damage := trials.damage(search.record, standing):

@@ -1,10 +1,12 @@
 """The final table of a run: every operating point beside its reference."""
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.track import keys
-from orchestrator.track.delta_b import ReferenceResults, delta_b
+
+if TYPE_CHECKING:
+    from orchestrator.track.delta_b import ReferenceResults
 
 NO_REFERENCE = "No Delta_B: the job names no reference (reference.published or reference.runs)."
 
@@ -63,12 +65,14 @@ class Result:
         """The metric by operating point, in percent."""
         return {row.point: row.metric for row in self.rows}
 
-    def beside(self, reference: ReferenceResults | None) -> "Result":
+    def beside(self, reference: "ReferenceResults | None") -> "Result":
         """Return the result with its reference, and with Delta_B if that can be computed."""
         trained = {row.point: row.metric for row in self.rows if row.in_delta_b}
         obstacle = _obstacle(self.metric_name, trained, reference)
         if obstacle or reference is None:
             return replace(self, note=obstacle)
+        from orchestrator.track.delta_b import delta_b  # commands that only read results load less
+
         return replace(
             self,
             rows=tuple(_beside(row, reference.values.get(row.point)) for row in self.rows),
@@ -105,7 +109,7 @@ def _line(row: PointResult) -> str:
 
 
 def _obstacle(
-    metric_name: str, trained: dict[str, float], reference: ReferenceResults | None
+    metric_name: str, trained: dict[str, float], reference: "ReferenceResults | None"
 ) -> str:
     """Return why there is no Delta_B, or nothing."""
     if reference is None:

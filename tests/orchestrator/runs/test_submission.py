@@ -28,7 +28,7 @@ SECRET = "s3cret"
 def job(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What a submission asks of a job; its data are taken to be there."""
     monkeypatch.setattr(submission, "_preflight", lambda _: None)
-    asked = {"num_workers": 1, "loader_workers": 0, "gpus_per_worker": 0}
+    asked = {"num_workers": 1, "least": 1, "loader_workers": 0, "gpus_per_worker": 0}
     training = SimpleNamespace(global_batch=8)
     return SimpleNamespace(cluster=SimpleNamespace(**asked), training=training, search=None)
 
