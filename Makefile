@@ -14,7 +14,7 @@ STARTS_RAY := tests/end_to_end tests/orchestrator/cluster/test_local.py
 # Compiled files are kept, whatever the surroundings say: a quarter of a minute of each run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup quickstart test unit ray mutants traps lint clean
+.PHONY: setup quickstart test unit ray mutants traps chaos lint clean
 
 setup: $(READY)
 
@@ -50,6 +50,9 @@ mutants: setup
 
 traps: setup
 	$(BIN)/python tests/mutants/put_in.py --from tests/traps/traps.toml
+
+chaos: setup
+	$(BIN)/python -m tests.chaos --seeds 20
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,35 +1,22 @@
 """One plain Ray cluster for all tests, and the command line as a user types it."""
 
-import contextlib
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray.util
 
 from orchestrator.run_facts import RunFacts, facts_of
 from orchestrator.store.run_folder import RunFolder
-
-MARK = "ORCH_TEST_CLUSTER"
-"""What every process of the cluster inherits, and is found by when the tests are over."""
+from tests import raylets
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -105,52 +92,6 @@ def output(new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a cluster as an administrator would, with `ray start --head`; give its address.
-
-    RAY_ADDRESS keeps its jobs with it when another cluster is started on this machine meanwhile. It
-    asks for no token, even where the user has one for other clusters.
-    """
-    port, gcs = _free_port(), _free_port()
-    node = ray.util.get_node_ip_address()
-    own = {"RAY_ADDRESS": f"{node}:{gcs}", "RAY_AUTH_MODE": "disabled"}
-    log = tmp_path_factory.mktemp("ray") / "log"
-    with log.open("w") as output:
-        head = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-                *("--num-cpus=2", f"--port={gcs}", f"--dashboard-port={port}"),
-                *("--dashboard-agent-listen-port=0", f"--ray-client-server-port={_free_port()}"),
-                "--disable-usage-stats",
-            ],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env=os.environ | own | {MARK: str(log)},
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/api/jobs/", head, log)
-        yield address
-    finally:
-        _kill_all_of(log)
-        head.wait(10)
-
-
-def _kill_all_of(log: Path) -> None:
-    mark = f"{MARK}={log}".encode()
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in environment.read_bytes().split(b"\0"):
-                os.kill(int(environment.parent.name), signal.SIGKILL)
-
-
-def _wait_for(url: str, head: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 120
-    while time.monotonic() < end:
-        assert head.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise AssertionError(log.read_text())
+    """Start a cluster of one node as an administrator would; give its address."""
+    with raylets.cluster(tmp_path_factory.mktemp("ray"), cpus=2) as head:
+        yield head.url

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,7 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
         data__limit_val=100,
         model__widths="[8,16,32,64]",
         model__depths="[1,1,1,1]",
-        training__epochs=2,
+        training__epochs=3,
         training__global_batch=64,
         optimizer__lr=0.05,
         checkpoint__every_steps=2,
@@ -132,7 +133,7 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
     )
 
 
-def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
+def test_cifar10_r18_learns_and_survives_killed_processes_to_the_same_weights(
     orch: Any, wait_for: Wait, cluster: str, cifar: Path, output: Path, tmp_path: Path
 ) -> None:
     options = ["--address", cluster, "--detach", "--json", *cifar_options(cifar, output)]
@@ -143,15 +144,23 @@ def test_cifar10_r18_learns_and_survives_a_killed_worker_to_the_same_weights(
     victim = worker_process(cluster, folder.name)
     wait_for(folder, lambda _: (folder.newest() or Reached(0, 0, 0)) > Reached(0, 1, 0))
     os.kill(victim, signal.SIGKILL)
+    wait_for(folder, lambda facts: facts.restarted)
+    reached = folder.newest()
+    assert reached is not None
+    wait_for(folder, lambda _: (folder.newest() or reached) > reached)
+    os.kill(driver_process(cluster, folder.name), signal.SIGKILL)
     done = orch("wait", folder.name, "--timeout", "300")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Continuing from the checkpoint at epoch 2, step" in orch("logs", folder.name).stdout
+    log = orch("logs", folder.name).stdout
+    assert log.count("Continuing from the checkpoint at epoch") == 2
+    assert "The process of rank 1 on" in log
+    assert "The driver's process was killed (SIGKILL" in log
 
     undisturbed = trained_without_ray(folder, output, tmp_path)
     assert last_weights(folder) == last_weights(undisturbed)
     for bits in BITS:
         losses = history(folder, f"train_loss/{bits}bit")
-        assert len(losses) == 2
+        assert len(losses) == 3
         assert losses[-1] < losses[0]
         assert history(undisturbed, f"train_loss/{bits}bit") == losses
 
@@ -169,10 +178,14 @@ def trained_without_ray(folder: RunFolder, output: Path, tmp_path: Path) -> RunF
 
 def worker_process(cluster: str, run: str) -> int:
     """Return the process of rank 1, as the dashboard's Train page knows it."""
-    import urllib.request
-
     with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
         text = answer.read().decode()
     [found] = [r for r in json.loads(text)["train_runs"] if re.search(run, r["name"])]
     workers = found["attempts"][-1]["workers"]
     return int(next(worker["pid"] for worker in workers if worker["world_rank"] == 1))
+
+
+def driver_process(cluster: str, run: str) -> int:
+    """Return the process of the run's latest driver, as the dashboard knows it."""
+    with urllib.request.urlopen(f"{cluster}/api/jobs/{run}") as answer:
+        return int(json.load(answer)["driver_info"]["pid"])
