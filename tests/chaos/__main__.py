@@ -4,11 +4,13 @@
 
 A head without CPUs and two nodes with one CPU each train a small job on two workers, once for each
 seed. Meanwhile workers, nodes and drivers are killed or frozen, and the tracking server goes away.
-A run is right when its weights are those of the job trained without Ray, bit for bit, and when
-MLflow has every metric of every step once, with the same value. --keep writes benchmarks/results.
+Every other run has its folder in S3, where requests fail for a while. A run is right when its
+weights are those of the job trained without Ray, bit for bit, and when MLflow has every metric of
+every step once, with the same value. --keep writes benchmarks/results.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
@@ -21,9 +23,10 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
 from orchestrator.track.journal import Journal
 from orchestrator.train.worker import Run
-from tests import mlflow_server, raylets, unreliable
+from tests import flaky_proxy, mlflow_server, raylets, s3_server, unreliable
 from tests.chaos.faults import drawn
 from tests.chaos.runs import Place, Victim, digest
+from tests.flaky_proxy import Weather
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
 
@@ -66,8 +69,11 @@ def all_runs(folder: Path, seeds: range) -> list[tuple[list[str], list[str], flo
     with (
         mlflow_server.serving(f"sqlite:///{folder / 'mlflow.db'}", folder) as server,
         unreliable.on_the_way_to(server.url) as way,
+        s3_server.serving(folder) as storage,
+        flaky_proxy.before(storage, weather := Weather()) as way_to_storage,
     ):
-        place = Place(folder, raylets.start_head(folder, cpus=0), way)
+        os.environ.update(s3_server.settings(way_to_storage))
+        place = Place(folder, raylets.start_head(folder, cpus=0), way, weather)
         try:
             for _ in range(2):
                 place.add_node()
@@ -78,14 +84,17 @@ def all_runs(folder: Path, seeds: range) -> list[tuple[list[str], list[str], flo
 
 def one_run(place: Place, server: MlflowServer, seed: int) -> tuple[list[str], list[str], float]:
     """Let the faults of a seed happen to a run; return them, and what was wrong at the end."""
-    faults, start = drawn(seed), time.monotonic()
-    run = place.submit(f"seed={seed}")
+    in_s3 = seed % 2 == 1
+    faults, start = drawn(seed, in_s3=in_s3), time.monotonic()
+    output = f"s3://{s3_server.BUCKET}/runs" if in_s3 else str(place.folder / "runs")
+    run = place.submit(output, f"seed={seed}")
     victim = Victim(place, run)
     for fault in faults:
         victim.suffer(fault)
     place.orch("wait", run.name, "--timeout", "600")
     taken = round(time.monotonic() - start, 1)
     place.server.become("well")
+    place.weather.share = 0.0
     place.orch("sync", run.name)
     again = RunFolder(place.folder / "undisturbed" / run.name)
     wrong = differences(place, server, run, again)

@@ -4,7 +4,14 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["worker killed", "worker frozen", "node killed", "driver killed", "server away"]
+Kind = Literal[
+    "worker killed",
+    "worker frozen",
+    "node killed",
+    "driver killed",
+    "server away",
+    "storage troubled",
+]
 
 WEIGHTS: dict[Kind, int] = {
     "worker killed": 4,
@@ -12,6 +19,7 @@ WEIGHTS: dict[Kind, int] = {
     "node killed": 3,
     "driver killed": 3,
     "server away": 4,
+    "storage troubled": 4,
 }
 """How often each is drawn; a frozen worker costs most of a minute each time."""
 
@@ -30,10 +38,11 @@ class Fault:
     rank: int
 
 
-def drawn(seed: int) -> list[Fault]:
-    """Return two or three faults, in their order."""
+def drawn(seed: int, *, in_s3: bool) -> list[Fault]:
+    """Return two or three faults, in their order. in_s3: the storage is one that can have them."""
     numbers = random.Random(seed)
-    kinds = numbers.choices([*WEIGHTS], [*WEIGHTS.values()], k=numbers.choice((2, 3)))
+    weights = {kind: own for kind, own in WEIGHTS.items() if in_s3 or kind != "storage troubled"}
+    kinds = numbers.choices([*weights], [*weights.values()], k=numbers.choice((2, 3)))
     return [
         Fault(kind, numbers.randint(1, 4), round(numbers.uniform(0, 0.8), 2), numbers.randint(0, 1))
         for kind in kinds

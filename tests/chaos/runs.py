@@ -18,9 +18,10 @@ from typing import Any
 from safetensors.torch import load_file
 
 from orchestrator.run_facts import facts_of
-from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder
+from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder, WholeFile
 from tests import raylets
 from tests.chaos.faults import Fault
+from tests.flaky_proxy import Weather
 from tests.raylets import Head, Node
 from tests.unreliable import Unreliable
 
@@ -33,16 +34,20 @@ OPTIONS = (
 )
 PATIENCE_SECONDS = 300.0
 AWAY_SECONDS = 15.0
-"""How long the tracking server does not answer."""
+"""How long the tracking server does not answer, and three in ten requests to the storage fail."""
 
 
 @dataclass
 class Place:
-    """A cluster of a head and nodes with one CPU each, a tracking server, and a folder for runs."""
+    """A cluster of a head and nodes with one CPU each, a tracking server, and room for runs.
+
+    weather: of the way to the storage.
+    """
 
     folder: Path
     head: Head
     server: Unreliable
+    weather: Weather
     nodes: list[Node] = field(default_factory=list)
 
     def add_node(self) -> None:
@@ -62,14 +67,14 @@ class Place:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def submit(self, *options: str) -> RunFolder:
+    def submit(self, output: str, *options: str) -> RunFolder:
         """Submit the job; return the folder of its run."""
-        own = (*OPTIONS, f"output={self.folder / 'runs'}", f"tracking.uri={self.server.url}")
+        own = (*OPTIONS, f"output={output}", f"tracking.uri={self.server.url}")
         given = [word for option in (*own, *options) for word in ("--set", option)]
         printed = self.orch(
             "submit", str(JOB), "--address", self.head.url, "--detach", "--json", *given
         )
-        return RunFolder(self.folder / "runs" / json.loads(printed)["run"])
+        return RunFolder(f"{output}/{json.loads(printed)['run']}")
 
     def close(self) -> None:
         """End all nodes."""
@@ -101,6 +106,7 @@ class Victim:
             "node killed": self._kill_node,
             "driver killed": lambda _: os.kill(self._driver(), signal.SIGKILL),
             "server away": lambda _: self._send_server_away(),
+            "storage troubled": lambda _: self._trouble_storage(),
         }
         self.at = steps(self.run)
         while not self.run.result.exists():
@@ -140,9 +146,17 @@ class Victim:
 
     def _send_server_away(self) -> None:
         self.place.server.become("cut" if steps(self.run) % 2 else 503)
-        back = threading.Timer(AWAY_SECONDS, self.place.server.become, ["well"])
-        back.daemon = True
-        back.start()
+        _later(lambda: self.place.server.become("well"))
+
+    def _trouble_storage(self) -> None:
+        self.place.weather.share = 0.3
+        _later(lambda: setattr(self.place.weather, "share", 0.0))
+
+
+def _later(act: Callable[[], None]) -> None:
+    timer = threading.Timer(AWAY_SECONDS, act)
+    timer.daemon = True
+    timer.start()
 
 
 def steps(run: RunFolder) -> int:
@@ -164,6 +178,7 @@ def wait_until(ready: Callable[[], bool], run: RunFolder) -> None:
 def digest(run: RunFolder) -> str:
     """Return a digest of the weights in a run's last checkpoint."""
     found = sha256()
-    for name, value in sorted(load_file(run.checkpoints()[-1] / WEIGHTS).items()):
-        found.update(name.encode() + value.numpy().tobytes())
+    with WholeFile(run.checkpoints()[-1], WEIGHTS).here() as file:
+        for name, value in sorted(load_file(file).items()):
+            found.update(name.encode() + value.numpy().tobytes())
     return found.hexdigest()
