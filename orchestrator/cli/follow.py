@@ -12,6 +12,7 @@ from orchestrator.run_facts import RunFacts
 from orchestrator.runs import view
 from orchestrator.runs.delay import Delay
 from orchestrator.runs.registry import Record
+from orchestrator.runs.told import facts_of
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, exit_code
 
@@ -50,7 +51,7 @@ def follow(record: Record) -> RunView:
     ended = RunView(
         record,
         state,
-        facts if facts != RunFacts() else view.facts_of(record),
+        facts if facts != RunFacts() else facts_of(record),
         "" if info else view.GONE,
         info.exit_code if info else None,
         info.message if info else "",

@@ -1,6 +1,9 @@
 """Where to see a run: dashboard, MLflow, folder."""
 
+import contextlib
+
 from orchestrator.cluster import local
+from orchestrator.job.paths import in_bucket
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
 from orchestrator.track.journal import Journal
@@ -28,13 +31,26 @@ def _not_recorded(view: RunView) -> list[tuple[str, str]]:
     """Return what MLflow lacks of a run that has ended."""
     if not is_final(view.state):
         return []
-    folder = view.record.folder
-    lacking = [f"{count} metrics wait to be sent"] if (count := Journal(folder).waiting()) else []
-    if remembered_status(folder) == "RUNNING":
-        lacking.append("it does not know that the run has ended")
+    lacking = [f"{count} metrics wait to be sent"] if (count := waiting(view)) else []
+    with contextlib.suppress(OSError):
+        if remembered_status(view.record.folder) == "RUNNING":
+            lacking.append("it does not know that the run has ended")
     if not lacking:
         return []
     return [("MLflow lacks", f"{' and '.join(lacking)}; `orch sync {view.record.run}` does it")]
+
+
+def waiting(view: RunView) -> int | None:
+    """Return how many metrics MLflow lacks; None where that is not seen, or not quickly.
+
+    That is so for a run that goes on and whose folder is in a bucket.
+    """
+    if in_bucket(view.record.run_dir) and not is_final(view.state):
+        return None
+    try:
+        return Journal(view.record.folder).waiting()
+    except OSError:
+        return None
 
 
 def _token(view: RunView) -> list[tuple[str, str]]:

@@ -3,14 +3,13 @@
 from dataclasses import fields
 
 from orchestrator.cli import search_view
-from orchestrator.cli.links import job_page
+from orchestrator.cli.links import job_page, waiting
 from orchestrator.cluster.client import JobInfo
 from orchestrator.errors import UsageError
 from orchestrator.events import Event, Restarted
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
-from orchestrator.track.journal import Journal
 from orchestrator.track.run import RecordPlaces
 from orchestrator.typed_json import plain
 
@@ -89,7 +88,7 @@ def as_dict(view: RunView) -> dict[str, object]:
             {"submission_id": attempt.submission_id, "submitted_at": attempt.submitted_at}
             for attempt in record.attempts
         ],
-        "mlflow": recorded | {"metrics_waiting": Journal(record.folder).waiting()},
+        "mlflow": recorded | {"metrics_waiting": waiting(view)},
         "arithmetic": _fact(facts.arithmetic),
         "progress": _fact(facts.progress),
         "evaluated": _fact(facts.evaluated),

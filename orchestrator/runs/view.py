@@ -1,14 +1,12 @@
 """What is known of runs: their records, joined with their clusters' and folders' answers."""
 
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from orchestrator import run_facts
 from orchestrator.cluster import local, named
 from orchestrator.cluster.client import ClusterClient, JobInfo, WorkerInfo
 from orchestrator.cluster.dashboard import TokenRefused
@@ -16,10 +14,11 @@ from orchestrator.cluster.meanwhile import meanwhile
 from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import UnknownJob, Unreachable
 from orchestrator.events import Event, TrialRow
-from orchestrator.run_facts import RunFacts, facts_file, facts_in
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
 from orchestrator.runs.registry import Attempt, Outcome, Record
+from orchestrator.runs.told import facts_at_hand, facts_of, facts_of_job, kept_facts
 from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
@@ -77,10 +76,7 @@ def look(record: Record) -> RunView:
         except Unreachable as error:
             answered = False
             _warn_of_token(error)
-    facts = facts_of(record)
-    if client is not None and info is not None and _lacks_the_end(facts, info):
-        with contextlib.suppress(Unreachable):
-            facts = _told(client, info).over(facts)
+    facts = facts_of_job(record, client, info) if client and info else facts_of(record)
     seen = settle(_up_to_date(_join(record, info, facts, answered)))
     if client is None or seen.state is not State.RUNNING:
         return seen
@@ -173,20 +169,6 @@ def _look_at_trial(record: Record) -> RunView:
     return RunView(record, state, facts, note, trial=row)
 
 
-def _lacks_the_end(facts: RunFacts, info: JobInfo) -> bool:
-    """Return whether the log may know more than the run's folder: its disk may have been full."""
-    known = facts.state is not None and is_final(facts.state)
-    return facts == RunFacts() or (is_final(info.state) and not known)
-
-
-def facts_of(record: Record) -> RunFacts:
-    """Return what the run's folder says, if it is on this machine; no state of an old attempt."""
-    facts = run_facts.facts_of(record.folder)
-    if facts.state and (record.folder.facts.written() or 0.0) < record.last.submitted_at:
-        return replace(facts, state=None)
-    return facts
-
-
 def settle(view: RunView) -> RunView:
     """Record how a run ended, once it has, so that no cluster has to be asked again."""
     _tell_the_record(view)
@@ -207,7 +189,7 @@ def _settled(record: Record) -> RunView:
     return RunView(
         record,
         outcome.state,
-        outcome.facts.over(facts_of(record)),
+        outcome.facts.over(facts_at_hand(record)),
         exit_code=outcome.exit_code,
         message=outcome.message,
         ended=outcome.ended,
@@ -232,35 +214,16 @@ def _seen_among(
 ) -> RunView:
     """Return the state of a run that has not ended, by its cluster's jobs."""
     info = jobs.get(record.last.submission_id) if jobs is not None else None
-    facts = facts_of(record)
+    facts = facts_at_hand(record) if info else facts_of(record)
     if client and info and info.state is State.RUNNING and facts == RunFacts():
         with contextlib.suppress(Unreachable):
-            facts = _kept_facts(client, info)
+            facts = kept_facts(client, info)
     return _join(record, info, facts, jobs is not None)
 
 
 def _workers_of(record: Record) -> tuple[WorkerInfo, ...]:
     client = None if record.last.outcome else client_of(record, LIST_SECONDS)
     return client.workers(record.last.submission_id) if client else ()
-
-
-def _told(client: ClusterClient, info: JobInfo) -> RunFacts:
-    """Return the facts that a cluster keeps of a job: in their own file, else in its events."""
-    kept = _kept_facts(client, info)
-    if kept != RunFacts():
-        return kept
-    return RunFacts().after(*JobEvents(client, info.submission_id).read(info))
-
-
-def _kept_facts(client: ClusterClient, info: JobInfo) -> RunFacts:
-    """Return the facts in the file beside a job's log; none where there is no such file."""
-    if info.driver_node is None:
-        return RunFacts()
-    text = client.log_file(info.driver_node, facts_file(info.submission_id))
-    try:
-        return facts_in(json.loads(text))
-    except ValueError:
-        return RunFacts()
 
 
 def _known_jobs(client: ClusterClient | None) -> dict[str, JobInfo] | None:
@@ -300,4 +263,6 @@ def _stranger(job: JobInfo, url: str) -> RunView:
         run_dir=job.metadata.get("run_dir", ""),
         attempts=(attempt,),
     )
-    return RunView(record, job.state, facts_of(record), "", job.exit_code, job.message, job.ended)
+    return RunView(
+        record, job.state, facts_at_hand(record), "", job.exit_code, job.message, job.ended
+    )

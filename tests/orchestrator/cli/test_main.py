@@ -20,8 +20,10 @@ from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Outcome, Record
 from orchestrator.state import State
+from tests.fake_cluster import FakeCluster
 from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import JOB, Orch
+from tests.orchestrator.statements import PROGRESS, STARTED, kept_facts
 
 HEAVY = {"torch", "ray", "mlflow", "pydantic", "numpy", "yaml"}
 REPOSITORY = Path(__file__).parents[3]
@@ -77,6 +79,20 @@ def test_the_status_of_a_search_is_read_without_anything_heavy(search: Record) -
     loaded = imported_by(("list",), ("status", "digits"), ("status", "digits.t001"))
     assert loaded.isdisjoint(HEAVY)
     assert len(loaded) < 350
+
+
+def test_the_status_of_a_running_job_in_a_bucket_asks_its_cluster_and_not_s3(
+    cluster: FakeCluster,
+) -> None:
+    attempts = (Attempt("digits-1", 1.0),)
+    place = "s3://no-such-bucket/runs/digits-1"
+    registry.save(Record("digits-1", "digits", {}, "x", cluster.url, False, place, attempts))
+    cluster.add("digits-1", facts=kept_facts(STARTED, PROGRESS))
+    listed, status, loaded = outputs_of(("list",), ("status", "digits", "--json"))
+    assert "1/2 step 3/9" in listed
+    assert json.loads(status)["progress"]["step"] == 3
+    assert json.loads(status)["mlflow"]["metrics_waiting"] is None
+    assert {"boto3", "botocore", *HEAVY}.isdisjoint(json.loads(loaded))
 
 
 @pytest.fixture(scope="module")

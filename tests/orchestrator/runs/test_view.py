@@ -11,6 +11,7 @@ from orchestrator.events import Event, Failed, Stopped, to_line
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry, view
 from orchestrator.runs.registry import Record
+from orchestrator.runs.told import facts_of
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
@@ -128,7 +129,7 @@ def test_jobs_of_others_are_described_by_their_own_metadata(
 def test_an_unreadable_progress_file_counts_as_none(make_record: Make, content: str) -> None:
     record = make_record()
     state(record).write_text(content)
-    assert view.facts_of(record) == RunFacts()
+    assert facts_of(record) == RunFacts()
 
 
 def test_a_failure_that_found_no_room_in_the_folder_is_read_from_the_log_and_stays(

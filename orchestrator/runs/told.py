@@ -1,0 +1,64 @@
+"""What a run has said: the facts in its folder, or those that its cluster keeps beside its log."""
+
+import contextlib
+import json
+from dataclasses import replace
+
+from orchestrator import run_facts
+from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.tail import JobEvents
+from orchestrator.errors import Unreachable
+from orchestrator.job.paths import in_bucket
+from orchestrator.run_facts import RunFacts, facts_file, facts_in
+from orchestrator.runs.registry import Record
+from orchestrator.state import is_final
+
+
+def facts_of(record: Record) -> RunFacts:
+    """Return what the run's folder says, if it is seen here; no state of an old attempt."""
+    facts = run_facts.facts_of(record.folder)
+    if facts.state and (record.folder.facts.written() or 0.0) < record.last.submitted_at:
+        return replace(facts, state=None)
+    return facts
+
+
+def facts_at_hand(record: Record) -> RunFacts:
+    """Return the same, but nothing of a folder in a bucket: asking S3 takes most of a second."""
+    return RunFacts() if in_bucket(record.run_dir) else facts_of(record)
+
+
+def facts_of_job(record: Record, client: ClusterClient, info: JobInfo) -> RunFacts:
+    """Return the facts of a run that its cluster knows: from its folder, else from there.
+
+    A bucket is asked last.
+    """
+    facts = facts_at_hand(record)
+    if _lacks_the_end(facts, info):
+        with contextlib.suppress(Unreachable):
+            facts = _told(client, info).over(facts)
+    return facts if facts != RunFacts() else facts_of(record)
+
+
+def kept_facts(client: ClusterClient, info: JobInfo) -> RunFacts:
+    """Return the facts in the file beside a job's log; none where there is no such file."""
+    if info.driver_node is None:
+        return RunFacts()
+    text = client.log_file(info.driver_node, facts_file(info.submission_id))
+    try:
+        return facts_in(json.loads(text))
+    except ValueError:
+        return RunFacts()
+
+
+def _told(client: ClusterClient, info: JobInfo) -> RunFacts:
+    """Return the facts that a cluster keeps of a job: in their own file, else in its events."""
+    kept = kept_facts(client, info)
+    if kept != RunFacts():
+        return kept
+    return RunFacts().after(*JobEvents(client, info.submission_id).read(info))
+
+
+def _lacks_the_end(facts: RunFacts, info: JobInfo) -> bool:
+    """Return whether the log may know more than the run's folder: its disk may have been full."""
+    known = facts.state is not None and is_final(facts.state)
+    return facts == RunFacts() or (is_final(info.state) and not known)
