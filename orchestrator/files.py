@@ -25,6 +25,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, where they are missing, and bring their names to the disk.
+
+    Raises OSError.
+    """
+    missing = [one for one in folder.parents if not one.exists()]
+    folder.mkdir(mode, parents=True, exist_ok=True)
+    for one in (folder, *missing):
+        sync_folder(one.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring to the disk which files a folder has, and by which names, where that is possible."""
     with contextlib.suppress(OSError):

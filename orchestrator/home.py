@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.files import write_whole
+from orchestrator.files import make_folder, write_whole
 
 
 def orch_home() -> Path:
@@ -25,7 +25,7 @@ def folder(name: str) -> Path:
     """
     path = orch_home() / name
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path, 0o700)
     except OSError as error:
         raise cannot_keep(error) from error
     return path

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.files import sync_folder, write_whole
+from orchestrator.files import make_folder, sync_folder, write_whole
 
 CHUNK = 1 << 20
 """How many bytes are read at once."""
@@ -47,7 +47,7 @@ class DiskFolder:
 
     def make(self) -> None:
         """Create the folder if it does not exist."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
 
     def unwritable(self) -> str | None:
         """Return what is wrong with the nearest folder above that exists; None if nothing is."""

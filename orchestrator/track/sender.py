@@ -19,7 +19,6 @@ from orchestrator.events import inform, of_trial, warn
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record
 from orchestrator.track.run import TrackedRun
-from orchestrator.track.server import ONCE, settings
 
 T = TypeVar("T")
 
@@ -65,6 +64,7 @@ class Sender:
         self._ending = threading.Event()
         self._ends_at = self._moved = float("inf")
         self._pause = 0.0
+        self._told_silence = False
         self._said: set[str] = set()
         self._given_up: Unreachable | None = None
         self._thread = threading.Thread(target=self._work, name="sender", daemon=True)
@@ -115,13 +115,12 @@ class Sender:
     # --- In the thread ----------------------------------------------------------------------------
 
     def _work(self) -> None:
-        with settings(ONCE):
-            while not (self._ending.is_set() and self._errands.empty()):
-                errand = self._next()
-                for watched in list(self._watched.values()):
-                    self._bring(watched)
-                if errand:
-                    self._run(errand)
+        while not (self._ending.is_set() and self._errands.empty()):
+            errand = self._next()
+            for watched in list(self._watched.values()):
+                self._bring(watched)
+            if errand:
+                self._run(errand)
 
     def _next(self) -> _Errand | None:
         try:
@@ -160,8 +159,9 @@ class Sender:
                 self._bear(error)
             else:
                 self._moved = time.monotonic()
-                if self._pause:
-                    self._pause = 0.0
+                self._pause = 0.0
+                if self._told_silence:
+                    self._told_silence = False
                     _say(inform, "The tracking server answers again, and gets what waited for it.")
                 return result
 
@@ -183,7 +183,8 @@ class Sender:
 
     def _bear(self, silence: Unreachable) -> None:
         """Wait before a server that does not answer is asked again, or give it up at the end."""
-        if not self._pause:
+        if not self._told_silence and not self._ending.is_set():  # at the end `finish` tells it
+            self._told_silence = True
             _say(
                 warn,
                 f"{silence} Training goes on; what is recorded waits in the run's folder until "

@@ -26,7 +26,7 @@ HURRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": 
 """The same for a command whose main purpose is something else."""
 
 ONCE = SETTINGS | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-"""The same for who asks again by himself."""
+"""The same for a process in which the sender asks again."""
 
 ELSEWHERE = "name another with tracking.uri or MLFLOW_TRACKING_URI"
 
@@ -67,14 +67,20 @@ def mlflow_client(uri: str, *, create: bool = False, hurry: bool = False) -> Ite
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with settings(SETTINGS | HURRY if hurry else SETTINGS):
+        with _settings(SETTINGS | HURRY if hurry else SETTINGS):
             yield _open(uri, file)
     except (MlflowException, SQLAlchemyError, CommandError, OSError, ImportError) as error:
         raise in_plain_words(uri, error) from error
 
 
+def ask_once() -> None:
+    """Let MLflow itself repeat no question in this process, for which the user has set nothing."""
+    for name, value in ONCE.items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
-def settings(values: Mapping[str, str]) -> Iterator[None]:
+def _settings(values: Mapping[str, str]) -> Iterator[None]:
     """Set what the user has not set, and remove it again: jobs inherit the environment."""
     lacking = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(lacking)

@@ -14,6 +14,7 @@ from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import Events
 from orchestrator.track.sender import Sender
+from orchestrator.track.server import ask_once
 from orchestrator.train import driver, job_log, run_checkpoints
 from orchestrator.train.worker import Run
 
@@ -74,5 +75,6 @@ def _conclude(run: Run, sender: Sender) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    ask_once()
     job_log.install()
     sys.exit(main(sys.argv[1]))

@@ -1,7 +1,10 @@
 """Report the progress of a run, from rank 0: every second at first, less often later."""
 
+import threading
 import time
 from collections.abc import Sequence
+from contextvars import copy_context
+from functools import partial
 
 from orchestrator import events
 from orchestrator.run_facts import Events
@@ -28,6 +31,7 @@ class Progress:
         self._started: tuple[float, int] | None = None
         self._metric: tuple[str, dict[str, float]] | None = None
         self._named: set[str] = set()
+        self._saying: threading.Thread | None = None
 
     def tell(self, at: Reached, tally: Tally) -> None:
         """Report the progress, unless that was done just now."""
@@ -43,7 +47,7 @@ class Progress:
         self._last_said = now
         seconds_per_step = (now - start) / max(1, position - first)
         remaining = sum(self._epochs) * self._steps - position
-        self._events.say(
+        self._say_beside(
             events.Progress(
                 next_within=max(interval, seconds_per_step),
                 phase=at.phase,
@@ -58,7 +62,8 @@ class Progress:
                 loss={**tally.local_losses()},
                 metric_name=self._metric[0] if self._metric else None,
                 metric={**self._metric[1]} if self._metric else {},
-            )
+            ),
+            wait=at.step == self._steps,
         )
 
     def evaluated(
@@ -66,6 +71,7 @@ class Progress:
     ) -> None:
         """Report the results of an epoch. broken: the samples that the evaluation left out."""
         self._metric = (result.metric_name, result.metric)
+        self.settle()
         self._events.say(
             events.Evaluated(
                 phase=at.phase,
@@ -79,6 +85,24 @@ class Progress:
         )
         for source, reason in self.new_broken(broken):
             events.warn(f"Left out of the evaluation {source}: {reason}")
+
+    def settle(self) -> None:
+        """Wait until all is said."""
+        if self._saying:
+            self._saying.join()
+
+    def _say_beside(self, event: events.Progress, *, wait: bool) -> None:
+        """Say it in a thread: training does not wait for a disk. What comes too soon is left out.
+
+        wait: because processes are forked next, which takes no threads along.
+        """
+        if self._saying is None or not self._saying.is_alive() or wait:
+            self.settle()
+            say = partial(copy_context().run, self._events.say, event)
+            self._saying = threading.Thread(target=say, name="progress", daemon=True)
+            self._saying.start()
+        if wait:
+            self.settle()
 
     def new_broken(self, broken: dict[str, str]) -> list[tuple[str, str]]:
         """Return the broken samples that were not named before."""

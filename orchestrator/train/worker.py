@@ -116,6 +116,7 @@ class Worker:
             wants_stop=self._stop_asked,
             after_step=self._after_step,
         )
+        self.progress.settle()
         if stopped:
             self._save()
         return stopped

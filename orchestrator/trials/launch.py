@@ -19,6 +19,7 @@ from orchestrator.search.space import Space
 from orchestrator.search.standing import Standing
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.sender import Sender
+from orchestrator.track.server import ask_once
 from orchestrator.train import driver, job_log
 from orchestrator.train.worker import Run
 from orchestrator.trials.crew import RayCrew
@@ -92,5 +93,6 @@ def _conclude(run: Run, search: SearchFolder, standing: Standing, sender: Sender
 
 if __name__ == "__main__":
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    ask_once()
     job_log.install()
     sys.exit(main(sys.argv[1]))

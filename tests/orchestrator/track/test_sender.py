@@ -18,6 +18,7 @@ from orchestrator.track import record, sender
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remembered_run, remembered_status
 from orchestrator.track.sender import Sender
+from orchestrator.track.server import ONCE
 from tests.mlflow_server import MlflowServer
 from tests.unreliable import Unreliable, on_the_way_to
 
@@ -29,7 +30,8 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(sender, "FIRST_PAUSE", 0.02)
     monkeypatch.setattr(sender, "LAST_TRIES_SECONDS", 0.3)
-    monkeypatch.setattr(sender, "STUCK_SECONDS", 1.0)
+    for name, value in ONCE.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def test_the_end_of_a_run_waits_a_little_for_a_server_that_is_away_and_all_is_se
     train(folder, 1, 2, 3)
     began = time.monotonic()
     assert "does not answer" in close(one, folder)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     assert remembered_run(folder) is None
     assert Journal(folder).waiting() == 6
     way.become("well")
@@ -152,8 +154,13 @@ def test_the_end_of_a_run_waits_a_little_for_a_server_that_is_away_and_all_is_se
 
 @pytest.mark.parametrize("opened", [True, False])
 def test_a_frozen_server_holds_up_neither_training_nor_its_end_and_makes_no_second_record(
-    folder: RunFolder, way: Unreliable, mlflow_server: MlflowServer, opened: bool
+    folder: RunFolder,
+    way: Unreliable,
+    mlflow_server: MlflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+    opened: bool,
 ) -> None:
+    monkeypatch.setattr(sender, "STUCK_SECONDS", 1.0)
     one = Sender()
     if opened:
         one.watch(folder)
@@ -163,10 +170,10 @@ def test_a_frozen_server_holds_up_neither_training_nor_its_end_and_makes_no_seco
     before = len(way.asked)
     began = time.monotonic()
     train(folder, 1, 2)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 3
     wait_until(lambda: len(way.asked) > before)
     assert "has not answered" in close(one, folder)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     assert Journal(folder).waiting() == 4
     way.become("cut")
     one._thread.join(SECONDS)

@@ -1,6 +1,7 @@
 """A whole run with its driver, whose tracking server is away, or goes while it trains."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +16,15 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import record, sender
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
+from orchestrator.track.server import ONCE
 from orchestrator.train import driver, launch
 from orchestrator.train.context import FolderContext
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
 from tests.mlflow_server import MlflowServer
 from tests.unreliable import Mood, Unreliable, on_the_way_to
+
+SECONDS = 30.0
 
 
 @pytest.fixture
@@ -40,7 +44,8 @@ def drive(
     """
     monkeypatch.setattr(sender, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(sender, "LAST_TRIES_SECONDS", 0.2)
-    monkeypatch.setattr(sender, "STUCK_SECONDS", 1.0)
+    for name, value in ONCE.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr("ray.init", lambda **_: None)
     monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
 
@@ -99,12 +104,19 @@ def test_a_run_whose_server_goes_ends_in_time_and_everything_arrives_later_once(
     way: Unreliable,
     mlflow_server: MlflowServer,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     then: Mood,
 ) -> None:
+    if then == "frozen":
+        monkeypatch.setattr(sender, "STUCK_SECONDS", 1.0)
     folder = drive(then)
     assert facts_of(folder).state is State.SUCCEEDED
     assert f"`orch sync {folder.name}` sends them" in capsys.readouterr().out
     assert Journal(folder).waiting() > 0
+    way.become("cut")
+    for left in threading.enumerate():  # with its process it would be gone
+        if left.name == "sender":
+            left.join(SECONDS)
     way.become("well")
     record.sync(folder, "FINISHED", print)
     check_whole(folder, mlflow_server)
