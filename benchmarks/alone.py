@@ -56,10 +56,9 @@ class Alone:
         """Return None: the run is new."""
         return
 
-    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
+    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
         """Keep a checkpoint in place of the one before."""
-        if contents is not None:
-            self._folder.commit(contents, at, keep=1)
+        self._folder.commit(contents, at, keep=1)
 
 
 class Trained(NamedTuple):

@@ -21,11 +21,8 @@ class Context(Protocol):
     def latest(self) -> Folder | None:
         """Return the last committed checkpoint, the same on every rank."""
 
-    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
-        """Commit a checkpoint, the files of rank 0 by name; None elsewhere.
-
-        Every rank calls this equally often.
-        """
+    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
+        """Commit a checkpoint, its files by name. The first rank alone calls this."""
 
 
 class FolderContext:
@@ -48,10 +45,9 @@ class FolderContext:
             )
         return run_checkpoints.latest(self._run)
 
-    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
-        """Put rank 0's files among the run's checkpoints."""
-        if contents is not None:
-            self._run.commit(contents, at, keep=self._keep)
+    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
+        """Put a checkpoint among those of the run."""
+        self._run.commit(contents, at, keep=self._keep)
 
 
 class RayContext(FolderContext):

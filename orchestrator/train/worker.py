@@ -26,6 +26,7 @@ from orchestrator.train.measure import epoch_metrics, point_metrics
 from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.progress import Progress
+from orchestrator.train.saver import Saver
 from orchestrator.train.setup import build_parts
 from orchestrator.train.start_from_data import start_from_data
 from orchestrator.train.state import RankState, TrainState, check_finite, load_weights
@@ -57,6 +58,7 @@ class Worker:
         self._end_is_asked = run.folder.watch_end()
         self.context = context
         self.ranks = context.ranks
+        self._saver = Saver(self.folder, context.commit)
         checkpoint = self._newest()
         self.parts = build_parts(job, self.ranks, resumed=checkpoint is not None)
         torch.manual_seed(job.seed + 1 + self.ranks.rank)
@@ -80,12 +82,17 @@ class Worker:
 
     def run(self, until: int | None = None) -> How:
         """Train until the end, an epoch of the run (from 1), or asked to stop; return which."""
+        with self._saver:
+            return self._run(until)
+
+    def _run(self, until: int | None) -> How:
         while self.at.epoch < self.phase.epochs:
             if until is not None and self._epochs_done() >= until:
                 return How.PARKED
             if self.phase.job.method.trains and self._train():
                 return How.STOPPED
             self._finish_epoch()
+        self._saver.finish()
         self._finish()
         return How.FINISHED
 
@@ -175,7 +182,7 @@ class Worker:
             self._start_phase(self.at.phase + 1)
         else:
             self.tally = Tally(self.phase.method.loss_names, self.ranks.device)
-        self._save(best=self.best if self.best is reached else None)
+        self._save(is_best=self.best is reached)
 
     def _enter(self, at: Reached, *, resumed: bool = False) -> None:
         """Build the phase of a position; its optimizer, method and tally are new."""
@@ -234,26 +241,21 @@ class Worker:
         if self.recorder:
             self.recorder.log(result.step, result.epoch + 1, metrics)
 
-    def _save(self, *, best: Result | None = None) -> None:
-        """Commit the state of all ranks as the latest checkpoint.
+    def _save(self, *, is_best: bool = False) -> None:
+        """Begin to commit the state of all ranks as the latest checkpoint.
 
-        best: the result of the epoch that has just ended, if it is the best one. Its copy is made
-        before the commit and others are removed after it, so that there always is one of the epoch
-        that the latest checkpoint names. Raises Diverged, on every rank, when a number in the state
-        is not finite: the last checkpoint from which a run can continue stays the latest.
+        is_best: the epoch that has just ended is the best one. Raises Diverged, on every rank, when
+        a number in the state is not finite: the last checkpoint from which a run can continue stays
+        the latest. Raises OSError when the one before could not be written.
         """
         both = self.parts.network, self.phase.method
         check_finite(*both, self.phase.optimizer, self.ranks, self.at)
+        self._saver.finish()
         state = self._state()
-        contents = state.contents(self.parts.network) if self.ranks.is_first else None
-        if contents and best:
-            self.folder.keep_as_best(contents, best.epoch + 1)
-        self.context.commit(contents, state.at)
-        self._drop_other_copies()
-
-    def _drop_other_copies(self) -> None:
-        if self.ranks.is_first and self.best:
-            self.folder.drop_best_but(self.best.epoch + 1)
+        if self.ranks.is_first:
+            best = self.best.epoch + 1 if self.best else None
+            contents = state.contents(self.parts.network)
+            self._saver.start(contents, self.at, best, is_best=is_best)
 
     def _state(self) -> TrainState:
         return TrainState(
@@ -282,7 +284,8 @@ class Worker:
             self._restore(state, folder)
         self.last = state.last
         self.best = self._best_with_copy(state.best)
-        self._drop_other_copies()
+        if self.ranks.is_first and self.best:
+            self.folder.drop_best_but(self.best.epoch + 1)
         if self.ranks.is_first:
             inform(f"Continuing from the checkpoint at {self.at}.")
             self._tell_changed_plan(state.micro_batch)

@@ -160,10 +160,9 @@ class FolderContext:
     def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
         self.reports.append({"step": step, "epoch": epoch, **metrics})
 
-    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
-        if contents is not None:
-            number = len(list(self.folder.glob("checkpoint-*")))
-            DiskFolder(self.folder).put(f"checkpoint-{number:03d}", with_manifest(contents))
+    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
+        number = len(list(self.folder.glob("checkpoint-*")))
+        DiskFolder(self.folder).put(f"checkpoint-{number:03d}", with_manifest(contents))
 
 
 @pytest.fixture

@@ -71,11 +71,10 @@ class Committing:
     def log(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
         self.recorded.append(metrics)
 
-    def commit(self, contents: Mapping[str, bytes] | None, at: Reached) -> None:
-        if contents is not None:
-            name = f"checkpoint-{len(self.checkpoints)}"
-            DiskFolder(self.folder).put(name, with_manifest(contents))
-            self.checkpoints.append(self.folder / name)
+    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
+        name = f"checkpoint-{len(self.checkpoints)}"
+        DiskFolder(self.folder).put(name, with_manifest(contents))
+        self.checkpoints.append(self.folder / name)
 
 
 @dataclass
