@@ -65,7 +65,7 @@ class S3Folder:
             list(self.bucket.objects(key))
             self.bucket.remove([key])
         except StorageTrouble as error:
-            return str(error)
+            return str(error).replace(self.bucket.uri(key), str(self))
         return None
 
     def chunks(self, name: str) -> Iterator[bytes]:

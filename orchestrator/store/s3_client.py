@@ -94,7 +94,7 @@ def asking(place: str) -> Iterator[Any]:
 def _of_server(code: str, error: Any, place: str) -> str:
     bucket = place.split("/")[2]
     if code == "NoSuchBucket":
-        return f"there is no bucket {bucket}; create it, or name another"
+        return f"there is no bucket {bucket}; create it"
     if code in _DENIED:
         return (
             f"access is denied; these credentials need the rights to list the bucket {bucket} and "

@@ -92,6 +92,18 @@ def test_a_run_with_a_checkpoint_needs_its_initial_weights_no_more(
         preflight.check(job, folder)
 
 
+def test_a_bucket_is_written_to_before_anything_starts(
+    tiny_job: Callable[..., Job], tmp_path: Path, s3: str
+) -> None:
+    tracking = f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    preflight.check(tiny_job(f"output={s3}", tracking))
+    assert not RunFolder(s3).is_there()
+    with pytest.raises(UsageError, match=r"^output: s3://nobodys/runs: there is no bucket nobodys"):
+        preflight.check(tiny_job("output=s3://nobodys/runs", tracking))
+    with pytest.raises(UsageError, match=r"^tracking\.uri: MLflow keeps no records in a bucket"):
+        preflight.check(tiny_job(f"output={s3}"))
+
+
 def test_a_tracking_server_that_is_away_is_no_mistake_of_the_job(
     tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

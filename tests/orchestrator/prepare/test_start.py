@@ -16,7 +16,8 @@ from models.quantizers.pact import Pact
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
-from orchestrator.prepare.start import start, weights_file
+from orchestrator.prepare.start import is_there, start, weights_file
+from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.worker import Run, Worker
 
@@ -213,3 +214,24 @@ def test_a_step_of_other_codes_starts_from_the_weights_that_are_given(
     layer = "layer1.0.conv1"
     step = network.state_dict()[f"{layer}.quantizer.steps.4bit"].item()
     assert 4 * step == pytest.approx(2 * given[f"{layer}.weight"].abs().mean().item())
+
+
+def test_weights_may_be_in_a_bucket(
+    float_run: Callable[..., Path], tiny_job: Callable[..., Job], s3: str
+) -> None:
+    folder = float_run("training.epochs=1")
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        folder_at(s3).write(str(file.relative_to(folder)), file.read_bytes())
+    (weights,) = {file.relative_to(folder) for file in folder.glob("*_e0002_*/*.safetensors")}
+    found = []
+    for given in (folder, s3, f"{s3}/{weights.parent}", f"{s3}/{weights}"):
+        job = tiny_job("start.from=float", f"start.weights={given}")
+        network = build_network(job, num_classes=3)
+        assert is_there(str(job.start.weights))
+        assert start(network, job) is None
+        found.append(network.state_dict())
+    assert all(torch.equal(one[name], found[0][name]) for one in found for name in one)
+    assert not is_there(f"{s3}/nothing.pt")
+    folder_at(s3).write("text.pt", b"no weights")
+    with pytest.raises(CheckpointMismatch, match=rf"^start.weights: {s3}/text.pt"):
+        start(network, tiny_job("start.from=float", f"start.weights={s3}/text.pt"))

@@ -148,7 +148,7 @@ def test_a_refusal_says_what_to_do(behind: Behind, status: int, code: str, told:
     with behind(Weather(refusal=(status, refusal(code)))) as folder:
         problem = str(folder.unwritable())
     assert told in problem
-    assert problem.startswith(f"{folder}/.orch-")
+    assert problem.startswith(f"{folder}: ")
 
 
 @pytest.mark.parametrize(

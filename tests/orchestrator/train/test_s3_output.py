@@ -113,9 +113,13 @@ def test_a_storage_that_is_gone_fails_the_run_and_the_checkpoint_before_stays(
     job = tiny_job(*TWO)
     weather = Weather()
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr(
-        Worker, "_tell_broken", lambda self, _: setattr(weather, "share", float(self.at.step == 2))
-    )
+
+    def turn_bad(worker: Worker, _: object) -> None:
+        if worker.at.step == 2:
+            worker._saver.finish()
+            weather.share = 1.0
+
+    monkeypatch.setattr(Worker, "_tell_broken", turn_bad)
     with before(s3_url, weather) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         s3_client.client.cache_clear()
