@@ -11,7 +11,7 @@ from orchestrator.errors import Unreachable
 from orchestrator.job.paths import in_bucket
 from orchestrator.run_facts import RunFacts, facts_file, facts_in
 from orchestrator.runs.registry import Record
-from orchestrator.state import is_final
+from orchestrator.state import State, is_final
 
 
 def facts_of(record: Record) -> RunFacts:
@@ -39,7 +39,16 @@ def facts_of_job(record: Record, client: ClusterClient, info: JobInfo) -> RunFac
     return facts if facts != RunFacts() else facts_of(record)
 
 
-def kept_facts(client: ClusterClient, info: JobInfo) -> RunFacts:
+def facts_for_list(record: Record, client: ClusterClient, info: JobInfo) -> RunFacts:
+    """Return the same as far as a quick question tells it, of a running job alone."""
+    facts = facts_at_hand(record)
+    if info.state is State.RUNNING and facts == RunFacts():
+        with contextlib.suppress(Unreachable):
+            return _kept_facts(client, info)
+    return facts
+
+
+def _kept_facts(client: ClusterClient, info: JobInfo) -> RunFacts:
     """Return the facts in the file beside a job's log; none where there is no such file."""
     if info.driver_node is None:
         return RunFacts()
@@ -52,7 +61,7 @@ def kept_facts(client: ClusterClient, info: JobInfo) -> RunFacts:
 
 def _told(client: ClusterClient, info: JobInfo) -> RunFacts:
     """Return the facts that a cluster keeps of a job: in their own file, else in its events."""
-    kept = kept_facts(client, info)
+    kept = _kept_facts(client, info)
     if kept != RunFacts():
         return kept
     return RunFacts().after(*JobEvents(client, info.submission_id).read(info))

@@ -1,6 +1,5 @@
 """What is known of runs: their records, joined with their clusters' and folders' answers."""
 
-import contextlib
 import logging
 import time
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
 from orchestrator.runs.registry import Attempt, Outcome, Record
-from orchestrator.runs.told import facts_at_hand, facts_of, facts_of_job, kept_facts
+from orchestrator.runs.told import facts_at_hand, facts_for_list, facts_of, facts_of_job
 from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
@@ -131,7 +130,7 @@ def unknown_jobs(client: ClusterClient) -> list[RunView]:
     for job in sorted(client.jobs(), key=lambda job: job.started or 0):
         run = job.metadata.get("run", "")
         if "orch" in job.metadata and run not in own:
-            views[run] = _stranger(job, client.url)
+            views[run] = _stranger(job, client)
     return list(views.values())
 
 
@@ -214,10 +213,7 @@ def _seen_among(
 ) -> RunView:
     """Return the state of a run that has not ended, by its cluster's jobs."""
     info = jobs.get(record.last.submission_id) if jobs is not None else None
-    facts = facts_at_hand(record) if info else facts_of(record)
-    if client and info and info.state is State.RUNNING and facts == RunFacts():
-        with contextlib.suppress(Unreachable):
-            facts = kept_facts(client, info)
+    facts = facts_for_list(record, client, info) if client and info else facts_of(record)
     return _join(record, info, facts, jobs is not None)
 
 
@@ -251,18 +247,17 @@ def _one_each(records: list[Record]) -> list[Record]:
     return list({_place(record): record for record in records}.values())
 
 
-def _stranger(job: JobInfo, url: str) -> RunView:
+def _stranger(job: JobInfo, client: ClusterClient) -> RunView:
     attempt = Attempt(job.submission_id, job.started or 0.0)
     record = Record(
         run=job.metadata["run"],
         name=job.metadata.get("name", job.metadata["run"]),
         job={},
         job_file="",
-        address=url,
+        address=client.url,
         local=False,
         run_dir=job.metadata.get("run_dir", ""),
         attempts=(attempt,),
     )
-    return RunView(
-        record, job.state, facts_at_hand(record), "", job.exit_code, job.message, job.ended
-    )
+    facts = facts_for_list(record, client, job)
+    return RunView(record, job.state, facts, "", job.exit_code, job.message, job.ended)

@@ -7,6 +7,7 @@ Where the log is elsewhere (the driver was started by hand, or the system is not
 changed, and the events stay in the log as lines.
 """
 
+import contextlib
 import io
 import sys
 import threading
@@ -65,11 +66,15 @@ class EventFile:
         self.lock = threading.Lock()
 
     def add(self, event: Event) -> None:
-        """Append an event; readers of the file see it at once."""
+        """Append an event; readers of the file see it at once.
+
+        A disk that is full of Ray's logs ends no run: its own folder has the facts.
+        """
         self._count += 1
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(to_json(replace(event, n=self._count)) + "\n")
-        self._keep(self._facts.after(event))
+        with contextlib.suppress(OSError):
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(to_json(replace(event, n=self._count)) + "\n")
+            self._keep(self._facts.after(event))
 
     def _keep(self, facts: RunFacts) -> None:
         """Replace the file of the facts, if they are new; readers find the old ones or these."""

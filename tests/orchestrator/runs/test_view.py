@@ -119,10 +119,12 @@ def test_jobs_of_others_are_described_by_their_own_metadata(
     own = make_record(address=cluster.url)
     registry.save(own)
     cluster.add(own.run, metadata={"orch": "0", "run": own.run})
-    cluster.add("theirs-1.a2", metadata={"orch": "0", "run": "theirs-1", "name": "theirs"})
+    theirs = {"orch": "0", "run": "theirs-1", "name": "theirs", "run_dir": "/not/here"}
+    cluster.add("theirs-1.a2", metadata=theirs, facts=kept_facts(STARTED, PROGRESS))
     cluster.add("not-orch", metadata={})
     found = view.unknown_jobs(ClusterClient(cluster.url))
     assert [(seen.record.run, seen.record.name) for seen in found] == [("theirs-1", "theirs")]
+    assert found[0].facts.progress == PROGRESS
 
 
 @pytest.mark.parametrize("content", ["", "{half", "[]"])

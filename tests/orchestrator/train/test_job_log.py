@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -71,6 +72,13 @@ def test_the_facts_so_far_are_in_a_file_of_their_own_without_those_of_trials(log
         kept = facts_in(json.loads(log.facts.read_text()))
     assert kept == RunFacts().after(*said)
     assert log.facts.read_text().endswith("}\n")
+
+
+def test_a_run_goes_on_where_nothing_more_can_be_written(log: Log) -> None:
+    log.say(STARTED)
+    shutil.rmtree(log.path.parent)
+    log.say(EVALUATED)
+    assert log.lines[-1].endswith("epoch 1: top1 8bit 91.0")
 
 
 def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
