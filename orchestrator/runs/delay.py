@@ -63,7 +63,8 @@ class Delay:
             what = f"No event since the end of epoch {at.epoch + 1} and its evaluation"
         return (
             f"{what} for {duration(silent)}; a worker that does not answer is given up after "
-            f"{duration(FROZEN_SECONDS)}."
+            f"{duration(FROZEN_SECONDS)}. `orch stacks {self._record.run}` shows what each rank "
+            "does."
         )
 
     def _no_room(self) -> str:

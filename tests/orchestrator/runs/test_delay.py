@@ -56,7 +56,8 @@ def test_a_run_that_is_silent_for_long_says_when_a_dead_worker_is_given_up(
     place(cluster, "CREATED")
     assert say(ON_ITS_WAY, 16.0) == ""
     assert say(ON_ITS_WAY, 25.0) == (
-        "No progress for 25s; a worker that does not answer is given up after 45s."
+        "No progress for 25s; a worker that does not answer is given up after 45s. "
+        "`orch stacks digits-1` shows what each rank does."
     )
     assert "evaluation for 25s" in say(RunFacts(progress=replace(AT, step=9)), 25.0)
 
