@@ -58,6 +58,7 @@ def test_a_job_loads_plans_and_names_its_target(file: Path) -> None:
     loaded = load_job(file)
     job = loaded.job
     assert job.name == file.stem
+    assert loaded.origins["output"] == "default"  # a named cluster may say where it is
     assert loaded.warnings == []
     plan_batch(job.training.global_batch, job.cluster.num_workers, job.cluster.max_batch_per_worker)
     if job.reference is not None:
