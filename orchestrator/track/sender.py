@@ -22,8 +22,8 @@ from orchestrator.track.run import TrackedRun
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 1.0
-"""How often the journals are looked at."""
+LOOK_SECONDS, LONGEST_LOOK_SECONDS = 1.0, 10.0
+"""How often a journal is looked at: more and more seldom as long as it has nothing new."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """How long a server is left alone that does not answer: twice as long each time."""
 LAST_TRIES_SECONDS = 5.0
@@ -42,13 +42,14 @@ class _Errand:
 class _Watched:
     """A run whose journal is brought to its record.
 
-    trial: what it is called in its search. tracked: the record, once it is open. rests_until: after
-    an error.
+    trial: what it is called in its search. tracked: the record, once it is open. pause: between two
+    looks. rests_until: when it is looked at next.
     """
 
     folder: RunFolder
     trial: str | None
     tracked: TrackedRun | None = None
+    pause: float = 0.0
     rests_until: float = 0.0
 
 
@@ -135,18 +136,21 @@ class Sender:
             errand.done.set_exception(error)
 
     def _bring(self, watched: _Watched) -> None:
-        """Bring a record up to date with its journal; after an error, not too often."""
+        """Bring a record up to date with its journal, if it is time to look at that."""
         if time.monotonic() < watched.rests_until:
             return
         try:
             with of_trial(watched.trial):
-                while self._ask(partial(_step, watched)):
+                is_new = self._ask(partial(_step, watched))
+                while is_new and self._ask(partial(_step, watched)):
                     pass
+            watched.pause = LOOK_SECONDS if is_new else min(2 * watched.pause, LONGEST_LOOK_SECONDS)
         except Unreachable:
             pass  # given up; said at the end
         except Exception as error:
-            watched.rests_until = time.monotonic() + LONGEST_PAUSE
+            watched.pause = LONGEST_PAUSE
             self._complain(error)
+        watched.rests_until = time.monotonic() + watched.pause
 
     def _ask(self, action: Callable[[], T]) -> T:
         """Do what needs the server, again until it answers. Raises Unreachable once given up."""

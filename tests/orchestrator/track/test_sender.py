@@ -28,6 +28,7 @@ SECONDS = 30.0
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(sender, "LONGEST_LOOK_SECONDS", 0.1)
     monkeypatch.setattr(sender, "FIRST_PAUSE", 0.02)
     monkeypatch.setattr(sender, "LAST_TRIES_SECONDS", 0.3)
     for name, value in ONCE.items():
