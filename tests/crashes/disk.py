@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tests.crashes.trace import Operation
 
 Tree = dict[str, "bytes | Tree"]
+Promises = tuple[Any, ...]
 
 
 @dataclass(eq=False)
@@ -39,12 +40,15 @@ class State(NamedTuple):
     number: int
     how: str
     tree: Tree
-    promises: tuple[Any, ...]
+    promises: Promises
 
 
-def states(operations: list[Operation]) -> Iterator[State]:
-    """Yield what a crash before, in and after each operation may leave, each state once."""
-    disk, promises = Folder(), ()
+def states(operations: list[Operation], begin: Tree, promised: Promises = ()) -> Iterator[State]:
+    """Yield what a crash before, in and after each operation may leave, each state once.
+
+    begin: what is on the disk at first. promised: what was promised of it.
+    """
+    disk, promises = _folder(begin), promised
     seen: set[int] = set()
     for number, operation in enumerate([*operations, Operation("end")]):
         for how, tree in _left(disk, operation):
@@ -63,9 +67,9 @@ def points(operations: list[Operation]) -> int:
     return sum(operation.kind != "promise" for operation in operations)
 
 
-def result(operations: list[Operation]) -> Tree:
-    """Return what the operations lead to without a crash."""
-    disk = Folder()
+def result(operations: list[Operation], begin: Tree) -> Tree:
+    """Return what the operations lead to without a crash. begin: what is on the disk at first."""
+    disk = _folder(begin)
     for operation in operations:
         if operation.kind != "promise":
             _apply(disk, operation)
@@ -87,6 +91,14 @@ def write(tree: Tree, folder: Path) -> None:
             (folder / name).write_bytes(content)
         else:
             write(content, folder / name)
+
+
+def _folder(tree: Tree) -> Folder:
+    names = {
+        name: File(content, content) if isinstance(content, bytes) else _folder(content)
+        for name, content in tree.items()
+    }
+    return Folder(dict(names), dict(names))
 
 
 def _fingerprint(tree: Tree) -> int:

@@ -24,6 +24,7 @@ from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Record as Line
 from orchestrator.state import State as RunState
 from orchestrator.store.checkpoint import damage
+from orchestrator.store.folder import MARK, Folder
 from orchestrator.store.run_folder import WEIGHTS, RunFolder, reached
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.journal import Journal
@@ -34,42 +35,50 @@ from orchestrator.train.ranks import Ranks
 from orchestrator.train.state import TrainState
 from orchestrator.train.worker import Run, Worker
 from tests.crashes import disk
-from tests.crashes.disk import State
+from tests.crashes.disk import State, Tree
 from tests.crashes.trace import Trace, tracing
 from tests.orchestrator.search.test_endings import JOURNAL
 from tests.orchestrator.statements import PROGRESS, STARTED
 
-RESUMED = 6
+NOTHING: Tree = {}
+READ: dict[bytes, Any] = {}
+RESUMED = 4
 """How many of the crashes of a run are followed by the rest of the training."""
 
 
-def traced(root: Path, program: Callable[[Trace], object]) -> Trace:
-    """Trace a program, and check that nothing it did to the folder has escaped."""
-    root.mkdir()
+def traced(root: Path, program: Callable[[Trace], object], begin: Tree = NOTHING) -> Trace:
+    """Trace a program, and check that nothing it did to the folder has escaped.
+
+    begin: what is in the folder at first.
+    """
+    disk.write(begin, root)
     with tracing(root) as trace:
         program(trace)
-    assert disk.result(trace.operations) == disk.read(root)
+    assert disk.result(trace.operations, begin) == disk.read(root)
     return trace
 
 
 def after_each_crash(
-    trace: Trace, places: Path, check: Callable[[Path, State], None], least: int
+    trace: Trace, places: Path, check: Callable[[Path, State], None], *, least: int
 ) -> list[State]:
     """Check what each crash leaves, and say at how many points one was tried."""
-    places.mkdir()
-    crashes = list(disk.states(trace.operations))
-    for number, state in enumerate(crashes):
-        place = places / str(number)
-        disk.write(state.tree, place)
-        try:
-            check(place, state)
-        except Exception as error:
-            operation = trace.operations[state.number : state.number + 1]
-            raise AssertionError(f"{state.how}, before {operation}: {error!r}") from error
+    crashes = list(disk.states(trace.operations, NOTHING))
+    check_all(crashes, places, check)
     points = disk.points(trace.operations)
     print(f"{points} operations, {len(crashes)} states")  # noqa: T201
     assert points >= least
     return crashes
+
+
+def check_all(crashes: Iterable[State], places: Path, check: Callable[[Path, State], None]) -> None:
+    """Check what crashes leave, each in a folder of its own."""
+    places.mkdir()
+    for number, state in enumerate(crashes):
+        disk.write(state.tree, places / str(number))
+        try:
+            check(places / str(number), state)
+        except Exception as error:
+            raise AssertionError(f"{state.how}, operation {state.number}: {error!r}") from error
 
 
 # --- A run ----------------------------------------------------------------------------------------
@@ -149,6 +158,7 @@ def test_a_run_goes_on_after_a_crash_at_any_operation(job: Job, tmp_path: Path) 
         check_run(RunFolder(place / "run"), state, expected, finished_in(whole))
 
     crashes = after_each_crash(trace, tmp_path / "crashed", check, least=200)
+    check_second_life(job, crashes, tmp_path, check)
     for number, state in enumerate(random.Random(0).sample(crashes, RESUMED)):
         disk.write(state.tree, tmp_path / f"resumed-{number}")
         folder = RunFolder(tmp_path / f"resumed-{number}" / "run")
@@ -157,6 +167,31 @@ def test_a_run_goes_on_after_a_crash_at_any_operation(job: Job, tmp_path: Path) 
         assert replace(finished_in(folder), run_dir=str(whole)) == finished_in(whole)
         found = weights_of(folder)
         assert all(torch.equal(found[name], value) for name, value in weights_of(whole).items())
+
+
+def check_second_life(
+    job: Job, crashes: list[State], tmp_path: Path, check: Callable[[Path, State], None]
+) -> None:
+    """Check the same of a run that goes on after a kill in the middle of a write."""
+    torn = [state for state in crashes if state.how == "killed in the middle of a write"]
+    first = torn[len(torn) // 2]
+    trace = traced(
+        tmp_path / "again",
+        lambda trace: train(job, RunFolder(trace.root / "run"), trace),
+        first.tree,
+    )
+    again = disk.states(trace.operations, first.tree, first.promises)
+    hows = ("killed", "power lost, all undone but removals")
+    check_all((s for s in again if s.how in hows), tmp_path / "crashed again", check)
+
+
+def best_in(checkpoint: Folder) -> Any:
+    """Return the best epoch that a checkpoint names; each content is read once."""
+    manifest = b"".join(checkpoint.chunks(MARK))
+    if manifest not in READ:
+        with checkpoint.here() as files:
+            READ[manifest] = TrainState.read(files).best
+    return READ[manifest]
 
 
 def check_run(folder: RunFolder, state: State, expected: Sequence[Any], end: Any) -> None:
@@ -168,8 +203,7 @@ def check_run(folder: RunFolder, state: State, expected: Sequence[Any], end: Any
         at is not None and at >= max(committed, default=at)
     )
     if newest:
-        with newest.here() as files:
-            best = TrainState.read(files).best
+        best = best_in(newest)
         assert best is None or damage(folder.best_copy(best.epoch + 1)) is None
     lines = lines_of(folder)
     assert lines == expected[: len(lines)]
