@@ -91,7 +91,7 @@ class Progress(Event):
     """The progress of a run. phase, epoch of the phase: from 0; step: how many are done in it.
 
     loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
-    share_done: of all steps of the run, from 0 to 1.
+    share_done: of all steps of the run, from 0 to 1. step_seconds: the mean of a step.
     next_within: in how many seconds the next one will come if all goes well.
     """
 
@@ -102,6 +102,7 @@ class Progress(Event):
     epochs: int
     step: int
     steps: int
+    step_seconds: float | None = None
     samples_per_second: float
     eta_seconds: float | None
     share_done: float | None = None

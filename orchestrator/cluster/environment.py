@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from orchestrator.job.tracking_uri import checked
 from orchestrator.job.uri import secret_in
 
-PREFIXES = ("AWS_", "AZURE_", "GLOO_", "GOOGLE_", "MLFLOW_", "NCCL_", "PG")
-"""Tracking servers, artifact stores, their databases' clients, and torch's process groups."""
+PREFIXES = ("AWS_", "AZURE_", "GLOO_", "GOOGLE_", "MLFLOW_", "NCCL_", "ORCH_WEBHOOK", "PG")
+"""Tracking servers, artifact stores, their databases' clients, torch's process groups, webhooks."""
 CASELESS = ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
 NAMES = (
     "CURL_CA_BUNDLE",
@@ -23,7 +23,7 @@ NAMES = (
     "SSL_CERT_FILE",
 )
 LOCAL = ("127.0.0.1", "localhost")
-_SECRET = re.compile("TOKEN|PASS|PWD|SECRET|KEY|CREDENTIAL|USERNAME|CONNECTION_STRING")
+_SECRET = re.compile("WEBHOOK|TOKEN|PASS|PWD|SECRET|KEY|CREDENTIAL|USERNAME|CONNECTION_STRING")
 
 
 @dataclass(frozen=True)

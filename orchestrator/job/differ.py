@@ -6,6 +6,7 @@ from orchestrator.job.source import Values
 
 FREE = (
     *("name", "cluster", "tracking", "checkpoint", "reference", "evaluate", "output", "code"),
+    "notify",
     *("data.root", "data.max_broken_share", "start.weights"),
     "method.teacher_weights",
     *("search.trials", "search.budget", "search.at_once", "search.max_failed"),

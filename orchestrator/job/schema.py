@@ -16,6 +16,7 @@ from orchestrator.job import own_code
 from orchestrator.job.cluster import Cluster
 from orchestrator.job.evaluate import Evaluate
 from orchestrator.job.families import FAMILIES, names_in
+from orchestrator.job.notify import Notify
 from orchestrator.job.optimizer import Sgd
 from orchestrator.job.phases import ALLOWED, in_phase, unchangeable
 from orchestrator.job.search import Search
@@ -165,6 +166,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     checkpoint: Checkpoint = Checkpoint()
     tracking: Tracking = Tracking()
     reference: Reference | None = None
+    notify: Notify | None = Field(None, description="posts to a webhook how the run goes")
     search: Search | None = Field(None, description="makes the job a search: many trials of it")
     output: str = Field(
         "runs",

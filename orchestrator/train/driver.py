@@ -71,8 +71,6 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         traceback.print_exc()
         failure = as_failure(error, str(folder))
         return _fail(folder, sender, str(failure), failure.exit_code)
-    finally:
-        handover.remove()
 
 
 def _go_on_without(silence: str) -> None:

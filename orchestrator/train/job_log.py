@@ -12,6 +12,7 @@ import io
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -40,15 +41,33 @@ workers wait for room; the run itself reports its restarts, and `orch status` th
 
 def install() -> None:
     """Route all output of this process through here, if its log is where Ray keeps it."""
+    if (found := _log()) is None:
+        return
+    kept = EventFile(*found)
+    sys.stdout, sys.stderr = JobLog(sys.stdout, kept), JobLog(sys.stderr, kept)
+
+
+def listen(hear: Callable[[Event], None]) -> None:
+    """Let something hear all events that pass through this process's log from now on."""
+    if isinstance(sys.stdout, JobLog):
+        sys.stdout.kept.listeners.append(hear)
+
+
+def kept_events() -> Path | None:
+    """Return the file with the events of this process's job; None where there is none."""
+    found = _log()
+    return found[0] / events_file(found[1]) if found else None
+
+
+def _log() -> tuple[Path, str] | None:
+    """Return the folder of this process's log, and its job's id, if it is where Ray keeps it."""
     try:
         log = Path("/proc/self/fd/1").readlink()
     except OSError:
-        return
+        return None
     if not log.name.startswith(LOG_PREFIX):
-        return
-    submission_id = log.stem.removeprefix(LOG_PREFIX)
-    kept = EventFile(log.parent, submission_id)
-    sys.stdout, sys.stderr = JobLog(sys.stdout, kept), JobLog(sys.stderr, kept)
+        return None
+    return log.parent, log.stem.removeprefix(LOG_PREFIX)
 
 
 class EventFile:
@@ -63,6 +82,7 @@ class EventFile:
         self._count = self._path.read_bytes().count(b"\n")
         self._facts_path = folder / facts_file(submission_id)
         self._facts = facts_at(WholeFile(DiskFolder(folder), self._facts_path.name))
+        self.listeners: list[Callable[[Event], None]] = []
         self.lock = threading.Lock()
 
     def add(self, event: Event) -> None:
@@ -75,6 +95,8 @@ class EventFile:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(to_json(replace(event, n=self._count)) + "\n")
             self._keep(self._facts.after(event))
+        for hear in self.listeners:
+            hear(event)
 
     def _keep(self, facts: RunFacts) -> None:
         """Replace the file of the facts, if they are new; readers find the old ones or these."""
@@ -91,14 +113,14 @@ class JobLog(io.TextIOBase):
 
     def __init__(self, under: TextIO, kept: EventFile) -> None:
         self._under = under
-        self._kept = kept
+        self.kept = kept
         self._begun = ""
         self._last_progress: dict[str | None, float] = {}
         self._muted = "\n"
 
     def write(self, text: str) -> int:
         """Print the lines that are complete."""
-        with self._kept.lock:
+        with self.kept.lock:
             *lines, self._begun = (self._begun + text).split("\n")
             for line in lines:
                 self._line(line)
@@ -118,7 +140,7 @@ class JobLog(io.TextIOBase):
             if not self._is_noise(line):
                 self._under.write(line + "\n")
             return
-        self._kept.add(event)
+        self.kept.add(event)
         if self._is_worth_a_line(event):
             lines = describe(event)
             stamp = clock(event.time or time.time())

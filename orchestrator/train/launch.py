@@ -16,6 +16,7 @@ from orchestrator.run_facts import Events
 from orchestrator.track.sender import Sender
 from orchestrator.track.server import ask_once
 from orchestrator.train import driver, job_log, run_checkpoints
+from orchestrator.train.gauges import Gauges
 from orchestrator.train.worker import Run
 
 
@@ -43,6 +44,7 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
 
     inform(f"Global batch {job.plans[-1].sentence()}.")
     driver.connect()
+    job_log.listen(Gauges(run.folder).hear)
     driver.pass_stop_on(run.folder)
     inform(f"Starting {job.cluster.counted} workers, each of which loads PyTorch first ...")
     sender.watch(run.folder)

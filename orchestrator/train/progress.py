@@ -58,6 +58,7 @@ class Progress:
                 steps=self._steps,
                 samples_per_second=tally.samples / max(tally.seconds, 1e-9),
                 eta_seconds=remaining * seconds_per_step,
+                step_seconds=seconds_per_step,
                 share_done=position / (sum(self._epochs) * self._steps),
                 loss={**tally.local_losses()},
                 metric_name=self._metric[0] if self._metric else None,

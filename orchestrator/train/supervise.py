@@ -24,6 +24,7 @@ from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import job_log
 from orchestrator.train.losses import Losses
+from orchestrator.train.notifier import Notifier, Wanted
 
 AGAIN = 75
 """The exit code of a driver that asks for another one, as the one of the system's EX_TEMPFAIL."""
@@ -104,7 +105,24 @@ def _die_with_parent() -> None:
 def main(file: str, command: Sequence[str]) -> int:
     """Run the drivers of what a file describes; return the exit code."""
     handover.take_up()
-    return Supervisor(Shipment.read(Path(file)), [*command, file]).run()
+    given = Shipment.read(Path(file))
+    notifier = _notifier(given)
+    try:
+        return Supervisor(given, [*command, file]).run()
+    finally:
+        if notifier:
+            notifier.finish()
+        handover.remove()
+
+
+def _notifier(given: Shipment) -> Notifier | None:
+    """Return what posts how the run goes, if its job asks for it."""
+    if (events := job_log.kept_events()) is None:
+        return None
+    with redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
+        job_log.install()
+        wanted = Wanted.of(given.job)
+    return Notifier(given.run, wanted, events) if wanted else None
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class NoSender:
     def watch(self, _folder: RunFolder) -> None: ...
 
 
-def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_end(
+def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = handover.leave(tmp_path / "secrets", "a-1", {"MLFLOW_TRACKING_PASSWORD": "s"})
@@ -39,7 +39,7 @@ def test_the_driver_says_what_it_does_and_has_the_secrets_of_its_job_until_its_e
     assert launch.main(str(tmp_path / "run.json")) == 1
     assert seen == ["s"]
     assert "Checking the job ..." in capsys.readouterr().out
-    assert not file.exists()
+    assert file.exists()  # another driver may follow
 
 
 def test_what_takes_long_is_said_before_it_begins(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import handover
 from orchestrator.run_facts import facts_of
 from orchestrator.shipment import Shipment
 from orchestrator.state import State
@@ -109,6 +110,19 @@ def test_a_stop_reaches_the_driver_and_no_other_is_started(tmp_path: Path) -> No
     process.send_signal(signal.SIGTERM)
     assert end(process)[0] == 1
     assert len(drivers(tmp_path)) == 1
+
+
+def test_the_secrets_of_a_job_are_there_for_each_of_its_drivers_and_not_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = handover.leave(tmp_path / "secrets", "run-1", {"PASSWORD": "s"})
+    monkeypatch.setenv(handover.VARIABLE, str(file))
+    process = start(tmp_path, "75,waits")
+    wait_for(tmp_path / "run-1" / "ready")
+    assert file.exists()
+    process.terminate()
+    end(process)
+    assert not file.exists()
 
 
 def test_with_its_entry_point_a_driver_ends_too(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""What a webhook hears of a run: a real server that takes posts, or refuses some first."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from orchestrator.events import Event, Failed, Restarted, Stopped, to_json
+from orchestrator.train import notifier
+from orchestrator.train.notifier import Notifier, Wanted, post
+from tests.orchestrator.statements import EVALUATED, FINISHED, PROGRESS
+
+EVERYTHING = frozenset({"finished", "failed", "stopped", "restarted", "stalled"})
+
+
+class Webhook(ThreadingHTTPServer):
+    """Keeps what is posted. refusals: the codes of its first answers."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Post)
+        self.posted: list[dict[str, str]] = []
+        self.refusals: list[int] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/secret-place"
+
+
+class _Post(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        code = self.server.refusals.pop(0) if self.server.refusals else 200
+        if code == 200:
+            self.server.posted.append(body)
+        self.send_response(code)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    with Webhook() as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifier, "LOOK_SECONDS", 0.02)
+
+
+def write(file: Path, *events: Event) -> None:
+    with file.open("a") as lines:
+        lines.writelines(to_json(event) + "\n" for event in events)
+
+
+def told(
+    webhook: Webhook, *events: Event, file: Path, on: frozenset[str] = EVERYTHING
+) -> list[str]:
+    """Return of which events a webhook has heard when the job has ended."""
+    follower = Notifier("mine", Wanted(webhook.url, on, 10.0), file)
+    write(file, *events)
+    follower.finish()
+    return [said["event"] for said in webhook.posted]
+
+
+def test_it_hears_of_losses_and_of_the_end(webhook: Webhook, tmp_path: Path) -> None:
+    lost = Restarted(count=1, reason="The process of rank 1 was killed.")
+    trial = replace(FINISHED, trial="t001")
+    events = (PROGRESS, EVALUATED, lost, trial, FINISHED)
+    assert told(webhook, *events, file=tmp_path / "events") == ["restarted", "finished"]
+    first = webhook.posted[0]
+    assert first["run"] == "mine"
+    assert "The process of rank 1 was killed." in first["message"]
+    assert first["text"].startswith("mine restarted\n")
+
+
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [(Failed(message="No room.", exit_code=1), "failed"), (Stopped(message="Asked."), "stopped")],
+)
+def test_it_hears_only_of_what_is_wanted(
+    webhook: Webhook, tmp_path: Path, event: Event, word: str
+) -> None:
+    assert told(webhook, event, file=tmp_path / "a", on=EVERYTHING - {word}) == []
+    assert told(webhook, event, file=tmp_path / "b", on=frozenset({word})) == [word]
+
+
+def test_a_stall_is_told_once_until_there_is_progress_again(
+    webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "SHORTEST_STALL", 0.0)
+    file = tmp_path / "events"
+    follower = Notifier("mine", Wanted(webhook.url, EVERYTHING, 3.0), file)
+    for _ in range(2):
+        write(file, replace(PROGRESS, time=time.time(), next_within=0.1))
+        time.sleep(0.15)
+        heard = len(webhook.posted)
+        end = time.monotonic() + 10
+        while len(webhook.posted) == heard:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(0.3)
+    follower.finish()
+    assert [said["event"] for said in webhook.posted] == ["stalled", "stalled"]
+    assert "orch stacks mine" in webhook.posted[0]["message"]
+
+
+def test_a_post_is_tried_again_with_longer_pauses(webhook: Webhook) -> None:
+    webhook.refusals = [500, 503, 429]
+    pauses: list[float] = []
+    post(webhook.url, {"run": "mine", "event": "failed"}, pauses.append)
+    assert len(webhook.posted) == 1
+    assert pauses == [1, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/secret-place", "secret-place", "http://[secret-place"]
+)
+def test_a_post_in_vain_is_a_warning_without_the_address(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    post(url, {"run": "mine", "event": "failed"}, lambda _: None)
+    [said] = capsys.readouterr().out.splitlines()
+    assert "The webhook did not take the news that mine failed" in said
+    assert "secret-place" not in said
+
+
+def test_a_variable_that_is_not_set_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = {"notify": {"webhook": "ORCH_WEBHOOK_TEAM", "on": ["failed"], "stalled_after": 4}}
+    assert Wanted.of(job) is None
+    assert "ORCH_WEBHOOK_TEAM is not set" in capsys.readouterr().out
+    monkeypatch.setenv("ORCH_WEBHOOK_TEAM", "http://x")
+    assert Wanted.of(job) == Wanted("http://x", frozenset({"failed"}), 4.0)
+    assert Wanted.of({}) is None
