@@ -12,7 +12,8 @@ _ADDED = re.compile(r"^Timeout \(.*\n", re.MULTILINE)
 """What faulthandler's own thread writes before the stacks that it adds."""
 _NOT_OURS = ("orchestrator/train/stacks.py", "orchestrator/warm/")
 """The thread that writes the stacks, and what each process of a job begins with."""
-_PACKAGES = "site-packages"
+_INSTALLED = re.compile(r"site-packages|python\d\.\d+")
+"""Folders of libraries, and of Python's own."""
 
 
 class Frame(NamedTuple):
@@ -47,13 +48,13 @@ def _calls(text: str, code: str) -> list[Frame]:
 def _frame(file: str, line: str, function: str, code: str) -> Frame:
     path = PurePath(file)
     inside = path.relative_to(code) if path.is_relative_to(code) else None
-    if inside and _PACKAGES not in inside.parts and not str(inside).startswith(_NOT_OURS):
-        return Frame(f"{inside}:{line}", function, own=True)
-    return Frame(f"{_from_package(path)}:{line}", function, own=False)
+    of_library = _in_library(inside or path)
+    if inside and of_library is None:
+        return Frame(f"{inside}:{line}", function, own=not str(inside).startswith(_NOT_OURS))
+    return Frame(f"{of_library or path}:{line}", function, own=False)
 
 
-def _from_package(path: PurePath) -> PurePath:
-    """Return a library's file without where its libraries are installed."""
-    if _PACKAGES not in path.parts:
-        return path
-    return PurePath(*path.parts[path.parts.index(_PACKAGES) + 1 :])
+def _in_library(path: PurePath) -> PurePath | None:
+    """Return a library's file without where its libraries are installed; None for another file."""
+    installed = [at for at, part in enumerate(path.parts) if _INSTALLED.fullmatch(part)]
+    return PurePath(*path.parts[installed[-1] + 1 :]) if installed else None

@@ -18,6 +18,8 @@ from typing import IO
 import orchestrator
 from orchestrator.rank_file import RankFile, file_name
 
+FIRST_SECONDS = 0.2
+"""When it begins: the thread that trains has left this module by then."""
 BEAT_SECONDS = 2.0
 COST_SHARE = 1000
 """At most a thousandth of a processor is spent on writing stacks."""
@@ -79,6 +81,7 @@ class _Watch(threading.Thread):
     def run(self) -> None:
         """Write the stacks, at intervals that follow from how long that takes."""
         pause = BEAT_SECONDS
+        self._over.wait(FIRST_SECONDS)
         while not self._over.is_set():
             began = time.thread_time()
             with contextlib.suppress(OSError):

@@ -19,6 +19,7 @@ Thread 0x00007f03 (most recent call first):
 
 Thread 0x00007f04 (most recent call first):
   File "{LIBRARIES}/torch/distributed/distributed_c10d.py", line 2810 in all_reduce
+  File "/env/lib/python3.11/threading.py", line 629 in wait
   File "/code/orchestrator/train/ranks.py", line 60 in total
   File "/code/models/methods/base.py", line 7 in step
   File "{LIBRARIES}/ray/train/v2/api.py", line 9 in run
@@ -27,6 +28,7 @@ Thread 0x00007f04 (most recent call first):
 SHOWN = replace(SAID, thread=0x7F04, stacks=STACKS)
 TRAINS = [
     Frame("torch/distributed/distributed_c10d.py:2810", "all_reduce", False),
+    Frame("threading.py:629", "wait", False),
     Frame("orchestrator/train/ranks.py:60", "total", True),
     Frame("models/methods/base.py:7", "step", True),
 ]
@@ -53,6 +55,12 @@ def test_of_a_process_that_hangs_the_stacks_that_were_added_count() -> None:
 def test_libraries_inside_the_folder_of_the_code_are_not_ours() -> None:
     inside = STACKS.replace("/env/lib", "/code/.venv/lib")
     assert threads_of(replace(SHOWN, stacks=inside))[0] == TRAINS
+
+
+def test_code_may_lie_in_a_folder_that_is_named_as_one_of_libraries_is() -> None:
+    there = "/home/me/python3.11/work"
+    inside = replace(SHOWN, code=there, stacks=STACKS.replace('"/code', f'"{there}'))
+    assert threads_of(inside)[0] == TRAINS
 
 
 def test_without_stacks_there_is_no_thread() -> None:
