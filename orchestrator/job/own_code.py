@@ -17,10 +17,10 @@ KEY = "code"
 def make_importable(folder: object) -> None:
     """Let this process import from a job's folder of code, where it is seen.
 
-    On a cluster its content lies beside our own packages, and this does nothing.
+    In a job's processes the copy that came with it is first: it lies beside our own packages.
     """
     if isinstance(folder, str) and Path(folder).is_dir() and folder not in sys.path:
-        sys.path.insert(0, folder)
+        sys.path.append(folder)
 
 
 def use(merged: Merged) -> None:

@@ -55,6 +55,9 @@ def test_a_name_gives_the_address_the_token_and_what_the_job_does_not_say(
     assert record.job["cluster"]["max_batch_per_worker"] == 4
     by_hand = submit(orch, "--set", "output=/mine")
     assert by_hand.job["output"] == "/mine"
+    looked = orch("submit", "tiny.yaml", "--cluster", "lab", "--dry-run").stdout
+    assert f"would go to    {lab.url} (--cluster lab)" in looked
+    assert "would write    /shared/runs/<run>" in looked
 
 
 def test_later_commands_use_the_token_which_is_written_nowhere(

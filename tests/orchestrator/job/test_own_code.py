@@ -4,8 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.errors import JobFileError
+from orchestrator.job import schema
 from orchestrator.job.load import load_job, load_values
 from orchestrator.job.schema import Job, job_from_dict
 
@@ -69,6 +71,21 @@ def test_the_values_of_such_a_job_make_it_again_in_another_process(
     monkeypatch.delitem(sys.modules, "own_methods.slow")
     assert job_from_dict(values).as_dict() == values
     assert load_values(values, "tiny-1").job.as_dict() == values
+
+
+def test_the_copy_that_came_with_a_job_is_not_the_folder_that_may_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = load(tmp_path).as_dict()
+    copy = tmp_path / "copy" / "own_methods"
+    copy.mkdir(parents=True)
+    (copy / "slow.py").write_text(METHOD.replace("patience: int", "patience: str"))
+    monkeypatch.setattr(sys, "path", [str(copy.parent), *sys.path])
+    for name in ("own_methods", "own_methods.slow"):
+        monkeypatch.delitem(sys.modules, name)
+    schema._job_class.cache_clear()
+    with pytest.raises(ValidationError, match="patience"):
+        job_from_dict(values)
 
 
 @pytest.mark.parametrize(
