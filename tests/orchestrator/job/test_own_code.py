@@ -49,6 +49,7 @@ def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("own_methods", "own_methods.slow"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    schema._job_class.cache_clear()
 
 
 def load(tmp_path: Path, *overrides: str) -> Job:
