@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.cluster import environment
+from orchestrator.cluster import environment, ray_start
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.dashboard import WrongToken
 from orchestrator.cluster.token import Token
@@ -70,7 +70,7 @@ def start(folder: Path, port: int, num_cpus: int) -> None:
     gcs = free_port()
     command = [
         *("sh", "-c", 'echo $$ >pid && exec "$@"', "sh"),
-        *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+        *(sys.executable, "-P", ray_start.__file__, "--head", "--block"),
         *("--node-ip-address=127.0.0.1", f"--port={gcs}", f"--num-cpus={num_cpus}"),
         *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"),
         *("--dashboard-agent-listen-port=0", f"--ray-client-server-port={free_port()}"),
