@@ -11,6 +11,8 @@ import pytest
 
 from orchestrator.warm import setup_worker
 
+OF_NOBODY = ("_", "SHLVL", "RAY_CLIENT_MODE")
+"""Of the shell, and what importing Ray sets."""
 TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]))"
 
 
@@ -25,7 +27,7 @@ def raylet_would(program: Path, context: dict[str, Any], *words: str, language: 
         check=True,
     )
     arguments, folder, variables = json.loads(done.stdout)
-    return arguments, folder, {k: v for k, v in variables.items() if k not in ("_", "SHLVL")}
+    return arguments, folder, {k: v for k, v in variables.items() if k not in OF_NOBODY}
 
 
 def rays_own() -> Path:
