@@ -53,3 +53,27 @@ def test_what_a_crash_left_between_the_lines_is_skipped(tmp_path: Path) -> None:
     lines, mark = Journal(RunFolder(tmp_path)).unsent()
     assert [line.step for line in lines] == [0, 1]
     assert mark == (tmp_path / "metrics.jsonl").stat().st_size
+
+
+def test_portions_of_the_lines_are_all_of_them_once(tmp_path: Path) -> None:
+    journal = Journal(RunFolder(tmp_path))
+    for step in range(5):
+        journal.append(step, {"a": float(step)})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "metr')
+    portions = []
+    while (portion := journal.unsent(2))[0]:
+        portions.append([line.step for line in portion[0]])
+        journal.mark_sent(portion[1])
+    assert portions == [[0, 1], [2, 3], [4]]
+    assert journal.waiting() == 0
+
+
+def test_only_what_comes_out_differently_when_it_is_done_again_is_counted(tmp_path: Path) -> None:
+    first = {"a": 1.0, "b": float("nan"), "c": 2.0, "training/epoch_seconds": 3.0}
+    Journal(RunFolder(tmp_path)).append(1, first)
+    for c in (2.5, 2.6):
+        Journal(RunFolder(tmp_path)).append(1, first | {"c": c, "training/epoch_seconds": 4.0})
+    journal = Journal(RunFolder(tmp_path))
+    assert journal.differing() == 1
+    assert [line.metrics["c"] for line in journal.unsent()[0]] == [2.0]
