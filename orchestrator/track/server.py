@@ -25,8 +25,11 @@ so a few seconds are enough. The links that it prints lead to the wrong pages.""
 HURRY = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
 """The same for a command whose main purpose is something else."""
 
-ONCE = SETTINGS | {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-"""The same for a process in which the sender asks again."""
+ONCE = SETTINGS | {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+"""The same for a process in which a thread that nobody waits for asks again."""
 
 ELSEWHERE = "name another with tracking.uri or MLFLOW_TRACKING_URI"
 
