@@ -3,7 +3,6 @@
 import time
 
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.cluster.runtime import FROZEN_SECONDS
 from orchestrator.errors import Unreachable
 from orchestrator.events import Searching
 from orchestrator.plan.workers import cpus_per_worker
@@ -58,6 +57,8 @@ class Delay:
             return ""
         if isinstance(at, Searching):
             return _of_search(at, silent)
+        from orchestrator.cluster.runtime import FROZEN_SECONDS  # most commands ship no code
+
         what = "No progress"
         if at.step == at.steps:
             what = f"No event since the end of epoch {at.epoch + 1} and its evaluation"

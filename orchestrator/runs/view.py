@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from orchestrator.cluster import local, named
+from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient, JobInfo, WorkerInfo
 from orchestrator.cluster.dashboard import TokenRefused
 from orchestrator.cluster.meanwhile import meanwhile
 from orchestrator.cluster.tail import JobEvents
+from orchestrator.cluster.token import Token
 from orchestrator.errors import UnknownJob, Unreachable
 from orchestrator.events import Event, TrialRow
 from orchestrator.run_facts import RunFacts
@@ -52,10 +53,17 @@ class RunView:
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
     """Return a client of the run's cluster; None when that was a local head that has stopped."""
     if not record.local:
-        token = named.token_of(record.cluster) if record.cluster else None
-        return ClusterClient(record.address, timeout=timeout, token=token)
+        return ClusterClient(record.address, timeout=timeout, token=_token_of(record))
     head = local.running()
     return head.client(timeout) if head else None
+
+
+def _token_of(record: Record) -> Token | None:
+    if not record.cluster:
+        return None
+    from orchestrator.cluster import named
+
+    return named.token_of(record.cluster)
 
 
 def look(record: Record) -> RunView:
