@@ -39,7 +39,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 FEW_COLLECTIONS = 100_000
-"""New objects before garbage is looked for: imports make many, and spent a tenth of their time so."""
+"""So many new objects until garbage is looked for: to look took a tenth of the time of imports."""
 
 
 class Message(click.ClickException):
