@@ -19,7 +19,7 @@ from orchestrator.store.folder import Folder
 from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder
 from orchestrator.train import run_checkpoints
 
-SIZE = 12 << 20
+SIZE = 9 << 20
 """Bytes of a checkpoint's weights: more than an upload's single part."""
 
 
@@ -67,14 +67,14 @@ def kill(place: str, *, times: int, seed: int) -> Killed:
 
 
 def _kill_one(place: str, moments: random.Random) -> int:
-    """Start a writer and kill it somewhere in its next checkpoints; return the last committed."""
+    """Start a writer and kill it somewhere in its next two; return the last committed."""
     command = [sys.executable, "-m", "tests.storage_kills", place, "--write"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
+        steps = [int(writer.stdout.readline())]
         began = time.monotonic()
-        steps = [int(writer.stdout.readline()), int(writer.stdout.readline())]
-        each = time.monotonic() - began
-        time.sleep(moments.uniform(0, min(each, 1.0)))
+        steps.append(int(writer.stdout.readline()))
+        time.sleep(moments.uniform(0, 2 * (time.monotonic() - began)))
         os.kill(writer.pid, signal.SIGKILL)
         steps += [int(line) for line in writer.stdout.read().splitlines()]
     return max(steps)

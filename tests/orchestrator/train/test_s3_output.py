@@ -20,7 +20,7 @@ from orchestrator.train.worker import Run, Worker
 from tests.flaky_proxy import FAULTS, Weather, before
 from tests.storage_kills import kill
 
-TWO = ("quantizer.bit_widths=[8, 2]", "checkpoint.every_steps=1", "checkpoint.select=best")
+TWO = ("quantizer.bit_widths=[8, 2]", "checkpoint.every_steps=2", "checkpoint.select=best")
 
 
 def train(job: Job, place: str | Path) -> RunFolder:
@@ -44,39 +44,35 @@ def assert_same(one: RunFolder, other: RunFolder) -> None:
     assert [kept.name for kept in one.best()] == [kept.name for kept in other.best()]
 
 
-def test_a_run_in_a_bucket_that_is_stopped_and_goes_on_ends_as_one_on_a_disk(
-    tiny_job: Callable[..., Job], tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = tiny_job(*TWO)
-    on_disk = train(job, tmp_path / "run-1")
-    with monkeypatch.context() as stopping:
-        stopping.setattr(Worker, "_stop_asked", lambda self: self.at == (0, 1, 1))
-        stopped = train(job, f"{s3}/run-1")
-    assert not stopped.result.exists()
-    assert stopped.newest() == (0, 1, 2)
-    assert_same(train(job, f"{s3}/run-1"), on_disk)
-    facts = facts_of(stopped)
-    assert facts.evaluated is not None
-    assert facts.evaluated.epoch == 1
-
-
-def test_a_damaged_checkpoint_in_a_bucket_is_set_aside_and_the_one_before_is_used(
+def test_a_run_in_a_bucket_ends_as_one_on_a_disk_whatever_comes_between(
     tiny_job: Callable[..., Job],
     tmp_path: Path,
     s3: str,
+    s3_url: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """A third of all requests fails, the run is stopped, and its newest checkpoint is damaged."""
     job = tiny_job(*TWO)
-    with monkeypatch.context() as stopping:
-        stopping.setattr(Worker, "_stop_asked", lambda self: self.at == (0, 1, 1))
-        folder = train(job, f"{s3}/run-1")
-    newest = folder.checkpoints()[-1]
-    newest.write("state.pt", b"".join(newest.chunks("state.pt"))[:-1])
-    again = train(job, f"{s3}/run-1")
-    assert f"{newest} is damaged: state.pt has " in capsys.readouterr().out
-    assert again.place.folders("damaged_") == [f"damaged_{newest.name}"]
-    assert_same(again, train(job, tmp_path / "run-1"))
+    weather = Weather(share=0.3, seed=1)
+    with before(s3_url, weather) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        s3_client.client.cache_clear()
+        with monkeypatch.context() as stopping:
+            stopping.setattr(Worker, "_stop_asked", lambda self: self.at == (0, 1, 1))
+            folder = train(job, f"{s3}/run-1")
+        assert not folder.result.exists()
+        assert folder.newest() == (0, 1, 2)
+        newest = folder.checkpoints()[-1]
+        newest.write("state.pt", b"".join(newest.chunks("state.pt"))[:-1])
+        train(job, f"{s3}/run-1")
+        assert f"{newest} is damaged: state.pt has " in capsys.readouterr().out
+        assert folder.place.folders("damaged_") == [f"damaged_{newest.name}"]
+        assert_same(folder, train(job, tmp_path / "run-1"))
+        facts = facts_of(folder)
+    assert facts.evaluated is not None
+    assert facts.evaluated.epoch == 1
+    assert all(weather.counts[fault] for fault in FAULTS), weather.counts
 
 
 def test_a_request_to_stop_in_a_bucket_is_heard(
@@ -90,27 +86,10 @@ def test_a_request_to_stop_in_a_bucket_is_heard(
     assert folder.newest() == (0, 0, 1)
 
 
-def test_a_storage_that_fails_a_third_of_all_requests_changes_nothing(
-    tiny_job: Callable[..., Job],
-    tmp_path: Path,
-    s3: str,
-    s3_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    job = tiny_job(*TWO)
-    weather = Weather(share=0.3, seed=1)
-    with before(s3_url, weather) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        s3_client.client.cache_clear()
-        in_bucket = train(job, f"{s3}/run-1")
-        assert_same(in_bucket, train(job, tmp_path / "run-1"))
-    assert all(weather.counts[fault] for fault in FAULTS), weather.counts
-
-
 def test_a_storage_that_is_gone_fails_the_run_and_the_checkpoint_before_stays(
     tiny_job: Callable[..., Job], s3: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = tiny_job(*TWO)
+    job = tiny_job(*TWO, "checkpoint.every_steps=1")
     weather = Weather()
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
