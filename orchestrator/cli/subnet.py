@@ -56,8 +56,8 @@ def subnet(
     from orchestrator.subnet.search import Asked
 
     record = registry.find(name)
-    job = _job(record)
     folder = Path(output) if output else _beside(record)
+    job = _job(record)
     found = _found(job, record, Asked(average_bits, top, images))
     _write(found, folder)
     if as_json:

@@ -83,6 +83,15 @@ def test_the_command_prints_the_best_assignment_and_writes_tables_and_figures(
     assert (tmp_path / "elsewhere" / "subnets.csv").is_file()
 
 
+def test_a_run_in_a_bucket_needs_a_folder_for_its_figures(
+    make_record: Callable[..., Record],
+) -> None:
+    registry.save(make_record("tiny-1", name="tiny", run_dir="s3://models/runs/tiny-1"))
+    done = CliRunner().invoke(cli, ("subnet", "tiny", "--average-bits", "3"))
+    assert isinstance(done.exception, UsageError)
+    assert "s3://models/runs/tiny-1; name a folder for tables and figures" in str(done.exception)
+
+
 @pytest.mark.parametrize(
     ("bit_widths", "average", "problem"),
     [
