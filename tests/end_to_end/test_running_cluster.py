@@ -57,7 +57,7 @@ def test_a_job_outlives_its_client_is_seen_followed_stopped_and_resumed(
     assert refused.returncode == 2
     assert "optimizer.lr: 0.1 -> 0.5" in refused.stderr
 
-    damage(newest / "model.safetensors")
+    damage(Path(newest / "model.safetensors"))
     before = facts_of(folder).evaluated
     assert before is not None
     resumed = orch("resume", run, "--detach", "--set", "checkpoint.keep=1")
