@@ -81,10 +81,7 @@ class Sender:
             self._errands.put(_Errand(lambda: None))  # look at it now
 
     def later(self, action: Callable[[], T]) -> "Future[T]":
-        """Run an errand after those that were given before; an error is a warning.
-
-        What the journals say by then is sent before.
-        """
+        """Run an errand after those that were given before; an error is a warning."""
         errand = _Errand(action)
         errand.done.add_done_callback(self._warn_of)
         self._errands.put(errand)
@@ -103,7 +100,7 @@ class Sender:
         """
         self._moved = time.monotonic()
         self._ends_at = self._moved + LAST_TRIES_SECONDS
-        for watched in self._watched.values():
+        for watched in list(self._watched.values()):
             watched.rests_until = 0.0
         end = self.later(lambda: None)
         self._ending.set()
