@@ -1,10 +1,9 @@
 """Report the progress of a run, from rank 0: every second at first, less often later."""
 
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from functools import partial
 
 from orchestrator import events
 from orchestrator.run_facts import Events
@@ -31,7 +30,8 @@ class Progress:
         self._started: tuple[float, int] | None = None
         self._metric: tuple[str, dict[str, float]] | None = None
         self._named: set[str] = set()
-        self._saying: threading.Thread | None = None
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="progress")
+        self._saying: Future[object] | None = None
 
     def tell(self, at: Reached, tally: Tally) -> None:
         """Report the progress, unless that was done just now."""
@@ -90,18 +90,16 @@ class Progress:
     def settle(self) -> None:
         """Wait until all is said."""
         if self._saying:
-            self._saying.join()
+            self._saying.result()
 
     def _say_beside(self, event: events.Progress, *, wait: bool) -> None:
         """Say it in a thread: training does not wait for a disk. What comes too soon is left out.
 
         wait: because processes are forked next, which takes no threads along.
         """
-        if self._saying is None or not self._saying.is_alive() or wait:
+        if self._saying is None or self._saying.done() or wait:
             self.settle()
-            say = partial(copy_context().run, self._events.say, event)
-            self._saying = threading.Thread(target=say, name="progress", daemon=True)
-            self._saying.start()
+            self._saying = self._beside.submit(copy_context().run, self._events.say, event)
         if wait:
             self.settle()
 
