@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -22,11 +24,15 @@ START_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Node:
-    """A node. main: the process that was started."""
+    """A node. main: the process that was started. files: Ray's folder for it.
+
+    Each has a folder of its own: Ray's jobs take the cluster that the folder knows for theirs.
+    """
 
     mark: str
     main: subprocess.Popen[bytes]
     log: Path
+    files: Path
 
     def kill(self) -> None:
         """End all its processes at once, as if the machine had lost its power."""
@@ -36,6 +42,7 @@ class Node:
                 if own in environment.read_bytes().split(b"\0"):
                     os.kill(int(environment.parent.name), signal.SIGKILL)
         self.main.wait(10)
+        shutil.rmtree(self.files, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Head:
 def start_head(folder: Path, *, cpus: int) -> Head:
     """Start a cluster as an administrator would, with `ray start --head`, that asks for no token.
 
-    RAY_ADDRESS keeps its jobs with it when another cluster is started on this machine meanwhile.
+    RAY_ADDRESS keeps its tools with it when another cluster is started on this machine meanwhile.
     """
     port, gcs = _free_port(), _free_port()
     address = f"{ray.util.get_node_ip_address()}:{gcs}"
@@ -65,11 +72,7 @@ def start_head(folder: Path, *, cpus: int) -> Head:
 
 def join(head: Head, folder: Path, *, cpus: int) -> Node:
     """Start a node that joins a cluster, and wait until it has."""
-    options = (
-        *(f"--address={head.gcs}", f"--num-cpus={cpus}"),
-        f"--temp-dir={folder / uuid.uuid4().hex[:4]}",
-    )
-    node = _start(folder, head.gcs, *options)
+    node = _start(folder, head.gcs, f"--address={head.gcs}", f"--num-cpus={cpus}")
     end = time.monotonic() + START_SECONDS
     while b"Ray runtime started" not in node.log.read_bytes():
         assert node.main.poll() is None, node.log.read_text()
@@ -81,19 +84,21 @@ def join(head: Head, folder: Path, *, cpus: int) -> Node:
 def _start(folder: Path, address: str, *options: str) -> Node:
     mark = uuid.uuid4().hex
     log = folder / f"{mark}.log"
+    files = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # its sockets have short names
     own = {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled", MARK: mark}
     with log.open("w") as output:
         main = subprocess.Popen(
             [
                 *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block"),
                 *("--dashboard-agent-listen-port=0", "--disable-usage-stats", *options),
+                f"--temp-dir={files}",
             ],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=os.environ | own,
         )
-    return Node(mark, main, log)
+    return Node(mark, main, log, files)
 
 
 def _free_port() -> int:
