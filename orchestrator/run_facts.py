@@ -26,6 +26,7 @@ from orchestrator.events import (
     word,
 )
 from orchestrator.state import State
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder, WholeFile
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import Result
@@ -128,8 +129,8 @@ class Events:
 
     def keep(self, event: Event) -> None:
         """Keep an event without printing it."""
-        facts = facts_of(self._folder).after(replace(event, trial=None))
         try:
+            facts = _kept_in(self._folder.facts).after(replace(event, trial=None))
             self._folder.facts.write(dumps(plain(facts)))
         except OSError as error:
             if not self._troubled:
@@ -145,7 +146,17 @@ def facts_of(folder: RunFolder) -> RunFacts:
 def facts_at(file: WholeFile) -> RunFacts:
     """Return the facts in a file; none of one that is missing or damaged."""
     try:
+        return _kept_in(file)
+    except StorageTrouble:
+        return RunFacts()
+
+
+def _kept_in(file: WholeFile) -> RunFacts:
+    """Return the facts in a file as `facts_at` does. Raises StorageTrouble if nothing is known."""
+    try:
         return facts_in(file.read_json())
+    except StorageTrouble:
+        raise
     except (OSError, ValueError):
         return RunFacts()
 

@@ -27,10 +27,8 @@ from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
 from orchestrator.track.sender import Sender
 from orchestrator.train.failures import as_failure
-from orchestrator.train.supervise import AGAIN
+from orchestrator.train.supervise import AGAIN, STOPPED
 from orchestrator.train.worker import Run
-
-STOPPED = "Stopped on request; what was done is saved; `orch resume` continues from there."
 
 
 class StopAsked(BaseException):

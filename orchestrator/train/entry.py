@@ -46,6 +46,7 @@ def train_function(config: Config) -> None:
         ranks = context.ranks
         with stacks.shown(run.folder.name, ranks.rank, ranks.world):
             how = Worker(job, run, context).run()
+            ranks.gather(None)  # who ends first would let Ray end rank 0, which may still save
     except LostRank:
         raise
     except Exception as error:

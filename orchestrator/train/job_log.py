@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TextIO
 
 from orchestrator.events import Event, Progress, Searching, events_file, parse, to_json
@@ -48,9 +49,21 @@ def install() -> None:
 
 
 def listen(hear: Callable[[Event], None]) -> None:
-    """Let something hear all events that pass through this process's log from now on."""
-    if isinstance(sys.stdout, JobLog):
-        sys.stdout.kept.listeners.append(hear)
+    """Let something hear all events that pass through this process's log from now on.
+
+    In a thread of its own: the log waits for nobody, and no error of a listener ends anything.
+    """
+    if not isinstance(sys.stdout, JobLog):
+        return
+    heard: SimpleQueue[Event] = SimpleQueue()
+
+    def work() -> None:
+        while True:
+            with contextlib.suppress(Exception):
+                hear(heard.get())
+
+    threading.Thread(target=work, name="listener", daemon=True).start()
+    sys.stdout.kept.listeners.append(heard.put)
 
 
 def kept_events() -> Path | None:

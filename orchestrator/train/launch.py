@@ -40,6 +40,7 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
     from ray.exceptions import RayActorError
     from ray.train import TrainingFailedError
 
+    from orchestrator.train.sizing import NothingStarted
     from orchestrator.train.trainer import build_trainer
 
     inform(f"Global batch {job.plans[-1].sentence()}.")
@@ -52,6 +53,11 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
         try:
             build_trainer(job, run, Path(notes)).fit()
         except TrainingFailedError as error:
+            named = getattr(error, "controller_failure", None)
+            if isinstance(named, NothingStarted):
+                return
+            if isinstance(named, RayActorError):
+                raise driver.LostController(f"A process was lost at its start: {named}") from error
             raise _reason(error) from error
         except RayActorError as error:
             raise driver.LostController(f"Ray Train's controller is lost: {error}") from error

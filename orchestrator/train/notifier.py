@@ -4,6 +4,7 @@ It reads the events that the drivers keep beside the job's log, so that a killed
 heard of. Nothing waits for the webhook, but for a few seconds at the end.
 """
 
+import http.client
 import json
 import os
 import threading
@@ -149,6 +150,6 @@ def post(url: str, document: dict[str, str], wait: Callable[[float], None] = tim
             error.close()
         except OSError as error:
             reason = getattr(error, "strerror", None) or "no answer"
-        except ValueError:
-            reason = "it is no URL"
+        except (ValueError, http.client.HTTPException):
+            reason = "it is no URL, or what answers there does not speak HTTP"
     warn(f"The webhook did not take the news that {document['run']} {document['event']}: {reason}.")

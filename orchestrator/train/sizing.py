@@ -6,8 +6,8 @@ resize without letting them save.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import ray
 from ray.train import ScalingConfig
@@ -19,10 +19,13 @@ from ray.train.v2._internal.execution.scaling_policy import (
 )
 
 from orchestrator import handover
+from orchestrator.errors import JobFailed
 from orchestrator.events import inform
 from orchestrator.plan.batch import BatchPlan
 from orchestrator.plan.workers import room_for
 from orchestrator.store.run_folder import RunFolder
+
+T = TypeVar("T")
 
 Resources = Mapping[str, float]
 """Of a node, by their names in Ray: CPU, GPU."""
@@ -48,18 +51,27 @@ class Sizing(ScalingPolicy):  # type: ignore[misc]
         super().__init__(scaling_config)
         self._plans = {plan.num_workers: plan for plan in plans}
         self._folder = folder
+        self._own: list[str] = []
         self._waiting: float | None = None
         self._looked = 0.0
         self._seen = 0
         self._before = max(self._plans)
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
-        """Return with how many workers to start, or that the decision has to wait."""
+        """Return with how many workers to start, or that the decision has to wait.
+
+        What the workers before held counts as free: Ray Train ends them after this. Raises
+        NothingStarted when the run was asked to stop.
+        """
         handover.take_up()  # the controller is a process of its own
         self._maybe_send_resource_request()
-        self._folder.withdraw_leave()
+        if self._asks(self._folder.stop_is_asked):
+            raise NothingStarted("The run was asked to stop before its workers started.")
+        self._asks(self._folder.withdraw_leave)
         nodes = usable_nodes()
-        wanted, ready = self._size(map(_total, nodes)), self._size(map(_free, nodes))
+        left = sum(self._own.count(node.id) for node in nodes)
+        wanted = self._size(node.total for node in nodes)
+        ready = self._size((node.free for node in nodes), left)
         now = time.monotonic()
         self._waiting = self._waiting or now
         if len(self._plans) > 1 and ready < wanted and now - self._waiting < WAIT_SECONDS:
@@ -73,31 +85,39 @@ class Sizing(ScalingPolicy):  # type: ignore[misc]
     ) -> ScalingDecision:
         """Ask the workers to leave when a node of theirs is about to go, or for a larger group."""
         self._maybe_send_resource_request()
+        self._own = [worker.metadata.node_id for worker in worker_group_state.workers]
         now = time.monotonic()
         if now - max(self._looked, worker_group_state.start_time) < LOOK_SECONDS:
             return NoopDecision()
         self._looked = now
-        own = [worker.metadata.node_id for worker in worker_group_state.workers]
-        if draining_nodes() & {*own}:
+        if draining_nodes() & {*self._own}:
             self._ask_to_leave("A node of the run is about to go")
         elif len(self._plans) > 1:
-            self._look_for_room(len(own))
+            self._look_for_room(len(self._own))
         return NoopDecision()
 
     def _look_for_room(self, present: int) -> None:
         """Ask the workers to leave when there was room for more at two looks."""
-        possible = self._size(map(_free, usable_nodes()), present)
+        possible = self._size((node.free for node in usable_nodes()), present)
         if min(self._seen, possible) > present:
             self._ask_to_leave(f"There is room for {possible} workers")
         self._seen = possible
 
     def _ask_to_leave(self, why: str) -> None:
-        if not self._folder.leave_is_asked():
+        if not self._asks(self._folder.leave_is_asked):
             inform(f"{why}: the workers save, and are started again.")
-            self._folder.ask_to_leave()
+            self._asks(self._folder.ask_to_leave)
+
+    @staticmethod
+    def _asks(question: Callable[[], T]) -> T | None:
+        """Return the folder's answer; None where its storage has none, which ends no run."""
+        try:
+            return question()
+        except OSError:
+            return None
 
     def _start(self, size: int) -> ResizeDecision:
-        self._seen = 0
+        self._seen, self._own = 0, []
         if self._before != size:
             count = f"{size} worker{'s' * (size > 1)}"
             inform(f"Going on with {count}: global batch {self._plans[size].sentence()}.")
@@ -110,7 +130,7 @@ class Sizing(ScalingPolicy):  # type: ignore[misc]
     def _size(self, resources: Iterable[Resources], present: int = 0) -> int:
         """Return the largest number of workers that is allowed and fits; 0 if none does.
 
-        present: how many work already, beside these resources.
+        present: how many have a place already, beside these resources.
         """
         each = self.scaling_config._resources_per_worker_not_none
         places = present + sum(
@@ -128,12 +148,24 @@ class Sizing(ScalingPolicy):  # type: ignore[misc]
         return max(self._plans)
 
 
-def usable_nodes() -> list[tuple[Resources, Resources]]:
-    """Return what each living node has that is not about to go, and what of it is free."""
+class NothingStarted(JobFailed):
+    """The run was asked to stop while its workers waited for room."""
+
+
+class Node(NamedTuple):
+    """A node of the cluster: its id in Ray, what it has, and what of it is free."""
+
+    id: str
+    total: Resources
+    free: Resources
+
+
+def usable_nodes() -> list[Node]:
+    """Return the living nodes that are not about to go."""
     free = ray._private.state.available_resources_per_node()
     going = draining_nodes()
     return [
-        (node["Resources"], free.get(node["NodeID"], {}))
+        Node(node["NodeID"], node["Resources"], free.get(node["NodeID"], {}))
         for node in ray.nodes()
         if node["Alive"] and node["NodeID"] not in going
     ]
@@ -142,11 +174,3 @@ def usable_nodes() -> list[tuple[Resources, Resources]]:
 def draining_nodes() -> set[str]:
     """Return the ids of nodes that are about to be taken away."""
     return {*ray._private.state.state.get_draining_nodes()}
-
-
-def _total(node: tuple[Resources, Resources]) -> Resources:
-    return node[0]
-
-
-def _free(node: tuple[Resources, Resources]) -> Resources:
-    return node[1]

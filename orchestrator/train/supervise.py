@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from orchestrator import handover
 from orchestrator.errors import JobFailed
-from orchestrator.events import Failed
+from orchestrator.events import Event, Failed, Stopped
 from orchestrator.run_facts import Events
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
@@ -31,6 +31,8 @@ AGAIN = 75
 
 WAIT_SECONDS = 1.0
 """Before a driver is started again, and twice as long after each further loss without progress."""
+LONGEST_WAIT_SECONDS = 30.0
+STOPPED = "Stopped on request; what was done is saved; `orch resume` continues from there."
 
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
@@ -58,9 +60,10 @@ class Supervisor:
                 self._lose(code)
             except JobFailed as error:
                 return error.exit_code
-            time.sleep(WAIT_SECONDS * 2 ** (self._losses.count - 1))
+            self._wait(min(WAIT_SECONDS * 2 ** (self._losses.count - 1), LONGEST_WAIT_SECONDS))
             if self._is_stopping():
-                return 128 + signal.SIGTERM
+                self._say(Stopped(message=STOPPED))
+                return 1
 
     def _run_driver(self) -> int:
         self._driver = subprocess.Popen(self._command, preexec_fn=_die_with_parent)
@@ -70,13 +73,22 @@ class Supervisor:
 
     def _lose(self, code: int) -> None:
         """Report the loss of a driver, in its log. Raises JobFailed after too many."""
-        with redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
-            job_log.install()
+        with _logged():
             try:
                 self._losses.add(why(code))
             except JobFailed as error:
                 Events(self._folder).say(Failed(message=str(error), exit_code=error.exit_code))
                 raise
+
+    def _say(self, event: Event) -> None:
+        with _logged():
+            Events(self._folder).say(event)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, unless a stop comes: a signal does not end a sleep."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not self._is_stopping():
+            time.sleep(0.05)
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -85,6 +97,14 @@ class Supervisor:
         self._stopping = True
         if self._driver:
             self._driver.send_signal(number)
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Let what is said go through the job's log, which belongs to the drivers otherwise."""
+    with redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
+        job_log.install()
+        yield
 
 
 def why(code: int) -> str:
@@ -119,8 +139,7 @@ def _notifier(given: Shipment) -> Notifier | None:
     """Return what posts how the run goes, if its job asks for it."""
     if (events := job_log.kept_events()) is None:
         return None
-    with redirect_stdout(sys.stdout), redirect_stderr(sys.stderr):
-        job_log.install()
+    with _logged():
         wanted = Wanted.of(given.job)
     return Notifier(given.run, wanted, events) if wanted else None
 

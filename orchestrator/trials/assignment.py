@@ -16,6 +16,7 @@ from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.train import driver
 from orchestrator.train.losses import Losses
 from orchestrator.train.member import Outcome, Task
+from orchestrator.train.supervise import STOPPED
 from orchestrator.train.why_lost import why_lost
 from orchestrator.train.worker import Run
 from orchestrator.trials.group import Group, Shape
@@ -75,7 +76,7 @@ class Assignment:
                 case How.FAILED:
                     self._say(Failed(message=outcome.reason, exit_code=JobFailed.exit_code))
                 case How.STOPPED:
-                    self._say(Stopped(message=driver.STOPPED))
+                    self._say(Stopped(message=STOPPED))
 
     def _say(self, event: Event) -> None:
         Events(self.folder).say(event)

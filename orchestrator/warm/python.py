@@ -51,6 +51,8 @@ EACH_ITS_OWN = frozenset(
 reads when it is imported. All others are the same in a server and in what it forks."""
 INHERITED = frozenset({"Uid", "Gid", "Groups", "Umask", "SigBlk", "SigIgn", "Cpus_allowed"})
 """Lines of /proc/self/status."""
+UNKNOWN = 75
+"""The exit code that lets `orchestrator.train.supervise` start another driver, which will see."""
 PASSED_ON = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -91,7 +93,7 @@ def _forked(server: socket.socket, arguments: list[str], *more_files: int) -> in
 def _wait(server: socket.socket, child: int) -> int:
     """Pass signals on until the process has ended; return its exit code, or end by its signal.
 
-    A server that is killed takes the code with it: then it is 1.
+    A server that is killed takes the code with it: then it is UNKNOWN.
     """
     for number in PASSED_ON:
         signal.signal(number, lambda given, _: _send(child, given))
@@ -101,7 +103,7 @@ def _wait(server: socket.socket, child: int) -> int:
     except ConnectionResetError:
         with contextlib.suppress(ProcessLookupError):
             select.select([os.pidfd_open(child)], [], [])
-        return 1
+        return UNKNOWN
     if -code in PASSED_ON:
         signal.signal(-code, signal.SIG_DFL)
     if code < 0:

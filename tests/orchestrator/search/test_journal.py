@@ -98,4 +98,4 @@ def test_only_what_cannot_be_found_out_again_waits_for_the_disk(
     for record in RECORDS:
         monkeypatch.setattr(os, "fsync", lambda _, record=record: synced.append(record))
         journal.append(record)
-    assert [type(record) for record in synced] == [Planned, Ended]
+    assert [type(record) for record in synced] == [Opened, Planned, Ended]  # the file's name first

@@ -127,7 +127,13 @@ def test_a_post_is_tried_again_with_longer_pauses(webhook: Webhook) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:9/secret-place", "secret-place", "http://[secret-place"]
+    "url",
+    [
+        "http://127.0.0.1:9/secret-place",
+        "secret-place",
+        "http://[secret-place",
+        "http://127.0.0.1:9/secret-place b",
+    ],
 )
 def test_a_post_in_vain_is_a_warning_without_the_address(
     url: str, capsys: pytest.CaptureFixture[str]

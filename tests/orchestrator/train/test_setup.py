@@ -196,6 +196,8 @@ class Alone:
     def latest(self) -> None:
         return None
 
+    def commit(self, *_: object) -> None: ...
+
 
 def test_ranks_start_with_equal_weights_and_draw_different_random_numbers(
     tiny_job: TinyJob, tmp_path: Path

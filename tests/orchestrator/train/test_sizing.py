@@ -15,6 +15,7 @@ from ray.train import ScalingConfig
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 
 from orchestrator.job.schema import Job
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import sizing
 from orchestrator.train.sizing import Sizing
@@ -148,6 +149,49 @@ def test_workers_leave_for_more_when_the_room_was_seen_twice(
     cluster.nodes = [(1.0, 1.0)] * 3
     assert started(elastic) == 3
     assert not folder.end_is_asked()
+
+
+def test_what_the_group_before_still_holds_counts_as_free(
+    cluster: Cluster, policy: Callable[[str], Sizing]
+) -> None:
+    elastic = policy("{min: 1, max: 3}")
+    cluster.nodes = [(1.0, 0.0), (1.0, 0.0)]
+    look(elastic, cluster, present=2)
+    cluster.nodes = [(1.0, 0.0), (1.0, 0.0), (1.0, 1.0)]  # one has joined, both workers leave
+    begun = cluster.now
+    assert (started(elastic), cluster.now) == (3, begun)
+    cluster.nodes = [(1.0, 0.0)] * 3
+    look(elastic, cluster, present=3)
+    cluster.nodes.pop()  # one is lost with its worker
+    assert (started(elastic), cluster.now - begun) == (2, 10)
+
+
+def test_a_stop_that_comes_before_the_workers_starts_none(
+    cluster: Cluster, policy: Callable[[str], Sizing], tmp_path: Path
+) -> None:
+    cluster.nodes = [(4.0, 4.0)]
+    RunFolder(tmp_path).ask_to_stop()
+    with pytest.raises(sizing.NothingStarted):
+        started(policy("2"))
+
+
+@pytest.mark.parametrize("workers", ["2", "{min: 1, max: 2}"])
+def test_a_storage_that_does_not_answer_ends_no_run(
+    cluster: Cluster,
+    policy: Callable[[str], Sizing],
+    monkeypatch: pytest.MonkeyPatch,
+    workers: str,
+) -> None:
+    def trouble(*_: object) -> bool:
+        raise StorageTrouble("no answer")
+
+    for name in ("leave_is_asked", "ask_to_leave", "withdraw_leave", "stop_is_asked"):
+        monkeypatch.setattr(RunFolder, name, trouble)
+    given = policy(workers)
+    cluster.nodes, cluster.draining = [(1.0, 1.0), (1.0, 1.0)], {"1"}
+    look(given, cluster, present=2)
+    cluster.draining = set()
+    assert started(given) == 2
 
 
 @pytest.mark.parametrize("workers", ["2", "{min: 1, max: 2}"])

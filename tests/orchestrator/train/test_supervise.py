@@ -35,17 +35,17 @@ sys.exit(int(act))
 """
 
 
-def start(tmp_path: Path, acts: str, allowed: int = 2) -> subprocess.Popen[str]:
+def start(tmp_path: Path, acts: str, allowed: int = 2, wait: float = 0.01) -> subprocess.Popen[str]:
     """Start the entry point; its drivers act as told, one after another."""
     folder = RunFolder(tmp_path / "run-1")
     folder.make()
     job = {"cluster": {"max_failures": allowed}}
     given = Shipment(folder.name, str(folder), attempt=1, job=job)
     (tmp_path / "run.json").write_text(given.text())
-    program = """
+    program = f"""
 import sys
 from orchestrator.train import supervise
-supervise.WAIT_SECONDS = 0.01
+supervise.WAIT_SECONDS = {wait}
 sys.exit(supervise.main(sys.argv[1], sys.argv[2:]))
 """
     return subprocess.Popen(
@@ -110,6 +110,19 @@ def test_a_stop_reaches_the_driver_and_no_other_is_started(tmp_path: Path) -> No
     process.send_signal(signal.SIGTERM)
     assert end(process)[0] == 1
     assert len(drivers(tmp_path)) == 1
+
+
+def test_a_stop_between_two_drivers_is_heard_at_once(tmp_path: Path) -> None:
+    process = start(tmp_path, "killed,0", wait=30.0)
+    folder, begun = RunFolder(tmp_path / "run-1"), time.monotonic()
+    while facts_of(folder).state is not State.RUNNING:
+        assert time.monotonic() < begun + 20
+        time.sleep(0.01)
+    process.terminate()
+    assert end(process)[0] == 1
+    assert time.monotonic() < begun + 20
+    assert len(drivers(tmp_path)) == 1
+    assert facts_of(folder).state is State.STOPPED
 
 
 def test_the_secrets_of_a_job_are_there_for_each_of_its_drivers_and_not_longer(
