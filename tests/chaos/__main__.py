@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.overhead import digest
 from benchmarks.results_file import conditions, keep, positive
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
@@ -25,7 +26,7 @@ from orchestrator.track.journal import Journal
 from orchestrator.train.worker import Run
 from tests import flaky_proxy, mlflow_server, raylets, s3_server, unreliable
 from tests.chaos.faults import drawn
-from tests.chaos.runs import Place, Victim, digest
+from tests.chaos.runs import Place, Victim
 from tests.flaky_proxy import Weather
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run

@@ -11,14 +11,11 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from orchestrator.run_facts import facts_of
-from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder, WholeFile
+from orchestrator.store.run_folder import Reached, RunFolder
 from tests import raylets
 from tests.chaos.faults import Fault
 from tests.flaky_proxy import Weather
@@ -173,12 +170,3 @@ def wait_until(ready: Callable[[], bool], run: RunFolder) -> None:
         assert facts.failed is None, facts.failed
         assert time.monotonic() < end, facts
         time.sleep(0.05)
-
-
-def digest(run: RunFolder) -> str:
-    """Return a digest of the weights in a run's last checkpoint."""
-    found = sha256()
-    with WholeFile(run.checkpoints()[-1], WEIGHTS).here() as file:
-        for name, value in sorted(load_file(file).items()):
-            found.update(name.encode() + value.numpy().tobytes())
-    return found.hexdigest()
