@@ -62,7 +62,8 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     max_failures: int = Field(
         3,
         ge=0,
-        description="losses of workers that are tolerated without a new checkpoint in between",
+        description="losses of workers that are tolerated without a new checkpoint in between; of "
+        "a search's driver, without a new epoch of a trial",
     )
 
     @property

@@ -23,7 +23,7 @@ from orchestrator.run_facts import Events
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import job_log
-from orchestrator.train.losses import Losses
+from orchestrator.train.losses import Checkpoints, Losses, Trials
 from orchestrator.train.notifier import Notifier, Wanted
 
 AGAIN = 75
@@ -44,7 +44,9 @@ class Supervisor:
     def __init__(self, given: Shipment, command: Sequence[str]) -> None:
         self._folder = RunFolder(given.run_dir)
         allowed = int(given.job["cluster"]["max_failures"])
-        self._losses = Losses(given.run, self._folder, allowed, "The driver of the run was")
+        gain = (Trials if given.job.get("search") else Checkpoints)(self._folder)
+        whose = "The driver of the run was"
+        self._losses = Losses(given.run, self._folder, allowed, whose, gain)
         self._command = list(command)
         self._driver: subprocess.Popen[bytes] | None = None
         self._stopping = False

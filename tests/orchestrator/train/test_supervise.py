@@ -16,7 +16,7 @@ from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
 
 DRIVER = """
-import os, signal, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 folder = Path(sys.argv[1])
 count = len(list(folder.glob("driver_*")))
@@ -24,6 +24,11 @@ count = len(list(folder.glob("driver_*")))
 act = sys.argv[2].split(",")[count]
 if act == "progress":
     (folder / f"checkpoint_p01_e0000_s{count:06d}").mkdir()
+    act = "killed"
+if act == "epoch":
+    line = {"is": "reported", "time": 1, "run": "t1", "epoch": count, "step": 1, "points": {}}
+    with (folder / "search.jsonl").open("a") as journal:
+        journal.write(json.dumps({**line, "delta_b": None}) + "\\n")
     act = "killed"
 if act == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -35,11 +40,13 @@ sys.exit(int(act))
 """
 
 
-def start(tmp_path: Path, acts: str, allowed: int = 2, wait: float = 0.01) -> subprocess.Popen[str]:
+def start(
+    tmp_path: Path, acts: str, allowed: int = 2, wait: float = 0.01, search: bool = False
+) -> subprocess.Popen[str]:
     """Start the entry point; its drivers act as told, one after another."""
     folder = RunFolder(tmp_path / "run-1")
     folder.make()
-    job = {"cluster": {"max_failures": allowed}}
+    job = {"cluster": {"max_failures": allowed}, "search": {"trials": 2} if search else None}
     given = Shipment(folder.name, str(folder), attempt=1, job=job)
     (tmp_path / "run.json").write_text(given.text())
     program = f"""
@@ -93,13 +100,20 @@ def test_a_driver_that_is_lost_is_followed_by_another_and_both_are_told(
     assert kept.restarted is not None
 
 
-def test_losses_without_a_new_checkpoint_end_the_run_with_the_reason(tmp_path: Path) -> None:
-    code, _ = end(start(tmp_path, "progress,killed,progress,killed,killed,0", allowed=2))
+@pytest.mark.parametrize(
+    ("progress", "since"),
+    [("progress", "the checkpoint at"), ("epoch", "the last epoch of a trial")],
+)
+def test_losses_without_progress_end_the_run_with_the_reason(
+    tmp_path: Path, progress: str, since: str
+) -> None:
+    acts = f"{progress},killed,{progress},killed,killed,0"
+    code, _ = end(start(tmp_path, acts, allowed=2, search=progress == "epoch"))
     assert code == 1
     assert len(drivers(tmp_path)) == 5
     failed = facts_of(RunFolder(tmp_path / "run-1")).failed
     assert failed is not None
-    assert "The driver of the run was lost 3 times since the checkpoint at" in failed.message
+    assert f"The driver of the run was lost 3 times since {since}" in failed.message
     assert "cluster.max_failures = 2" in failed.message
     assert "`orch resume run-1`" in failed.message
 
