@@ -1,9 +1,12 @@
 """The facts of a run: its last event of each kind, and all restarts.
 
-They are kept in the run's folder for later questions. Of what another version wrote, the parts that
-are understood count; damaged parts are left out.
+They are kept in the run's folder for later questions, in a file for each of those that write at the
+same time: the workers, the driver, whoever counts losses, and the sender of the record. So none can
+overwrite what another one has only just written, and nobody waits for a lock. Of what another
+version wrote, the parts that are understood count; damaged parts are left out.
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -35,6 +38,9 @@ from orchestrator.typed_json import made_of, plain
 
 MOST_RESTARTS = 100
 """How many restarts are remembered, the last ones."""
+
+_WORKERS = (Arithmetic, Progress, Evaluated)
+_OF_DRIVER = ("state", "started", "finished", "failed", "stopped", "searching", "searched")
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,10 @@ def facts_in(values: object) -> RunFacts:
 
 
 class Events:
-    """Reports events and keeps the facts in the run's folder, in a file that is replaced whole."""
+    """Reports events and keeps the facts in the run's folder, in files that are replaced whole."""
+
+    _writing = threading.Lock()
+    """The threads of a process write one after the other."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -130,17 +139,53 @@ class Events:
     def keep(self, event: Event) -> None:
         """Keep an event without printing it."""
         try:
-            facts = _kept_in(self._folder.facts).after(replace(event, trial=None))
-            self._folder.facts.write(dumps(plain(facts)))
+            with self._writing:
+                file = _file_of(self._folder, event)
+                before = _kept_in(file)
+                if isinstance(event, Started) and not _goes_on(before.started, event):
+                    _write(self._folder.restarts, RunFacts(state=State.RUNNING))
+                _write(file, before.after(replace(event, trial=None)))
         except OSError as error:
             if not self._troubled:
                 warn(f"{self._folder.facts}: {error.strerror}")
             self._troubled = True
 
 
+def go_on(folder: RunFolder) -> None:
+    """Take back, as the driver, that a run has failed or was stopped. Raises OSError."""
+    said = _kept_in(folder.driver_facts)
+    if said.failed or said.stopped:
+        _write(folder.driver_facts, replace(said, state=State.RUNNING, failed=None, stopped=None))
+
+
+def _file_of(folder: RunFolder, event: Event) -> WholeFile:
+    """Return the file of those who say such events."""
+    if isinstance(event, _WORKERS):
+        return folder.facts
+    if isinstance(event, Restarted):
+        return folder.restarts
+    return folder.recorded if isinstance(event, Recorded) else folder.driver_facts
+
+
+def _write(file: WholeFile, facts: RunFacts) -> None:
+    file.write(dumps(plain(facts)))
+
+
 def facts_of(folder: RunFolder) -> RunFacts:
-    """Return the facts in a run's folder; none of a file that is missing or damaged."""
-    return facts_at(folder.facts)
+    """Return the facts in a run's folder; none of a file that is missing or damaged.
+
+    The driver alone says how a run ended. What is only in the workers' file may be from a version
+    that had no other.
+    """
+    facts = facts_at(folder.facts)
+    for file, names in (
+        (folder.recorded, ("recorded",)),
+        (folder.restarts, ("state", "restarts")),
+        (folder.driver_facts, _OF_DRIVER),
+    ):
+        if (part := facts_at(file)) != RunFacts():
+            facts = replace(facts, **{name: getattr(part, name) for name in names})
+    return facts
 
 
 def facts_at(file: WholeFile) -> RunFacts:

@@ -16,10 +16,12 @@ from orchestrator.state import State, is_final
 
 def facts_of(record: Record) -> RunFacts:
     """Return what the run's folder says, if it is seen here; no state of an old attempt."""
-    facts = run_facts.facts_of(record.folder)
-    if facts.state and (record.folder.facts.written() or 0.0) < record.last.submitted_at:
-        return replace(facts, state=None)
-    return facts
+    folder = record.folder
+    facts = run_facts.facts_of(folder)
+    if facts.state is None:
+        return facts
+    said = folder.driver_facts.written() or folder.facts.written() or 0.0
+    return replace(facts, state=None) if said < record.last.submitted_at else facts
 
 
 def facts_at_hand(record: Record) -> RunFacts:

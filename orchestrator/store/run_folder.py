@@ -1,7 +1,9 @@
 """The folder of a run: the only place that knows its files by name.
 
     job.yaml                     the settings, as the run began with them
-    progress.json                the last facts that the run has reported
+    progress.json                the last facts that the workers have reported
+    driver.json, restarts.json   those of the driver, and of losses
+    recorded.json                and where it was said that the record is
     metrics.jsonl, metrics.sent  the metrics, and how much of them MLflow has
     metrics.rejected             those that it did not accept, and why
     mlflow_run.json              where MLflow keeps the record
@@ -125,8 +127,23 @@ class RunFolder:
 
     @property
     def facts(self) -> WholeFile:
-        """The last facts that the run has reported, as JSON."""
+        """The last facts that the workers have reported, as JSON."""
         return self.file("progress.json")
+
+    @property
+    def driver_facts(self) -> WholeFile:
+        """The last facts that the driver has reported, as JSON."""
+        return self.file("driver.json")
+
+    @property
+    def restarts(self) -> WholeFile:
+        """The restarts of the attempt, as JSON."""
+        return self.file("restarts.json")
+
+    @property
+    def recorded(self) -> WholeFile:
+        """The last fact that was reported of the record, as JSON."""
+        return self.file("recorded.json")
 
     @property
     def metrics(self) -> Growing:
@@ -209,8 +226,8 @@ class RunFolder:
 
     def last_sign_of_life(self) -> float:
         """Return when the run last wrote its progress; now, if it never did."""
-        signs = (self.facts.written(), self.metrics.written(), self.job.written())
-        return max((at for at in signs if at), default=time.time())
+        files = (self.facts, self.driver_facts, self.metrics, self.job)
+        return max(filter(None, (file.written() for file in files)), default=time.time())
 
     def checkpoints(self) -> list[Folder]:
         """Return the folders of the committed checkpoints, the newest last."""

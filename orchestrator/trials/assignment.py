@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from orchestrator.data import metric_of
 from orchestrator.errors import JobFailed
 from orchestrator.events import Event, Failed, Stopped, of_trial
 from orchestrator.job.schema import Job
-from orchestrator.run_facts import Events
+from orchestrator.run_facts import Events, go_on
 from orchestrator.search.crew import Leg
 from orchestrator.search.records import How
 from orchestrator.store.run_folder import RunFolder
@@ -49,6 +50,8 @@ class Assignment:
     def start(self, group: Group, reference: ReferenceResults | None) -> None:
         """Hand the leg to a group."""
         self.group = group
+        with suppress(OSError):  # the state of a trial is in the search's journal, too
+            go_on(self.folder)
         run = Run(self.folder, reference)
         group.hand(Task(self.leg.run, self.job.as_dict(), run, self.leg.until))
 

@@ -1,6 +1,7 @@
 """The last events of a run, kept in its folder and found there by others."""
 
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.events import Failed, Log, Restarted, Stopped, of_trial, parse
+from orchestrator.events import Event, Failed, Log, Recorded, Restarted, Stopped, of_trial, parse
 from orchestrator.run_facts import (
     MOST_RESTARTS,
     Events,
@@ -16,6 +17,7 @@ from orchestrator.run_facts import (
     facts_in,
     facts_of,
     finished_in,
+    go_on,
     write_end,
 )
 from orchestrator.state import State
@@ -27,6 +29,7 @@ from tests.orchestrator.statements import (
     EVALUATED,
     FINISHED,
     PROGRESS,
+    RECORD,
     SEARCHED,
     SEARCHING,
     STARTED,
@@ -51,7 +54,56 @@ def test_an_event_is_one_line_and_its_facts_stay_in_the_file(
     assert kept.state is State.SUCCEEDED
     assert kept.last_time == pytest.approx(time.time(), abs=60)
     values = json.loads(folder.facts.read())
-    assert (values["state"], values["progress"]["step"]) == ("SUCCEEDED", 3)
+    assert (values["state"], values["progress"]["step"]) == ("RUNNING", 3)
+
+
+def test_nothing_is_lost_of_what_processes_say_at_the_same_moment(folder: RunFolder) -> None:
+    """Workers, the driver, the sender of the record and whoever counts losses, each many times."""
+    events = Events(folder)
+    events.keep(STARTED)
+    said: list[list[Event]] = [
+        [replace(PROGRESS, step=n) for n in range(50)],
+        [replace(SEARCHING, trials=n) for n in range(50)],
+        [Recorded(mlflow=replace(RECORD, run_id=str(n))) for n in range(50)],
+        [Restarted(count=n, reason="Killed.") for n in range(50)],
+    ]
+    children = []
+    for each in said:
+        if not (child := os.fork()):
+            for event in each:
+                events.keep(event)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    kept = facts_of(folder)
+    assert [kept.progress, kept.searching, kept.recorded] == [each[-1] for each in said[:3]]
+    assert kept.restarts == tuple(said[3])
+    assert (kept.started, kept.state) == (STARTED, State.RUNNING)
+
+
+def test_the_workers_last_words_do_not_follow_the_end_that_the_driver_told(
+    folder: RunFolder,
+) -> None:
+    for event in (STARTED, FINISHED, PROGRESS):
+        Events(folder).keep(event)
+    assert facts_of(folder).state is State.SUCCEEDED
+
+
+def test_a_trial_that_was_stopped_and_goes_on_is_running(folder: RunFolder) -> None:
+    for event in (STARTED, PROGRESS, Stopped(message="saved")):
+        Events(folder).keep(event)
+    go_on(folder)
+    kept = facts_of(folder)
+    assert (kept.state, kept.stopped, kept.progress) == (State.RUNNING, None, PROGRESS)
+
+
+def test_the_one_file_of_a_run_that_another_version_began_is_understood(folder: RunFolder) -> None:
+    lost = Restarted(count=1, reason="Killed.")
+    before = RunFacts().after(STARTED, PROGRESS, lost, Failed(message="lost", exit_code=1))
+    folder.facts.write(json.dumps(plain(before)))
+    assert facts_of(folder) == before
+    Events(folder).keep(STARTED)
+    assert facts_of(folder) == RunFacts().after(STARTED, PROGRESS)
 
 
 def test_the_last_of_each_kind_counts() -> None:
