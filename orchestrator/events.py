@@ -14,11 +14,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from orchestrator.event_parts import TrialRow, WorkerPlace
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
 from orchestrator.track.result import PointResult, Result
 from orchestrator.track.run import RecordPlaces
-from orchestrator.typed_json import Values, made_of, plain
+from orchestrator.typed_json import made_of, plain
 
 MARK = "::orch "
 
@@ -63,6 +64,14 @@ class Recorded(Event):
     """The record of the run is open, or a new one has taken its place."""
 
     mlflow: RecordPlaces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered(Event):
+    """The workers of a run have started: these, by rank."""
+
+    state = State.RUNNING
+    workers: tuple[WorkerPlace, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,21 +205,6 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRow:
-    """A trial in a few words. settings: by dotted key. epoch: the last evaluated one, from 1; 0
-    before the first. value: of the search's metric then, in percent.
-    """
-
-    trial: str
-    state: str
-    settings: Values
-    epoch: int
-    value: float | None
-    spread: float | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Searching(Event):
     """How far a search is.
 
@@ -264,7 +258,7 @@ class Searched(Event):
 KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
     for kind in (
-        *(Started, Recorded, Arithmetic, Progress, Evaluated, Restarted, Log),
+        *(Started, Recorded, Gathered, Arithmetic, Progress, Evaluated, Restarted, Log),
         *(Finished, Failed, Stopped),
         *(Searching, TrialEnded, Searched),
     )

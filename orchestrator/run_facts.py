@@ -17,6 +17,7 @@ from orchestrator.events import (
     Event,
     Failed,
     Finished,
+    Gathered,
     Progress,
     Recorded,
     Restarted,
@@ -50,6 +51,7 @@ class RunFacts:
     state: State | None = None
     started: Started | None = None
     recorded: Recorded | None = None
+    gathered: Gathered | None = None
     arithmetic: Arithmetic | None = None
     progress: Progress | None = None
     evaluated: Evaluated | None = None
@@ -66,6 +68,8 @@ class RunFacts:
         for event in (event for event in events if event.trial is None):
             if isinstance(event, Started) and not _goes_on(facts["started"], event):
                 facts["restarts"] = ()
+            if isinstance(event, Started | Restarted):
+                facts["gathered"] = None
             if isinstance(event, Restarted):
                 facts["restarts"] = (*facts["restarts"], event)[-MOST_RESTARTS:]
             if word(event) in facts:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 
+from orchestrator.event_parts import TrialRow
 from orchestrator.events import (
     Arithmetic,
     Evaluated,
@@ -18,7 +19,6 @@ from orchestrator.events import (
     Started,
     Stopped,
     TrialEnded,
-    TrialRow,
 )
 from orchestrator.job.short_names import short_names
 from orchestrator.typed_json import Values

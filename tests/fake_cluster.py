@@ -33,8 +33,6 @@ class FakeJob:
     """What the file beside the log holds, at each question."""
     facts: str = ""
     """What the file of the facts holds; there is none where it is empty."""
-    workers: list[dict[str, Any]] = field(default_factory=list)
-    """What Ray Train tells of the workers; without any it knows of no run of this job."""
 
     def as_ray_tells(self) -> dict[str, Any]:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
@@ -54,15 +52,6 @@ class FakeJob:
         text = self.events.pop(0) if len(self.events) > 1 else self.events[0]
         lines = text.splitlines(keepends=True)
         return "".join(lines if last_lines < 0 else lines[-last_lines:])
-
-    def train_run(self) -> dict[str, Any]:
-        """Return the run as Ray Train does, after a first attempt of which all workers died."""
-        dead = [{**worker, "pid": 1, "status": "DEAD"} for worker in self.workers]
-        attempts = [
-            {"start_time_ns": 2, "workers": self.workers},
-            {"start_time_ns": 1, "workers": dead},
-        ]
-        return {"attempts": attempts, "job_details": {"submission_id": self.body["submission_id"]}}
 
     def log(self) -> str:
         return self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
@@ -125,9 +114,6 @@ class FakeCluster:
                 return 200, {"version": "4", "ray_version": self.ray, "session_name": "session_1"}
             case ["GET", "api", "v0", *what]:
                 return self._state(what, dict(parse_qsl(path.partition("?")[2])))
-            case ["GET", "api", "train", "v2", "runs", "v1"]:
-                runs = [job.train_run() for job in self.jobs.values() if job.workers]
-                return 200, {"train_runs": [*runs, {"attempts": [], "job_details": None}]}
             case ["GET", "api", "cluster_status"]:
                 return 200, {"data": self.autoscaling}
             case ["PUT", "api", "packages", "gcs", name]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.events import Searched, Searching, TrialRow
+from orchestrator.event_parts import TrialRow
+from orchestrator.events import Searched, Searching
 from orchestrator.runs.delay import is_late, silence
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final

@@ -10,7 +10,7 @@ from orchestrator.cli.completion import complete_run
 from orchestrator.cli.links import link_lines
 from orchestrator.cli.output import answer, answer_json
 from orchestrator.cli.summary import as_dict, conclusion
-from orchestrator.cluster.client import WorkerInfo
+from orchestrator.event_parts import WorkerPlace
 from orchestrator.events import Progress, Restarted
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry, view
@@ -41,7 +41,7 @@ def status(job_name: str, as_json: bool) -> None:
       orch status last
       orch status quickstart --json
     """
-    seen = view.look_closely(registry.find(job_name))
+    seen = view.look(registry.find(job_name))
     if as_json:
         answer_json(as_dict(seen))
         return
@@ -95,12 +95,11 @@ def _how_it_runs(seen: RunView) -> Iterator[str]:
         yield f"{f'attempt {number}:':<15}{attempt.submission_id}, submitted {began}"
 
 
-def _on_nodes(workers: tuple[WorkerInfo, ...]) -> str:
-    """Return "3 on 2 nodes: 10.0.0.5 (rank 0), 10.0.0.6 (ranks 1, 2 DEAD)"."""
+def _on_nodes(workers: tuple[WorkerPlace, ...]) -> str:
+    """Return "3 on 2 nodes: 10.0.0.5 (rank 0), 10.0.0.6 (ranks 1, 2)"."""
     on: dict[str, list[str]] = {}
     for worker in workers:
-        lost = f" {worker.state}" * (worker.state not in ("", "ALIVE"))
-        on.setdefault(worker.node, []).append(f"{worker.rank}{lost}")
+        on.setdefault(worker.node, []).append(f"{worker.rank}")
     places = (
         f"{node} (rank{'s' * (len(ranks) > 1)} {', '.join(ranks)})" for node, ranks in on.items()
     )

@@ -38,20 +38,6 @@ class JobInfo:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class WorkerInfo:
-    """A worker process of a job: its rank, the address of its node, and whether it lives.
-
-    state: Ray's word for it, such as ALIVE or DEAD; empty while it is not known.
-    """
-
-    rank: int
-    node: str
-    pid: int
-    gpus: tuple[int, ...] = ()
-    state: str = ""
-
-
 class ClusterClient:
     """Talk to the dashboard of one Ray cluster. Every method raises Unreachable when it is away."""
 
@@ -161,16 +147,6 @@ class ClusterClient:
                 if node["state"] == "ALIVE"
             }
 
-    def workers(self, submission_id: str) -> tuple[WorkerInfo, ...]:
-        """Return the workers that Ray Train runs for a job, by rank; none before it starts them."""
-        found = self._dashboard.json("GET", "/api/train/v2/runs/v1")
-        with self._dashboard.reading():
-            for run in found["train_runs"]:
-                if (run["job_details"] or {}).get("submission_id") == submission_id:
-                    attempts = sorted(run["attempts"], key=lambda each: each["start_time_ns"])
-                    return _workers(attempts[-1]["workers"]) if attempts else ()
-        return ()
-
     def stop(self, submission_id: str) -> None:
         """Ask a job to end (SIGTERM, then SIGKILL after a grace period). Returns at once."""
         self._dashboard.json("POST", f"/api/jobs/{submission_id}/stop", missing_ok=True)
@@ -208,20 +184,6 @@ def _job_info(found: Any) -> JobInfo:
         ray_job=found.get("job_id"),
         metadata=found.get("metadata") or {},
     )
-
-
-def _workers(found: Any) -> tuple[WorkerInfo, ...]:
-    workers = (
-        WorkerInfo(
-            rank=worker["world_rank"],
-            node=worker["node_ip"],
-            pid=worker["pid"],
-            gpus=tuple(worker["gpu_ids"]),
-            state=worker["status"] or "",
-        )
-        for worker in found
-    )
-    return tuple(sorted(workers, key=lambda worker: worker.rank))
 
 
 def _seconds(milliseconds: int | None) -> float | None:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from orchestrator import run_facts
 from orchestrator.errors import UnknownJob, UsageError
-from orchestrator.events import Evaluated, Event, Searching, TrialEnded, TrialRow
+from orchestrator.event_parts import TrialRow
+from orchestrator.events import Evaluated, Event, Searching, TrialEnded
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Record
 from orchestrator.search import announce

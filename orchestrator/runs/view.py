@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from orchestrator.cluster import local
-from orchestrator.cluster.client import ClusterClient, JobInfo, WorkerInfo
+from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.dashboard import TokenRefused
-from orchestrator.cluster.meanwhile import meanwhile
 from orchestrator.cluster.tail import JobEvents
 from orchestrator.cluster.token import Token
 from orchestrator.errors import UnknownJob, Unreachable
-from orchestrator.events import Event, TrialRow
+from orchestrator.event_parts import TrialRow, WorkerPlace
+from orchestrator.events import Event
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
@@ -23,8 +23,6 @@ from orchestrator.state import State, is_final
 
 LIST_SECONDS = 2.0
 """How long `orch list` waits for a cluster."""
-WORKERS_SECONDS = 0.5
-"""How long Ray Train may take to name the workers, after all else is known."""
 GONE = "the cluster no longer knows it"
 SILENT = "the cluster does not answer"
 FROM_FOLDER = f"{SILENT}; this is what the run's folder says"
@@ -46,8 +44,12 @@ class RunView:
     """Why a running job does not advance."""
     trial: TrialRow | None = None
     """How it stands in its search, of a trial."""
-    workers: tuple[WorkerInfo, ...] = ()
-    """The processes that train a running job, by rank, as far as its cluster names them."""
+
+    @property
+    def workers(self) -> tuple[WorkerPlace, ...]:
+        """The processes that train a running job, by rank; none between two groups of them."""
+        gathered = self.facts.gathered
+        return gathered.workers if gathered and self.state is State.RUNNING else ()
 
 
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
@@ -88,21 +90,6 @@ def look(record: Record) -> RunView:
     if client is None or seen.state is not State.RUNNING:
         return seen
     return replace(seen, delay=Delay(record, client).sentence(facts, silence(facts)))
-
-
-def look_closely(record: Record) -> RunView:
-    """Return what is known of one run, and which workers a running one has.
-
-    Raises UnknownJob as `look` does.
-    """
-    workers = meanwhile(lambda: _workers_of(record))
-    seen = look(record)
-    if seen.state is not State.RUNNING or seen.trial:
-        return seen
-    try:
-        return replace(seen, workers=workers.result(WORKERS_SECONDS))
-    except (TimeoutError, Unreachable):
-        return seen
 
 
 def events_of(record: Record) -> list[Event]:
@@ -223,11 +210,6 @@ def _seen_among(
     info = jobs.get(record.last.submission_id) if jobs is not None else None
     facts = facts_for_list(record, client, info) if client and info else facts_of(record)
     return _join(record, info, facts, jobs is not None)
-
-
-def _workers_of(record: Record) -> tuple[WorkerInfo, ...]:
-    client = None if record.last.outcome else client_of(record, LIST_SECONDS)
-    return client.workers(record.last.submission_id) if client else ()
 
 
 def _known_jobs(client: ClusterClient | None) -> dict[str, JobInfo] | None:

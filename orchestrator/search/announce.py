@@ -1,6 +1,7 @@
 """The events of a search, from how it stands: for its log, and for those who look at it."""
 
-from orchestrator.events import Searching, TrialEnded, TrialRow
+from orchestrator.event_parts import TrialRow
+from orchestrator.events import Searching, TrialEnded
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Trial
 

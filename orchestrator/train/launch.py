@@ -56,8 +56,6 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
             named = getattr(error, "controller_failure", None)
             if isinstance(named, NothingStarted):
                 return
-            if isinstance(named, RayActorError):
-                raise driver.LostController(f"A process was lost at its start: {named}") from error
             raise _reason(error) from error
         except RayActorError as error:
             raise driver.LostController(f"Ray Train's controller is lost: {error}") from error

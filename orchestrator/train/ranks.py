@@ -17,7 +17,7 @@ class LostRank(Exception):
 
 
 @contextmanager
-def _other_ranks() -> Iterator[None]:
+def other_ranks() -> Iterator[None]:
     """Turn an error of the communication between ranks into LostRank."""
     try:
         yield
@@ -49,7 +49,7 @@ class Ranks:
         """Return the sum of a tensor over all ranks; the argument keeps its value."""
         total = tensor.clone()
         if self.world > 1:
-            with _other_ranks():
+            with other_ranks():
                 dist.all_reduce(total)
         return total
 
@@ -59,11 +59,11 @@ class Ranks:
         Until what is returned has been called, the tensor is not to be used. On a GPU the call
         makes its stream wait, and not the host.
         """
-        with _other_ranks():
+        with other_ranks():
             work = dist.all_reduce(tensor, async_op=True)
 
         def wait() -> None:
-            with _other_ranks():
+            with other_ranks():
                 work.wait()
 
         return wait
@@ -73,6 +73,6 @@ class Ranks:
         if self.world == 1:
             return [value]
         values: list[T | None] = [None] * self.world
-        with _other_ranks():
+        with other_ranks():
             dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]

@@ -13,6 +13,8 @@ import ray
 import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
+from orchestrator.train.ranks import other_ranks
+
 _opened: list[TCPStore] = []
 """Rank 0's store, which lives as long as its process."""
 
@@ -33,9 +35,15 @@ def open_store(host: str | None = None) -> tuple[str, int]:
 
 
 def join(*, host: str, port: int, backend: str, as_rank: int, world: int, seconds: int) -> None:
-    """Join the process group of a run; workers on one machine use the loopback interface."""
+    """Join the process group of a run; workers on one machine use the loopback interface.
+
+    Raises LostRank when another rank does not come.
+    """
     if ip_address(host).is_loopback:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", socket.if_indextoname(1))
     patience = timedelta(seconds=seconds)
-    store = TCPStore(host, port, is_master=False, timeout=patience)
-    dist.init_process_group(backend, store=store, rank=as_rank, world_size=world, timeout=patience)
+    with other_ranks():
+        store = TCPStore(host, port, is_master=False, timeout=patience)
+        dist.init_process_group(
+            backend, store=store, rank=as_rank, world_size=world, timeout=patience
+        )

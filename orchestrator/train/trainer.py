@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train import FailureConfig, LoggingConfig, Result, RunConfig, ScalingConfig
+from ray.train import LoggingConfig, Result, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -16,6 +16,7 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.backend import NodeAddressConfig
 from orchestrator.train.entry import Config, train_function
 from orchestrator.train.patience import Patience
+from orchestrator.train.roster import Roster
 from orchestrator.train.sizing import Sizing
 from orchestrator.train.worker import Run
 
@@ -25,9 +26,10 @@ NOT_NEEDED = (DatasetsCallback, PlacementGroupCleanerCallback)
 
 
 class Trainer(TorchTrainer):  # type: ignore[misc]
-    """Ray Train's trainer, with fewer helpers, and with a number of workers that follows the nodes.
+    """Ray Train's trainer with our own policies, and with fewer helpers.
 
-    The job and the folder of its run are given beside what Ray Train's own takes.
+    It decides how many workers there are, by the nodes, and what follows when some are lost. The
+    job and the folder of its run are given beside what Ray Train's own takes.
     """
 
     def __init__(self, *, job: Job, folder: RunFolder, **given: Any) -> None:
@@ -35,12 +37,15 @@ class Trainer(TorchTrainer):  # type: ignore[misc]
         self._job, self._folder = job, folder
 
     def _initialize_and_run_controller(self, **given: Any) -> Result:
+        name, most = self._folder.name, self._job.cluster.max_failures
         given["scaling_policy"] = Sizing(self.scaling_config, self._job.plans, self._folder)
+        given["failure_policy"] = Patience(name, self._folder, most)
         return super()._initialize_and_run_controller(**given)
 
     def _create_default_callbacks(self) -> list[RayTrainCallback]:
         made = super()._create_default_callbacks()
-        return [callback for callback in made if not isinstance(callback, NOT_NEEDED)]
+        needed = [callback for callback in made if not isinstance(callback, NOT_NEEDED)]
+        return [*needed, Roster(self._folder)]
 
 
 def build_trainer(job: Job, run: Run, notes: Path) -> TorchTrainer:
@@ -63,8 +68,6 @@ def build_trainer(job: Job, run: Run, notes: Path) -> TorchTrainer:
         run_config=RunConfig(
             name=run.folder.name,
             storage_path=str(notes),
-            failure_config=FailureConfig(max_failures=-1),
-            callbacks=[Patience(run.folder.name, run.folder, job.cluster.max_failures)],
             logging_config=LoggingConfig(log_level="WARNING"),
         ),
     )

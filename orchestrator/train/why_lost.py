@@ -23,24 +23,31 @@ def cause(errors: Mapping[int, Exception]) -> OrchError | None:
 def why_lost(errors: Mapping[int, Exception]) -> str:
     """Return in a sentence or two what happened to the lost workers."""
     lost = {rank: e for rank, e in sorted(errors.items()) if not isinstance(e, LostRank)}
-    return " ".join(_why(rank, error) for rank, error in (lost or errors).items())
+    return " ".join(_why(f"rank {rank}", error) for rank, error in (lost or errors).items())
 
 
-def _why(rank: int, error: Exception) -> str:
+def why_lost_at_start(error: Exception) -> str:
+    """Return in a sentence or two what happened to a worker that was starting."""
+    return _why("a worker that was starting", error)
+
+
+def _why(who: str, error: Exception) -> str:
+    """Return what happened to a worker: "Rank 3 ..." of one that is called "rank 3"."""
     text = str(error)
+    subject = who[0].upper() + who[1:]
     address = _ADDRESS.search(text)
     where = f" on {address[1]}" if address else ""
     if _OUT_OF_MEMORY.search(text):
-        return f"Rank {rank} ran out of memory{where} and was killed. {SMALLER_PASS}"
+        return f"{subject} ran out of memory{where} and was killed. {SMALLER_PASS}"
     if _NODE_LOST.search(text):
-        return f"The node of rank {rank}{where} is lost."
+        return f"The node of {who}{where} is lost."
     if type(error).__name__ in _FROZEN:
-        return f"Rank {rank} stopped answering: {first_line(error)}"
+        return f"{subject} stopped answering: {first_line(error)}"
     if type(error).__name__ in _KILLED:
         return (
-            f"The process of rank {rank}{where} was killed or crashed (the system also "
+            f"The process of {who}{where} was killed or crashed (the system also "
             "kills processes when memory runs out)."
         )
     if isinstance(error, LostRank):
-        return f"Rank {rank} lost its connection to the others."
-    return f"Rank {rank}: {first_line(error)}"
+        return f"{subject} lost its connection to the others."
+    return f"{subject}: {first_line(error)}"

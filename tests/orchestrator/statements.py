@@ -1,5 +1,6 @@
 """What a run states from its start to its end, as examples for tests."""
 
+from orchestrator.event_parts import TrialRow
 from orchestrator.events import (
     Arithmetic,
     Evaluated,
@@ -11,7 +12,6 @@ from orchestrator.events import (
     Searching,
     Started,
     TrialEnded,
-    TrialRow,
     to_line,
 )
 from orchestrator.run_facts import RunFacts

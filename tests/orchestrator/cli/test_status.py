@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.cli.summary import as_dict
-from orchestrator.events import Event, Failed, Restarted, Stopped
+from orchestrator.event_parts import WorkerPlace
+from orchestrator.events import Event, Failed, Gathered, Restarted, Stopped
 from orchestrator.run_facts import RunFacts
-from orchestrator.runs import view
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
@@ -35,12 +34,11 @@ from tests.orchestrator.statements import (
 DOCUMENT = Path(__file__).parents[3] / "docs" / "status.md"
 
 
-def worker(rank: int, node: str, pid: int, status: str | None = "ALIVE") -> dict[str, Any]:
-    """Return a worker as Ray Train tells of it."""
-    return {"world_rank": rank, "node_ip": node, "pid": pid, "gpu_ids": [], "status": status}
-
-
-WORKERS = [worker(2, "10.0.0.6", 73), worker(1, "10.0.0.6", 72, "DEAD"), worker(0, "10.0.0.5", 71)]
+WORKERS = (
+    WorkerPlace(0, "10.0.0.5", 71),
+    WorkerPlace(1, "10.0.0.6", 72, (0,)),
+    WorkerPlace(2, "10.0.0.6", 73, (1,)),
+)
 
 
 def test_the_status_has_the_state_first_then_where_it_stands(
@@ -136,12 +134,12 @@ def test_of_a_job_whose_disk_is_not_seen_here_the_cluster_is_asked_and_not_for_a
 ) -> None:
     lost = [Restarted(count=n, reason=f"Rank {n} died.", time=1e9 + n) for n in range(1, 8)]
     at = replace(PROGRESS, time=time.time() - 3, share_done=1 / 6)
-    said = [STARTED, *lost, EVALUATED, at]
-    submitted(facts=kept_facts(*said), workers=WORKERS)
+    said = [STARTED, *lost, Gathered(workers=WORKERS), EVALUATED, at]
+    submitted(facts=kept_facts(*said))
     cluster.asked.clear()
     lines = orch("status", "tiny").stdout.splitlines()
     assert lines[1].startswith("epoch 1/2  step 3/9  17% done  12.5 samples/s  ETA 1m05s")
-    assert "workers:       3 on 2 nodes: 10.0.0.5 (rank 0), 10.0.0.6 (ranks 1 DEAD, 2)" in lines
+    assert "workers:       3 on 2 nodes: 10.0.0.5 (rank 0), 10.0.0.6 (ranks 1, 2)" in lines
     restarts = lines.index("restarts:      7, the last 5:")
     assert [line[-12:] for line in lines[restarts + 1 :][:5]] == [
         f"Rank {n} died." for n in range(3, 8)
@@ -154,28 +152,16 @@ def test_of_a_job_whose_disk_is_not_seen_here_the_cluster_is_asked_and_not_for_a
     assert printed["evaluated"]["metric"] == {"8bit": 91.0}
 
 
-def test_a_cluster_that_says_nothing_of_the_workers_costs_half_a_second_at_most(
-    orch: Orch, submitted: Submitted, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submitted(STARTED, PROGRESS)
-    monkeypatch.setattr(view, "WORKERS_SECONDS", 0.01)
-    monkeypatch.setattr(view, "_workers_of", lambda _: time.sleep(5))
-    began = time.monotonic()
-    done = orch("status", "tiny")
-    assert time.monotonic() - began < 4
-    assert (done.exit_code, "workers:" in done.stdout) == (0, False)
-
-
 def test_the_keys_of_the_answer_are_those_of_the_documentation_whatever_is_known() -> None:
     attempt = Attempt("tiny-1", 1.0)
     record = Record("tiny-1", "tiny", {}, "tiny.yaml", "http://x", False, "/x", (attempt,))
     facts = RunFacts().after(
         *(STARTED, ARITHMETIC, PROGRESS, EVALUATED, Restarted(count=1, reason="Killed.")),
+        Gathered(workers=WORKERS),
         *(SEARCHING, SEARCHED, FINISHED),
     )
     facts = replace(facts, failed=Failed(message="no data", exit_code=2))
-    info = view.WorkerInfo(0, "10.0.0.5", 71)
-    full = as_dict(RunView(record, State.RUNNING, facts, trial=LIVING, workers=(info,)))
+    full = as_dict(RunView(record, State.RUNNING, facts, trial=LIVING))
     documented = set(re.findall(r"`([^`]+)`", "".join(table())))
     assert set(keys_of(full, documented)) == documented
     empty = as_dict(RunView(record, State.PENDING))

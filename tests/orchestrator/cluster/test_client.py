@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import dashboard
-from orchestrator.cluster.client import ClusterClient, WorkerInfo
+from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.state import State
@@ -65,7 +65,6 @@ def test_an_answer_that_no_ray_gives_is_no_traceback(
         client.capacity,
         client.jobs,
         lambda: client.job("a"),
-        lambda: client.workers("a"),
     ):
         with pytest.raises(Unreachable, match="not a Ray dashboard"):
             ask()
@@ -142,21 +141,6 @@ def test_a_refused_submission_shows_the_end_of_the_traceback(
     cluster.failures = [500]
     with pytest.raises(Unreachable, match="answers 500: RuntimeError: out of order"):
         client.submit("a", "x", {}, {})
-
-
-def test_the_workers_are_those_of_the_last_attempt_by_rank(
-    cluster: FakeCluster, client: ClusterClient
-) -> None:
-    told = {"world_rank": 1, "node_ip": "10.0.0.6", "pid": 72, "gpu_ids": [3], "status": "ALIVE"}
-    new = {"world_rank": 0, "node_ip": "10.0.0.5", "pid": 71, "gpu_ids": [], "status": None}
-    cluster.add("a", workers=[told, new])
-    cluster.add("other", workers=[told])
-    cluster.add("waits")
-    assert client.workers("a") == (
-        WorkerInfo(0, "10.0.0.5", 71),
-        WorkerInfo(1, "10.0.0.6", 72, (3,), "ALIVE"),
-    )
-    assert client.workers("waits") == ()
 
 
 def test_only_living_nodes_count(cluster: FakeCluster, client: ClusterClient) -> None:

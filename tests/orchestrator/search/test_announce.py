@@ -1,6 +1,6 @@
 """What a search says of itself, from hand-written journals."""
 
-from orchestrator.events import TrialRow
+from orchestrator.event_parts import TrialRow
 from orchestrator.search import announce
 from orchestrator.search.records import (
     Attempt,

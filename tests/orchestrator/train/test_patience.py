@@ -8,15 +8,20 @@ import pytest
 os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
 
 from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.train import ControllerError
+from ray.train import ControllerError, TrainingFailedError
 from ray.train.v2._internal.exceptions import (
+    WorkerGroupStartupFailedError,
+    WorkerGroupStartupTimeoutError,
     WorkerHealthCheckFailedError,
     WorkerHealthCheckTimeoutError,
 )
+from ray.train.v2._internal.execution.failure_handling import FailureDecision
+from ray.train.v2.api.exceptions import WorkerGroupError
 
-from orchestrator.errors import Diverged
+from orchestrator.errors import Diverged, JobFailed
 from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.train.entry import Left
 from orchestrator.train.patience import Patience
 from orchestrator.train.ranks import LostRank
 from orchestrator.train.why_lost import why_lost
@@ -30,11 +35,31 @@ LEFT = LostRank("[../gloo/transport/tcp/pair.cc:547] Connection closed by peer [
 
 def ask(patience: Patience, errors: dict[int, Exception]) -> Exception | None:
     """Return what ends the run, None when the workers are started again."""
+    return judged(patience, WorkerGroupError("lost", errors))
+
+
+def start(patience: Patience, error: Exception) -> Exception | None:
+    """Return what ends the run after an error at the start of workers, None as above."""
+    return judged(patience, ControllerError(error))
+
+
+def judged(patience: Patience, error: TrainingFailedError) -> Exception | None:
+    """Ask as Ray Train's controller does: of what the policy raises, the policy is asked."""
     try:
-        patience.after_exception(None, errors)
-    except ControllerError as ended:
-        return ended.controller_failure
-    return None
+        decision = patience.make_decision(error)
+    except ControllerError as raised:
+        error, decision = raised, patience.make_decision(raised)
+    if decision is FailureDecision.RETRY:
+        return None
+    assert decision is FailureDecision.RAISE
+    return error.controller_failure if isinstance(error, ControllerError) else error
+
+
+def startup_failed(error: Exception) -> WorkerGroupStartupFailedError:
+    """Return Ray Train's error about an actor that died while it started."""
+    failed = WorkerGroupStartupFailedError("At least one of the worker actors failed.")
+    failed.__cause__ = error
+    return failed
 
 
 def commit(run_dir: Path, epoch: int, step: int) -> None:
@@ -79,6 +104,33 @@ def test_an_error_that_a_rank_named_ends_the_run_at_once_whatever_the_others_say
     assert (
         ask(Patience("mine", RunFolder(tmp_path), 9), {0: LEFT, 1: diverged, 2: KILLED}) is diverged
     )
+
+
+def test_workers_that_crash_at_their_start_are_lost_workers_and_end_the_run_after_too_many(
+    tmp_path: Path,
+) -> None:
+    died = RayActorError(error_msg="The actor died. ip: 10.0.0.7. Worker exit type: SYSTEM_ERROR")
+    patience = Patience("mine", RunFolder(tmp_path), 3)
+    for lost in (startup_failed(died), died, LEFT):
+        assert start(patience, lost) is None
+    ended = start(patience, startup_failed(died))
+    assert isinstance(ended, JobFailed)
+    assert "Workers were lost 4 times since the start" in str(ended)
+    assert "The process of a worker that was starting on 10.0.0.7 was killed or crashed" in str(
+        ended
+    )
+
+
+def test_room_is_waited_for_without_end_and_workers_that_left_are_no_loss(tmp_path: Path) -> None:
+    patience = Patience("mine", RunFolder(tmp_path), 0)
+    for _ in range(5):
+        assert start(patience, WorkerGroupStartupTimeoutError(2)) is None
+        assert ask(patience, {0: Left("saved"), 1: LEFT}) is None
+
+
+def test_any_other_error_of_the_controller_is_a_bug_that_is_not_tried_again(tmp_path: Path) -> None:
+    error = ValueError("a bug")
+    assert start(Patience("mine", RunFolder(tmp_path), 9), error) is error
 
 
 def test_each_restart_is_reported_with_its_number_and_the_reason(

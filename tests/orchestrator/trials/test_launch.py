@@ -5,7 +5,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -269,20 +271,28 @@ def test_a_trial_whose_newest_checkpoint_is_cut_off_goes_on_from_the_one_before(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    slow = "cluster.max_batch_per_worker=4"  # killed in the second epoch, not behind it
-    alone = ("search.space.optimizer.lr={grid: [0.05]}", "search.trials=1", slow)
-    member = Member()
-    monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
-    kill_after(1, monkeypatch)
+    grid = "search.space.optimizer.lr={grid: [0.05]}"
+    alone = (grid, "search.trials=1", "training.epochs=3")
+    member, killed = Member(), Event()
+
+    def train_two_epochs(task: Task) -> Outcome:
+        outcome = member.train(replace(task, until=2), Ranks())
+        assert killed.wait(60)
+        return outcome
+
+    monkeypatch.setattr(groups, "train", train_two_epochs)
+    kill_after(2, monkeypatch)
     with pytest.raises(Killed):
         go(*alone)
+    killed.set()
+    monkeypatch.setattr(groups, "train", lambda task: member.train(task, Ranks()))
     *_, newest = search.of_run("t001").checkpoints()
     os.truncate(newest / WEIGHTS, 100)
     assert go(*alone) == 0
     assert ended_in(search)["t001"] == TrialState.FINISHED
     assert f"damaged_{newest.name}" in capsys.readouterr().out
     lines = search.of_run("t001").metrics.path.read_text().splitlines()
-    assert [json.loads(line)["metrics"]["epoch"] for line in lines] == [1.0, 2.0]
+    assert [json.loads(line)["metrics"]["epoch"] for line in lines] == [1.0, 2.0, 3.0]
 
 
 def test_what_a_silent_server_did_not_get_of_a_search_waits_until_it_is_sent(
