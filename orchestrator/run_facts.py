@@ -166,7 +166,7 @@ def _file_of(folder: RunFolder, event: Event) -> WholeFile:
     """Return the file of those who say such events."""
     if isinstance(event, _WORKERS):
         return folder.facts
-    if isinstance(event, Restarted):
+    if isinstance(event, Gathered | Restarted):
         return folder.restarts
     return folder.recorded if isinstance(event, Recorded) else folder.driver_facts
 
@@ -184,7 +184,7 @@ def facts_of(folder: RunFolder) -> RunFacts:
     facts = facts_at(folder.facts)
     for file, names in (
         (folder.recorded, ("recorded",)),
-        (folder.restarts, ("state", "restarts")),
+        (folder.restarts, ("state", "restarts", "gathered")),
         (folder.driver_facts, _OF_DRIVER),
     ):
         if (part := facts_at(file)) != RunFacts():

@@ -2,7 +2,7 @@
 
     job.yaml                     the settings, as the run began with them
     progress.json                the last facts that the workers have reported
-    driver.json, restarts.json   those of the driver, and of losses
+    driver.json, restarts.json   those of the driver, and the workers with their losses
     recorded.json                and where it was said that the record is
     metrics.jsonl, metrics.sent  the metrics, and how much of them MLflow has
     metrics.rejected             those that it did not accept, and why
@@ -137,7 +137,7 @@ class RunFolder:
 
     @property
     def restarts(self) -> WholeFile:
-        """The restarts of the attempt, as JSON."""
+        """The restarts of the attempt, and its present workers, as JSON."""
         return self.file("restarts.json")
 
     @property

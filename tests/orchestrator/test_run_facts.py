@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 
-from orchestrator.events import Event, Failed, Log, Recorded, Restarted, Stopped, of_trial, parse
+from orchestrator.event_parts import WorkerPlace
+from orchestrator.events import (
+    Event,
+    Failed,
+    Gathered,
+    Log,
+    Recorded,
+    Restarted,
+    Stopped,
+    of_trial,
+    parse,
+)
 from orchestrator.run_facts import (
     MOST_RESTARTS,
     Events,
@@ -104,6 +115,14 @@ def test_the_one_file_of_a_run_that_another_version_began_is_understood(folder: 
     assert facts_of(folder) == before
     Events(folder).keep(STARTED)
     assert facts_of(folder) == RunFacts().after(STARTED, PROGRESS)
+
+
+def test_workers_are_those_of_the_last_group_until_they_are_lost() -> None:
+    group = Gathered(workers=(WorkerPlace(0, "10.0.0.5", 71),))
+    facts = RunFacts().after(STARTED, group)
+    assert facts.gathered == group
+    for event in (Restarted(count=1, reason="Rank 0 died."), replace(STARTED, attempt=2)):
+        assert facts.after(event).gathered is None
 
 
 def test_the_last_of_each_kind_counts() -> None:
