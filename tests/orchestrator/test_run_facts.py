@@ -117,12 +117,21 @@ def test_the_one_file_of_a_run_that_another_version_began_is_understood(folder: 
     assert facts_of(folder) == RunFacts().after(STARTED, PROGRESS)
 
 
-def test_workers_are_those_of_the_last_group_until_they_are_lost() -> None:
+@pytest.mark.parametrize(
+    "next_event", [Restarted(count=1, reason="Rank 0 died."), replace(STARTED, attempt=2)]
+)
+def test_workers_are_those_of_the_last_group_until_they_are_lost(
+    folder: RunFolder, next_event: Event
+) -> None:
     group = Gathered(workers=(WorkerPlace(0, "10.0.0.5", 71),))
-    facts = RunFacts().after(STARTED, group)
-    assert facts.gathered == group
-    for event in (Restarted(count=1, reason="Rank 0 died."), replace(STARTED, attempt=2)):
-        assert facts.after(event).gathered is None
+    events = Events(folder)
+    for event in (STARTED, group, PROGRESS):
+        events.keep(event)
+    assert facts_of(folder).gathered == group
+    assert RunFacts().after(STARTED, group, PROGRESS).gathered == group
+    events.keep(next_event)
+    assert facts_of(folder).gathered is None
+    assert RunFacts().after(STARTED, group, next_event).gathered is None
 
 
 def test_the_last_of_each_kind_counts() -> None:
