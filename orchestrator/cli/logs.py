@@ -7,6 +7,7 @@ from typing import TypeVar
 import click
 
 from orchestrator.cli import follow as following
+from orchestrator.cli import rank_logs
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, say
 from orchestrator.cli.summary import ways_on
@@ -16,10 +17,10 @@ from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import UsageError
 from orchestrator.events import Event, TrialEnded, parse, read, to_json
 from orchestrator.runs import registry, view
-from orchestrator.runs.ranks import ranks_of
+from orchestrator.runs.rank_lines import Note
 from orchestrator.runs.registry import Record
 from orchestrator.state import exit_code
-from orchestrator.wording import clock, describe
+from orchestrator.wording import describe
 
 T = TypeVar("T")
 
@@ -31,7 +32,9 @@ _job = click.argument("job_name", metavar="JOB", shell_complete=complete_run)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
 @click.option("--events", "raw", is_flag=True, help="Print the job's events as they are, JSON.")
 @click.option(
-    "--rank", type=click.IntRange(min=0), help="Print what the processes of one rank have printed."
+    "--rank",
+    type=click.IntRange(min=0),
+    help="Print what one rank prints, whichever process on whichever node has it.",
 )
 def logs(job_name: str, follow: bool, raw: bool, rank: int | None) -> None:
     """Print the log of a JOB. With -f, the exit code says how the job ended.
@@ -41,14 +44,14 @@ def logs(job_name: str, follow: bool, raw: bool, rank: int | None) -> None:
       orch logs last -f
       orch logs quickstart --events
       orch logs search_lambda_p1_alpha.t007     one trial of a search
-      orch logs last --rank 1                   its own output, which Ray keeps on its node
+      orch logs last --rank 1 -f                its own output, which Ray keeps on its node
     """
     record = registry.find(job_name)
     client = view.client_of(record)
     if rank is not None:
-        if follow or raw:
-            raise UsageError("--rank prints what there is so far; leave out -f and --events.")
-        _rank_log(record, client, rank)
+        if raw:
+            raise UsageError("--rank prints lines and --events the job's events; leave one out.")
+        _rank_log(record, client, rank, follow)
     elif record.within:
         _trial_log(record, client, follow, raw)
     elif follow and client is not None:
@@ -70,27 +73,19 @@ def logs(job_name: str, follow: bool, raw: bool, rank: int | None) -> None:
         raise click.exceptions.Exit(exit_code(ended.state, ended.exit_code))
 
 
-def _rank_log(record: Record, client: ClusterClient | None, number: int) -> None:
-    """Print what the processes of a rank have printed, the oldest first."""
+def _rank_log(record: Record, client: ClusterClient | None, number: int, follow: bool) -> None:
+    """Print what the processes of a rank have printed, and follow them until the job ends."""
     if client is None:
         raise UsageError(
             f"The output of single ranks went with the local cluster that {record.run} ran on; "
             f"`orch logs {record.run}` has the log of the job."
         )
-    ranks = ranks_of(record, client)
-    found = [rank for rank in ranks.found if rank.said.rank == number]
-    if not found:
-        known = sorted({rank.said.rank for rank in ranks.found})
-        silent = "".join(f" The node {node} does not answer." for node in ranks.silent)
-        raise UsageError(
-            f"No process of rank {number} of {record.run} is known"
-            + (f", only of {', '.join(map(str, known))}." if known else " yet.")
-            + silent
-        )
-    for rank in found:
-        say(f"Rank {number}, pid {rank.said.pid} on {rank.node}, from {clock(rank.said.began)}:")
-        for line in rank.printed(client).splitlines():
-            _print_line(line)
+    if follow:
+        reader = rank_logs.reader(record, client, number)
+        _print_as_it_grows(record, reader, _print_piece, lambda it: isinstance(it, TrialEnded))
+    else:
+        for piece in rank_logs.printed(record, client, number):
+            _print_piece(piece)
 
 
 def _trial_log(record: Record, client: ClusterClient | None, follow: bool, raw: bool) -> None:
@@ -131,6 +126,15 @@ def _print_line(line: str) -> None:
     event = parse(line)
     for shown in describe(event) if event else [line]:
         answer(shown)
+
+
+def _print_piece(piece: rank_logs.Piece) -> None:
+    """Print a line of a rank; what is said of the lines goes to standard error."""
+    match piece:
+        case Note():
+            say(piece.text)
+        case str():
+            _print_line(piece)
 
 
 def _print_event(event: Event) -> None:

@@ -73,6 +73,16 @@ def cluster() -> Iterator[FakeCluster]:
 
 
 @pytest.fixture
+def nodes(cluster: FakeCluster) -> FakeCluster:
+    """A cluster of two machines beside the head, and one that is gone."""
+    cluster.nodes = [
+        *(NODE | {"node_id": f"n{n}", "node_ip": f"10.0.0.{n}"} for n in range(2)),
+        NODE | {"node_id": "n9", "state": "DEAD"},
+    ]
+    return cluster
+
+
+@pytest.fixture
 def submitted(orch: Orch, cluster: FakeCluster) -> Submitted:
     """Submit the tiny job to the fake cluster; return the run's id."""
 
