@@ -9,7 +9,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from video.clips import IN_ROOT, Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
+from video.clips import (
+    FILE_IN_ROOT,
+    IN_ROOT,
+    Clip,
+    ClipDataset,
+    ClipSettings,
+    find_videos,
+    too_many_missing,
+)
 
 SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are not published
 
@@ -26,8 +34,8 @@ class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
     name: Literal["activitynet"] = "activitynet"
     annotations: str = Field(
         "activity_net.v1-3.min.json",
-        description="annotation file, relative to root",
-        json_schema_extra=IN_ROOT,
+        description="annotation file, relative to root, or s3://BUCKET/KEY",
+        json_schema_extra=FILE_IN_ROOT,
     )
     videos: str = Field(
         "videos", description="folder of the videos, relative to root", json_schema_extra=IN_ROOT

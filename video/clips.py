@@ -19,6 +19,8 @@ from video.transforms import multi_scale_crop, random_flip, scale_and_center_cro
 
 IN_ROOT: JsonDict = {"relative_to": "root"}
 """Marks a path that is relative to the data set's folder."""
+FILE_IN_ROOT: JsonDict = {"relative_to": "root", "names": "file"}
+"""Marks such a path of a file that may also be in a bucket, from where others fetch it."""
 
 
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):

@@ -10,7 +10,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from video.clips import IN_ROOT, Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
+from video.clips import (
+    FILE_IN_ROOT,
+    IN_ROOT,
+    Clip,
+    ClipDataset,
+    ClipSettings,
+    find_videos,
+    too_many_missing,
+)
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
@@ -24,19 +32,26 @@ HOW_TO_GET = {
 
 
 class MiniKineticsSettings(ClipSettings, frozen=True, extra="forbid"):
-    """The data section of a job on Mini-Kinetics. Paths are relative to root."""
+    """The data section of a job on Mini-Kinetics. Paths are relative to root.
+
+    The class list and the CSV files may be s3://BUCKET/KEY.
+    """
 
     name: Literal["mini_kinetics"] = "mini_kinetics"
     classes: str = Field(
         "mini_kinetics_200_classes.txt",
         description="names of the classes kept",
-        json_schema_extra=IN_ROOT,
+        json_schema_extra=FILE_IN_ROOT,
     )
     train_annotations: str = Field(
-        "kinetics-400_train.csv", description="CSV of the training set", json_schema_extra=IN_ROOT
+        "kinetics-400_train.csv",
+        description="CSV of the training set",
+        json_schema_extra=FILE_IN_ROOT,
     )
     val_annotations: str = Field(
-        "kinetics-400_val.csv", description="CSV of the validation set", json_schema_extra=IN_ROOT
+        "kinetics-400_val.csv",
+        description="CSV of the validation set",
+        json_schema_extra=FILE_IN_ROOT,
     )
     train_videos: str = Field(
         "train", description="folder of the training videos", json_schema_extra=IN_ROOT

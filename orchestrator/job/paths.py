@@ -18,6 +18,8 @@ def filled(text: str) -> tuple[str, str]:
         return text, problem
     if not path.strip():
         return text, f"expected a path, got {text!r}."
+    if _ANY_SCHEME.match(path):
+        return text, f"expected a path of a disk, got {text!r}."
     try:
         return str(Path(path).expanduser()), ""
     except RuntimeError:
@@ -62,6 +64,16 @@ def place(text: str, folder: Path) -> tuple[str, str]:
     if not uri.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
         return text, f"expected a path, or s3://BUCKET/PREFIX, got {text!r}."
     return SCHEME + "/".join([bucket, *filter(None, parts)]), ""
+
+
+def file_or_object(text: str) -> tuple[str, str]:
+    """Return a path as `filled` does, or a URI s3://BUCKET/KEY, and a problem, if any."""
+    if not _ANY_SCHEME.match(text):
+        return filled(text)
+    uri, problem = place(text, Path())
+    if problem or not uri.removeprefix(SCHEME).partition("/")[2]:
+        return text, problem or f"expected a file, or s3://BUCKET/KEY, got {text!r}."
+    return uri, ""
 
 
 def in_bucket(place: str) -> bool:

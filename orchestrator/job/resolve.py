@@ -7,12 +7,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestrator.job.merge import Merged
-from orchestrator.job.paths import absolute, filled, place
+from orchestrator.job.paths import absolute, file_or_object, filled, place
 from orchestrator.job.source import Keys
 from orchestrator.job.tracking_uri import resolve
 
 IN_ROOT = {"relative_to": "root"}
 """Marks, in a data set's settings, a path that is relative to the data set's folder."""
+
+FILE_IN_ROOT = {"relative_to": "root", "names": "file"}
+"""Marks such a path of a file, which may also be a URI of S3."""
 
 TRACKING_URI = {"names": "tracking"}
 """Marks a setting that holds a tracking URI, which may name a file."""
@@ -46,6 +49,8 @@ def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> li
 def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
     if field.json_schema_extra == IN_ROOT:
         return filled(value)
+    if field.json_schema_extra == FILE_IN_ROOT:
+        return file_or_object(value)
     if field.json_schema_extra == TRACKING_URI:
         return resolve(value, lambda path: absolute(path, folder))
     if field.json_schema_extra == PLACE:
@@ -54,7 +59,8 @@ def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
 
 
 def _is_a_place(field: FieldInfo) -> bool:
-    return _is_path(field.annotation) or field.json_schema_extra in (IN_ROOT, TRACKING_URI, PLACE)
+    marks = (IN_ROOT, FILE_IN_ROOT, TRACKING_URI, PLACE)
+    return _is_path(field.annotation) or field.json_schema_extra in marks
 
 
 def _is_path(annotation: Any) -> bool:

@@ -1,8 +1,6 @@
-"""From a job to its parts, one by one: data sets, network, method."""
+"""From a job to its parts, one by one: network, method, and checks of its data sets."""
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -12,25 +10,9 @@ from models.methods.base import Method
 from models.networks.base import AnyBitNetwork
 from models.precision import OperatingPoint, precisions_of
 from models.table import resolve
-from orchestrator.data import Dataset, input_scale, open_dataset
+from orchestrator.data import Dataset, input_scale
 from orchestrator.errors import DataError
 from orchestrator.job.schema import Job
-
-
-def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
-    """Return the training and the evaluation set. Raises MissingData or DataError.
-
-    The last ones are kept: the trials of a search share their index of the data.
-    """
-    return _opened(job.data, job.model.num_segments)
-
-
-@lru_cache(maxsize=1)
-def _opened(settings: Any, segments: int | None) -> tuple[Dataset, Dataset]:
-    return (
-        open_dataset(settings, train=True, num_segments=segments),
-        open_dataset(settings, train=False, num_segments=segments),
-    )
 
 
 def build_method(job: Job) -> Method:

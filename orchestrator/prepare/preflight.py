@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from orchestrator.data import Dataset, missing_data
+from orchestrator.data import Dataset
 from orchestrator.data.loader import steps_per_epoch
 from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.job.corners import corner_jobs, corner_name
@@ -14,8 +14,8 @@ from orchestrator.plan.batch import LARGER_PASS
 from orchestrator.prepare.build import (
     build_network,
     check_data,
-    open_datasets,
 )
+from orchestrator.prepare.datasets import missing, open_datasets
 from orchestrator.prepare.start import is_there, start
 from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
 from orchestrator.store.place import folder_at
@@ -98,7 +98,10 @@ def _of_job(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]
 
 
 def _data(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
-    problems = missing_data(job.data)
+    try:
+        problems = missing(job)
+    except OrchError as error:
+        problems = str(error).splitlines()
     return [f"data: {problem}" for problem in problems] or _collect(
         lambda: _try_data(job, resumed, warn), []
     )

@@ -21,11 +21,15 @@ PAUSE_SECONDS = 0.2
 
 
 class Object(NamedTuple):
-    """What a list says of an object. size: in bytes. written: when, in seconds since 1970."""
+    """What a list says of an object.
+
+    size: in bytes. written: when, in seconds since 1970. tag: another one for other content.
+    """
 
     key: str
     size: int
     written: float
+    tag: str
 
 
 class Part(NamedTuple):
@@ -52,7 +56,7 @@ class Bucket:
             with asking(self.uri(prefix)) as s3:
                 found = s3.list_objects_v2(Bucket=self.name, Prefix=prefix, **more)
             for one in found.get("Contents", ()):
-                yield Object(one["Key"], one["Size"], one["LastModified"].timestamp())
+                yield Object(one["Key"], one["Size"], one["LastModified"].timestamp(), one["ETag"])
             if not found["IsTruncated"]:
                 return
             more = {"ContinuationToken": found["NextContinuationToken"]}
@@ -64,18 +68,22 @@ class Bucket:
                 found = s3.head_object(Bucket=self.name, Key=key)
         except FileNotFoundError:
             return None
-        return Object(key, found["ContentLength"], found["LastModified"].timestamp())
+        at = found["LastModified"].timestamp()
+        return Object(key, found["ContentLength"], at, found["ETag"])
 
-    def chunks(self, key: str) -> Iterator[bytes]:
-        """Yield the content of an object; a body that is cut is gone on with where it was."""
+    def chunks(self, key: str, tag: str | None = None) -> Iterator[bytes]:
+        """Yield the content of an object; a body that is cut is gone on with where it was.
+
+        Raises Changed where the object has not this tag, or gets another one meanwhile.
+        """
         from botocore.exceptions import BotoCoreError
 
         done, cuts = 0, 0
-        same: dict[str, str] = {}
+        same = {"IfMatch": tag} if tag else {}
         while True:
-            rest = {"Range": f"bytes={done}-", **same} if done else {}
+            rest = {"Range": f"bytes={done}-"} if done else {}
             with asking(self.uri(key)) as s3:
-                answer = s3.get_object(Bucket=self.name, Key=key, **rest)
+                answer = s3.get_object(Bucket=self.name, Key=key, **rest, **same)
             size, same = done + answer["ContentLength"], {"IfMatch": answer["ETag"]}
             try:
                 for chunk in answer["Body"].iter_chunks(CHUNK):

@@ -18,7 +18,8 @@ from orchestrator.job.network import blank_network
 from orchestrator.job.schema import Job
 from orchestrator.job.start import Start
 from orchestrator.plan.batch import plan_batch
-from orchestrator.prepare.build import build_network, open_datasets
+from orchestrator.prepare.build import build_network
+from orchestrator.prepare.datasets import open_datasets
 from orchestrator.prepare.start import weights_file
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.subnet.ranking import (

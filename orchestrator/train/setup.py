@@ -5,11 +5,8 @@ from dataclasses import dataclass, replace
 from models.networks.base import AnyBitNetwork
 from orchestrator.data import Dataset
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import (
-    build_network,
-    check_data,
-    open_datasets,
-)
+from orchestrator.prepare.build import build_network, check_data
+from orchestrator.prepare.datasets import open_datasets
 from orchestrator.prepare.start import start
 from orchestrator.train.arithmetic import Arithmetic, choose
 from orchestrator.train.ranks import Ranks

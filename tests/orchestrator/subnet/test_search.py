@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from orchestrator.cli.main import cli
 from orchestrator.errors import UsageError
 from orchestrator.job.schema import Job
-from orchestrator.prepare.build import build_network, open_datasets
+from orchestrator.prepare.build import build_network
+from orchestrator.prepare.datasets import open_datasets
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
 from orchestrator.store.run_folder import RunFolder

@@ -1,0 +1,82 @@
+"""The data sets of a job; lists and annotations that are in a bucket are copied here first."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from orchestrator.data import Dataset, missing_data, open_dataset
+from orchestrator.errors import DataError, MissingData
+from orchestrator.job.paths import in_bucket
+from orchestrator.job.resolve import FILE_IN_ROOT
+from orchestrator.job.schema import Job
+from orchestrator.store.s3_copy import copy_here
+
+
+def missing(job: Job) -> list[str]:
+    """Return a message for each thing that the data set of a job lacks. Decodes nothing.
+
+    Raises MissingData for objects that are not there, and StorageTrouble.
+    """
+    here = _here(job.data)
+    return [here.as_given(problem) for problem in missing_data(here.settings)]
+
+
+def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
+    """Return the training and the evaluation set. Raises MissingData, DataError or StorageTrouble.
+
+    The last ones are kept: the trials of a search share their index of the data.
+    """
+    here = _here(job.data)
+    try:
+        return _opened(here.settings, job.model.num_segments)
+    except (DataError, MissingData) as error:
+        raise type(error)(here.as_given(str(error))) from error
+
+
+@lru_cache(maxsize=1)
+def _opened(settings: Any, segments: int | None) -> tuple[Dataset, Dataset]:
+    return (
+        open_dataset(settings, train=True, num_segments=segments),
+        open_dataset(settings, train=False, num_segments=segments),
+    )
+
+
+@dataclass(frozen=True)
+class _Here:
+    """The settings of a data set with files of this machine alone. given: the URI of each copy."""
+
+    settings: Any
+    given: dict[str, str] = field(default_factory=dict)
+
+    def as_given(self, message: str) -> str:
+        """Return a message that names what the job names."""
+        for copy, uri in self.given.items():
+            message = message.replace(copy, uri)
+        return message
+
+
+def _here(settings: Any) -> _Here:
+    """Fetch what is in a bucket. Raises MissingData for all that is not there, StorageTrouble."""
+    copies: dict[str, str] = {}
+    problems: list[str] = []
+    for name, uri in _objects(settings).items():
+        try:
+            copies[name] = str(copy_here(uri))
+        except FileNotFoundError as error:
+            problems.append(f"{name}: {uri}: {error.strerror}")
+    if problems:
+        raise MissingData("\n".join(problems))
+    if not copies:
+        return _Here(settings)
+    given = {copy: getattr(settings, name) for name, copy in copies.items()}
+    return _Here(settings.model_copy(update=copies), given)
+
+
+def _objects(settings: Any) -> dict[str, str]:
+    """Return the URIs among the settings that name a file, by the setting."""
+    named = {
+        name: str(getattr(settings, name))
+        for name, declared in type(settings).model_fields.items()
+        if declared.json_schema_extra == FILE_IN_ROOT
+    }
+    return {name: uri for name, uri in named.items() if in_bucket(uri)}
