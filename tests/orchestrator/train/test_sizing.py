@@ -1,7 +1,9 @@
 """How many workers are started, by what the nodes have and have free, asked as Ray Train asks."""
 
 import os
+import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +16,16 @@ import ray
 from ray.train import ScalingConfig
 from ray.train.v2._internal.execution.scaling_policy import NoopDecision, ResizeDecision
 
+from orchestrator.events import Restarted
 from orchestrator.job.schema import Job
+from orchestrator.run_facts import Events
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import sizing
 from orchestrator.train.sizing import Sizing
 
-Nodes = list[tuple[float, float]]
-"""Of each node: its CPUs, and how many of them are free."""
+Nodes = list[tuple[float, float | None]]
+"""Of each node: its CPUs, and how many of them are free, None where Ray does not know yet."""
 
 
 class Cluster:
@@ -34,7 +38,9 @@ class Cluster:
         monkeypatch.setattr(ray, "nodes", self._nodes)
         monkeypatch.setattr(ray._private.state, "available_resources_per_node", self._free)
         monkeypatch.setattr(sizing, "draining_nodes", lambda: self.draining)
-        clock = SimpleNamespace(monotonic=lambda: self.now, sleep=self._sleep)
+        clock = SimpleNamespace(
+            monotonic=lambda: self.now, sleep=self._sleep, time=lambda: time.time() + self.now - 100
+        )
         monkeypatch.setattr(sizing, "time", clock)
         monkeypatch.setattr(Sizing, "_maybe_send_resource_request", lambda _: None)
 
@@ -48,7 +54,8 @@ class Cluster:
         ]
 
     def _free(self) -> dict[str, dict[str, float]]:
-        return {str(number): {"CPU": free} for number, (_, free) in enumerate(self.nodes)}
+        known = ((str(number), free) for number, (_, free) in enumerate(self.nodes))
+        return {node: {"CPU": free} for node, free in known if free is not None}
 
 
 @pytest.fixture
@@ -85,30 +92,66 @@ def test_it_starts_as_many_as_fit_and_can_share_the_batch_and_are_allowed(
     cluster: Cluster, policy: Callable[[str], Sizing], nodes: Nodes, size: int
 ) -> None:
     cluster.nodes = nodes
-    elastic = policy("{min: 2, max: 5}")  # 5 do not divide 12
-    for _ in range(200):
-        if count := started(elastic):
-            break
-    assert count == size
+    assert started(policy("{min: 2, max: 5}")) == size  # 5 do not divide 12
 
 
-def test_a_lost_worker_is_waited_for_a_lost_node_is_not_for_long(
+def waited(policy: Sizing, cluster: Cluster) -> tuple[int, float]:
+    """Return with how many workers the policy starts, and after how many seconds."""
+    begun = cluster.now
+    while (count := started(policy)) is None:
+        assert cluster.now - begun < 20
+    return count, round(cluster.now - begun)
+
+
+def test_what_other_jobs_hold_is_not_waited_for(
     cluster: Cluster, policy: Callable[[str], Sizing], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    elastic = policy("{min: 1, max: 3}")
+    cluster.nodes = [(2.0, 1.0), (1.0, 0.0)]
+    assert waited(elastic, cluster) == (1, 0)
+    assert "Going on with 1 worker: global batch 12 = 1 workers x" in capsys.readouterr().out
+    look(elastic, cluster, present=1)
+    assert waited(elastic, cluster) == (2, 0)
+
+
+def test_a_node_of_which_ray_knows_nothing_yet_is_waited_for_a_while(
+    cluster: Cluster, policy: Callable[[str], Sizing]
+) -> None:
     elastic = policy("{min: 1, max: 2}")
-    cluster.nodes = [(1.0, 1.0), (1.0, 0.0)]
-    begun = cluster.now
+    cluster.nodes = [(1.0, 1.0), (1.0, None)]
     assert started(elastic) is None
     cluster.nodes = [(1.0, 1.0), (1.0, 1.0)]
+    assert waited(elastic, cluster) == (2, 0)
+    look(elastic, cluster, present=2)
+    cluster.nodes = [(1.0, 0.0), (1.0, None)]  # the second one is being lost
+    assert waited(elastic, cluster) == (1, 10)
+
+
+def test_workers_that_were_lost_while_they_started_are_waited_for(
+    cluster: Cluster, policy: Callable[[str], Sizing]
+) -> None:
+    elastic = policy("{min: 1, max: 2}")
+    cluster.nodes = [(1.0, 1.0), (1.0, 1.0), (2.0, 0.0)]
     assert started(elastic) == 2
+    cluster.nodes = [(1.0, 1.0), (1.0, 0.0), (2.0, 0.0)]
+    assert started(elastic) is None
+    cluster.nodes = [(1.0, 1.0), (1.0, 1.0), (2.0, 0.0)]
+    assert started(elastic) == 2
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(5, (1, 10)), (60, (1, 0))])
+def test_workers_of_a_driver_that_was_lost_a_moment_ago_are_waited_for(
+    cluster: Cluster,
+    policy: Callable[[str], Sizing],
+    tmp_path: Path,
+    ago: float,
+    expected: tuple[int, float],
+) -> None:
+    restarted = Restarted(count=1, reason="The driver's process was killed.")
+    Events(RunFolder(tmp_path)).say(restarted)
+    cluster.now += ago
     cluster.nodes = [(1.0, 1.0), (1.0, 0.0)]
-    while (count := started(elastic)) is None:
-        assert cluster.now - begun < 20
-    assert count == 1
-    cluster.nodes = [(1.0, 1.0)]
-    before = cluster.now
-    assert (started(elastic), cluster.now) == (1, before)
-    assert "Going on with 1 worker: global batch 12 = 1 workers x" in capsys.readouterr().out
+    assert waited(policy("{min: 1, max: 2}"), cluster) == expected
 
 
 def test_a_fixed_number_starts_whatever_is_there(
@@ -149,6 +192,33 @@ def test_workers_leave_for_more_when_the_room_was_seen_twice(
     cluster.nodes = [(1.0, 1.0)] * 3
     assert started(elastic) == 3
     assert not folder.end_is_asked()
+
+
+def test_workers_that_left_for_more_in_vain_do_so_less_and_less_often(
+    cluster: Cluster, policy: Callable[[str], Sizing], tmp_path: Path
+) -> None:
+    """Another job takes the free place whenever the workers leave for it."""
+    folder, elastic = RunFolder(tmp_path), policy("{min: 1, max: 3}")
+    asked: list[float] = []
+    while cluster.now < 1100:
+        cluster.nodes = [(1.0, 0.0), (1.0, 0.0), (1.0, 1.0)]
+        look(elastic, cluster, present=2)
+        if folder.leave_is_asked():
+            asked.append(cluster.now)
+            cluster.nodes[2] = (1.0, 0.0)
+            assert started(elastic) == 2
+    assert [after - before for before, after in pairwise(asked)] == [40, 70, 130, 250, 310]
+    cluster.nodes[2] = (1.0, 1.0)
+    while not folder.leave_is_asked():
+        look(elastic, cluster, present=2)
+    assert started(elastic) == 3
+    look(elastic, cluster, present=3)
+    cluster.nodes = [(1.0, 0.0)] * 2
+    assert started(elastic) == 2  # one was lost with its node
+    cluster.nodes.append((1.0, 1.0))
+    look(elastic, cluster, present=2)
+    look(elastic, cluster, present=2)
+    assert folder.leave_is_asked()
 
 
 def test_what_the_group_before_still_holds_counts_as_free(
