@@ -24,12 +24,12 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
 from orchestrator.track.journal import Journal
 from orchestrator.train.worker import Run
-from tests import flaky_proxy, mlflow_server, raylets, s3_server, unreliable
+from tests import mlflow_server, raylets, s3_server
 from tests.chaos.faults import drawn
 from tests.chaos.runs import Place, Victim
-from tests.flaky_proxy import Weather
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
+from tests.unreliable import on_the_way_to
 
 BY_THE_CLOCK = {keys.THROUGHPUT, keys.EPOCH_SECONDS}
 """Metrics whose values are no one else's."""
@@ -69,12 +69,12 @@ def all_runs(folder: Path, seeds: range) -> list[tuple[list[str], list[str], flo
     """Return for each seed what happened, what was wrong at the end, and the seconds it took."""
     with (
         mlflow_server.serving(f"sqlite:///{folder / 'mlflow.db'}", folder) as server,
-        unreliable.on_the_way_to(server.url) as way,
+        on_the_way_to(server.url) as way,
         s3_server.serving(folder) as storage,
-        flaky_proxy.before(storage, weather := Weather()) as way_to_storage,
+        on_the_way_to(storage) as way_to_storage,
     ):
-        os.environ.update(s3_server.settings(way_to_storage))
-        place = Place(folder, raylets.start_head(folder, cpus=0), way, weather)
+        os.environ.update(s3_server.settings(way_to_storage.url))
+        place = Place(folder, raylets.start_head(folder, cpus=0), way, way_to_storage)
         try:
             for _ in range(2):
                 place.add_node()
@@ -95,7 +95,7 @@ def one_run(place: Place, server: MlflowServer, seed: int) -> tuple[list[str], l
     place.orch("wait", run.name, "--timeout", "600")
     taken = round(time.monotonic() - start, 1)
     place.server.become("well")
-    place.weather.share = 0.0
+    place.storage.become("well")
     place.orch("sync", run.name)
     again = RunFolder(place.folder / "undisturbed" / run.name)
     wrong = differences(place, server, run, again)

@@ -18,9 +18,8 @@ from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import Reached, RunFolder
 from tests import raylets
 from tests.chaos.faults import Fault
-from tests.flaky_proxy import Weather
 from tests.raylets import Head, Node
-from tests.unreliable import Unreliable
+from tests.unreliable import Unreliable, Weather
 
 REPOSITORY = Path(__file__).parents[2]
 JOB = REPOSITORY / "jobs" / "quickstart.yaml"
@@ -36,15 +35,15 @@ AWAY_SECONDS = 15.0
 
 @dataclass
 class Place:
-    """A cluster of a head and nodes with one CPU each, a tracking server, and room for runs.
+    """A cluster of a head and nodes with one CPU each, and room for runs.
 
-    weather: of the way to the storage.
+    server, storage: the ways to the tracking server and to the bucket.
     """
 
     folder: Path
     head: Head
     server: Unreliable
-    weather: Weather
+    storage: Unreliable
     nodes: list[Node] = field(default_factory=list)
 
     def add_node(self) -> None:
@@ -146,8 +145,8 @@ class Victim:
         _later(lambda: self.place.server.become("well"))
 
     def _trouble_storage(self) -> None:
-        self.place.weather.share = 0.3
-        _later(lambda: setattr(self.place.weather, "share", 0.0))
+        self.place.storage.become(Weather(share=0.3))
+        _later(lambda: self.place.storage.become("well"))
 
 
 def _later(act: Callable[[], None]) -> None:

@@ -11,9 +11,9 @@ from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.lines import Lines
 from orchestrator.store.place import folder_at
 from orchestrator.store.s3 import S3Folder
-from tests.flaky_proxy import FAULTS, Weather, before
+from tests.unreliable import FAULTS, Mood, Weather, on_the_way_to
 
-Behind = Callable[[Weather], AbstractContextManager[S3Folder]]
+Behind = Callable[[Mood | Weather], AbstractContextManager[S3Folder]]
 
 
 @pytest.fixture
@@ -26,9 +26,9 @@ def behind(s3: str, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Behind:
     """Give the folder as seen through a proxy."""
 
     @contextmanager
-    def go(weather: Weather) -> Iterator[S3Folder]:
-        with before(s3_url, weather) as url:
-            monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    def go(mood: Mood | Weather) -> Iterator[S3Folder]:
+        with on_the_way_to(s3_url, mood) as way:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", way.url)
             s3_client.client.cache_clear()
             yield S3Folder.at(s3)
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3_url)
@@ -82,19 +82,19 @@ def test_bad_weather_changes_nothing(behind: Behind) -> None:
 
 def test_a_body_that_is_cut_again_and_again_is_gone_on_with(behind: Behind) -> None:
     content = bytes(range(256)) * 6_000
-    with behind(Weather()) as folder:
+    with behind("well") as folder:
         folder.write("a", content)
     with behind(Weather(share=0.8, seed=1, faults=("cut body",))) as folder:
         assert b"".join(folder.chunks("a")) == content
 
 
 def test_a_line_whose_answer_was_lost_is_there_once(behind: Behind, folder: S3Folder) -> None:
-    weather = Weather(share=0.4, seed=2, faults=("lost answer",))
+    weather = Weather(share=0.4, seed=2, faults=("deaf",))
     with behind(weather) as there:
         lines = Lines(there.growing("metrics.jsonl"))
         for number in range(15):
             lines.append(number, durable=True)
-    assert weather.counts["lost answer"] > 3
+    assert weather.counts["deaf"] > 3
     assert Lines(folder.growing("metrics.jsonl")).read().values == [*range(15)]
 
 
@@ -122,9 +122,9 @@ def test_a_checkpoint_whose_bytes_have_changed_is_damaged(folder: S3Folder) -> N
 
 
 def test_a_storage_that_does_not_answer_is_no_damage(behind: Behind) -> None:
-    with behind(Weather()) as folder:
+    with behind("well") as folder:
         folder.put("checkpoint_1", with_manifest({"state.pt": b"4"}))
-    with behind(Weather(refusal=(403, refusal("AccessDenied")))) as folder:
+    with behind((403, refusal("AccessDenied"))) as folder:
         assert not folder.is_there()
         assert folder.written("a") is None
         with pytest.raises(StorageTrouble):
@@ -145,7 +145,7 @@ def refusal(code: str) -> bytes:
     ],
 )
 def test_a_refusal_says_what_to_do(behind: Behind, status: int, code: str, told: str) -> None:
-    with behind(Weather(refusal=(status, refusal(code)))) as folder:
+    with behind((status, refusal(code))) as folder:
         problem = str(folder.unwritable())
     assert told in problem
     assert problem.startswith(f"{folder}: ")

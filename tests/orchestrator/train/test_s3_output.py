@@ -17,8 +17,8 @@ from orchestrator.train import driver, run_checkpoints
 from orchestrator.train.context import FolderContext
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
-from tests.flaky_proxy import FAULTS, Weather, before
 from tests.storage_kills import kill
+from tests.unreliable import FAULTS, Weather, on_the_way_to
 
 SMALL = (
     *("quantizer.bit_widths=[8, 2]", "training.epochs=1"),
@@ -58,8 +58,8 @@ def test_a_run_in_a_bucket_ends_as_one_on_a_disk_whatever_comes_between(
     """A third of all requests fails, the run is stopped, and its newest checkpoint is damaged."""
     job = tiny_job(*SMALL)
     weather = Weather(share=0.3, seed=1)
-    with before(s3_url, weather) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with on_the_way_to(s3_url, weather) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way.url)
         s3_client.client.cache_clear()
         with monkeypatch.context() as stopping:
             stopping.setattr(Worker, "_stop_asked", lambda self: self.at == (0, 0, 1))
@@ -93,25 +93,23 @@ def test_a_storage_that_is_gone_fails_the_run_and_the_checkpoint_before_stays(
     tiny_job: Callable[..., Job], s3: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = tiny_job(*SMALL)
-    weather = Weather()
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
     def turn_bad(worker: Worker, _: object) -> None:
         if worker.at.step == 2:
             worker._saver.finish()
-            weather.share = 1.0
+            way.become(Weather(share=1.0))
 
     monkeypatch.setattr(Worker, "_tell_broken", turn_bad)
-    with before(s3_url, weather) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    with on_the_way_to(s3_url) as way:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", way.url)
         s3_client.client.cache_clear()
         with pytest.raises(StorageTrouble):
             train(job, f"{s3}/run-1")
-        weather.share = 0.0
+        way.become("well")
         folder = RunFolder(f"{s3}/run-1")
-        found = run_checkpoints.latest(folder)
-    assert found is not None
-    assert folder.newest() == (0, 0, 1)
+        assert run_checkpoints.latest(folder) is not None
+        assert folder.newest() == (0, 0, 1)
 
 
 def test_metrics_of_a_run_in_a_bucket_are_recorded_once(s3: str) -> None:
