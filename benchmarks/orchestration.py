@@ -19,14 +19,12 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.results_file import REPOSITORY, conditions, keep, positive
-from orchestrator.cluster.head_process import token_file
 from orchestrator.store.run_folder import Reached, RunFolder
 
 JOB = "jobs/quickstart.yaml"
@@ -111,16 +109,9 @@ class Place:
         return time.monotonic() - start
 
     def worker(self, run: str) -> int:
-        """Return the process of rank 1, as the dashboard knows it."""
-        [head] = [json.loads(file.read_text()) for file in self.folder.glob("home/local/*.json")]
-        token = token_file(Path(head["folder"])).read_text().strip()
-        request = urllib.request.Request(f"{head['url']}/api/train/v2/runs/v1")
-        request.add_header("Authorization", f"Bearer {token}")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            runs = json.load(answer)["train_runs"]
-        [found] = [one for one in runs if one["name"] == run]
-        workers = found["attempts"][-1]["workers"]
-        return next(int(one["pid"]) for one in workers if one["world_rank"] == 1)
+        """Return the process of rank 1."""
+        workers = json.loads(self.orch("status", run, "--json"))["workers"]
+        return next(int(one["pid"]) for one in workers if one["rank"] == 1)
 
 
 def steps_after(run: RunFolder, before: Reached | None) -> int:

@@ -25,7 +25,7 @@ from orchestrator.track import keys
 from orchestrator.track.journal import Journal
 from orchestrator.train.worker import Run
 from tests import mlflow_server, raylets, s3_server
-from tests.chaos.faults import drawn
+from tests.chaos.faults import Fault, drawn
 from tests.chaos.runs import Place, Victim
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
@@ -85,23 +85,38 @@ def all_runs(folder: Path, seeds: range) -> list[tuple[list[str], list[str], flo
 
 def one_run(place: Place, server: MlflowServer, seed: int) -> tuple[list[str], list[str], float]:
     """Let the faults of a seed happen to a run; return them, and what was wrong at the end."""
-    in_s3 = seed % 2 == 1
-    faults, start = drawn(seed, in_s3=in_s3), time.monotonic()
-    output = f"s3://{s3_server.BUCKET}/runs" if in_s3 else str(place.folder / "runs")
+    faults, start = drawn(seed, in_s3=in_s3(seed)), time.monotonic()
+    happened = [fault.kind for fault in faults]
+    try:
+        wrong = let_happen(place, server, seed, faults)
+    except AssertionError as error:
+        wrong = [f"{error}"]
+    taken = round(time.monotonic() - start, 1)
+    print(f"seed {seed}: {', '.join(happened)}: {wrong or 'right'} ({taken} s)", flush=True)
+    return list(happened), wrong, taken
+
+
+def let_happen(place: Place, server: MlflowServer, seed: int, faults: list[Fault]) -> list[str]:
+    """Let faults happen to a run of a seed; return what was wrong at the end.
+
+    Raises AssertionError when it does not come to its end.
+    """
+    output = f"s3://{s3_server.BUCKET}/runs" if in_s3(seed) else str(place.folder / "runs")
     run = place.submit(output, f"seed={seed}")
     victim = Victim(place, run)
     for fault in faults:
         victim.suffer(fault)
     place.orch("wait", run.name, "--timeout", "600")
-    taken = round(time.monotonic() - start, 1)
     place.server.become("well")
     place.storage.become("well")
     place.orch("sync", run.name)
     again = RunFolder(place.folder / "undisturbed" / run.name)
-    wrong = differences(place, server, run, again)
-    happened = [fault.kind for fault in faults]
-    print(f"seed {seed}: {', '.join(happened)}: {wrong or 'right'} ({taken} s)", flush=True)
-    return list(happened), wrong, taken
+    return differences(place, server, run, again)
+
+
+def in_s3(seed: int) -> bool:
+    """Return whether the run of a seed has its folder in S3."""
+    return seed % 2 == 1
 
 
 def differences(place: Place, server: MlflowServer, run: RunFolder, again: RunFolder) -> list[str]:

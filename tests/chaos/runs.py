@@ -117,16 +117,10 @@ class Victim:
         return not self.run.result.exists()
 
     def _worker(self, rank: int) -> int:
-        """Return the process of a rank. Raises LookupError while the dashboard does not know it."""
-        runs = self.place.ask("/api/train/v2/runs/v1")["train_runs"]
-        workers = [
-            int(worker["pid"])
-            for run in runs
-            if run["name"] == self.run.name and run["status"] == "RUNNING"
-            for worker in run["attempts"][-1]["workers"]
-            if worker["world_rank"] == rank and worker["status"] == "ALIVE"
-        ]
-        return workers[-1]
+        """Return the process of a rank. Raises LookupError while there is none."""
+        gathered = facts_of(self.run).gathered
+        workers = gathered.workers if gathered else ()
+        return {worker.rank: worker.pid for worker in workers}[rank]
 
     def _kill_node(self, rank: int) -> None:
         """Kill the node of a rank with all its processes; another one joins a little later."""

@@ -24,7 +24,10 @@ from queue import SimpleQueue
 
 BUGS = Path(__file__).with_name("bugs.toml")
 ROOT = Path(__file__).parents[2]
-COPIED = ("orchestrator", "models", "video", "tests", "jobs", "docs", "pyproject.toml", "README.md")
+COPIED = (
+    *("orchestrator", "models", "video", "infra", "tests", "jobs", "docs"),
+    *("pyproject.toml", "README.md"),
+)
 SECONDS = 300
 """For the tests of a bug; those of all bugs together have six times as long."""
 FAILED = re.compile(r"^FAILED (\S+?::.+?)(?: - .*)?$", re.MULTILINE)

@@ -157,11 +157,12 @@ def test_with_its_entry_point_a_driver_ends_too(tmp_path: Path) -> None:
     wait_for(tmp_path / "run-1" / "ready")
     [driver] = drivers(tmp_path)
     process.kill()
-    process.communicate()
+    process.wait()  # its output ends with the driver's
     until = time.monotonic() + 10
     while is_alive(driver):
         assert time.monotonic() < until
         time.sleep(0.01)
+    process.communicate()
 
 
 def is_alive(pid: int) -> bool:
