@@ -63,7 +63,10 @@ class Outcome:
 
 
 def read_bugs(file: Path, words: Sequence[str] = ()) -> list[Bug]:
-    """Return the bugs of a file, or those whose name or part is one of the words."""
+    """Return the bugs of a file, or those whose name or part is one of the words.
+
+    Ends the program for a word that is neither.
+    """
     parts = tomllib.loads(file.read_text())
     bugs = [
         Bug(part, one["name"], one["file"], one["old"], one["new"], tuple(one["tests"]))
@@ -72,6 +75,8 @@ def read_bugs(file: Path, words: Sequence[str] = ()) -> list[Bug]:
     ]
     names = [bug.name for bug in bugs]
     assert len(set(names)) == len(names), "two bugs have one name"
+    if unknown := {*words} - {*names, *parts}:
+        sys.exit(f"No bug and no part is called {', '.join(map(repr, sorted(unknown)))}.")
     return [bug for bug in bugs if not words or any(word in (bug.part, bug.name) for word in words)]
 
 

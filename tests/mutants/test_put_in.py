@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.put_in import Outcome, run_tests
+from tests.mutants.put_in import BUGS, Outcome, read_bugs, run_tests
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ def test_only_a_test_that_fails_catches_a_bug(
 ) -> None:
     (tmp_path / "test_it.py").write_text(f"def test_it():\n    {body}\n")
     assert run_tests(tmp_path, ("test_it.py",), seconds) == outcome
+
+
+def test_a_bug_that_nobody_knows_is_not_put_in() -> None:
+    with pytest.raises(SystemExit, match=r"No bug and no part is called 'losing'\."):
+        read_bugs(BUGS, ["sized", "losing"])
