@@ -32,11 +32,18 @@ class Drawing:
 
     def write(self, folder: Path) -> None:
         """Write NAME.png and NAME.csv. Raises OSError."""
+        for name, content in self.files().items():
+            write_whole(folder / name, content)
+
+    def files(self) -> dict[str, bytes]:
+        """Return the contents of NAME.png and NAME.csv."""
         picture, text = io.BytesIO(), io.StringIO()
         self.figure.savefig(picture, format="png", dpi=DOTS_PER_INCH)
         csv.writer(text, lineterminator="\n").writerows([self.heads, *self.rows])
-        write_whole(folder / f"{self.name}.png", picture.getvalue())
-        write_whole(folder / f"{self.name}.csv", text.getvalue())
+        return {
+            f"{self.name}.png": picture.getvalue(),
+            f"{self.name}.csv": text.getvalue().encode(),
+        }
 
 
 def new_axes(title: str, x: str, y: str, *, height: float = HEIGHT) -> tuple[Figure, Axes]:

@@ -80,7 +80,9 @@ def complete_cluster(
 
 
 def _trials(search: "Record") -> list[str]:
-    """Return the runs of a search that has not ended, as far as its folder is seen here."""
-    if search.last.outcome:
+    """Return the runs of a search that has not ended, as far as its folder is seen here at once."""
+    from orchestrator.job.paths import in_bucket
+
+    if search.last.outcome or in_bucket(search.run_dir):
         return []
     return [folder.name for folder in search.search_folder.runs()]

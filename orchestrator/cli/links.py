@@ -22,9 +22,11 @@ def links(view: RunView) -> list[tuple[str, str]]:
 
 
 def _figures(view: RunView) -> list[tuple[str, str]]:
-    """Return the folder of a search's figures, once they are drawn, where it is seen here."""
+    """Return the folder of a search's figures, once they are drawn, where that is seen at once."""
+    if not view.record.is_search or in_bucket(view.record.run_dir):
+        return []
     folder = view.record.search_folder.figures
-    return [("figures", str(folder))] if view.record.is_search and folder.is_dir() else []
+    return [("figures", str(folder))] if folder.is_there() else []
 
 
 def _not_recorded(view: RunView) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import click
 
 from orchestrator.cli import dry_run as dry_run_of
 from orchestrator.cli import follow as following
+from orchestrator.cli import job_file
 from orchestrator.cli.completion import complete_job_file, complete_run
 from orchestrator.cli.dry_run import plan
 from orchestrator.cli.links import job_page
@@ -189,12 +190,13 @@ def _load_all(
     loaded: list[tuple[str, LoadedJob]] = []
     mistakes: list[str] = []
     for file in files:
+        here = job_file.here(file)
         try:
             if each_bit_width:
-                each = load_each_bit_width(file, overrides, name=name, under=under)
+                each = load_each_bit_width(here, overrides, name=name, under=under)
                 loaded += [(file, one) for one in each]
             else:
-                loaded.append((file, load_job(file, overrides, name=name, under=under)))
+                loaded.append((file, load_job(here, overrides, name=name, under=under)))
         except JobFileError as error:
             mistakes += error.mistakes
     mistakes += _called_the_same([(file, one.job.name) for file, one in loaded])

@@ -9,7 +9,6 @@ from orchestrator.job.comparison import EPOCHS, comparison_mistakes, of_one_leng
 from orchestrator.job.explain import unknown_key
 from orchestrator.job.families import FAMILIES
 from orchestrator.job.merge import parts_of
-from orchestrator.job.paths import in_bucket
 from orchestrator.job.phases import gives
 from orchestrator.job.schema import Job
 from orchestrator.job.search import MOST_TRIALS, Search, fixed, flat
@@ -45,8 +44,6 @@ def search_mistakes(job: Job, search: Search) -> Iterator[tuple[Keys, str]]:
             yield (*place, *below), problem
     if job.cluster.is_elastic:
         yield ("cluster", "num_workers"), "the trials of a search have a fixed number; give one."
-    if in_bucket(job.output):
-        yield ("output",), f"a search keeps its tables and figures in a folder, got {job.output}."
     yield from _counts(job, search)
     yield from _parts(search)
     yield from comparison_mistakes(job, search)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.lines import Lines
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.keys import EPOCH
@@ -57,7 +58,10 @@ def _folders(record: Record) -> list[RunFolder]:
     """Return the folders of the trainings of a run: its own, or those of its trials."""
     if not record.is_search:
         return [record.folder]
-    return record.search_folder.runs()
+    try:
+        return record.search_folder.runs()
+    except StorageTrouble:
+        return []
 
 
 def _epoch_seconds(folder: RunFolder) -> Iterator[float]:

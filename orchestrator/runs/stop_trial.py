@@ -6,6 +6,7 @@ import time
 
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.errors import Unreachable
+from orchestrator.job.paths import in_bucket
 from orchestrator.runs import trials
 from orchestrator.runs.registry import Record
 from orchestrator.state import State, is_final
@@ -19,10 +20,10 @@ def ask_to_stop(search: Record, trial: str, client: ClusterClient) -> None:
     """Put the request into the folders of a trial's runs; those that have not begun end at once.
 
     Where the folder of the search is not seen here, a job of a single command does it on the
-    search's own cluster. Raises Unreachable.
+    search's own cluster; a bucket is seen from everywhere. Raises Unreachable or StorageTrouble.
     """
     folders = trials.folders_of(search, trial, search.job["search"].get("seeds", 1))
-    if not search.folder.is_there():
+    if not in_bucket(search.run_dir) and not search.folder.is_there():
         _ask_there(search, folders, client)
         return
     for folder in folders:

@@ -16,6 +16,7 @@ from orchestrator.search.records import Opened, TrialState, trial_of
 from orchestrator.search.standing import Standing
 from orchestrator.search.trial import Trial, run_names
 from orchestrator.state import State, is_final
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.typed_json import Values
 
@@ -51,9 +52,12 @@ def standing_of(search: Record) -> Standing:
 
 def damage(search: Record, standing: Standing) -> str:
     """Return that the journal of a search that has begun trials is not readable; else nothing."""
-    if standing.opened or not search.search_folder.runs():
+    folder = search.search_folder
+    try:
+        is_damaged = not standing.opened and bool(folder.runs())
+    except StorageTrouble:
         return ""
-    return f"{search.search_folder.journal} is damaged or gone"
+    return f"{folder.journal} is damaged or gone" if is_damaged else ""
 
 
 def in_folder(record: Record, standing: Standing) -> Seen:

@@ -14,6 +14,7 @@ from orchestrator.cluster.token import Token
 from orchestrator.errors import UnknownJob, Unreachable
 from orchestrator.event_parts import TrialRow, WorkerPlace
 from orchestrator.events import Event
+from orchestrator.job.paths import in_bucket
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
@@ -130,16 +131,20 @@ def unknown_jobs(client: ClusterClient) -> list[RunView]:
 
 
 def _up_to_date(view: RunView) -> RunView:
-    """Return what is known of a search, with what its journal says, which is seen only here."""
-    if not view.record.is_search:
+    """Return what is known of a search, with what its journal says, which is seen only here.
+
+    A bucket is asked only for what the cluster does not know: that takes most of a second.
+    """
+    told = view.facts.searched or (view.state is State.RUNNING and view.facts.searching)
+    if not view.record.is_search or (told and in_bucket(view.record.run_dir)):
         return view
     from orchestrator.runs import trials
     from orchestrator.search import announce
 
     standing = trials.standing_of(view.record)
     if standing.opened is None:
-        told = [view.note, trials.damage(view.record, standing)]
-        return replace(view, note="; ".join(filter(None, told)))
+        notes = [view.note, trials.damage(view.record, standing)]
+        return replace(view, note="; ".join(filter(None, notes)))
     now = time.time() if view.state is State.RUNNING else standing.time
     next_within = view.facts.searching.next_within if view.facts.searching else 0.0
     searching = announce.searching(standing, now, next_within)

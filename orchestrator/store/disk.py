@@ -94,6 +94,14 @@ class DiskFolder:
         found = self.path.glob(f"{glob.escape(start)}*")
         return sorted(path.name for path in found if path.is_dir())
 
+    def begun(self, start: str) -> list[str]:
+        """Return the names of the folders in this one that begin with `start`, sorted."""
+        return self.folders(start)
+
+    def files(self) -> list[str]:
+        """Return the names of the files in this folder, sorted, without hidden ones."""
+        return sorted(path.name for path in self.path.glob("[!.]*") if path.is_file())
+
     def put(self, name: str, contents: Iterable[tuple[str, bytes]]) -> None:
         """Write a folder in this one under a hidden name, then give it its own."""
         target, scratch = self.path / name, self.path / f".{name}.new"

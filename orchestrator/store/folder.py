@@ -110,7 +110,16 @@ class Folder(Protocol):
         """Return a file that only grows."""
 
     def folders(self, start: str) -> list[str]:
-        """Return the names of the folders in this one that begin with `start`, sorted."""
+        """Return the names of the folders in this one that begin with `start`, sorted.
+
+        In a bucket those count that were written by `put`.
+        """
+
+    def begun(self, start: str) -> list[str]:
+        """Return the names of all folders that begin with `start` and have a file, sorted."""
+
+    def files(self) -> list[str]:
+        """Return the names of the files in this folder, sorted; none where it is not there."""
 
     def put(self, name: str, contents: Iterable[tuple[str, bytes]]) -> None:
         """Write a folder of files in this one, in place of one of its name; the last is MARK.

@@ -184,6 +184,10 @@ class RunFolder:
         """Return what says, in no time, whether the workers are asked to save and end."""
         return self.place.watch((_STOP, _STOP_BY_NAME, _LEAVE))
 
+    def watch_stop(self) -> Callable[[], bool]:
+        """Return what says, in no time, whether they are asked to do so for good."""
+        return self.place.watch((_STOP, _STOP_BY_NAME))
+
     def end_is_asked(self) -> bool:
         """Return whether the workers are asked to save and end, by whomever."""
         return self.watch_end()()

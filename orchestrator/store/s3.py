@@ -105,6 +105,16 @@ class S3Folder:
         """Return the names of the whole folders in this one that begin with `start`, sorted."""
         return sorted(name for name, files in self._begun(start).items() if MARK in files)
 
+    def begun(self, start: str) -> list[str]:
+        """Return the names of all folders in this one that begin with `start`, sorted."""
+        found = self.bucket.folders(self._key(start))
+        return sorted(key.removesuffix("/").rpartition("/")[2] for key in found)
+
+    def files(self) -> list[str]:
+        """Return the names of the files in this folder, sorted."""
+        names = [key.removeprefix(self._key("")) for key in self._keys()]
+        return sorted(name for name in names if "/" not in name)
+
     def put(self, name: str, contents: Iterable[tuple[str, bytes]]) -> None:
         """Write a folder in this one, MARK last."""
         target = self / name

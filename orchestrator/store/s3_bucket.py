@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.job.paths import SCHEME
 from orchestrator.store.folder import StorageTrouble
@@ -51,15 +51,24 @@ class Bucket:
 
     def objects(self, prefix: str) -> Iterator[Object]:
         """Yield the objects whose keys begin with a prefix, by key."""
-        more: dict[str, str] = {}
+        for page in self._pages(prefix):
+            for one in page.get("Contents", ()):
+                yield Object(one["Key"], one["Size"], one["LastModified"].timestamp(), one["ETag"])
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the keys that begin with a prefix up to their next `/`, each once."""
+        for page in self._pages(prefix, Delimiter="/"):
+            for one in page.get("CommonPrefixes", ()):
+                yield one["Prefix"]
+
+    def _pages(self, prefix: str, **more: str) -> Iterator[dict[str, Any]]:
         while True:
             with asking(self.uri(prefix)) as s3:
                 found = s3.list_objects_v2(Bucket=self.name, Prefix=prefix, **more)
-            for one in found.get("Contents", ()):
-                yield Object(one["Key"], one["Size"], one["LastModified"].timestamp(), one["ETag"])
+            yield found
             if not found["IsTruncated"]:
                 return
-            more = {"ContinuationToken": found["NextContinuationToken"]}
+            more["ContinuationToken"] = found["NextContinuationToken"]
 
     def find(self, key: str) -> Object | None:
         """Return an object, None if there is none."""

@@ -6,12 +6,9 @@ trials.md, trials.csv        the table of trials
 page.md                      the text of the search's page in MLflow
 best.yaml                    the job of the best trial, ready to submit
 figures/                     each figure as PNG, and the data behind it as CSV
-
-It is on a disk, where figures are drawn and many trials are looked at again and again.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.store.folder import Folder, Growing
 from orchestrator.store.run_folder import RunFolder, WholeFile
@@ -52,9 +49,9 @@ class SearchFolder:
         return self.run.file("page.md")
 
     @property
-    def figures(self) -> Path:
+    def figures(self) -> Folder:
         """The folder of the figures."""
-        return Path(str(self.run)) / "figures"
+        return self.run.place / "figures"
 
     @property
     def trials(self) -> Folder:
@@ -74,8 +71,11 @@ class SearchFolder:
         return run.name.removeprefix(f"{self.run.name}.")
 
     def runs(self) -> list[RunFolder]:
-        """Return the folders of all runs that have begun, by name; none where none are seen."""
-        return [RunFolder(self.trials / name) for name in self.trials.folders(f"{self.run.name}.t")]
+        """Return the folders of all runs that have begun, by name; none where none are seen.
+
+        Raises StorageTrouble where nobody can say.
+        """
+        return [RunFolder(self.trials / name) for name in self.trials.begun(f"{self.run.name}.t")]
 
     def of_run(self, name: str) -> RunFolder:
         """Return the folder of a run of the search, such as t007 or t007s1."""

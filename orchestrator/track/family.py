@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import yaml
 
@@ -80,9 +79,12 @@ def show(search: SearchFolder) -> None:
     if run is None:
         return
     recorder.set_description(run, about(search.run))
-    whole = [file for file in (search.table, search.rows, search.best) if file.exists()]
-    recorder.keep_files(run, [Path(str(file)) for file in whole])
-    recorder.keep_files(run, sorted(search.figures.glob("*")), search.figures.name)
+    for file in (search.table, search.rows, search.best):
+        if file.exists():
+            with file.here() as here:
+                recorder.keep_files(run, [here])
+    with search.figures.here() as folder:
+        recorder.keep_files(run, sorted(folder.glob("*")), search.figures.name)
 
 
 def about(folder: RunFolder) -> str:

@@ -48,6 +48,7 @@ class RayCrew:
         self._idle: list[Group] = []
         self._told: list[News] = []
         self._begun: set[str] = set()
+        self._stop_is_asked = search.run.watch_stop()
 
     def now(self) -> float:
         """Return the time, in seconds since 1970."""
@@ -92,7 +93,7 @@ class RayCrew:
 
     def stop_is_asked(self) -> bool:
         """Return whether the search is asked to save and end."""
-        return self._search.run.stop_is_asked()
+        return self._stop_is_asked()
 
     def news(self, within: float) -> Sequence[News]:
         """Return what has happened; waits for at most so many seconds."""

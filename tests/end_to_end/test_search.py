@@ -80,7 +80,7 @@ def check_trials(search: SearchFolder, before: Standing) -> None:
         assert [json.loads(line)["step"] for line in lines] == [2, 4][: len(lines)]
     rows = search.rows.read().splitlines()
     assert len(rows) == 5
-    assert {"lives.png", "best_by_hours.png"} <= {file.name for file in search.figures.iterdir()}
+    assert {"lives.png", "best_by_hours.png"} <= set(search.figures.files())
 
 
 def check_records(search: SearchFolder, parent: str, server: MlflowServer) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 from orchestrator.drawing import Drawing
 from orchestrator.search.figures.by_key import points_by_key, value_by_key
@@ -12,23 +11,25 @@ from orchestrator.search.importance import importance
 from orchestrator.search.level import Level, comparable
 from orchestrator.search.records import Opened
 from orchestrator.search.standing import Standing
+from orchestrator.store.folder import Folder
 
 MOST_PAIRS = 3
 
 
-def draw(standing: Standing, folder: Path) -> None:
+def draw(standing: Standing, folder: Folder) -> None:
     """Write all figures of an opened search, and remove those that it no longer has.
 
     Raises OSError.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    drawings = list(drawings_of(standing))
-    for drawing in drawings:
-        drawing.write(folder)
-    drawn = {drawing.name for drawing in drawings}
-    for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
-        if path.stem not in drawn:
-            path.unlink()
+    folder.make()
+    drawn: set[str] = set()
+    for drawing in drawings_of(standing):
+        for name, content in drawing.files().items():
+            folder.write(name, content)
+            drawn.add(name)
+    for name in folder.files():
+        if name.endswith((".png", ".csv")) and name not in drawn:
+            folder.remove(name)
 
 
 def drawings_of(standing: Standing) -> Iterator[Drawing]:

@@ -23,7 +23,7 @@ from orchestrator.state import State
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import JOB, Orch
-from tests.orchestrator.statements import PROGRESS, STARTED, kept_facts
+from tests.orchestrator.statements import PROGRESS, SEARCHING, STARTED, kept_facts
 
 HEAVY = {"torch", "ray", "mlflow", "pydantic", "numpy", "yaml"}
 REPOSITORY = Path(__file__).parents[3]
@@ -92,6 +92,16 @@ def test_the_status_of_a_running_job_in_a_bucket_asks_its_cluster_and_not_s3(
     assert "1/2 step 3/9" in listed
     assert json.loads(status)["progress"]["step"] == 3
     assert json.loads(status)["mlflow"]["metrics_waiting"] is None
+    assert {"boto3", "botocore", *HEAVY}.isdisjoint(json.loads(loaded))
+
+
+def test_so_does_that_of_a_running_search(cluster: FakeCluster) -> None:
+    attempts, job = (Attempt("digits-1", 1.0),), {"search": journals.SEARCH}
+    place = "s3://no-such-bucket/runs/digits-1"
+    registry.save(Record("digits-1", "digits", job, "x", cluster.url, False, place, attempts))
+    cluster.add("digits-1", facts=kept_facts(STARTED, SEARCHING))
+    status, loaded = outputs_of(("status", "digits", "--json"))
+    assert json.loads(status)["search"]["trials"] == SEARCHING.trials
     assert {"boto3", "botocore", *HEAVY}.isdisjoint(json.loads(loaded))
 
 

@@ -44,7 +44,7 @@ def test_the_status_of_a_search_has_its_counts_its_living_and_its_failed_trials(
     lines = orch("status", "digits").stdout.splitlines()
     assert lines[0] == "RUNNING  digits-1"
     assert not any(line.startswith("figures:") for line in lines)
-    search.search_folder.figures.mkdir()
+    search.search_folder.figures.make()
     place = f"figures:       {search.search_folder.figures}"
     assert place in orch("status", "digits").stdout.splitlines()
     assert lines[1].startswith(f"search: {HALF_DONE}, ETA ")

@@ -15,6 +15,8 @@ from orchestrator.cluster.client import ClusterClient
 from orchestrator.events import Failed
 from orchestrator.runs import registry, submission
 from orchestrator.state import State
+from orchestrator.store.place import folder_at
+from orchestrator.store.run_folder import WholeFile
 from orchestrator.typed_json import plain
 from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import Orch
@@ -45,6 +47,17 @@ def test_a_detached_job_is_submitted_recorded_and_named(
     run = shipped(cluster)
     assert (run["run"], run["run_dir"], run["attempt"]) == (record.run, record.run_dir, 1)
     assert run["job"] == record.job
+
+
+def test_a_job_in_a_bucket_such_as_the_best_of_a_search_is_submitted(
+    orch: Orch, cluster: FakeCluster, s3: str
+) -> None:
+    WholeFile(folder_at(s3), "best.yaml").write(Path("tiny.yaml").read_text())
+    done = orch("submit", f"{s3}/best.yaml", "--address", cluster.url, "--detach")
+    assert done.exit_code == 0, done.stderr
+    assert registry.find("tiny").job_file == f"{s3}/best.yaml"
+    done = orch("submit", f"{s3}/none.yaml", "--address", cluster.url, "--detach")
+    assert (done.exit_code, done.stderr) == (2, f"{s3}/none.yaml: there is no such object.\n")
 
 
 def test_json_of_a_detached_job_is_all_there_is_on_standard_output(

@@ -223,10 +223,3 @@ def test_grid_axes_have_an_end_beside_any_searcher(tmp_path: Path) -> None:
     )
     found = mistakes(tmp_path, *grids)
     assert any("search.space: has more than 10000 combinations; list fewer" in one for one in found)
-
-
-def test_a_search_keeps_its_tables_in_a_folder(tmp_path: Path) -> None:
-    (found,) = mistakes(tmp_path, "output=s3://models/runs")
-    assert found.endswith(
-        "output: a search keeps its tables and figures in a folder, got s3://models/runs."
-    )

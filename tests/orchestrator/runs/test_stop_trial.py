@@ -30,6 +30,15 @@ def test_where_the_folder_is_seen_every_run_of_the_trial_is_asked(
     assert cluster.asked == []
 
 
+def test_in_a_bucket_the_trial_is_asked_from_here(
+    make_record: Make, cluster: FakeCluster, s3: str
+) -> None:
+    search = make_record("digits-1", job={"search": {}}, run_dir=f"{s3}/digits-1")
+    stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
+    assert search.search_folder.of_run("t007").is_stopped_by_name()
+    assert cluster.asked == []
+
+
 def test_elsewhere_the_cluster_runs_one_command(search: Record, cluster: FakeCluster) -> None:
     cluster.new_job = {"statuses": ["PENDING", "SUCCEEDED"]}
     stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))

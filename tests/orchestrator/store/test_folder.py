@@ -68,6 +68,19 @@ def test_whole_folders_are_listed_read_renamed_and_removed(folder: Folder) -> No
     assert folder.folders("d_") == ["d_1"]
 
 
+def test_folders_that_nobody_finishes_and_their_files_are_listed(folder: Folder) -> None:
+    assert (folder.begun("t"), folder.files()) == ([], [])
+    for name in ("t_2", "t_10", "u_1"):
+        (folder / name).make()
+        (folder / name).write("job.yaml", b"")
+        (folder / name / "deeper").make()
+        (folder / name / "deeper").write("x", b"")
+    folder.write("t_file", b"a file is no folder")
+    assert folder.begun("t_") == ["t_10", "t_2"]
+    assert folder.files() == ["t_file"]
+    assert (folder / "t_2").files() == ["job.yaml"]
+
+
 def test_a_folder_takes_the_place_of_one_of_its_name(folder: Folder) -> None:
     for text in ("one", "two"):
         folder.put("c_1", files(text))

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import yaml
 
 os.environ["RAY_TRAIN_V2_ENABLED"] = "1"
 
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import dump
 from orchestrator.run_facts import write_end
+from orchestrator.search import figures
 from orchestrator.search.crew import Leg, News
 from orchestrator.search.records import How, Left
 from orchestrator.store.run_folder import RunFolder
@@ -24,10 +26,13 @@ from orchestrator.track.result import PointResult, Result
 from orchestrator.track.run import TrackedRun
 from orchestrator.track.sender import Sender
 from orchestrator.train.member import Outcome, Task
+from orchestrator.train.worker import Run
 from orchestrator.trials import crew as module
+from orchestrator.trials import launch
 from orchestrator.trials.crew import RayCrew
 from orchestrator.trials.group import Lost, Shape
 
+GRID = "search.space.optimizer.lr={grid: [0.05, 1.0e+12, 0.02]}"
 SPACE = "search.space.optimizer.lr={choice: [0.01, 0.05, 0.1, 1.0e+12]}"
 
 
@@ -127,9 +132,17 @@ def search_job(tiny_job: Callable[..., Job], database: str, tmp_path: Path) -> C
 
 
 @pytest.fixture
-def search(search_job: Callable[..., Job], tmp_path: Path) -> SearchFolder:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the folder of the search is: on this disk, or in a bucket where "s3" is asked for."""
+    if getattr(request, "param", "") == "s3":
+        return str(request.getfixturevalue("s3"))
+    return str(tmp_path / "runs")
+
+
+@pytest.fixture
+def search(search_job: Callable[..., Job], place: str) -> SearchFolder:
     """The folder of the search, in which nothing has happened."""
-    folder = RunFolder(tmp_path / "runs" / "tiny-20260102-030405-a1b2")
+    folder = RunFolder(f"{place}/tiny-20260102-030405-a1b2")
     folder.make()
     folder.job.write(dump(search_job().as_dict()))
     return SearchFolder(folder)
@@ -163,3 +176,31 @@ def heard(crew: RayCrew) -> Callable[..., list[News]]:
         return told
 
     return hear
+
+
+@pytest.fixture
+def go(
+    search: SearchFolder,
+    search_job: Callable[..., Job],
+    groups: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., int]:
+    """Let the driver search for the best of three learning rates; return its exit code.
+
+    No figures are drawn, which would take longer than the search.
+    """
+    monkeypatch.setattr(launch.driver, "connect", lambda: None)
+    monkeypatch.setattr(launch.driver, "pass_stop_on", lambda _: None)
+    monkeypatch.setattr(figures, "draw", lambda *_: None)
+
+    def run(*overrides: str) -> int:
+        job = search_job(GRID, "search.searcher={name: grid}", *overrides)
+        search.run.job.write(yaml.safe_dump(job.as_dict()))
+        search.run.withdraw_stop()
+        one = Sender()
+        try:
+            return launch._run(job, Run(search.run), 1, one)
+        finally:
+            one.finish()
+
+    return run

@@ -12,74 +12,34 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from orchestrator.errors import JobFailed, Unreachable
 from orchestrator.job.load import load_job
-from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
 from orchestrator.search import endings, figures
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Began, Ended, How, Left, Reported, TrialState
-from orchestrator.search.standing import Standing
 from orchestrator.state import State
 from orchestrator.store.run_folder import WEIGHTS, RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import delivery, record, recorder, sender
 from orchestrator.track.journal import Journal
-from orchestrator.track.run import remembered_run
-from orchestrator.track.sender import Sender
 from orchestrator.track.server import mlflow_client
 from orchestrator.train.context import FolderContext
 from orchestrator.train.member import Member, Outcome, Task
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
-from orchestrator.trials import launch
 from orchestrator.trials.crew import RayCrew
-
-DRAW = figures.draw
-TWO = "quantizer.bit_widths=[8, 2]"
-GRID = "search.space.optimizer.lr={grid: [0.05, 1.0e+12, 0.02]}"
-
-
-@pytest.fixture(autouse=True)
-def _here(monkeypatch: pytest.MonkeyPatch, groups: object) -> None:
-    monkeypatch.setattr(launch.driver, "connect", lambda: None)
-    monkeypatch.setattr(launch.driver, "pass_stop_on", lambda _: None)
-    monkeypatch.setattr(figures, "draw", lambda *_: None)  # takes longer than the search
-
-
-@pytest.fixture
-def go(search: SearchFolder, search_job: Callable[..., Job]) -> Callable[..., int]:
-    """Let the driver search for the best of three learning rates; return its exit code."""
-
-    def run(*overrides: str) -> int:
-        job = search_job(GRID, "search.searcher={name: grid}", *overrides)
-        search.run.job.write(yaml.safe_dump(job.as_dict()))
-        search.run.withdraw_stop()
-        one = Sender()
-        try:
-            return launch._run(job, Run(search.run), 1, one)
-        finally:
-            one.finish()
-
-    return run
-
-
-def standing_of(search: SearchFolder) -> Standing:
-    return Standing.of(SearchJournal(search).read().records)
-
-
-def ended_in(search: SearchFolder) -> dict[str, TrialState]:
-    return {trial.name: trial.state for trial in standing_of(search).ended}
-
-
-def record_of(run: RunFolder) -> Any:
-    tracked = remembered_run(run)
-    assert tracked is not None
-    with mlflow_client(tracked.uri) as client:
-        return client.get_run(tracked.run_id)
+from tests.orchestrator.trials.searches import (
+    DRAW,
+    TWO,
+    Killed,
+    ended_in,
+    kill_after,
+    record_of,
+    standing_of,
+)
 
 
 def test_a_search_ends_with_its_trials_its_figures_its_best_job_and_a_record_of_each(
@@ -108,7 +68,7 @@ def test_a_search_ends_with_its_trials_its_figures_its_best_job_and_a_record_of_
     assert searched.ended == {"finished": 2, "failed": 1}
     assert searched.table == search.table.read()
     assert len(search.rows.read().splitlines()) == 4
-    assert (search.figures / "lives.png").exists()
+    assert search.figures.exists("lives.png")
 
 
 def test_the_best_job_repeats_its_trial_bit_for_bit(
@@ -136,24 +96,6 @@ def test_the_best_job_repeats_its_trial_bit_for_bit(
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     [first, *_] = search.best.read().splitlines()
     assert first.startswith(f"# The best trial of {search.run.name}: {best.name}, finished, mean ")
-
-
-class Killed(BaseException):
-    """The driver is gone."""
-
-
-def kill_after(epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the next driver end without a word once so many epochs are in its journal."""
-    append, seen = SearchJournal.append, []
-
-    def dying(journal: SearchJournal, record: Any) -> None:
-        append(journal, record)
-        seen.append(isinstance(record, Reported))
-        if sum(seen) == epochs:
-            monkeypatch.setattr(SearchJournal, "append", append)
-            raise Killed
-
-    monkeypatch.setattr(SearchJournal, "append", dying)
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

@@ -15,6 +15,7 @@ from orchestrator.search.figures.progress import best_by_hours
 from orchestrator.search.level import comparable
 from orchestrator.search.records import Attempt, Began, Opened, Planned, Record, Reported
 from orchestrator.search.standing import Standing
+from orchestrator.store.disk import DiskFolder
 from tests.orchestrator.search.searched import KEYS, searched
 
 
@@ -64,7 +65,7 @@ def test_points_are_drawn_only_where_they_disagree() -> None:
 
 def test_every_picture_opens_and_has_its_data(tmp_path: Path) -> None:
     (tmp_path / "old.png").write_text("of an earlier drawing")
-    draw(searched(8), tmp_path)
+    draw(searched(8), DiskFolder(tmp_path))
     pictures = sorted(path.stem for path in tmp_path.glob("*.png"))
     assert pictures == sorted(path.stem for path in tmp_path.glob("*.csv"))
     assert "old" not in pictures
@@ -101,7 +102,7 @@ def test_titles_say_what_a_metric_is(metric: str, called: str) -> None:
 def test_a_search_that_has_just_begun_has_no_figures(tmp_path: Path) -> None:
     opened = Opened(0.0, "s", "mean", "max", ("p1",), (), 4, 1, "none", "random", 9, 1)
     begun = [opened, Attempt(0.0, 1), Planned(0.0, "t001", {"p1": 0.5}, "prior")]
-    draw(Standing.of(begun), tmp_path)
+    draw(Standing.of(begun), DiskFolder(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
