@@ -12,6 +12,7 @@ from orchestrator.events import of_trial
 from orchestrator.job.schema import job_from_dict
 from orchestrator.job.source import Values
 from orchestrator.search.records import How
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.train import failures, rendezvous, stacks
 from orchestrator.train.context import FolderContext
 from orchestrator.train.numerics import set_numerics
@@ -69,9 +70,9 @@ class Member:
     def train(self, task: Task, ranks: Ranks) -> Outcome:
         """Train a leg; all that it needed is given back when it ends.
 
-        Raises LostRank when another process is gone, and OrchError for an error of one of several
-        ranks: nobody knows where the others wait, so the group is of no further use. The other
-        failures are returned.
+        Raises LostRank when another process is gone, StorageTrouble when the storage is, and
+        OrchError for an error of one of several ranks: nobody knows where the others wait, so the
+        group is of no further use. The other failures are returned.
         """
         with of_trial(task.name):
             outcome = self._outcome(task, ranks)
@@ -88,7 +89,7 @@ class Member:
             return Outcome(_train(task, ranks))
         except Diverged as error:  # on all ranks alike
             return Outcome(How.FAILED, str(error))
-        except LostRank:
+        except (LostRank, StorageTrouble):
             raise
         except Exception as error:
             if failures.is_lost_process(error):

@@ -12,6 +12,7 @@ from orchestrator.job.trial import load_trial
 from orchestrator.plan.workers import room_for
 from orchestrator.search.crew import Leg, News
 from orchestrator.search.records import Began, How, Left
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.delta_b import ReferenceResults
@@ -188,7 +189,8 @@ class RayCrew:
         assert assignment.group is not None
         self._going.remove(assignment)
         assignment.group.close()
-        if named := cause(errors):
+        named = cause(errors)
+        if named and not isinstance(named, StorageTrouble):  # which is not the fault of the trial
             self._leave(assignment, Outcome(How.FAILED, str(named)))
         elif assignment.asked is not None:
             self._leave(assignment, Outcome(How.STOPPED))

@@ -12,6 +12,7 @@ from orchestrator.job.schema import Job
 from orchestrator.job.source import dump
 from orchestrator.run_facts import facts_of
 from orchestrator.search.records import How
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import WEIGHTS, RunFolder
 from orchestrator.train.member import Member, Outcome, Task
 from orchestrator.train.ranks import LostRank, Ranks
@@ -104,12 +105,13 @@ def test_an_error_of_the_only_rank_fails_the_run_and_of_one_of_several_the_group
     assert str(raised.value) == outcome.reason
 
 
-def test_the_loss_of_another_process_is_passed_on(
-    make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("loss", [LostRank, StorageTrouble])
+def test_the_loss_of_another_process_or_of_the_storage_is_passed_on(
+    make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch, loss: type[Exception]
 ) -> None:
     def lose(*_: object) -> None:
-        raise LostRank("gone")
+        raise loss("gone")
 
     monkeypatch.setattr(Worker, "run", lose)
-    with pytest.raises(LostRank):
+    with pytest.raises(loss):
         Member().train(make_task("t001"), Ranks())

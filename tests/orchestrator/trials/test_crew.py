@@ -11,6 +11,7 @@ from orchestrator.run_facts import facts_of
 from orchestrator.search.crew import Leg, News
 from orchestrator.search.records import Began, How, Left, Reported
 from orchestrator.state import State
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.trials import crew as module
@@ -141,6 +142,17 @@ def test_an_error_that_a_member_named_is_not_tried_again(
     groups.errors.append(DataError("Too many samples are broken."))
     assert last(heard(leg())).reason == "Too many samples are broken."
     assert len(groups.made) == 1
+
+
+def test_a_storage_that_was_away_is_not_the_fault_of_a_run(
+    heard: Callable[..., list[News]], search: SearchFolder, groups: type
+) -> None:
+    groups.errors.append(StorageTrouble("s3://models/runs: is its server there?"))
+    assert last(heard(leg())).how == How.FINISHED
+    assert len(groups.made) == 2
+    restarted = facts_of(search.of_run("t001")).restarted
+    assert restarted is not None
+    assert "is its server there?" in restarted.reason
 
 
 def test_a_run_that_a_person_has_stopped_stays_stopped_without_a_group(
