@@ -5,8 +5,9 @@
 A head without CPUs and two nodes with one CPU each train a small job on two workers, once for each
 seed. Meanwhile workers, nodes and drivers are killed or frozen, and the tracking server goes away.
 Every other run has its folder in S3, where requests fail for a while. A run is right when its
-weights are those of the job trained without Ray, bit for bit, and when MLflow has every metric of
-every step once, with the same value. --keep writes benchmarks/results.
+weights are those of the job trained without Ray, bit for bit, when each step was taken on the same
+samples, which are those of an epoch once each, and when MLflow has every metric of every step once,
+with the same value. --keep writes benchmarks/results.
 """
 
 import argparse
@@ -14,27 +15,17 @@ import os
 import sys
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.overhead import digest
 from benchmarks.results_file import conditions, keep, positive
-from orchestrator.store.run_folder import RunFolder
-from orchestrator.track import keys
-from orchestrator.track.journal import Journal
-from orchestrator.train.worker import Run
 from tests import mlflow_server, raylets, s3_server
+from tests.chaos import samples, undisturbed
 from tests.chaos.faults import Fault, drawn
-from tests.chaos.runs import Place, Victim
+from tests.chaos.runs import EPOCH_SAMPLES, Place, Victim
 from tests.mlflow_server import MlflowServer
-from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
 from tests.unreliable import on_the_way_to
-
-BY_THE_CLOCK = {keys.THROUGHPUT, keys.EPOCH_SECONDS}
-"""Metrics whose values are no one else's."""
-
-Recorded = dict[tuple[str, int], float]
 
 
 def main() -> None:
@@ -102,7 +93,8 @@ def let_happen(place: Place, server: MlflowServer, seed: int, faults: list[Fault
     Raises AssertionError when it does not come to its end.
     """
     output = f"s3://{s3_server.BUCKET}/runs" if in_s3(seed) else str(place.folder / "runs")
-    run = place.submit(output, f"seed={seed}")
+    notes = place.folder / f"notes-{seed}"
+    run = place.submit(output, f"seed={seed}", *samples.settings(notes))
     victim = Victim(place, run)
     for fault in faults:
         victim.suffer(fault)
@@ -110,53 +102,15 @@ def let_happen(place: Place, server: MlflowServer, seed: int, faults: list[Fault
     place.server.become("well")
     place.storage.become("well")
     place.orch("sync", run.name)
-    again = RunFolder(place.folder / "undisturbed" / run.name)
-    return differences(place, server, run, again)
+    twin = undisturbed.twin_of(run, notes, place.folder)
+    other = [] if digest(run) == digest(twin.run) else ["other weights"]
+    of_samples = samples.faults_of(notes, twin.notes, EPOCH_SAMPLES)
+    return other + of_samples + undisturbed.faults_of_record(server, run, twin.run)
 
 
 def in_s3(seed: int) -> bool:
     """Return whether the run of a seed has its folder in S3."""
     return seed % 2 == 1
-
-
-def differences(place: Place, server: MlflowServer, run: RunFolder, again: RunFolder) -> list[str]:
-    """Return in what a run differs from its job, trained again by nobody's leave."""
-    again.make()
-    again.job.write(run.job.read())
-    run_ranks(2, place.folder / f"ranks-{run.name}", partial(train_whole_run, Run(again)))
-    wrong = [] if digest(run) == digest(again) else ["other weights"]
-    expected, found = recorded(again), in_mlflow(server, run)
-    names = {key for key, _ in expected}
-    doubled = [key for key in names if len(found[key]) != len({step for step, _ in found[key]})]
-    once = {(key, step): value for key in names for step, value in found[key]}
-    lacking, more = expected.keys() - once.keys(), once.keys() - expected.keys()
-    other = [
-        at
-        for at in expected.keys() & once.keys()
-        if at[0] not in BY_THE_CLOCK and once[at] != expected[at]
-    ]
-    for what, places in (
-        ("recorded twice", doubled),
-        ("lacking", lacking),
-        ("unexpected", more),
-        ("other", other),
-    ):
-        if places:
-            wrong.append(f"{what}: {sorted(places)[:3]} and so on, {len(places)}")
-    return wrong
-
-
-def recorded(run: RunFolder) -> Recorded:
-    """Return what a run has written to its journal, by metric and step."""
-    lines, _ = Journal(run).unsent()
-    return {(key, line.step): value for line in lines for key, value in line.metrics.items()}
-
-
-def in_mlflow(server: MlflowServer, run: RunFolder) -> dict[str, list[tuple[int, float]]]:
-    """Return what MLflow has of a run: of each metric the steps and values."""
-    run_id = run.record.read_json()["run_id"]
-    known = server.run(run_id)["data"]["metrics"]
-    return {row["key"]: server.series(run_id, row["key"]) for row in known}
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ from tests.unreliable import Unreliable, Weather
 REPOSITORY = Path(__file__).parents[2]
 JOB = REPOSITORY / "jobs" / "quickstart.yaml"
 STEPS, EPOCHS = 10, 4
+EPOCH_SAMPLES = STEPS * 32
 OPTIONS = (
-    *(f"data.limit_train={STEPS * 32}", "data.limit_val=32", f"training.epochs={EPOCHS}"),
+    *(f"data.limit_train={EPOCH_SAMPLES}", "data.limit_val=32", f"training.epochs={EPOCHS}"),
     *("checkpoint.every_steps=1", "cluster.max_failures=5"),
 )
 PATIENCE_SECONDS = 300.0
