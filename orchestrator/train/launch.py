@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
-from orchestrator.run_facts import Events
+from orchestrator.run_facts import Events, facts_of
 from orchestrator.track.sender import Sender
 from orchestrator.track.server import ask_once
 from orchestrator.train import driver, job_log, run_checkpoints
@@ -41,12 +41,15 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
     from ray.train import TrainingFailedError
 
     from orchestrator.train.sizing import NothingStarted
+    from orchestrator.train.train_page import take_over
     from orchestrator.train.trainer import build_trainer
 
     inform(f"Global batch {job.plans[-1].sentence()}.")
     driver.connect()
     job_log.listen(Gauges(run.folder).hear)
     driver.pass_stop_on(run.folder)
+    if facts_of(run.folder).restarts:
+        take_over()
     inform(f"Starting {job.cluster.counted} workers, each of which loads PyTorch first ...")
     sender.watch(run.folder)
     with tempfile.TemporaryDirectory(prefix="orch-ray-train-") as notes:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import re
 import signal
 import urllib.request
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder
 from orchestrator.track import delivery, recorder
 from orchestrator.track.run import remembered_run
@@ -126,7 +126,7 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
         model__depths="[1,1,1,1]",
         training__epochs=3,
         training__global_batch=64,
-        optimizer__lr=0.05,
+        optimizer__lr=0.01,
         checkpoint__every_steps=2,
         cluster__num_workers=2,
         output=output,
@@ -141,7 +141,7 @@ def test_cifar10_r18_learns_and_survives_killed_processes_to_the_same_weights(
     assert started.returncode == 0, started.stderr
     folder = RunFolder(output / json.loads(started.stdout)["run"])
     wait_for(folder, lambda facts: facts.progress)
-    victim = worker_process(cluster, folder.name)
+    victim = worker_process(folder)
     wait_for(folder, lambda _: (folder.newest() or Reached(0, 0, 0)) > Reached(0, 1, 0))
     os.kill(victim, signal.SIGKILL)
     wait_for(folder, lambda facts: facts.restarted)
@@ -155,6 +155,7 @@ def test_cifar10_r18_learns_and_survives_killed_processes_to_the_same_weights(
     assert log.count("Continuing from the checkpoint at epoch") == 2
     assert "The process of rank 1 on" in log
     assert "The driver's process was killed (SIGKILL" in log
+    assert on_rays_page(cluster, folder.name) == ["ABORTED", "FINISHED"]
 
     undisturbed = trained_without_ray(folder, output, tmp_path)
     assert last_weights(folder) == last_weights(undisturbed)
@@ -176,13 +177,18 @@ def trained_without_ray(folder: RunFolder, output: Path, tmp_path: Path) -> RunF
     return again
 
 
-def worker_process(cluster: str, run: str) -> int:
-    """Return the process of rank 1, as the dashboard's Train page knows it."""
+def worker_process(folder: RunFolder) -> int:
+    """Return the process of rank 1."""
+    gathered = facts_of(folder).gathered
+    assert gathered is not None
+    return gathered.workers[1].pid
+
+
+def on_rays_page(cluster: str, run: str) -> list[str]:
+    """Return how each driver's training of a run has ended, by Ray's page of all trainings."""
     with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
-        text = answer.read().decode()
-    [found] = [r for r in json.loads(text)["train_runs"] if re.search(run, r["name"])]
-    workers = found["attempts"][-1]["workers"]
-    return int(next(worker["pid"] for worker in workers if worker["world_rank"] == 1))
+        shown = json.load(answer)["train_runs"]
+    return sorted(one["status"] for one in shown if one["name"] == run)
 
 
 def driver_process(cluster: str, run: str) -> int:
