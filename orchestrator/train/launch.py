@@ -37,6 +37,8 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
 
     Raises JobFailed when they fail for good, and LostController.
     """
+    inform(f"Global batch {job.plans[-1].sentence()}.")
+    driver.connect()  # the node starts processes of the job while this one imports Ray Train
     from ray.exceptions import RayActorError
     from ray.train import TrainingFailedError
 
@@ -44,8 +46,6 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
     from orchestrator.train.train_page import take_over
     from orchestrator.train.trainer import build_trainer
 
-    inform(f"Global batch {job.plans[-1].sentence()}.")
-    driver.connect()
     job_log.listen(Gauges(run.folder).hear)
     driver.pass_stop_on(run.folder)
     if facts_of(run.folder).restarts:
