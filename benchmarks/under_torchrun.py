@@ -16,7 +16,6 @@ import torch.distributed as dist
 
 from orchestrator.job.load import load_job
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track.result import Result
 from orchestrator.train.context import FolderContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import Ranks
@@ -28,9 +27,9 @@ class Timed(Worker):
 
     saves: list[float]
 
-    def _save(self, *, best: Result | None = None) -> None:
+    def _save(self, *, is_best: bool = False) -> None:
         start = time.perf_counter()
-        super()._save(best=best)
+        super()._save(is_best=is_best)
         if self.at.step not in (0, self.steps):
             self.saves.append(time.perf_counter() - start)
 
