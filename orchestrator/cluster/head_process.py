@@ -203,6 +203,9 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
     command that runs as the head's owner: so every process of the head asks for the head's token,
     which only its owner can read, and the jobs inherit where it is.
 
+    Ray's workers are niced, so that they leave other users a machine they share; here a step would
+    take a tenth longer for it. Whoever sets RAY_worker_niceness wants something else.
+
     What belongs to a job is left out, since each job brings its own.
     """
     foreign = INSIDE_A_JOB + OTHER_TOKENS
@@ -212,7 +215,8 @@ def _environment(folder: Path, gcs_port: int) -> dict[str, str]:
         if key not in foreign and not environment.travels(key)
     }
     return (
-        env
+        {"RAY_worker_niceness": "0"}
+        | env
         | environment.no_proxy()
         | {
             MARK: str(folder),

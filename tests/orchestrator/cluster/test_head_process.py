@@ -71,6 +71,16 @@ def test_a_head_asks_for_its_own_token_whatever_this_shell_says(
     }
 
 
+@pytest.mark.parametrize(("asked", "niceness"), [(None, "0"), ("7", "7")])
+def test_workers_of_a_head_of_ours_are_not_niced_unless_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: str | None, niceness: str
+) -> None:
+    monkeypatch.delenv("RAY_worker_niceness", raising=False)
+    if asked:
+        monkeypatch.setenv("RAY_worker_niceness", asked)
+    assert head_process._environment(tmp_path, gcs_port=1)["RAY_worker_niceness"] == niceness
+
+
 def test_a_head_lives_as_long_as_its_lock_is_held(tmp_path: Path) -> None:
     assert not head_process.is_alive(tmp_path)
     holder = subprocess.Popen(
