@@ -3,8 +3,8 @@
     python -m benchmarks.overhead [--rounds 3]
 
 The quickstart's job, without its last epochs, in turn under torchrun and through `orch submit` on a
-Ray head of its own. Both train the same loop and must end with the same weights. One worker leaves a
-processor to Ray; two workers on two processors share them with it.
+Ray head of its own. Both train the same loop and must end with the same weights. One worker leaves
+a processor to Ray; two workers on two processors share them with it.
 
 - "step_ms": the median over the epochs but the first two of each run, by how it was started;
 - "ratio": of the medians, and the smallest and largest of a round;
