@@ -136,8 +136,13 @@ class Method(nn.Module, ABC):
         return [("quantizer.bit_widths", problem)]
 
     @classmethod
-    def mistakes_after(cls, settings: MethodSettings, before: MethodSettings) -> list[Mistake]:
-        """Return why a phase cannot follow the one with the settings `before`."""
+    def mistakes_after(
+        cls, settings: MethodSettings, before: MethodSettings | None
+    ) -> list[Mistake]:
+        """Return why a phase cannot follow the one with the settings `before`.
+
+        None: it begins with random weights, or with those of a float model.
+        """
         return []
 
     @property

@@ -108,10 +108,20 @@ class BitMixer(Method):
         return [*found, ("quantizer.bit_widths", problem)]
 
     @classmethod
-    def mistakes_after(cls, settings: MethodSettings, before: MethodSettings) -> list[Mistake]:
-        """Return a mistake for a stage that goes back behind the one before."""
+    def mistakes_after(
+        cls, settings: MethodSettings, before: MethodSettings | None
+    ) -> list[Mistake]:
+        """Return a mistake for a stage that goes back or leaves out stage 2."""
         assert isinstance(settings, BitMixerSettings)
-        if not isinstance(before, BitMixerSettings) or settings.stage >= before.stage:
+        if before is None and settings.stage == 3:
+            problem = (
+                "stage 3 mixes what stage 2 has trained; give phases of stages 1, 2 and 3, or "
+                "start.from: checkpoint with a run of stage 2."
+            )
+            return [("method.stage", problem)]
+        if not isinstance(before, BitMixerSettings):
+            return []
+        if before.stage <= settings.stage and (before.stage, settings.stage) != (1, 3):
             return []
         stages = f"stage {settings.stage} after stage {before.stage}"
         return [("method.stage", f"{stages}; each stage goes on from the one before: 1, 2, 3.")]

@@ -42,9 +42,12 @@ def phase_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     return _lines(_method(job).mistakes(job.method, job.points), merged, shown)
 
 
-def order_mistakes(job: Job, before: Job, merged: Merged, shown: str) -> list[str]:
-    """Return a line for each reason why a phase cannot follow the one before."""
-    return _lines(_method(job).mistakes_after(job.method, before.method), merged, shown)
+def order_mistakes(job: Job, before: Job | None, merged: Merged, shown: str) -> list[str]:
+    """Return a line for each reason why a phase cannot follow the one before, or be the first."""
+    if before is None and job.start.source == "checkpoint":
+        return []
+    settings = None if before is None else before.method
+    return _lines(_method(job).mistakes_after(job.method, settings), merged, shown)
 
 
 def layout_mistakes(job: Job, first: Job, merged: Merged, shown: str) -> list[str]:

@@ -49,8 +49,11 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
     for number, part in enumerate(parts, start=1):
         new = [line for line in part.mistakes if line not in own.mistakes]
         if not mistakes and not new:
-            new += _mistakes_between(part, parts[0], parts[max(0, number - 2)], shown)
+            before = parts[number - 2] if number > 1 else None
+            new += _mistakes_between(part, parts[0], before, shown)
         mistakes += [_of_phase(number, line) for line in new]
+    if not (parts or mistakes or found):
+        mistakes += _mistakes_between(own, own, None, shown)
     if found or own.job is None or any(part.job is None for part in parts):
         raise JobFileError(mistakes)
     resolved = tuple(
@@ -105,14 +108,15 @@ def _as_resolved(given: Values, whole: Values) -> Values:
     }
 
 
-def _mistakes_between(part: _Checked, first: _Checked, before: _Checked, shown: str) -> list[str]:
-    """Return why a phase cannot follow the first one, or the one before it."""
+def _mistakes_between(
+    part: _Checked, first: _Checked, before: _Checked | None, shown: str
+) -> list[str]:
+    """Return why a phase cannot follow the first one and the one before it, or begin a job."""
     assert part.job is not None
     assert first.job is not None
-    assert before.job is not None
     return [
         *layout_mistakes(part.job, first.job, part.merged, shown),
-        *order_mistakes(part.job, before.job, part.merged, shown),
+        *order_mistakes(part.job, before.job if before else None, part.merged, shown),
     ]
 
 

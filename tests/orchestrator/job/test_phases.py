@@ -151,9 +151,15 @@ def test_phases_of_one_run_agree_on_the_layout_of_the_network(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("stages", "wrong"), [((1, 2, 3), []), ((2, 2), []), ((2, 1, 2), [(2, "1 after stage 2")])]
+    ("stages", "wrong"),
+    [
+        ((1, 2, 3), []),
+        ((2, 2), []),
+        ((2, 1, 2), [(2, "1 after stage 2")]),
+        ((1, 3), [(2, "3 after stage 1")]),
+    ],
 )
-def test_the_stages_of_a_method_do_not_go_back(
+def test_the_stages_of_a_method_neither_go_back_nor_leave_one_out(
     tmp_path: Path, stages: tuple[int, ...], wrong: list[tuple[int, str]]
 ) -> None:
     bits = {1: "[w32a4, w32a2]", 2: "[4, 2]", 3: "[4, 2]"}
@@ -167,6 +173,16 @@ def test_the_stages_of_a_method_do_not_go_back(
     assert len(found) == len(wrong)
     for line, (phase, problem) in zip(found, wrong, strict=True):
         assert f"phase {phase}, method.stage: stage {problem}; each stage goes on" in line
+
+
+def test_a_last_stage_begins_with_what_another_run_has_trained(tmp_path: Path) -> None:
+    own = DESCENDING.partition("phases:")[0].replace("name: individual", "name: bitmixer")
+    for text in (own, own + "phases: [{method: {stage: 3}}]\n"):
+        mixed = text + "quantizer: {bit_widths: [4, 2]}\n"
+        for start in ("scratch", "float, weights: float.pt"):
+            [mistake] = mistakes_of(tmp_path, f"{mixed}start: {{from: {start}}}\n")
+            assert "method.stage: stage 3 mixes what stage 2 has trained; give" in mistake
+        load_job(write(tmp_path, mixed + "start: {from: checkpoint, weights: stage2}\n"))
 
 
 def test_a_mistake_of_the_job_itself_is_named_once(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def test_a_teacher_whose_weights_are_not_there_or_not_its_own_is_refused(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
     def taught_by(weights: str) -> Job:
-        return tiny_job(f"method={{name: bitmixer, teacher: float, teacher_weights: {weights}}}")
+        method = f"name: bitmixer, stage: 2, teacher: float, teacher_weights: {weights}"
+        return tiny_job(f"method={{{method}}}")
 
     with pytest.raises(UsageError, match=r"^method\.teacher_weights: .* called .*float\.pt"):
         preflight.check(taught_by("float.pt"))

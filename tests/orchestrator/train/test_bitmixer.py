@@ -220,8 +220,9 @@ def test_a_teacher_that_is_not_there_or_was_not_trained_is_said(
 def test_two_ranks_draw_the_same_and_learn_what_one_learns(
     tiny_job: Callable[..., Job], tmp_path: Path, world: int
 ) -> None:
-    own = stage(3, "[4, 2]", k=1)
-    values: dict[str, Any] = tiny_job(*own, "cluster.max_batch_per_worker=4").as_dict()
+    phases = "phases=[{}, {method: {stage: 3, k: 1}}]"
+    job = tiny_job(*stage(2, "[4, 2]", phases), "cluster.max_batch_per_worker=4")
+    values: dict[str, Any] = job.phase_jobs()[1].as_dict()
     program = partial(train_some_steps, values=values, steps=1, norm_in_evaluation_mode=True)
     (alone,) = run_ranks(1, tmp_path / "one", program)
     together: Sequence[Any] = run_ranks(world, tmp_path / "two", program)
