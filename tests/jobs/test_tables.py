@@ -54,6 +54,37 @@ def test_no_job_aims_at_the_row_that_bit_mixer_calls_adabits_and_is_not() -> Non
     assert not any("bitmixer_t7_resnet50_adabits" in file.read_text() for file in FILES)
 
 
+def test_rows_with_the_numbers_of_a_taught_row_of_table_2_have_its_teacher() -> None:
+    """Bit-Mixer prints its teachers in Table 2 alone; other tables repeat rows of it."""
+    rows = published_rows()
+    teachers = {
+        (str(row.values), str(row.other)): {"float": "float", "stage1": "stage1", "alone": "none"}[
+            name.rpartition("_")[2]
+        ]
+        for name, row in rows.items()
+        if name.startswith("bitmixer_t2_")
+    }
+    found = {}
+    for file in TABLES.glob("bitmixer_t*/*.yaml"):
+        job = load_job(file).job
+        last = job.phase_jobs()[-1].method
+        if last.name == "bitmixer" and job.name in rows:
+            row = rows[job.name]
+            wanted = teachers.get((str(row.values), str(row.other)))
+            assert last.teacher == (wanted or last.teacher), file
+            found[f"{file.parent.name}/{file.stem}"] = wanted
+    taught = {name: wanted for name, wanted in found.items() if wanted and "_t2/" not in name}
+    assert taught == {
+        "bitmixer_t1/transitional": "float",
+        "bitmixer_t3/stage2_432": "stage1",
+        "bitmixer_t5/symmetric": "none",
+        "bitmixer_t7/resnet18_stage2": "stage1",
+        "bitmixer_t7/resnet18_stage3": "float",
+    }
+    without = load_job(TABLES / "bitmixer_t1" / "without_transitional.yaml").job
+    assert {phase.method.teacher for phase in without.phase_jobs()} == {"float"}
+
+
 def test_adabits_decays_weights_of_full_convolutions_and_linear_layers_alone() -> None:
     job = load_job(TABLES / "adabits_t4" / "original_mobilenet_v2_adabits.yaml").job
     roles = ("weight", "depthwise", "norm", "bias", "clip")
