@@ -53,6 +53,7 @@ traps: setup
 
 chaos: setup
 	$(BIN)/python -m tests.chaos --seeds 20
+	$(BIN)/python -m tests.chaos.elastic
 
 clean:
 	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -15,6 +15,7 @@ import pytest
 from orchestrator.run_facts import RunFacts, facts_of
 from orchestrator.store.run_folder import RunFolder
 from tests import raylets
+from tests.raylets import Head
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -91,7 +92,13 @@ def output(new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a cluster of one node as an administrator would; give its address."""
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """Start a cluster of one node as an administrator would."""
     with raylets.cluster(tmp_path_factory.mktemp("ray"), cpus=2) as head:
-        yield head.url
+        yield head
+
+
+@pytest.fixture(scope="session")
+def cluster(head: Head) -> str:
+    """The address of the cluster."""
+    return head.url

@@ -1,20 +1,15 @@
 """The papers' job files on real data, reduced by --set alone, on a real cluster."""
 
-import hashlib
 import json
-import os
-import signal
-import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import load_file
 
-from orchestrator.run_facts import facts_of
-from orchestrator.store.run_folder import WEIGHTS, Reached, RunFolder
+from benchmarks.overhead import digest
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import delivery, recorder
 from orchestrator.track.run import remembered_run
 from orchestrator.track.server import mlflow_client
@@ -51,14 +46,6 @@ def history(folder: RunFolder, key: str) -> list[float]:
     assert tracked is not None
     with mlflow_client(tracked.uri) as client:
         return [row.value for row in client.get_metric_history(tracked.run_id, key)]
-
-
-def last_weights(folder: RunFolder) -> str:
-    """Return a digest of the weights in a run's last checkpoint."""
-    digest = hashlib.sha256()
-    for name, value in sorted(load_file(folder.checkpoints()[-1] / WEIGHTS).items()):
-        digest.update(name.encode() + value.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def test_activitynet_r50_reports_map_at_every_bit_width(
@@ -133,32 +120,13 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
     )
 
 
-def test_cifar10_r18_learns_and_survives_killed_processes_to_the_same_weights(
-    orch: Any, wait_for: Wait, cluster: str, cifar: Path, output: Path, tmp_path: Path
+def test_cifar10_r18_learns_and_ends_with_the_weights_of_two_processes_without_ray(
+    orch: Any, cluster: str, cifar: Path, output: Path, tmp_path: Path
 ) -> None:
-    options = ["--address", cluster, "--detach", "--json", *cifar_options(cifar, output)]
-    started = orch("submit", JOBS / "cifar10_r18.yaml", *options)
-    assert started.returncode == 0, started.stderr
-    folder = RunFolder(output / json.loads(started.stdout)["run"])
-    wait_for(folder, lambda facts: facts.progress)
-    victim = worker_process(folder)
-    wait_for(folder, lambda _: (folder.newest() or Reached(0, 0, 0)) > Reached(0, 1, 0))
-    os.kill(victim, signal.SIGKILL)
-    wait_for(folder, lambda facts: facts.restarted)
-    reached = folder.newest()
-    assert reached is not None
-    wait_for(folder, lambda _: (folder.newest() or reached) > reached)
-    os.kill(driver_process(cluster, folder.name), signal.SIGKILL)
-    done = orch("wait", folder.name, "--timeout", "300")
-    assert done.returncode == 0, done.stdout + done.stderr
-    log = orch("logs", folder.name).stdout
-    assert log.count("Continuing from the checkpoint at epoch") == 2
-    assert "The process of rank 1 on" in log
-    assert "The driver's process was killed (SIGKILL" in log
-    assert on_rays_page(cluster, folder.name) == ["ABORTED", "FINISHED"]
-
+    status = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, output))
+    folder = RunFolder(output / status["run"])
     undisturbed = trained_without_ray(folder, output, tmp_path)
-    assert last_weights(folder) == last_weights(undisturbed)
+    assert digest(folder) == digest(undisturbed)
     for bits in BITS:
         losses = history(folder, f"train_loss/{bits}bit")
         assert len(losses) == 3
@@ -175,23 +143,3 @@ def trained_without_ray(folder: RunFolder, output: Path, tmp_path: Path) -> RunF
     run_ranks(2, tmp_path / "ranks", partial(train_whole_run, Run(again)))
     delivery.deliver_all(tracked, again, pytest.fail)
     return again
-
-
-def worker_process(folder: RunFolder) -> int:
-    """Return the process of rank 1."""
-    gathered = facts_of(folder).gathered
-    assert gathered is not None
-    return gathered.workers[1].pid
-
-
-def on_rays_page(cluster: str, run: str) -> list[str]:
-    """Return how each driver's training of a run has ended, by Ray's page of all trainings."""
-    with urllib.request.urlopen(f"{cluster}/api/train/v2/runs/v1") as answer:
-        shown = json.load(answer)["train_runs"]
-    return sorted(one["status"] for one in shown if one["name"] == run)
-
-
-def driver_process(cluster: str, run: str) -> int:
-    """Return the process of the run's latest driver, as the dashboard knows it."""
-    with urllib.request.urlopen(f"{cluster}/api/jobs/{run}") as answer:
-        return int(json.load(answer)["driver_info"]["pid"])
