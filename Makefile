@@ -3,6 +3,7 @@
 # make test        lint, types, import layers, tests
 # make mutants     put known bugs in, one at a time, and see each caught by a test (minutes)
 # make traps       build in the mistakes that implementers of the papers are known to make, likewise
+# make chaos       train on bad days: killed processes and nodes, servers that go away (half an hour)
 # make clean       remove .venv and what runs left behind
 
 PYTHON ?= python3
