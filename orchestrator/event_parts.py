@@ -22,9 +22,9 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class WorkerPlace:
-    """Where a worker of a run is. node: its address. gpus: their numbers on the node."""
+    """Where a worker of a run is. node: its address. gpus: their numbers or ids on the node."""
 
     rank: int
     node: str
     pid: int
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()

@@ -218,6 +218,14 @@ def finished_in(folder: RunFolder) -> Finished:
     return made_of(Finished, folder.result.read_json())
 
 
+def end_of(folder: RunFolder) -> Finished | None:
+    """Return the same, or None where there is none that can be read."""
+    try:
+        return finished_in(folder)
+    except (OSError, ValueError):
+        return None
+
+
 def write_end(folder: RunFolder, result: Result) -> None:
     """Write the results of a run that has finished to its folder."""
     folder.result.write(dumps(plain(Finished.of(result, str(folder)))))

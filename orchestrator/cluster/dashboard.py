@@ -91,7 +91,7 @@ class Dashboard:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise Unreachable(
                 f"The cluster at {self.url} does not answer ({_reason(error)}). Is the address "
                 "that of its dashboard (port 8265 by default)? `orch doctor` shows what was tried."

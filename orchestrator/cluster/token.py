@@ -1,8 +1,13 @@
 """Where the token of a cluster is kept. It is read when it is needed, and never printed."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrator.errors import UsageError
+
+_VISIBLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -17,7 +22,19 @@ class Token:
     cluster: str = ""
 
     def read(self) -> str | None:
-        """Return the token; None when there is none, or Ray's own is switched off."""
+        """Return the token; None when there is none, or Ray's own is switched off.
+
+        Raises UsageError for what cannot be a token.
+        """
+        token = self._found()
+        if token and not _VISIBLE.fullmatch(token):
+            raise UsageError(
+                f"What {self.place} holds is no token: expected visible ASCII characters in one "
+                "line. Ask whoever runs the cluster for the right one."
+            )
+        return token
+
+    def _found(self) -> str | None:
         if self.file:
             return _in_file(self.file)
         if self.variable:
@@ -56,6 +73,6 @@ def _file_of_ray() -> Path:
 
 def _in_file(file: Path) -> str | None:
     try:
-        return file.read_text().strip() or None
+        return file.read_text(errors="replace").strip() or None
     except OSError:
         return None

@@ -115,12 +115,13 @@ def job_of(record: Record) -> Values:
 
     try:
         values = yaml.safe_load(record.folder.job.read())
+        if not isinstance(values, dict):
+            raise ValueError(f"{record.folder.job} is damaged")
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(
             f"The job of {record.run} is not seen here ({error}). A trial of several seeds is "
             f"named with one of them: {record.run}s1."
         ) from error
-    assert isinstance(values, dict)
     return values
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
+from orchestrator import run_facts
 from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.dashboard import TokenRefused
@@ -205,6 +206,9 @@ def _join(record: Record, info: JobInfo | None, facts: RunFacts, answered: bool)
         failed = facts.failed
         code, message = (failed.exit_code, failed.message) if failed else (None, "")
         return RunView(record, stated, facts, "", code, message)
+    end = run_facts.end_of(record.folder)
+    if end:
+        return RunView(record, State.SUCCEEDED, replace(facts, finished=end), GONE)
     return RunView(record, State.LOST, facts, GONE)
 
 

@@ -64,6 +64,10 @@ class DiskFolder:
             while chunk := file.read(CHUNK):
                 yield chunk
 
+    def content(self, name: str) -> bytes:
+        """Return the content of a file."""
+        return (self.path / name).read_bytes()
+
     def write(self, name: str, content: bytes) -> None:
         """Replace a file."""
         write_whole(self.path / name, content)

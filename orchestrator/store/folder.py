@@ -91,6 +91,9 @@ class Folder(Protocol):
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a file, piece by piece."""
 
+    def content(self, name: str) -> bytes:
+        """Return the content of a small file, all of it from one moment."""
+
     def write(self, name: str, content: bytes) -> None:
         """Replace a file. If that fails, the old content stays."""
 

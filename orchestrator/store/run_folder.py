@@ -68,7 +68,7 @@ class WholeFile:
 
     def read(self) -> str:
         """Return the text. Raises OSError, and ValueError when it is not text."""
-        return b"".join(self.folder.chunks(self.name)).decode("utf-8")
+        return self.folder.content(self.name).decode("utf-8")
 
     def read_json(self) -> Any:
         """Return the JSON value. Raises OSError, and ValueError when it is not JSON."""

@@ -20,6 +20,7 @@ from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
 from orchestrator.run_facts import Events, finished_in
 from orchestrator.shipment import Shipment
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track import record
@@ -62,6 +63,13 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         return stopped(folder, sender)
     except LostController as fault:
         warn(str(fault))
+        return AGAIN
+    except StorageTrouble as error:
+        failure = as_failure(error, str(folder))
+        if sender is None:
+            return _fail(folder, sender, str(failure), failure.exit_code)
+        warn(str(failure))
+        sender.finish()
         return AGAIN
     except OrchError as error:
         return _fail(folder, sender, str(error), error.exit_code)

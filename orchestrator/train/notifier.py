@@ -45,6 +45,8 @@ END_SECONDS = 20.0
 """For how long the end of the job waits for the last posts."""
 SHORTEST_STALL = 60.0
 """No run is stalled before it was silent for so many seconds."""
+RESTART_STALL = 300.0
+"""The same of one that has lost processes, and may wait for room."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Notifier:
     def __init__(self, run: str, wanted: Wanted, events: Path) -> None:
         self._run, self._wanted, self._events = run, wanted, events
         self._mark = 0
-        self._last: Progress | Searching | None = None
+        self._silent_since: float | None = None
+        self._patience = 0.0
         self._told_stall = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
@@ -111,16 +114,19 @@ class Notifier:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Progress | Searching):
-            self._last, self._told_stall = event, False
+            self._silent_since, self._told_stall = event.time, False
+            self._patience = max(self._wanted.stalled_after * event.next_within, SHORTEST_STALL)
         elif occasion := OCCASIONS.get(type(event)):
-            self._last = None
+            goes_on = isinstance(event, Restarted)
+            self._silent_since, self._told_stall = event.time if goes_on else None, False
+            self._patience = max(self._patience, RESTART_STALL)
             self._tell(occasion, "\n".join(describe(event)))
 
     def _look_for_stall(self) -> None:
-        if self._last is None or self._told_stall:
+        if self._silent_since is None or self._told_stall:
             return
-        silent = time.time() - (self._last.time or 0.0)
-        if silent > max(self._wanted.stalled_after * self._last.next_within, SHORTEST_STALL):
+        silent = time.time() - self._silent_since
+        if silent > self._patience:
             self._told_stall = True
             self._tell("stalled", f"No progress for {duration(silent)}: orch stacks {self._run}")
 

@@ -45,7 +45,8 @@ class Progress:
         if now - self._last_said < interval and at.step < self._steps:
             return
         self._last_said = now
-        seconds_per_step = (now - start) / max(1, position - first)
+        measured = (now - start) / (position - first) if position > first else None
+        seconds_per_step = measured or 0.0
         remaining = sum(self._epochs) * self._steps - position
         self._say_beside(
             events.Progress(
@@ -57,8 +58,8 @@ class Progress:
                 step=at.step,
                 steps=self._steps,
                 samples_per_second=tally.samples / max(tally.seconds, 1e-9),
-                eta_seconds=remaining * seconds_per_step,
-                step_seconds=seconds_per_step,
+                eta_seconds=0.0 if not remaining else measured and remaining * measured,
+                step_seconds=measured,
                 share_done=position / (sum(self._epochs) * self._steps),
                 loss={**tally.local_losses()},
                 metric_name=self._metric[0] if self._metric else None,

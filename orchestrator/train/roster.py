@@ -31,5 +31,5 @@ def _place(worker: Any) -> WorkerPlace:
         rank=worker.distributed_context.world_rank,
         node=known.node_ip,
         pid=known.pid,
-        gpus=tuple(int(gpu) for gpu in known.gpu_ids),
+        gpus=tuple(map(str, known.gpu_ids)),
     )

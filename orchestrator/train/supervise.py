@@ -112,11 +112,18 @@ def _logged() -> Iterator[None]:
 def why(code: int) -> str:
     """Return why a driver was lost."""
     if code == AGAIN:
-        return "The process that controls the workers was lost."
+        return "What the driver needs was lost; the warning before this one says what."
     return (
-        f"The driver's process was killed ({signal.Signals(-code).name}; the system also kills "
+        f"The driver's process was killed ({_signal(-code)}; the system also kills "
         "processes when memory runs out)."
     )
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of the nameless real-time signals
+        return f"signal {number}"
 
 
 def _die_with_parent() -> None:

@@ -36,8 +36,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "status.md"
 
 WORKERS = (
     WorkerPlace(0, "10.0.0.5", 71),
-    WorkerPlace(1, "10.0.0.6", 72, (0,)),
-    WorkerPlace(2, "10.0.0.6", 73, (1,)),
+    WorkerPlace(1, "10.0.0.6", 72, ("0",)),
+    WorkerPlace(2, "10.0.0.6", 73, ("1",)),
 )
 
 

@@ -64,9 +64,14 @@ def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_has_the_end(
     cluster: FakeCluster, make_record: Make
 ) -> None:
     lost, done = make_record("lost-1", address=cluster.url), make_record(address=cluster.url)
+    untold = make_record("untold-1", address=cluster.url)  # its driver died before it said so
     state(lost, PROGRESS)
     state(done, FINISHED)
-    assert [seen.state for seen in view.look_all([lost, done])] == [State.LOST, State.SUCCEEDED]
+    state(untold, PROGRESS)
+    untold.folder.result.write(dumps(plain(FINISHED)))
+    seen = view.look_all([lost, done, untold])
+    assert [one.state for one in seen] == [State.LOST, State.SUCCEEDED, State.SUCCEEDED]
+    assert seen[2].facts.finished == FINISHED
 
 
 def test_a_silent_cluster_leaves_what_the_folder_says(make_record: Make) -> None:

@@ -1,5 +1,6 @@
 """What a bucket does to a folder: half uploads, lost answers, cut bodies, refusals."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -10,6 +11,7 @@ from orchestrator.store.checkpoint import damage, with_manifest
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.lines import Lines
 from orchestrator.store.place import folder_at
+from orchestrator.store.run_folder import WholeFile
 from orchestrator.store.s3 import S3Folder
 from tests.unreliable import FAULTS, Mood, Weather, on_the_way_to
 
@@ -86,6 +88,29 @@ def test_a_body_that_is_cut_again_and_again_is_gone_on_with(behind: Behind) -> N
         folder.write("a", content)
     with behind(Weather(share=0.8, seed=1, faults=("cut body",))) as folder:
         assert b"".join(folder.chunks("a")) == content
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_of_one_moment(behind: Behind) -> None:
+    texts = ["a" * 5000, "b" * 5000]
+    read = set()
+    with behind(Weather(share=0.4, seed=3, faults=("cut body",))) as folder:
+        file, over = WholeFile(folder, "f"), threading.Event()
+        file.write(texts[0])
+
+        def replace() -> None:
+            while not over.is_set():
+                for text in texts:
+                    file.write(text)
+
+        writer = threading.Thread(target=replace)
+        writer.start()
+        try:
+            for _ in range(12):
+                read.add(file.read())
+        finally:
+            over.set()
+            writer.join()
+    assert read <= {*texts}
 
 
 def test_a_line_whose_answer_was_lost_is_there_once(behind: Behind, folder: S3Folder) -> None:

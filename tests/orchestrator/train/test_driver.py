@@ -8,10 +8,13 @@ import yaml
 
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
+from orchestrator.run_facts import facts_of
 from orchestrator.shipment import Shipment
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track.sender import Sender
 from orchestrator.train import driver
+from orchestrator.train.supervise import AGAIN
 from orchestrator.train.worker import Run
 
 
@@ -59,3 +62,22 @@ def test_damaged_settings_of_a_run_are_reported_and_rewritten(
     Path(str(folder.job)).write_bytes(content)
     assert driver.kept_job(folder) is None
     assert "was damaged and is rewritten" in capsys.readouterr().out
+
+
+def test_a_driver_whose_storage_goes_away_asks_for_another_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_job: Callable[..., Job],
+) -> None:
+    given = Shipment("a-1", str(tmp_path / "a-1"), attempt=1, job=tiny_job().as_dict())
+    (tmp_path / "run.json").write_text(given.text())
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(driver.preflight, "check", lambda *_, **__: None)
+
+    def go(*_: object) -> int:
+        raise StorageTrouble("s3://b/metrics.jsonl: Connection was closed")
+
+    assert driver.drive(str(tmp_path / "run.json"), go) == AGAIN
+    assert "once the storage answers, `orch resume` continues" in capsys.readouterr().out
+    assert facts_of(RunFolder(tmp_path / "a-1")).failed is None

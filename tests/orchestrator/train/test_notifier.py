@@ -118,6 +118,26 @@ def test_a_stall_is_told_once_until_there_is_progress_again(
     assert "orch stacks mine" in webhook.posted[0]["message"]
 
 
+def test_a_run_that_does_not_come_back_after_a_loss_is_stalled(
+    webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifier, "SHORTEST_STALL", 0.0)
+    monkeypatch.setattr(notifier, "RESTART_STALL", 0.2)
+    file = tmp_path / "events"
+    follower = Notifier("mine", Wanted(webhook.url, frozenset({"stalled"}), 0.1), file)
+    write(file, replace(PROGRESS, time=time.time(), next_within=100.0))
+    write(file, Restarted(count=1, reason="Rank 1 died.", time=time.time() - 8.0))
+    time.sleep(0.2)
+    assert webhook.posted == []  # ten seconds are the patience of the progress before
+    write(file, Restarted(count=2, reason="Rank 1 died.", time=time.time() - 11.0))
+    end = time.monotonic() + 10
+    while not webhook.posted:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    follower.finish()
+    assert [said["event"] for said in webhook.posted] == ["stalled"]
+
+
 def test_a_post_is_tried_again_with_longer_pauses(webhook: Webhook) -> None:
     webhook.refusals = [500, 503, 429]
     pauses: list[float] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestrator.events import Evaluated, Event, Progress, of_trial
+from orchestrator.events import Evaluated, Event, Progress, of_trial, parse
 from orchestrator.run_facts import Events
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.track.result import PointResult, Result
@@ -29,6 +29,21 @@ class SlowEvents(Events):
         self.fast.wait(10)
         self.said.append(event)
         super().say(event)
+
+
+def test_before_a_step_was_measured_nobody_knows_how_long_the_rest_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = module.Progress(Events(RunFolder(tmp_path)), [2], STEPS)
+    tally = Tally(["8bit"], torch.device("cpu"))
+    progress.tell(Reached(0, 0, STEPS), tally)
+    told = parse(capsys.readouterr().out)
+    assert isinstance(told, Progress)
+    assert (told.eta_seconds, told.step_seconds) == (None, None)
+    progress.tell(Reached(0, 1, STEPS), tally)
+    told = parse(capsys.readouterr().out)
+    assert isinstance(told, Progress)
+    assert told.eta_seconds == 0.0
 
 
 def test_training_does_not_wait_for_a_slow_disk_and_what_is_said_keeps_its_order(

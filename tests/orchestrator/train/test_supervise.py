@@ -84,7 +84,7 @@ def test_a_driver_that_ends_by_itself_is_not_started_again(tmp_path: Path, code:
 
 @pytest.mark.parametrize(
     ("loss", "why"),
-    [("killed", "killed (SIGKILL; "), ("75", "The process that controls the workers was lost.")],
+    [("killed", "killed (SIGKILL; "), ("75", "What the driver needs was lost")],
 )
 def test_a_driver_that_is_lost_is_followed_by_another_and_both_are_told(
     tmp_path: Path, loss: str, why: str
