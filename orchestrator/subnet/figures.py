@@ -24,7 +24,7 @@ def _sensitivities(found: Found) -> Drawing:
 
 def _results(found: Found) -> Drawing:
     name = METRICS[found.metric_name]
-    figure, axes = new_axes(f"Sub-nets of {found.total_bits} bits", "rank or draw", name)
+    figure, axes = new_axes(f"Sub-nets of {found.total_bits:g} bits", "rank or draw", name)
     for color, kind in zip(PALETTE, ("best", "random"), strict=False):
         values = [one.metric for one in found.of(kind)]  # type: ignore[arg-type]
         axes.plot(range(1, len(values) + 1), values, "o", color=color, label=kind)

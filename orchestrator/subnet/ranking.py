@@ -20,13 +20,17 @@ class Ranked(NamedTuple):
     score: float
 
 
-def budget(layers: int, average: float) -> int:
-    """Return the bits of all layers together: floor(N average + 1/2)."""
-    return floor(layers * Fraction(str(average)) + Fraction(1, 2))
+def budget(layers: int, average: float, choices: Sequence[float]) -> float:
+    """Return the bits of all layers together: floor(N average + 1/2).
+
+    Counted in half bits when a layer can have half a bit, such as the 1.5 of w1a2.
+    """
+    parts = 1 if all(float(bits).is_integer() for bits in choices) else 2
+    return floor(parts * layers * Fraction(str(average)) + Fraction(1, 2)) / parts
 
 
 def best_assignments(
-    sensitivities: Sequence[float], choices: Sequence[float], total: int, count: int
+    sensitivities: Sequence[float], choices: Sequence[float], total: float, count: int
 ) -> list[Ranked]:
     """Return the `count` assignments with the largest scores among those of `total` bits.
 
@@ -49,7 +53,7 @@ def best_assignments(
 
 
 def random_assignments(
-    layers: int, choices: Sequence[float], total: int, count: int, seed: int
+    layers: int, choices: Sequence[float], total: float, count: int, seed: int
 ) -> list[Bits]:
     """Return assignments of `total` bits, each equally likely, drawn with replacement."""
     exact = [Fraction(bits) for bits in choices]

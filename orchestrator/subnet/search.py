@@ -69,7 +69,7 @@ class Found:
     """What a search found. sensitivities: of each layer, by name. total_bits: of each sub-net."""
 
     metric_name: str
-    total_bits: int
+    total_bits: float
     sensitivities: dict[str, float]
     subnets: tuple[Subnet, ...]
 
@@ -97,7 +97,7 @@ def find_subnets(job: Job, run: RunFolder, asked: Asked, tell: Tell) -> Found:
     """
     choices = _choices(job, run.name)
     names = [info.name for info in blank_network(job).quantized_layers]
-    total = budget(len(names), asked.average_bits)
+    total = budget(len(names), asked.average_bits, list(choices))
     _check_reachable(len(names), list(choices), total, asked.average_bits)
     ranks = Ranks(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     parts = _parts(job, run, ranks)
@@ -125,6 +125,10 @@ def find_subnets(job: Job, run: RunFolder, asked: Asked, tell: Tell) -> Found:
 def _choices(job: Job, run: str) -> dict[float, Precision]:
     """Return the precisions that a layer can have, by their bits."""
     own = uniform(job.phase_jobs()[-1].points)
+    if not own:
+        raise UsageError(
+            f"{run} was trained with float weights alone; sub-nets mix bit-widths of weights."
+        )
     if len(own) < 2:
         raise UsageError(f"{run} was trained at one bit-width; sub-nets mix two or more.")
     choices: dict[float, Precision] = {}
@@ -157,15 +161,15 @@ def _score(bits: Bits, values: Sequence[float]) -> float:
     return sum(own * value for own, value in zip(bits, values, strict=True))
 
 
-def _check_reachable(layers: int, choices: Sequence[float], total: int, average: float) -> None:
+def _check_reachable(layers: int, choices: Sequence[float], total: float, average: float) -> None:
     possible = reachable(layers, choices)
     if total in possible:
         return
     nearest = [*[b for b in possible if b < total][-1:], *[b for b in possible if b > total][:1]]
     given = " or ".join(f"{bits / layers:.4g}" for bits in nearest)
     raise UsageError(
-        f"--average-bits {average:g}: no bit-widths of {layers} layers add up to {total} bits; the "
-        f"nearest average that can be had is {given}."
+        f"--average-bits {average:g}: no bit-widths of {layers} layers add up to {total:g} bits; "
+        f"the nearest average that can be had is {given}."
     )
 
 

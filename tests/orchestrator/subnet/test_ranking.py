@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.subnet.ranking import best_assignments, budget, random_assignments
+from orchestrator.subnet.ranking import (
+    best_assignments,
+    budget,
+    random_assignments,
+    reachable,
+)
 
 
 @pytest.mark.golden
@@ -20,7 +25,7 @@ def test_the_ranking_is_that_of_the_golden_vectors(
     assert cases
     for case in cases:
         values, choices = case["eigenvalues"], case["choices"]
-        total = budget(len(values), case["avg_bits"])
+        total = budget(len(values), case["avg_bits"], choices)
         assert total == case["total_bits"]
         top = best_assignments(values, choices, total, len(case["top"]))
         assert [list(one.bits) for one in top] == [one["bits"] for one in case["top"]]
@@ -38,7 +43,7 @@ def test_the_ranking_is_that_of_the_golden_vectors(
 def test_the_best_are_the_first_of_all_with_ties_to_later_layers(
     values: list[int], choices: tuple[float, ...], average: float, count: int
 ) -> None:
-    total = budget(len(values), average)
+    total = budget(len(values), average, choices)
     every = [bits for bits in product(choices, repeat=len(values)) if sum(bits) == total]
     scores = {bits: sum(b * v for b, v in zip(bits, values, strict=True)) for bits in every}
     ranked = sorted(every, key=lambda bits: (scores[bits], bits[::-1]), reverse=True)[:count]
@@ -47,8 +52,20 @@ def test_the_best_are_the_first_of_all_with_ties_to_later_layers(
     assert [one.score for one in found] == [scores[bits] for bits in ranked]
 
 
-def test_half_a_bit_is_rounded_up() -> None:
-    assert [budget(5, 2.5), budget(19, 3), budget(5, 2.49)] == [13, 57, 12]
+def test_half_a_bit_is_rounded_up_unless_a_layer_can_have_it() -> None:
+    whole, halves = (4, 3, 2), (4, 3, 1.5)
+    assert [budget(*asked, whole) for asked in ((5, 2.5), (19, 3), (5, 2.49))] == [13, 57, 12]
+    assert [budget(*asked, halves) for asked in ((19, 1.5), (5, 2.5), (5, 2.45))] == [
+        28.5,
+        12.5,
+        12.5,
+    ]
+
+
+def test_every_average_that_can_be_had_has_its_bits() -> None:
+    for choices in ((4, 3, 1.5), (4, 3, 2), (8, 4.5)):
+        for bits in reachable(19, choices):
+            assert budget(19, float(f"{bits / 19:.4g}"), choices) == bits
 
 
 def test_random_assignments_fit_the_budget_and_are_equally_likely() -> None:

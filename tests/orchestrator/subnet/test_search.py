@@ -99,6 +99,12 @@ def test_a_run_in_a_bucket_needs_a_folder_for_its_figures(
         ("[4, 2]", 4.6, r"5 layers add up to 23 bits; the nearest average that can be had is 4\."),
         ("[4, 2]", 3, r"5 layers add up to 15 bits; the nearest .* had is 2.8 or 3.2\."),
         ("[4]", 3, "tiny-1 was trained at one bit-width; sub-nets mix two or more"),
+        (
+            "[w32a4, w32a2]",
+            3,
+            "tiny-1 was trained with float weights alone; sub-nets mix bit-widths",
+        ),
+        ("[4, 3, w1a2]", 1.7, r"5 layers add up to 8.5 bits; the nearest .* had is 1.5 or 1.8\."),
         ("[4, w4a2, w2a4]", 3, "trained at w4a2 and w2a4, which have as many bits"),
     ],
 )
