@@ -145,6 +145,10 @@ class Method(nn.Module, ABC):
         """
         return []
 
+    def mistakes_with(self, code_bits: int) -> list[Mistake]:
+        """Return why it cannot train weights whose codes have the bits that another phase wants."""
+        return []
+
     @property
     def passes(self) -> int:
         """The most passes that a step makes over each of its batches."""

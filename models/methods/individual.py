@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step, listed
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint
+from models.precision import FLOAT, OperatingPoint
 
 
 class IndividualSettings(MethodSettings, frozen=True):
@@ -16,7 +16,9 @@ class IndividualSettings(MethodSettings, frozen=True):
 
     name: Literal["individual"] = "individual"
     individual_b1: Literal[8, "same"] = Field(
-        8, description="bit-width of the weight codes that are truncated (b1), or the trained one"
+        8,
+        description="bit-width of the weight codes that are truncated (b1), or the trained one, "
+        "which must be that of all phases then",
     )
 
 
@@ -42,6 +44,18 @@ class Individual(Method):
         """Bit-width of the stored weight codes (b1)."""
         b1 = self.settings.individual_b1
         return super().code_bits if b1 == "same" else b1
+
+    def mistakes_with(self, code_bits: int) -> list[Mistake]:
+        """Return a mistake where weights are codes of more bits than the trained ones."""
+        own = self.code_bits
+        is_float = all(point.precision.weights == FLOAT for point in self.points)
+        if self.settings.individual_b1 != "same" or is_float or code_bits == own:
+            return []
+        problem = (
+            f"same is {own} bits here, and the network has codes of {code_bits} bits for another "
+            "phase; it has one kind for all. Leave it at 8, or give this phase a job of its own."
+        )
+        return [("method.individual_b1", problem)]
 
     def losses(
         self, network: AnyBitNetwork, batches: Sequence[Batch], step: Step

@@ -1,7 +1,7 @@
 """Mistakes across sections: settings that contradict one another."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from models.methods import METHODS
@@ -68,8 +68,18 @@ def layout_mistakes(job: Job, first: Job, merged: Merged, shown: str) -> list[st
     return _lines([("method.name", problem)], merged, shown)
 
 
+def code_mistakes(job: Job, phases: Sequence[Job], merged: Merged, shown: str) -> list[str]:
+    """Return a line when a phase cannot train the weight codes that one of them asks for."""
+    most = max(_built(phase).code_bits for phase in phases)
+    return _lines(_built(job).mistakes_with(most), merged, shown)
+
+
 def _layout(job: Job) -> Mapping[str, object]:
-    return vars(_method(job)(job.method, job.points).layout)
+    return vars(_built(job).layout)
+
+
+def _built(job: Job) -> Method:
+    return _method(job)(job.method, job.points)
 
 
 def _lines(found: Iterable[tuple[str, str]], merged: Merged, shown: str) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from orchestrator.errors import JobFileError
 from orchestrator.job import own_code
 from orchestrator.job.check import (
+    code_mistakes,
     end_warnings,
     job_mistakes,
     job_warnings,
@@ -52,6 +53,11 @@ def whole_job(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
             before = parts[number - 2] if number > 1 else None
             new += _mistakes_between(part, parts[0], before, shown)
         mistakes += [_of_phase(number, line) for line in new]
+    if not mistakes:
+        jobs = [part.job for part in parts if part.job]
+        for number, part in enumerate(parts, start=1):
+            lines = code_mistakes(jobs[number - 1], jobs, part.merged, shown)
+            mistakes += [_of_phase(number, line) for line in lines]
     if not (parts or mistakes or found):
         mistakes += _mistakes_between(own, own, None, shown)
     if found or own.job is None or any(part.job is None for part in parts):

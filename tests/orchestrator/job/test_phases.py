@@ -82,7 +82,8 @@ def test_phases_survive_the_way_through_plain_values(tmp_path: Path) -> None:
 def test_another_method_in_a_phase_takes_nothing_of_the_jobs_own(tmp_path: Path) -> None:
     own = "name: coquant, p1: 0.7, lambda: 1e-3"
     text = DESCENDING.replace("name: individual", own).replace("[8]}", "[8, 4]}")
-    other = text + "    method: {name: individual, individual_b1: same}\n"
+    other = text.replace("[4]}\n", "[8]}\n")
+    other += "    method: {name: individual, individual_b1: same}\n"
     first, second = load_job(write(tmp_path, other)).job.phase_jobs()
     assert first.method.swap_probability == 0.7
     assert second.method.individual_b1 == "same"
@@ -173,6 +174,20 @@ def test_the_stages_of_a_method_neither_go_back_nor_leave_one_out(
     assert len(found) == len(wrong)
     for line, (phase, problem) in zip(found, wrong, strict=True):
         assert f"phase {phase}, method.stage: stage {problem}; each stage goes on" in line
+
+
+def test_codes_of_the_trained_bit_width_are_refused_beside_a_phase_with_other_ones(
+    tmp_path: Path,
+) -> None:
+    [mistake] = mistakes_of(
+        tmp_path, DESCENDING.replace("individual", "individual, individual_b1: same")
+    )
+    assert (
+        "phase 2, method.individual_b1: same is 4 bits here, and the network has codes" in mistake
+    )
+    same = DESCENDING.replace("individual", "individual, individual_b1: same")
+    for bits in ("[8]", "[w32a4]"):
+        load_job(write(tmp_path, same.replace("[4]", bits)))
 
 
 def test_a_last_stage_begins_with_what_another_run_has_trained(tmp_path: Path) -> None:
