@@ -190,18 +190,24 @@ def _name_individual_runs(merged: Merged) -> None:
 
 
 def _bit_widths(merged: Merged) -> list[Any]:
-    """Return the bit-widths of all phases, else those of the job; none when they are not a list."""
+    """Return the bit-widths that results are compared at; none when they are not a list.
+
+    They are those of the last phase, and the earlier ones among `evaluate.points`.
+    """
     own = _listed(merged.values, QuantizerSettings.model_fields["bit_widths"].default)
     phases = merged.values.get(PHASES)
     if not isinstance(phases, list) or not phases:
         return own
     listed = [_listed(phase, own) for phase in phases if isinstance(phase, dict)]
     every = [bits for widths in listed for bits in widths]
+    points = value_at(merged.values, ("evaluate", "points"))
+    also = points if isinstance(points, list) else []
     try:
-        precisions = sorted(set(map(Precision.parse, every)), key=cost, reverse=True)
-    except ValueError:
+        trained, evaluated, last = (set(map(Precision.parse, p)) for p in (every, also, listed[-1]))
+    except (ValueError, IndexError):
         return every
-    return [precision.label for precision in precisions]
+    compared = sorted(last | trained & evaluated, key=cost, reverse=True)
+    return [precision.label for precision in compared]
 
 
 def _listed(values: Values, default: Sequence[Any]) -> list[Any]:

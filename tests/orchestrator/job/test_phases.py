@@ -179,13 +179,9 @@ def test_the_stages_of_a_method_neither_go_back_nor_leave_one_out(
 def test_codes_of_the_trained_bit_width_are_refused_beside_a_phase_with_other_ones(
     tmp_path: Path,
 ) -> None:
-    [mistake] = mistakes_of(
-        tmp_path, DESCENDING.replace("individual", "individual, individual_b1: same")
-    )
-    assert (
-        "phase 2, method.individual_b1: same is 4 bits here, and the network has codes" in mistake
-    )
     same = DESCENDING.replace("individual", "individual, individual_b1: same")
+    [mistake] = mistakes_of(tmp_path, same)
+    assert "phase 2, method.individual_b1: same is 4 bits here, and the network" in mistake
     for bits in ("[8]", "[w32a4]"):
         load_job(write(tmp_path, same.replace("[4]", bits)))
 
@@ -272,7 +268,8 @@ def test_phases_on_the_command_line_replace_those_of_the_file(tmp_path: Path) ->
 
 
 def test_individual_runs_have_the_epochs_and_the_rates_of_all_phases(tmp_path: Path) -> None:
-    jobs: list[Job] = [one.job for one in load_each_bit_width(write(tmp_path, DESCENDING))]
+    both = write(tmp_path, DESCENDING + "evaluate: {points: [8]}\n")
+    jobs: list[Job] = [one.job for one in load_each_bit_width(both)]
     assert [job.name for job in jobs] == ["descending_8bit", "descending_4bit"]
     for job, bits in zip(jobs, (8, 4), strict=True):
         assert [
@@ -283,16 +280,19 @@ def test_individual_runs_have_the_epochs_and_the_rates_of_all_phases(tmp_path: P
         ]
 
 
-def test_individual_runs_are_one_for_each_precision_of_all_phases(tmp_path: Path) -> None:
-    text = DESCENDING.replace("[8]", "[w1a4]").replace("[4]", "[8]")
-    jobs = load_each_bit_width(write(tmp_path, text))
-    assert [one.job.name for one in jobs] == ["descending_8bit", "descending_w1a4"]
-
-
-def test_runs_of_a_common_name_are_one_for_each_bit_width_of_all_phases(tmp_path: Path) -> None:
-    reference = load_job(write(tmp_path, DESCENDING), ["reference.runs=one"]).job.reference
-    assert reference is not None
-    assert reference.runs == {"8bit": "one_8bit", "4bit": "one_4bit"}
+@pytest.mark.parametrize("points", ["[]", "[5]", "[w1a4]", "[5, w1a4]"])
+def test_individual_runs_are_one_for_each_precision_that_is_compared(
+    tmp_path: Path, points: str
+) -> None:
+    text = DESCENDING.replace("[8]", "[w1a4]").replace("[4]", "[8, 6]")
+    text = text.replace("individual", "adabits").replace("[w1a4]", "[7, w1a4]")
+    file = write(tmp_path, f"{text}evaluate: {{points: {points}}}\n")
+    runs = [one.job.name.removeprefix("descending_") for one in load_each_bit_width(file)]
+    assert runs == ["8bit", "6bit", *["w1a4"] * ("w1a4" in points)]
+    job = load_job(file, ["reference.runs=one"]).job
+    assert job.reference is not None
+    assert job.reference.runs == {run: f"one_{run}" for run in runs}
+    assert {point.name for point in job.compared} == set(runs)
 
 
 def test_a_path_in_a_phase_starts_at_the_file(tmp_path: Path) -> None:
