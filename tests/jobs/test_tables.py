@@ -85,6 +85,16 @@ def test_rows_with_the_numbers_of_a_taught_row_of_table_2_have_its_teacher() -> 
     assert {phase.method.teacher for phase in without.phase_jobs()} == {"float"}
 
 
+def test_rows_that_start_from_a_row_are_those_that_the_readme_submits_after_it() -> None:
+    for file in sorted(TABLES.glob("coquant_t[1-6]/*.yaml")):
+        job = load_job(file).job
+        before = Path(job.start.weights or "").name if job.start.source == "checkpoint" else None
+        first = f"{file.parent.name}_individual_8" if file.stem.startswith("direct_8") else None
+        assert before == first
+        assert (job.method.name == "direct") == file.stem.startswith("d")
+    assert load_job(TABLES.parent / "float" / "cifar10_r18.yaml").job.name == "cifar10_r18_float"
+
+
 def test_adabits_decays_weights_of_full_convolutions_and_linear_layers_alone() -> None:
     job = load_job(TABLES / "adabits_t4" / "original_mobilenet_v2_adabits.yaml").job
     roles = ("weight", "depthwise", "norm", "bias", "clip")
