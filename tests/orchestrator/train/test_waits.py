@@ -67,8 +67,8 @@ def waits_of_steps(job: Job, passes: int, world: int = 1) -> list[list[str]]:
 def test_a_step_waits_for_the_choice_of_each_teacher_and_once_at_its_end(
     tiny_job: Callable[..., Job], method: str
 ) -> None:
-    points = POINTS.get(method, "[8, 2]")
-    job = tiny_job(f"method={{name: {method}}}", f"quantizer.bit_widths={points}")
+    points, first = POINTS.get(method, "[8, 2]"), ", stage: 2" if method == "bitmixer" else ""
+    job = tiny_job(f"method={{name: {method}{first}}}", f"quantizer.bit_widths={points}")
     choices = len(job.points) - 1 if method == "coquant" else 0
     for waits in waits_of_steps(job, passes=2):
         assert len(waits) == choices + 1, waits

@@ -202,8 +202,9 @@ def test_a_network_of_every_method_is_evaluated_below_its_highest_bit_width(
     tiny_job: Callable[..., Job], run: Callable[..., Path], method: str
 ) -> None:
     trained = "[8]" if method == "individual" else "[8, 4]"
+    first = ", stage: 2" if method == "bitmixer" else ""
     job = tiny_job(
-        f"method={{name: {method}}}",
+        f"method={{name: {method}{first}}}",
         f"quantizer.bit_widths={trained}",
         "evaluate.points=[3, w5a8]",
         "training={epochs: 1, global_batch: 24}",
