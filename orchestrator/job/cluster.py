@@ -27,7 +27,8 @@ def _workers(value: object) -> int | WorkerRange:
     numbers = [n for n in given if type(n) is int and 1 <= n <= MOST_WORKERS]
     if not numbers or len(numbers) < len(given) or numbers != sorted(numbers):
         raise ValueError(
-            f"expected a whole number from 1 to {MOST_WORKERS}, or {{min: 2, max: 8}}; "
+            f"expected a whole number from 1 to {MOST_WORKERS}, or two, as {{min: 2, max: 8}}, "
+            "the larger one as max; "
             f"got {value!r}"
         )
     return numbers[0] if len(numbers) == 1 else WorkerRange(min=numbers[0], max=numbers[1])
