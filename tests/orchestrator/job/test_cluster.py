@@ -31,7 +31,7 @@ def test_what_is_no_number_of_workers_is_one_clear_mistake(
     with pytest.raises(JobFileError) as refused:
         tiny_job(f"cluster.num_workers={given}")
     [line] = refused.value.mistakes
-    assert "cluster.num_workers: expected a whole number from 1 to 10000, or two, as {min: 2," in line
+    assert "cluster.num_workers: expected a whole number from 1 to 10000, or two, as {" in line
 
 
 def test_a_range_in_which_no_number_shares_the_batch_names_those_that_do(
