@@ -90,7 +90,7 @@ def test_no_measured_figure_is_without_its_result_file(document: str) -> None:
 @pytest.mark.parametrize("file", sorted((REPOSITORY / "benchmarks/results").glob("*.json")))
 def test_a_result_says_when_where_and_how_it_was_measured(file: Path) -> None:
     facts = result(str(file.relative_to(REPOSITORY)))
-    module = re.match(r"python -m (benchmarks\.\w+)", facts["command"])
+    module = re.match(r"python -m ((?:benchmarks|tests)\.[\w.]+)", facts["command"])
     assert module
     assert find_spec(module[1])
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", facts["date"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.errors import UsageError
 
-_VISIBLE = re.compile(r"[!-~]+")
+_PRINTABLE = re.compile(r"[ -~]+")
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Token:
         Raises UsageError for what cannot be a token.
         """
         token = self._found()
-        if token and not _VISIBLE.fullmatch(token):
+        if token and not _PRINTABLE.fullmatch(token):
             raise UsageError(
-                f"What {self.place} holds is no token: expected visible ASCII characters in one "
+                f"What {self.place} holds is no token: expected printable ASCII characters in one "
                 "line. Ask whoever runs the cluster for the right one."
             )
         return token
