@@ -1,7 +1,6 @@
 """The papers' job files on real data, reduced by --set alone, on a real cluster."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from orchestrator.track.server import mlflow_client
 from orchestrator.train.worker import Run
 from tests.orchestrator.train.rank_programs import run_ranks, train_whole_run
 from tests.real_data import activitynet_from_actions, cifar10_official
-
-Wait = Callable[..., None]
 
 pytestmark = [pytest.mark.ray, pytest.mark.real]
 
