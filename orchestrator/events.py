@@ -17,7 +17,7 @@ from typing import ClassVar
 from orchestrator.event_parts import TrialRow, WorkerPlace
 from orchestrator.state import State
 from orchestrator.strict_json import dumps
-from orchestrator.track.result import PointResult, Result
+from orchestrator.track.result import PointResult
 from orchestrator.track.run import RecordPlaces
 from orchestrator.typed_json import made_of, plain
 
@@ -42,6 +42,13 @@ class Event:
     time: float | None = None
     n: int | None = None
     trial: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaiting(Event):
+    """A driver waits for runs that still go on, since its own starts or learns from them."""
+
+    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,20 +179,6 @@ class Finished(Event):
     delta_b_note: str
     table: str
 
-    @classmethod
-    def of(cls, result: Result, run_dir: str) -> "Finished":
-        """Return the end of a run with this result."""
-        return cls(
-            run_dir=run_dir,
-            metric_name=result.metric_name,
-            epoch=result.epoch,
-            step=result.step,
-            rows=result.rows,
-            delta_b=result.delta_b,
-            delta_b_note=result.note,
-            table=result.markdown(),
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Event):
@@ -258,7 +251,7 @@ class Searched(Event):
 KINDS: dict[str, type[Event]] = {
     kind.__name__.lower(): kind
     for kind in (
-        *(Started, Recorded, Gathered, Arithmetic, Progress, Evaluated, Restarted, Log),
+        *(Awaiting, Started, Recorded, Gathered, Arithmetic, Progress, Evaluated, Restarted, Log),
         *(Finished, Failed, Stopped),
         *(Searching, TrialEnded, Searched),
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from orchestrator.events import (
     KINDS,
     Arithmetic,
+    Awaiting,
     Evaluated,
     Event,
     Failed,
@@ -41,7 +42,10 @@ MOST_RESTARTS = 100
 """How many restarts are remembered, the last ones."""
 
 _WORKERS = (Arithmetic, Progress, Evaluated)
-_OF_DRIVER = ("state", "started", "finished", "failed", "stopped", "searching", "searched")
+_OF_DRIVER = (
+    *("state", "awaiting", "started", "finished", "failed", "stopped"),
+    *("searching", "searched"),
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class RunFacts:
     """The last event of each kind, the state that follows from them, and the restarts in order."""
 
     state: State | None = None
+    awaiting: Awaiting | None = None
     started: Started | None = None
     recorded: Recorded | None = None
     gathered: Gathered | None = None
@@ -70,6 +75,8 @@ class RunFacts:
                 facts["restarts"] = ()
             if isinstance(event, Started | Restarted):
                 facts["gathered"] = None
+            if isinstance(event, Started):
+                facts["awaiting"] = None
             if isinstance(event, Restarted):
                 facts["restarts"] = (*facts["restarts"], event)[-MOST_RESTARTS:]
             if word(event) in facts:
@@ -228,4 +235,14 @@ def end_of(folder: RunFolder) -> Finished | None:
 
 def write_end(folder: RunFolder, result: Result) -> None:
     """Write the results of a run that has finished to its folder."""
-    folder.result.write(dumps(plain(Finished.of(result, str(folder)))))
+    end = Finished(
+        run_dir=str(folder),
+        metric_name=result.metric_name,
+        epoch=result.epoch,
+        step=result.step,
+        rows=result.rows,
+        delta_b=result.delta_b,
+        delta_b_note=result.note,
+        table=result.markdown(),
+    )
+    folder.result.write(dumps(plain(end)))

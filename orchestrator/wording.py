@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from orchestrator.event_parts import TrialRow
 from orchestrator.events import (
     Arithmetic,
+    Awaiting,
     Evaluated,
     Event,
     Failed,
@@ -52,7 +53,7 @@ def _lines(event: Event) -> list[str]:
             return [search_line(event)]
         case Finished() | Searched():
             return event.table.splitlines()
-        case Failed() | Stopped():
+        case Awaiting() | Failed() | Stopped():
             return [event.message]
         case _:
             return []

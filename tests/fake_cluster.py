@@ -37,7 +37,9 @@ class FakeJob:
     def as_ray_tells(self) -> dict[str, Any]:
         status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
         return {
+            "type": "SUBMISSION",
             "submission_id": self.body["submission_id"],
+            "entrypoint": self.body.get("entrypoint", ""),
             "status": status,
             "message": f"the job is {status}",
             "driver_exit_code": self.exit_code,
@@ -161,7 +163,12 @@ class FakeCluster:
             self.jobs[job.body["submission_id"]] = job
             return 200, {"submission_id": job.body["submission_id"]}
         if not rest:
-            driver = {"submission_id": None, "status": "SUCCEEDED"}
+            driver = {
+                "type": "DRIVER",
+                "entrypoint": "",
+                "submission_id": None,
+                "status": "SUCCEEDED",
+            }
             return 200, [*(job.as_ray_tells() for job in self.jobs.values()), driver]
         if rest[0] not in self.jobs:
             return 404, f"Job {rest[0]} does not exist"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.cli import search_preview
+from orchestrator.cli.members import Member
 from orchestrator.cli.output import answer, answer_json, print_table, say
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.typed_json import Values, plain
@@ -19,15 +20,15 @@ SHOWN_WORKERS = (1, 2, 3, 4, 5, 6, 7, 8, 16, 32)
 """Numbers of workers for which a dry run prints the arithmetic."""
 
 
-def show(jobs: list["Job"], target: "Target | None", several: bool, as_json: bool) -> int:
+def show(members: list[Member], target: "Target | None", several: bool, as_json: bool) -> int:
     """Print what submitting would do or refuse; return the exit code."""
-    outlooks = [_outlook(job, target) for job in jobs]
+    outlooks = [_outlook(member, target) for member in members]
     if as_json:
         documents = [plain(outlook) for outlook in outlooks]
         answer_json({"jobs": documents} if several else documents[0])
     else:
-        for job, outlook in zip(jobs, outlooks, strict=True):
-            _print(job, outlook)
+        for member, outlook in zip(members, outlooks, strict=True):
+            _print(member.job, outlook)
     errors = {one.problem: one.exit_code for one in outlooks if one.problem}
     for message in errors:
         say(message)
@@ -49,22 +50,28 @@ class _Refused:
 
 @dataclass(frozen=True)
 class _Outlook:
-    """What submitting a job would do. problem: why it would be refused, with this exit code."""
+    """What submitting a job would do.
+
+    waits_for: the runs that it would begin after. problem: why it would be refused, with this exit
+    code.
+    """
 
     job: Values
     batch: "BatchPlan"
     workers: "list[BatchPlan | _Refused]"
     cluster: str
+    waits_for: list[str]
     checked: list[str]
     search: "SearchOutlook | None" = None
     problem: str | None = None
     exit_code: int = 0
 
 
-def _outlook(job: "Job", target: "Target | None") -> _Outlook:
+def _outlook(member: Member, target: "Target | None") -> _Outlook:
     """Return what submitting a job would do, and why it would be refused."""
     from orchestrator.runs import submission
 
+    job = member.job
     counts = sorted({*SHOWN_WORKERS, *(each.num_workers for each in job.plans)})
     here = "a local Ray cluster on this machine"
     outlook = _Outlook(
@@ -72,11 +79,12 @@ def _outlook(job: "Job", target: "Target | None") -> _Outlook:
         batch=plan(job),
         workers=[_arithmetic(job, count) for count in counts],
         cluster=str(target or here),
+        waits_for=member.waits_for,
         checked=[],
         search=_search(job, target),
     )
     try:
-        place = submission.check(job, target, say)
+        place = submission.check(job, target, say, awaited=member.awaited)
     except OrchError as error:
         return replace(outlook, problem=str(error), exit_code=error.exit_code)
     return replace(outlook, checked=submission.CHECKED_HERE if place.here else submission.CHECKED)
@@ -112,6 +120,8 @@ def _print(job: "Job", outlook: _Outlook) -> None:
         f"would ask for  {cluster.counted} x {cluster.cpus_per_worker} CPUs"
         f"{gpus[cluster.gpus_per_worker]}"
     )
+    if outlook.waits_for:
+        answer(f"would wait for {', '.join(outlook.waits_for)}")
     answer(f"would write    {job.output}/<run>")
     if outlook.checked:
         answer(f"was checked    {', '.join(outlook.checked)}")

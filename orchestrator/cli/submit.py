@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,17 +10,18 @@ import click
 
 from orchestrator.cli import dry_run as dry_run_of
 from orchestrator.cli import follow as following
-from orchestrator.cli import job_file
+from orchestrator.cli import members
 from orchestrator.cli.completion import complete_job_file, complete_run
 from orchestrator.cli.dry_run import plan
 from orchestrator.cli.links import job_page
+from orchestrator.cli.members import Member
 from orchestrator.cli.output import answer, answer_json, is_terminal, say
 from orchestrator.cli.summary import as_dict, ways_on
 from orchestrator.cli.sync import check_nothing_trains, send_the_rest
 from orchestrator.cli.where import where
 from orchestrator.cluster import target as targets
 from orchestrator.cluster.target import Target
-from orchestrator.errors import JobFileError, OrchError, UsageError
+from orchestrator.errors import OrchError, UsageError
 from orchestrator.runs import references, registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
@@ -29,8 +30,6 @@ from orchestrator.track.journal import Journal
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
-    from orchestrator.job.source import Source
-    from orchestrator.job.whole import LoadedJob
     from orchestrator.runs.submission import Place
 
 Result = TypeVar("Result")
@@ -76,6 +75,8 @@ def submit(
 ) -> None:
     """Train as a job FILE says; several jobs wait for one another where there is no room for all.
 
+    A job that starts or learns from another one's run, by name, begins once that has finished.
+
     Without a configured cluster this starts a local one, which ends with its last followed job.
 
     \b
@@ -92,21 +93,22 @@ def submit(
     """
     target = targets.configured(address, cluster)
     under = target.settings if target else None
-    jobs = _load_all(files, overrides, name, each_bit_width, under)
+    jobs = members.load_all(files, overrides, name, each_bit_width, under)
     several = each_bit_width or len(files) > 1
     if dry_run:
-        code = dry_run_of.show([job for _, job in jobs], target, several, as_json)
-        raise click.exceptions.Exit(code)
+        raise click.exceptions.Exit(dry_run_of.show(jobs, target, several, as_json))
     from orchestrator.runs import submission
 
-    places = _each(jobs, lambda job: submission.check(job, target, say))
+    places = members.each(
+        jobs, lambda one: submission.check(one.job, target, say, awaited=one.awaited)
+    )
     if len(jobs) > 1:
-        members = submission.grouped([job for _, job in jobs])
-        jobs = [(file, job) for (file, _), job in zip(jobs, members, strict=True)]
-        say(f"MLflow shows them below one run: {members[0].tracking.group}.")
+        grouped = submission.grouped([one.job for one in jobs])
+        jobs = [replace(one, job=job) for one, job in zip(jobs, grouped, strict=True)]
+        say(f"MLflow shows them below one run: {grouped[0].tracking.group}.")
     records = _submit_all(jobs, places, quiet=as_json and not follow)
     if each_bit_width and not as_json:
-        _say_how_to_compare(files, records, jobs[0][1].points[0].name)
+        _say_how_to_compare(files, records, jobs[0].job.points[0].name)
     _go_on(records, follow, as_json, several)
 
 
@@ -155,7 +157,8 @@ def resume(
     job = _changed(record, overrides)
     from orchestrator.runs import submission
 
-    place = submission.check(job, _where_again(record, address, cluster), say, record.folder)
+    there, awaited = _where_again(record, address, cluster), references.awaited(job)
+    place = submission.check(job, there, say, record.folder, awaited)
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
     say(f"Global batch {plan(job).sentence()}.")
     submitted = submission.submit(again, job, place, say)
@@ -175,81 +178,6 @@ def _by_itself(trial: Record) -> Record:
     return replace(trial, job=trials.job_of(trial))
 
 
-def _load_all(
-    files: Sequence[str],
-    overrides: Sequence[str],
-    name: str | None,
-    each_bit_width: bool,
-    under: "Source | None",
-) -> list[tuple[str, "Job"]]:
-    """Return the jobs of all files, each with its file; raise all their mistakes at once."""
-    from orchestrator.job.load import load_each_bit_width, load_job
-
-    if name is not None and len(files) > 1:
-        raise UsageError(f"--name {name}: names one job, and {len(files)} files are given.")
-    loaded: list[tuple[str, LoadedJob]] = []
-    mistakes: list[str] = []
-    for file in files:
-        here = job_file.here(file)
-        try:
-            if each_bit_width:
-                each = load_each_bit_width(here, overrides, name=name, under=under)
-                loaded += [(file, one) for one in each]
-            else:
-                loaded.append((file, load_job(here, overrides, name=name, under=under)))
-        except JobFileError as error:
-            mistakes += error.mistakes
-    mistakes += _called_the_same([(file, one.job.name) for file, one in loaded])
-    if mistakes:
-        raise JobFileError(list(dict.fromkeys(mistakes)))
-    _warn([one for _, one in loaded])
-    jobs = [(file, one.job) for file, one in loaded]
-    resolved = _each(jobs, references.resolved)
-    return [(file, job) for (file, _), job in zip(jobs, resolved, strict=True)]
-
-
-def _called_the_same(named: Sequence[tuple[str, str]]) -> list[str]:
-    """Return a line for each name that several jobs have, since `orch status NAME` means one."""
-    files: dict[str, list[str]] = {}
-    for file, name in named:
-        files.setdefault(name, []).append(file)
-    twice = dict.fromkeys(file for file, name in named if named.count((file, name)) > 1)
-    return [f"{file}: named more than once; once is enough." for file in twice] + [
-        f"{' and '.join(others)}: each is a job called '{name}'; give each a name of its own."
-        for name, given in files.items()
-        if len(others := dict.fromkeys(given)) > 1
-    ]
-
-
-def _warn(loaded: Sequence["LoadedJob"]) -> None:
-    for warning in dict.fromkeys(warning for one in loaded for warning in one.warnings):
-        say(f"warning: {warning}")
-
-
-def _each(jobs: Sequence[tuple[str, "Job"]], act: Callable[["Job"], Result]) -> list[Result]:
-    """Return the results of an action for each of the jobs; raise all errors together.
-
-    An error that not all jobs have names theirs: by their files, or by name if these are one.
-    """
-    by_name = len({file for file, _ in jobs}) == 1
-    results: list[Result] = []
-    errors: list[OrchError] = []
-    whose: dict[str, list[str]] = {}
-    for file, job in jobs:
-        try:
-            results.append(act(job))
-        except OrchError as error:
-            errors.append(error)
-            whose.setdefault(str(error), []).append(job.name if by_name else file)
-    if not errors:
-        return results
-    if len(errors) == len(jobs) and len(whose) == 1:
-        raise errors[0]
-    wrong = any(isinstance(error, UsageError) for error in errors)
-    lines = (f"{', '.join(who)}: " + error.replace("\n", "\n  ") for error, who in whose.items())
-    raise (UsageError if wrong else type(errors[0]))("\n".join(lines))
-
-
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     """Return the run's job with some settings changed. Raises CheckpointMismatch for others."""
     from orchestrator.job.differ import check_unchanged
@@ -258,7 +186,7 @@ def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
     loaded = load_values(record.job, record.run, overrides)
     job = references.resolved(loaded.job)
     check_unchanged(record.job, job.as_dict(), record.run)
-    _warn([loaded])
+    members.warn([loaded])
     return job
 
 
@@ -273,17 +201,16 @@ def _where_again(record: Record, address: str | None, cluster: str | None) -> Ta
     return Target(record.address, "the cluster of its last attempt")
 
 
-def _submit_all(
-    jobs: "Sequence[tuple[str, Job]]", places: "Sequence[Place]", *, quiet: bool
-) -> list[Record]:
+def _submit_all(jobs: Sequence[Member], places: "Sequence[Place]", *, quiet: bool) -> list[Record]:
     """Submit jobs in their order; after an error, say which are already on their way."""
     from orchestrator.runs import submission
 
     records: list[Record] = []
     try:
-        for (file, job), place in zip(jobs, places, strict=True):
-            say(f"Global batch {plan(job).sentence()}.")
-            records.append(submission.submit(submission.new_record(job, file), job, place, say))
+        for one, place in zip(jobs, places, strict=True):
+            say(f"Global batch {plan(one.job).sentence()}.")
+            record = submission.new_record(one.job, one.file, one.folder)
+            records.append(submission.submit(record, one.job, place, say))
             if not quiet:
                 _say_submitted(records[-1])
     except OrchError:

@@ -1,9 +1,10 @@
 """The checks before anything is started; all problems are reported at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import torch
 
+from models.methods.base import Method
 from orchestrator.data import Dataset
 from orchestrator.data.loader import steps_per_epoch
 from orchestrator.errors import OrchError, Unreachable, UsageError
@@ -16,7 +17,7 @@ from orchestrator.prepare.build import (
     check_data,
 )
 from orchestrator.prepare.datasets import missing, open_datasets
-from orchestrator.prepare.start import is_there, start
+from orchestrator.prepare.start import is_there, no_weights, start
 from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder
@@ -29,12 +30,16 @@ _SECTIONS = (
 )
 """What the checks of data and initial weights look at."""
 
+Needed = Callable[[str | None], bool]
+"""Whether some weights that a job names are needed, and there, when it begins."""
+
 
 def check(
     job: Job,
     folder: RunFolder | None = None,
     warn: Callable[[str], object] = lambda _: None,
     *,
+    awaited: Collection[str] = (),
     known: ReferenceResults | None = None,
     away: Callable[[str], object] | None = None,
 ) -> ReferenceResults | None:
@@ -42,14 +47,19 @@ def check(
 
     Data and initial weights are those of each corner of a search. folder: of the run that the job
     continues; if it holds a checkpoint, the initial weights are not needed. warn: is called with
-    what the initial weights lack. known: the reference of Delta_B, if it was found before. away: is
-    called when the tracking server does not answer and is not needed now. Returns the reference.
+    what the initial weights lack. awaited: the folders of runs that will have ended when the job
+    begins, which are not looked at. known: the reference of Delta_B, if it was found before. away:
+    is called when the tracking server does not answer and is not needed now. Returns the reference.
     Raises UsageError with every problem found, or Unreachable when the tracking server is the only
     one.
     """
     resumed = folder is not None and bool(folder.to_continue_from())
     warnings: dict[str, None] = {}
-    problems = _of_corners(job, lambda corner: _of_job(corner, resumed, warnings.setdefault))
+
+    def needed(weights: str | None) -> bool:
+        return not resumed and weights not in awaited
+
+    problems = _of_corners(job, lambda corner: _of_job(corner, needed, warnings.setdefault))
     problems += _output(job)
     for warning in warnings:
         warn(warning)
@@ -92,36 +102,32 @@ def _shared(where: Sequence[Settings]) -> Settings:
     return shared or first
 
 
-def _of_job(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
-    before = [] if resumed else [*_start(job), *_teachers(job)]
-    return [*_data(job, resumed, warn), *before]
+def _of_job(job: Job, needed: Needed, warn: Callable[[str], object]) -> list[str]:
+    return [*_data(job, needed, warn), *_start(job, needed), *_teachers(job, needed)]
 
 
-def _data(job: Job, resumed: bool, warn: Callable[[str], object]) -> list[str]:
+def _data(job: Job, needed: Needed, warn: Callable[[str], object]) -> list[str]:
     try:
         problems = missing(job)
     except OrchError as error:
         problems = str(error).splitlines()
     return [f"data: {problem}" for problem in problems] or _collect(
-        lambda: _try_data(job, resumed, warn), []
+        lambda: _try_data(job, needed, warn), []
     )
 
 
-def _try_data(job: Job, resumed: bool, warn: Callable[[str], object]) -> None:
-    """Open data sets and initial weights once, as every worker will; decodes nothing.
-
-    resumed: the weights come from a checkpoint.
-    """
+def _try_data(job: Job, needed: Needed, warn: Callable[[str], object]) -> None:
+    """Open data sets and needed weights once, as every worker will; decodes nothing."""
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
-    if not resumed and not _start(job):
+    if needed(job.start.weights) and not _start(job, needed):
         lacking = start(build_network(job, train_set.num_classes), job)
         if lacking:
             warn(lacking)
-    if not resumed and not _teachers(job):
-        for phase, method in named_teachers(job.phase_jobs()):
+    if not _teachers(job, needed):
+        for phase, method in _teachers_needed(job, needed):
             give_teacher(method, phase, train_set.num_classes, trained=True)
 
 
@@ -139,16 +145,16 @@ def _try_pass(job: Job, train_set: Dataset) -> None:
         raise UsageError(f"cluster.max_batch_per_worker, data.crop: {LARGER_PASS}") from error
 
 
-def _start(job: Job) -> list[str]:
+def _start(job: Job, needed: Needed) -> list[str]:
     """Return the problems with what the job starts from, as far as the file alone shows them."""
     given = job.start.weights
-    if job.start.source == "scratch":
+    if job.start.source == "scratch" or not needed(given):
         return []
     if given is None:
         source = job.start.source
         return [f"start.weights: start.from is '{source}' and {_EXPECTED[source]}"]
     if not is_there(given):
-        return [f"start.weights: there is no file and no run called {given}."]
+        return [f"start.weights: {no_weights(given)}"]
     return []
 
 
@@ -161,9 +167,16 @@ _EXPECTED = {
 }
 
 
-def _teachers(job: Job) -> list[str]:
+def _teachers_needed(job: Job, needed: Needed) -> Iterator[tuple[Job, Method]]:
+    """Yield the phases with a teacher to be named, each with its method, if that one is needed."""
+    for phase, method in named_teachers(job.phase_jobs()):
+        if needed(method.wanted_teacher.weights if method.wanted_teacher else None):
+            yield phase, method
+
+
+def _teachers(job: Job, needed: Needed) -> list[str]:
     """Return the problems with the weights of teachers, as far as the files alone show them."""
-    found = (missing_teacher(method) for _, method in named_teachers(job.phase_jobs()))
+    found = (missing_teacher(method) for _, method in _teachers_needed(job, needed))
     return [problem for problem in dict.fromkeys(found) if problem]
 
 

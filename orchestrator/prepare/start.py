@@ -13,6 +13,7 @@ from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
+from orchestrator.job.weights import unsuitable
 from orchestrator.store.checkpoint import damage
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
@@ -45,6 +46,14 @@ def is_there(weights: str) -> bool:
     """Return whether there is a file or a folder that a job could start from."""
     place = folder_at(weights)
     return place.is_there() or place.parent.exists(place.name)
+
+
+def no_weights(given: str) -> str:
+    """Return what is wrong with weights that are neither a file nor a run."""
+    return (
+        f"there is no file and no run called {given}. Name others, or submit the job that trains "
+        "them along with this one: `orch submit FILE FILE` lets it begin when they are there."
+    )
 
 
 def _load_float(network: AnyBitNetwork, file: WholeFile, job: Job) -> str | None:
@@ -120,7 +129,7 @@ def weights_file(given: str, job: Job) -> WholeFile:
     run = RunFolder(place)
     if not run.job.exists():
         raise ValueError(f"{given} is not the folder of a run or a checkpoint.")
-    if problem := _unlike(_setting(run, "method", "name"), job):
+    if problem := unsuitable(_setting(run, "method", "name"), job):
         raise ValueError(f"{run.name} was trained by the method {problem}")
     if not run.result.exists():
         raise ValueError(
@@ -143,15 +152,3 @@ def _setting(run: RunFolder, section: str, key: str) -> str:
             f"{run.job} is damaged: expected are the settings of a run, with "
             f"{section}.{key}. Name one of the run's checkpoint folders instead."
         ) from error
-
-
-def _unlike(method: str, job: Job) -> str:
-    """Return why a run of some method cannot be what a job starts from."""
-    if job.start.source == "float" and method != "float":
-        return (
-            f"'{method}', not 'float'; jobs/float has a job for each float model, and "
-            "start.from: checkpoint starts from a quantized one."
-        )
-    if job.start.source == "checkpoint" and method == "float" != job.method.name:
-        return "'float'; start.from: float starts from it."
-    return ""

@@ -14,7 +14,7 @@ from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.job.start import Start
 from orchestrator.prepare.build import build_method
-from orchestrator.prepare.start import is_there, start
+from orchestrator.prepare.start import is_there, no_weights, start
 
 KEY = "method.teacher_weights"
 
@@ -100,7 +100,7 @@ def missing_teacher(method: Method) -> str:
     if wanted.weights is None:
         return f"{KEY}: the method wants a teacher and no file or run is named; give one, or none."
     if not is_there(wanted.weights):
-        return f"{KEY}: there is no file and no run called {wanted.weights}."
+        return f"{KEY}: {no_weights(wanted.weights)}"
     return ""
 
 

@@ -45,6 +45,8 @@ class Delay:
 
     def sentence(self, facts: RunFacts, silent: float | None) -> str:
         """Return why the run does not advance; nothing while it does, or starts normally."""
+        if facts.awaiting:
+            return f"{facts.awaiting.message} `orch stop {self._record.run}` ends the waiting."
         at = facts.searching or facts.progress
         late = is_late(facts, silent)
         if not late and (at or silent is None or silent < START_SECONDS):

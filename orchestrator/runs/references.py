@@ -1,66 +1,62 @@
 """The runs that a job names as its reference, its start or its teacher."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.precision import Precision
 from orchestrator.errors import OrchError, UsageError
+from orchestrator.job import weights
 from orchestrator.job.paths import in_bucket
-from orchestrator.runs import registry, trials, view
+from orchestrator.runs import registry, trials, turns, view
 from orchestrator.runs.registry import Record
-from orchestrator.state import State
-from orchestrator.typed_json import Values
+from orchestrator.state import State, is_final
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
 
-TEACHER = "teacher_weights"
 _MLFLOW_ID = re.compile(r"[0-9a-f]{32}")
 
 
-def resolved(job: "Job") -> "Job":
+def resolved(job: "Job", together: Mapping[str, str] | None = None) -> "Job":
     """Return the job with run ids and folders in place of the names of runs.
 
-    Raises UsageError with all problems of the names in `reference.runs`.
+    together: the folders of the runs that are submitted with it, by the names of their jobs; they
+    go before earlier runs of these names. Raises UsageError with all problems of the names in
+    `reference.runs`.
     """
-    return _with_reference(_with_teachers(_with_start(job)))
+    others = {name: folder for name, folder in (together or {}).items() if name != job.name}
+    return _with_reference(weights.renamed(job, lambda given: _found(given, others)))
 
 
-def _with_start(job: "Job") -> "Job":
-    """Return the job with a run's folder where `start.weights` is not a file but a run's name."""
-    if job.start.weights is None:
-        return job
-    start = job.start.model_copy(update={"weights": _found(job.start.weights)})
-    return job.model_copy(update={"start": start})
-
-
-def _with_teachers(job: "Job") -> "Job":
-    """Return the job with runs' folders where weights of a teacher are named by run, not file."""
-    phases = tuple(_with_teacher(phase) for phase in job.phases)
-    changed = job.model_copy(update={"phases": phases})
-    weights = getattr(job.method, TEACHER, None)
-    if weights is None:
-        return changed
-    method = job.method.model_copy(update={TEACHER: _found(weights)})
-    return changed.model_copy(update={"method": method})
-
-
-def _with_teacher(phase: Values) -> Values:
-    method = phase.get("method", {})
-    if not method.get(TEACHER):
-        return phase
-    return phase | {"method": method | {TEACHER: _found(method[TEACHER])}}
-
-
-def _found(weights: str) -> str:
+def _found(given: str, together: Mapping[str, str]) -> str:
     """Return a run's folder for a path that is not there and ends in its name; others as given."""
-    if in_bucket(weights) or Path(weights).exists():
-        return weights
-    record = registry.named(Path(weights).name)
-    return record.run_dir if record else weights
+    if name := turns.source(given, together):
+        return together[name]
+    if in_bucket(given) or Path(given).exists():
+        return given
+    record = registry.named(Path(given).name)
+    return record.run_dir if record else given
+
+
+def awaited(job: "Job", together: Collection[str] = ()) -> frozenset[str]:
+    """Return the folders that a job starts or learns from, of runs that have not ended yet.
+
+    together: those of the runs that are submitted with it.
+    """
+    return frozenset(
+        given for given in weights.named(job) if given in together or _still_goes_on(given)
+    )
+
+
+def _still_goes_on(folder: str) -> bool:
+    """Return whether a folder is that of a run, not of a trial, that has not ended."""
+    record = registry.named(Path(folder).name)
+    if record is None or record.run_dir != folder or record.within:
+        return False
+    return not is_final(view.look(record).state)
 
 
 def _with_reference(job: "Job") -> "Job":

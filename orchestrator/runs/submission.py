@@ -3,7 +3,7 @@
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +35,14 @@ CHECKED_HERE = [*CHECKED, "data", "weights", "output folder", "reference", "trac
 """What `check` checks; files on other machines can only be seen there."""
 
 
-def new_record(job: "Job", job_file: str) -> Record:
+def new_folder(job: "Job") -> str:
+    """Return where a run of a job will be that has not been submitted yet; it has a new name."""
+    return str(folder_at(job.output) / _unique(job.name, time.time()))
+
+
+def new_record(job: "Job", job_file: str, folder: str) -> Record:
     """Return the record of a run that is about to be submitted for the first time."""
-    now = time.time()
-    run = _unique(job.name, now)
+    run = Path(folder).name
     return Record(
         run=run,
         name=job.name,
@@ -46,8 +50,8 @@ def new_record(job: "Job", job_file: str) -> Record:
         job_file=job_file,
         address="",
         local=False,
-        run_dir=str(folder_at(job.output) / run),
-        attempts=(Attempt(registry.submission_id(run, 1), now),),
+        run_dir=folder,
+        attempts=(Attempt(registry.submission_id(run, 1), time.time()),),
     )
 
 
@@ -88,17 +92,24 @@ class Place:
     reference: "ReferenceResults | None" = None
 
 
-def check(job: "Job", target: Target | None, say: Say, folder: RunFolder | None = None) -> Place:
+def check(
+    job: "Job",
+    target: Target | None,
+    say: Say,
+    folder: RunFolder | None = None,
+    awaited: Collection[str] = (),
+) -> Place:
     """Return where a job will go: the cluster that is meant, else the local head. Starts nothing.
 
-    folder: of the run that the job continues, if it continues one. Raises UsageError with all
-    problems, or Unreachable when only an answer is missing.
+    folder: of the run that the job continues, if it continues one. awaited: those of the runs that
+    will have ended when the job begins. Raises UsageError with all problems, or Unreachable when
+    only an answer is missing.
     """
     found: list[ReferenceResults | None] = []
     if target is None:
         _together(
             lambda: _check_room(job, local.offer(with_gpus=_asks_for_gpus(job)), "This machine"),
-            lambda: found.append(_preflight(job, folder, say)),
+            lambda: found.append(_preflight(job, folder, say, awaited)),
             environment.for_local_head,
             home.check_writable,
             lambda: runtime.check_own_code(job.code),
@@ -109,7 +120,7 @@ def check(job: "Job", target: Target | None, say: Say, folder: RunFolder | None 
     here = is_this_machine(client.url, _head_ip(offered))
     _together(
         lambda: _check_room(job, offered, f"The cluster at {client.url}"),
-        lambda: found.append(_preflight(job, folder, say) if here else None),
+        lambda: found.append(_preflight(job, folder, say, awaited) if here else None),
         environment.for_other_cluster,
         home.check_writable,
         lambda: versions.check(client, say, here=here),
@@ -272,10 +283,12 @@ def _take_back(record: Record) -> None:
         registry.save(replace(record, attempts=record.attempts[:-1]))
 
 
-def _preflight(job: "Job", folder: RunFolder | None, say: Say) -> "ReferenceResults | None":
+def _preflight(
+    job: "Job", folder: RunFolder | None, say: Say, awaited: Collection[str]
+) -> "ReferenceResults | None":
     from orchestrator.prepare import preflight
 
-    return preflight.check(job, folder, lambda warning: say(f"warning: {warning}"))
+    return preflight.check(job, folder, lambda warning: say(f"warning: {warning}"), awaited=awaited)
 
 
 def _head_ip(offered: Capacity) -> str | None:

@@ -28,6 +28,7 @@ from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
 from orchestrator.track.sender import Sender
 from orchestrator.train.failures import as_failure
+from orchestrator.train.sources import wait_for_sources
 from orchestrator.train.supervise import AGAIN, STOPPED
 from orchestrator.train.worker import Run
 
@@ -53,6 +54,7 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         handover.take_up()
         inform("Checking the job ...")
         job = _job(given.job)
+        wait_for_sources(job, folder)
         reference = preflight.check(job, folder, known=given.reference, away=_go_on_without)
         prepare(folder, job)
         folder.withdraw_stop_by_name()  # whoever resumes a trial by its name wants it to go on

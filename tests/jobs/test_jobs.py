@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from models.precision import OperatingPoint
+from orchestrator.job import weights
 from orchestrator.job.load import load_job
 from orchestrator.job.search import axes
 from orchestrator.plan.batch import plan_batch
@@ -109,9 +110,21 @@ def test_a_float_job_trains_the_network_that_a_job_of_the_paper_starts_from(name
 
 
 def test_there_is_a_float_job_for_each_of_the_papers_jobs() -> None:
-    assert (
-        {file.stem for file in JOBS.glob("float/*.yaml")} == FLOAT_JOBS.keys() == PUBLISHED.keys()
-    )
+    of_another_float_job = {"imagenet_r50"}
+    stems = {file.stem for file in JOBS.glob("float/*.yaml")}
+    assert stems - of_another_float_job == FLOAT_JOBS.keys() == PUBLISHED.keys()
+
+
+def test_the_weights_that_jobs_start_or_learn_from_are_those_of_other_jobs() -> None:
+    """`orch submit` takes both, in one submission or one after the other."""
+    jobs = {file: load_job(file).job for file in JOBS.rglob("*.yaml") if file.parent.name != "base"}
+    names = {job.name for job in jobs.values()}
+    starts = {file: Path(given).name for file, job in jobs.items() for given in weights.named(job)}
+    assert starts[JOBS / "activitynet_r50.yaml"] == "activitynet_r50_float"
+    assert set(starts.values()) <= names
+    floats = [job for job in jobs.values() if job.start.source == "float"]
+    assert len(floats) > 50
+    assert all(job.start.weights for job in floats)
 
 
 README = (JOBS.parent / "README.md").read_text()
@@ -185,7 +198,8 @@ def test_a_searchs_header_makes_it_a_small_one_with_the_quickstarts_videos(
     assert len(overrides) == 6
     assert job.search.trials == 8
     assert job.search.metric == "mean"
-    for section in ("model", "data", "quantizer", "start"):
+    assert job.start.source == quickstart.start.source == "scratch"
+    for section in ("model", "data", "quantizer"):
         assert getattr(job, section) == getattr(quickstart, section), section
 
 

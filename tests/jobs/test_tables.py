@@ -4,13 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.job import weights
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.plan.batch import plan_batch
 from orchestrator.published import PublishedRow, published_rows
+from orchestrator.runs.turns import in_turn
 
 TABLES = Path(__file__).parents[2] / "jobs" / "tables"
-FILES = sorted(TABLES.glob("*/*.yaml"))
+FILES = sorted(file for file in TABLES.glob("*/*.yaml") if file.stem != "float")
+FLOATS = sorted(TABLES.glob("*/float.yaml"))
 STARTS = sorted(TABLES.parent.glob("float/*/*.yaml"))
 
 
@@ -85,14 +88,30 @@ def test_rows_with_the_numbers_of_a_taught_row_of_table_2_have_its_teacher() -> 
     assert {phase.method.teacher for phase in without.phase_jobs()} == {"float"}
 
 
-def test_rows_that_start_from_a_row_are_those_that_the_readme_submits_after_it() -> None:
-    for file in sorted(TABLES.glob("coquant_t[1-6]/*.yaml")):
-        job = load_job(file).job
-        before = Path(job.start.weights or "").name if job.start.source == "checkpoint" else None
-        first = f"{file.parent.name}_individual_8" if file.stem.startswith("direct_8") else None
-        assert before == first
-        assert (job.method.name == "direct") == file.stem.startswith("d")
-    assert load_job(TABLES.parent / "float" / "cifar10_r18.yaml").job.name == "cifar10_r18_float"
+@pytest.mark.parametrize("table", [f"coquant_t{number}" for number in range(1, 7)])
+def test_a_table_holds_what_its_rows_start_from(table: str) -> None:
+    """So one command trains it: each row begins once what it starts from has ended."""
+    jobs = {file.stem: load_job(file).job for file in (TABLES / table).glob("*.yaml")}
+    order = in_turn(list(jobs.values()))
+    assert len(order) == len(jobs) == 13
+    assert order.index(jobs["float"].name) < order.index(f"{table}_direct_32_calibrated")
+    assert order.index(f"{table}_individual_8") < order.index(f"{table}_direct_8")
+    for stem, job in jobs.items():
+        before = [Path(given).name for given in weights.named(job)]
+        wanted = jobs["float"].name if stem != "float" else "imagenet_r"
+        wanted = f"{table}_individual_8" if stem.startswith("direct_8") else wanted
+        assert all(name.startswith(wanted) for name in before)
+        assert before or table in ("coquant_t1", "coquant_t2") or stem == "float"
+        assert (job.method.name == "direct") == stem.startswith("d")
+
+
+@pytest.mark.parametrize("file", FLOATS, ids=lambda file: file.parent.name)
+def test_the_float_model_of_a_table_is_that_of_its_other_jobs(file: Path) -> None:
+    job = load_job(file).job
+    original = TABLES.parent / "float" / f"{job.name.removesuffix('_float')}.yaml"
+    assert job == load_job(original).job
+    assert file.read_text().startswith('# CoQuant Table 9, "Full precision"')
+    assert f"Table {file.parent.name[-1]} " in file.read_text()
 
 
 def test_adabits_decays_weights_of_full_convolutions_and_linear_layers_alone() -> None:

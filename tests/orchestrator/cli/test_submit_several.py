@@ -98,3 +98,72 @@ def test_after_a_lost_cluster_one_reads_which_jobs_are_already_on_their_way(
     assert done.exit_code == 3
     assert f"Already submitted: {registry.find('last').run}." in done.stderr
     assert [record.name for record in registry.load_all()] == ["tiny_a"]
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> None:
+    """Jobs that start from one another: final from middle, middle from tiny_a."""
+    start = "start: {from: checkpoint, weights: "
+    (tmp_path / "final.yaml").write_text(f"extends: tiny.yaml\nname: final\n{start}middle}}\n")
+    (tmp_path / "middle.yaml").write_text(f"extends: tiny.yaml\nname: middle\n{start}tiny_a}}\n")
+
+
+def test_a_job_comes_after_those_that_it_starts_from_and_names_their_new_runs(
+    orch: Orch, cluster: FakeCluster, chain: None
+) -> None:
+    options = ("--address", cluster.url, "--json")
+    assert orch("submit", "tiny_a.yaml", *options).exit_code == 0  # an earlier run of that name
+    earlier = registry.find("tiny_a")
+    files = ("final.yaml", "middle.yaml", "other.yaml", "tiny_a.yaml")
+    done = orch("submit", *files, *options)
+    assert done.exit_code == 0, done.stderr
+    assert [run["name"] for run in json.loads(done.stdout)["runs"]] == [
+        *("other", "tiny_a"),
+        *("middle", "final"),
+    ]
+    now = {name: registry.find(name) for name in ("tiny_a", "middle", "final")}
+    assert now["tiny_a"].run != earlier.run
+    assert now["middle"].job["start"]["weights"] == now["tiny_a"].run_dir
+    assert now["final"].job["start"]["weights"] == now["middle"].run_dir
+
+
+def test_a_dry_run_says_which_runs_a_job_would_wait_for(
+    orch: Orch, cluster: FakeCluster, chain: None
+) -> None:
+    submit = ("submit", "middle.yaml", "tiny_a.yaml", "--address", cluster.url, "--dry-run")
+    first, second = json.loads(orch(*submit, "--json").stdout)["jobs"]
+    assert (first["waits_for"], len(second["waits_for"])) == ([], 1)
+    assert second["waits_for"][0].startswith("tiny_a-2")
+    assert "would wait for tiny_a-2" in orch(*submit).stdout
+
+
+def test_a_job_waits_for_a_run_that_still_goes_on_and_not_for_one_that_has_failed(
+    orch: Orch, cluster: FakeCluster, chain: None
+) -> None:
+    options = ("--address", cluster.url, "--dry-run", "--json")
+    orch("submit", "tiny_a.yaml", "--address", cluster.url, "--detach")
+    run = registry.find("tiny_a").run
+    assert json.loads(orch("submit", "middle.yaml", *options).stdout)["waits_for"] == [run]
+    cluster.jobs[run].statuses = ["FAILED"]
+    assert json.loads(orch("submit", "middle.yaml", *options).stdout)["waits_for"] == []
+
+
+def test_starts_that_cannot_be_are_named_before_anything_is_submitted(
+    orch: Orch, cluster: FakeCluster, chain: None, tmp_path: Path
+) -> None:
+    start = "extends: tiny.yaml\nname: {}\nstart: {{from: {}, weights: {}}}\n"
+    (tmp_path / "circle.yaml").write_text(start.format("tiny_a", "checkpoint", "final"))
+    (tmp_path / "search.yaml").write_text(
+        "extends: tiny.yaml\nname: other\n"
+        "search: {space: {method.p1: {choice: [0.1, 0.2]}}, metric: mean, trials: 2}\n"
+    )
+    for name, source in (("floats", "float"), ("trial", "checkpoint")):
+        of = "tiny_b" if name == "floats" else "other"
+        (tmp_path / f"{name}.yaml").write_text(start.format(name, source, of))
+    files = ("final.yaml", "middle.yaml", "circle.yaml", "tiny_b.yaml", "search.yaml")
+    done = orch("submit", *files, "floats.yaml", "trial.yaml", "--address", cluster.url)
+    assert (done.exit_code, cluster.jobs) == (2, {})
+    assert "No job of these can be the first: " in done.stderr
+    assert "final starts from middle" in done.stderr
+    assert "floats: start.weights: tiny_b will be trained by the method 'coquant'" in done.stderr
+    assert "trial: start.weights: other is a search" in done.stderr

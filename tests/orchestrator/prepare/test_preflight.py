@@ -44,6 +44,21 @@ def test_float_weights_that_are_not_there_or_no_weights_are_refused(
         preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'text.pt'}"))
 
 
+def test_weights_of_a_run_that_will_have_ended_are_not_looked_for(
+    tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    start, teacher = str(tmp_path / "start-1"), str(tmp_path / "teacher-1")
+    taught = f"name: bitmixer, stage: 2, teacher: float, teacher_weights: {teacher}"
+    own = f"start={{from: checkpoint, weights: {start}}}"
+    job = tiny_job(own, f"method={{{taught}}}")
+    for awaited in ([start], [teacher], []):
+        with pytest.raises(UsageError) as caught:
+            preflight.check(job, awaited=awaited)
+        for weights in (start, teacher):
+            assert (weights in str(caught.value)) == (weights not in awaited)
+    preflight.check(job, awaited=[start, teacher])
+
+
 def test_a_teacher_whose_weights_are_not_there_or_not_its_own_is_refused(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
