@@ -162,6 +162,14 @@ class Events:
             self._troubled = True
 
 
+def tell(folder: RunFolder, event: Event) -> None:
+    """Print an event, and keep it if the folder of the run has been made."""
+    if folder.is_there():
+        Events(folder).say(event)
+    else:
+        say(event)
+
+
 def go_on(folder: RunFolder) -> None:
     """Take back, as the driver, that a run has failed or was stopped. Raises OSError."""
     said = _kept_in(folder.driver_facts)

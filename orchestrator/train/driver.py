@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from orchestrator import __version__, handover
 from orchestrator.errors import JobFailed, OrchError, UsageError
-from orchestrator.events import Event, Failed, Finished, Started, Stopped, inform, say, warn
+from orchestrator.events import Failed, Finished, Started, Stopped, inform, warn
 from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
-from orchestrator.run_facts import Events, finished_in
+from orchestrator.run_facts import Events, finished_in, tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
@@ -182,7 +182,7 @@ def stopped(folder: RunFolder, sender: Sender | None) -> int:
     """Report that the run was stopped before its end; return the exit code."""
     if sender is not None:
         close(folder, sender, "KILLED")
-    _say_last(folder, Stopped(message=STOPPED))
+    tell(folder, Stopped(message=STOPPED))
     return 1
 
 
@@ -208,16 +208,9 @@ def _close_record(folder: RunFolder, status: str) -> None:
     record.announce(folder, record.sync(folder, status, warn))
 
 
-def _say_last(folder: RunFolder, event: Event) -> None:
-    if folder.is_there():
-        Events(folder).say(event)
-    else:
-        say(event)
-
-
 def _fail(folder: RunFolder, sender: Sender | None, message: str, exit_code: int) -> int:
     """Report why the run failed; the record says FAILED if it can be reached."""
     if sender is not None:
         close(folder, sender, "FAILED")
-    _say_last(folder, Failed(message=message, exit_code=exit_code))
+    tell(folder, Failed(message=message, exit_code=exit_code))
     return exit_code

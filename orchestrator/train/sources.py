@@ -6,7 +6,7 @@ from pathlib import Path
 from orchestrator.events import Awaiting
 from orchestrator.job import weights
 from orchestrator.job.schema import Job
-from orchestrator.run_facts import Events
+from orchestrator.run_facts import tell
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder
 
@@ -29,7 +29,7 @@ def wait_for_sources(job: Job, folder: RunFolder) -> None:
             return
         if going != said:
             whose = " and ".join(going)
-            Events(folder).say(Awaiting(message=f"Waiting for {whose}, whose weights it needs."))
+            tell(folder, Awaiting(message=f"Waiting for {whose}, whose weights it needs."))
         said = going
         time.sleep(PAUSE_SECONDS)
 

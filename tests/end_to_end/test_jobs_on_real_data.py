@@ -31,7 +31,7 @@ def sets(**values: Any) -> list[str]:
     ]
 
 
-def submit(orch: Any, cluster: str, job: str, *options: str) -> dict[str, Any]:
+def submit(orch: Any, cluster: str, job: str | Path, *options: str | Path) -> dict[str, Any]:
     done = orch("submit", JOBS / job, "--address", cluster, "--follow", "--json", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return dict(json.loads(done.stdout))
@@ -108,7 +108,6 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
         data__limit_val=100,
         model__widths="[8,16,32,64]",
         model__depths="[1,1,1,1]",
-        training__epochs=3,
         training__global_batch=64,
         optimizer__lr=0.01,
         checkpoint__every_steps=2,
@@ -117,10 +116,27 @@ def cifar_options(cifar: Path, output: Path) -> list[str]:
     )
 
 
+def with_a_row_that_starts_from_it(folder: Path) -> list[Path]:
+    """Write a short CIFAR-10 job, and one that evaluates the weights of its run as they are."""
+    files = {
+        "direct": "name: direct\nmethod: {name: direct}\ntraining: {epochs: 0}\n"
+        "start: {from: checkpoint, weights: short}\n",
+        "short": "name: short\nmethod: {p1: 0.9, lambda: 0.001}\ntraining: {epochs: 3}\n",
+    }
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(f"extends: {JOBS}/base/cifar10_r18.yaml\n{text}")
+    return [folder / f"{name}.yaml" for name in files]
+
+
 def test_cifar10_r18_learns_and_ends_with_the_weights_of_two_processes_without_ray(
     orch: Any, cluster: str, cifar: Path, output: Path, tmp_path: Path
 ) -> None:
-    status = submit(orch, cluster, "cifar10_r18.yaml", *cifar_options(cifar, output))
+    files = with_a_row_that_starts_from_it(tmp_path)
+    both = submit(orch, cluster, *files, *cifar_options(cifar, output))["runs"]
+    status, evaluated = both
+    assert [run["name"] for run in both] == ["short", "direct"]
+    as_they_are = [(row["metric"], row["loss"]) for row in status["result"]["rows"]]
+    assert [(row["metric"], row["loss"]) for row in evaluated["result"]["rows"]] == as_they_are
     folder = RunFolder(output / status["run"])
     undisturbed = trained_without_ray(folder, output, tmp_path)
     assert digest(folder) == digest(undisturbed)
