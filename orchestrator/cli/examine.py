@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli import job_file
 from orchestrator.cli.completion import complete_job_file
 from orchestrator.cli.output import answer, answer_json, say
 from orchestrator.errors import JobFileError, OrchError, UsageError
@@ -38,7 +39,7 @@ def show(file: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from orchestrator.job.load import load_job
 
-    loaded = load_job(file, list(overrides))
+    loaded = load_job(job_file.here(file), list(overrides))
     for warning in loaded.warnings:
         say(f"warning: {warning}")
     values = _resolved(loaded.job).as_dict()
@@ -98,7 +99,7 @@ def _report(file: str) -> _Report:
     from orchestrator.job.load import load_job
 
     try:
-        return _Report(file, True, [], load_job(file).warnings)
+        return _Report(file, True, [], load_job(job_file.here(file)).warnings)
     except JobFileError as error:
         return _Report(file, False, error.mistakes, [])
 

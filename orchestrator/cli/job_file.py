@@ -1,19 +1,28 @@
 """Where the job file is that a command names."""
 
-from orchestrator.errors import UsageError
-from orchestrator.job.paths import in_bucket
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import JobFileError
+from orchestrator.job.paths import file_or_object, in_bucket
+
+if TYPE_CHECKING:
+    from orchestrator.job.merge import Copy
 
 
-def here(file: str) -> str:
+def here(file: str) -> "str | Copy":
     """Return a file of this machine, or a copy of one in a bucket, such as a search's best job.
 
-    Raises UsageError where there is none, and StorageTrouble.
+    Raises JobFileError where there is none, and StorageTrouble.
     """
     if not in_bucket(file):
         return file
+    from orchestrator.job.merge import Copy
     from orchestrator.store.s3_copy import copy_here
 
+    uri, problem = file_or_object(file)
+    if problem:
+        raise JobFileError([f"{file}: {problem}"])
     try:
-        return str(copy_here(file))
+        return Copy(copy_here(uri), uri)
     except FileNotFoundError as error:
-        raise UsageError(f"{file}: {error.strerror}.") from error
+        raise JobFileError([f"{file}: {error.strerror}."]) from error

@@ -51,8 +51,8 @@ def load_all(
     loaded: list[tuple[str, LoadedJob]] = []
     mistakes: list[str] = []
     for file in files:
-        here = job_file.here(file)
         try:
+            here = job_file.here(file)
             if each_bit_width:
                 each = load_each_bit_width(here, overrides, name=name, under=under)
                 loaded += [(file, one) for one in each]

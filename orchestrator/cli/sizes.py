@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli import job_file
 from orchestrator.cli.completion import complete_job_file
 from orchestrator.cli.numbers import Finite
 from orchestrator.cli.output import answer, answer_json, print_table
@@ -103,7 +104,7 @@ def _job(name: str, overrides: Sequence[str]) -> "Job":
     from orchestrator.runs import registry
 
     if Path(name).is_file() or name.endswith((".yaml", ".yml")):
-        return load_job(name, list(overrides)).job
+        return load_job(job_file.here(name), list(overrides)).job
     return load_values(registry.find(name).job, name, list(overrides)).job
 
 

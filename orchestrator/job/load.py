@@ -11,7 +11,7 @@ from models.quantizers.settings import QuantizerSettings
 from orchestrator.errors import JobFileError
 from orchestrator.job.corners import corner_mistakes
 from orchestrator.job.families import value_at
-from orchestrator.job.merge import Merged, file_chain, override
+from orchestrator.job.merge import Copy, Merged, file_chain, override
 from orchestrator.job.phases import PHASES, train_one_thing_in_all_phases
 from orchestrator.job.search_values import keep_the_stronger_search
 from orchestrator.job.source import Source, Values
@@ -24,7 +24,7 @@ NOT_INDIVIDUAL = (("quantizer", "assignment"), ("evaluate",))
 
 
 def load_job(
-    path: str | Path,
+    file: str | Path | Copy,
     overrides: Sequence[str] = (),
     *,
     name: str | None = None,
@@ -39,7 +39,7 @@ def load_job(
     masked.
     """
     try:
-        return _load(path, overrides, name, under, individual_at)
+        return _load(file, overrides, name, under, individual_at)
     except JobFileError as error:
         raise JobFileError([masked(line) for line in error.mistakes]) from None
 
@@ -61,7 +61,7 @@ def load_values(values: Values, called: str, overrides: Sequence[str] = ()) -> L
 
 
 def load_each_bit_width(
-    path: str | Path,
+    file: str | Path | Copy,
     overrides: Sequence[str] = (),
     *,
     name: str | None = None,
@@ -72,7 +72,7 @@ def load_each_bit_width(
     Assignments of bit-widths to single layers are left out. Raises JobFileError as `load_job` does,
     each mistake once.
     """
-    merged, _ = _merged(path, overrides, name, under)
+    merged, _ = _merged(file, overrides, name, under)
     if merged.values.get("search") is not None:
         problem = f"{EACH} trains one run for each bit-width; leave it out, or set search=null."
         raise JobFileError([f"{merged.where(('search',))}  search: {problem}"])
@@ -82,13 +82,13 @@ def load_each_bit_width(
     except ValueError:
         precisions = []
     if not precisions:
-        load_job(path, overrides, name=name, under=under)
+        load_job(file, overrides, name=name, under=under)
         raise JobFileError([f"{EACH}: the job has no bit-width to train alone; give some."])
     jobs: list[LoadedJob] = []
     mistakes: list[str] = []
     for precision in precisions:
         try:
-            one = load_job(path, overrides, name=name, under=under, individual_at=precision)
+            one = load_job(file, overrides, name=name, under=under, individual_at=precision)
             jobs.append(one)
         except JobFileError as error:
             mistakes += error.mistakes
@@ -98,13 +98,13 @@ def load_each_bit_width(
 
 
 def _load(
-    path: str | Path,
+    file: str | Path | Copy,
     overrides: Sequence[str],
     name: str | None,
     under: Source | None,
     individual_at: Precision | None,
 ) -> LoadedJob:
-    merged, mistakes = _merged(path, overrides, name, under)
+    merged, mistakes = _merged(file, overrides, name, under)
     if individual_at is not None:
         merged.lay_over(_individual(merged, individual_at))
         for keys in NOT_INDIVIDUAL:
@@ -128,10 +128,10 @@ def _whole(merged: Merged, mistakes: list[str], shown: str) -> LoadedJob:
 
 
 def _merged(
-    path: str | Path, overrides: Sequence[str], name: str | None, under: Source | None
+    file: str | Path | Copy, overrides: Sequence[str], name: str | None, under: Source | None
 ) -> tuple[Merged, list[str]]:
     """Return all values of a job, and the mistakes of the files and overrides."""
-    chain, mistakes, complete = file_chain(Path(path))
+    chain, mistakes, complete = file_chain(file if isinstance(file, Copy) else Path(file))
     if not complete:
         raise JobFileError(mistakes)
     weakest = [under] if under else []

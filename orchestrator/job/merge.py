@@ -1,9 +1,9 @@
 """Lay the sources of a job over one another, weakest first, remembering where values came from."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.job.paths import absolute
 from orchestrator.job.source import Keys, Source, Values, parse_value, read_file
@@ -78,29 +78,43 @@ class Merged:
             del self.sources[known]
 
 
-def file_chain(path: Path) -> tuple[list[Source], list[str], bool]:
+class Copy(NamedTuple):
+    """A copy of a job file that is elsewhere. called: what messages name, its own address.
+
+    Relative paths in it start at the current folder, as those of `--set` do.
+    """
+
+    path: Path
+    called: str
+
+
+def file_chain(file: Path | Copy) -> tuple[list[Source], list[str], bool]:
     """Return a job file and all it extends, weakest first, the mistakes, and whether all exist.
 
     While a file that it extends is missing, nothing can be said about what a job lacks.
     """
     mistakes: list[str] = []
     chain: list[Source] = []
-    complete = _follow(path, (), chain, mistakes)
+    complete = _follow(file, (), chain, mistakes)
     return chain, mistakes, complete
 
 
-def _follow(path: Path, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]) -> bool:
+def _follow(
+    file: Path | Copy, above: tuple[Path, ...], chain: list[Source], mistakes: list[str]
+) -> bool:
     """Add a file after all it extends; return whether all of them could be read.
 
     A file that two others extend is added once, below both.
     """
-    shown = _shown(path)
+    path, shown = file if isinstance(file, Copy) else (file, _shown(file))
     if any(source.name == shown for source in chain):
         return True
     source, found = read_file(path, shown)
     mistakes += found
     if source is None:
         return False
+    if isinstance(file, Copy):
+        source = replace(source, folder=Path.cwd())
     above = (*above, path.resolve())
     if len(above) > DEEPEST:
         mistakes.append(f"{source.where(('extends',))}  extends: more than {DEEPEST} files deep.")

@@ -60,6 +60,32 @@ def test_a_job_in_a_bucket_such_as_the_best_of_a_search_is_submitted(
     assert (done.exit_code, done.stderr) == (2, f"{s3}/none.yaml: there is no such object.\n")
 
 
+def test_mistakes_of_a_job_in_a_bucket_are_named_by_its_address(orch: Orch, s3: str) -> None:
+    wrong = Path("tiny.yaml").read_text() + "seed: many\nextends: base.yaml\n"
+    WholeFile(folder_at(s3), "wrong.yaml").write(wrong)
+    line = wrong[: wrong.index("extends")].count("\n") + 1
+    for command in ("validate", "submit", "show", "sizes"):
+        Path("base.yaml").unlink(missing_ok=True)
+        done = orch(command, f"{s3}/wrong.yaml")
+        assert done.exit_code == 2, done.output
+        expected = (
+            f"{s3}/wrong.yaml:{line}  extends: there is no file {Path('base.yaml').absolute()}."
+        )
+        assert done.stderr.startswith(expected), done.stderr
+        Path("base.yaml").write_text("{}")
+        done = orch(command, f"{s3}/wrong.yaml")
+        assert f"{s3}/wrong.yaml:{line - 1}  seed: " in done.stderr
+    done = orch("validate", f"{s3}/none.yaml", "s3://models", "tiny.yaml")
+    assert done.stdout == "tiny.yaml: ok\n"
+    assert f"{s3}/none.yaml: there is no such object.\ns3://models: expected a file" in done.stderr
+
+
+def test_what_a_job_in_a_bucket_means_is_shown_with_its_address(orch: Orch, s3: str) -> None:
+    WholeFile(folder_at(s3), "best.yaml").write(Path("tiny.yaml").read_text())
+    origins = json.loads(orch("show", f"{s3}/best.yaml", "--json").stdout)["origins"]
+    assert origins["name"] == f"{s3}/best.yaml:2"
+
+
 def test_json_of_a_detached_job_is_all_there_is_on_standard_output(
     orch: Orch, cluster: FakeCluster
 ) -> None:
