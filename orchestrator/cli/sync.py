@@ -5,11 +5,11 @@ import click
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, say
 from orchestrator.errors import UsageError
-from orchestrator.runs import registry, view
+from orchestrator.runs import registry, trials, view
 from orchestrator.runs.record_ends import STATUSES
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
-from orchestrator.state import is_final
+from orchestrator.state import State, is_final
 from orchestrator.store.search_folder import SearchFolder
 from orchestrator.track.journal import Journal
 
@@ -46,7 +46,8 @@ def check_nothing_trains(search: Record) -> None:
 def send_the_rest(seen: RunView) -> None:
     """Bring the record of a run that has ended up to date, and say where it is.
 
-    Raises UsageError, Unreachable or Refused.
+    Raises UsageError, also for a search whose journal is damaged, once all else is sent;
+    Unreachable or Refused.
     """
     from orchestrator.track import record
 
@@ -59,6 +60,23 @@ def send_the_rest(seen: RunView) -> None:
     answer(f"{count} metrics sent; MLflow says {STATUSES[seen.state]}: {tracked.link}")
     if tracked.command:
         answer(f"seen with: {tracked.command}")
+    if seen.record.is_search:
+        _check_journal(seen)
+
+
+def _check_journal(search: RunView) -> None:
+    """Raise UsageError if the journal that says how the trials of a search ended is damaged."""
+    record = search.record
+    damage = trials.damage(record, trials.standing_of(record))
+    if not damage:
+        return
+    more = " --set search.trials=N" if search.state is State.SUCCEEDED else ""
+    raise UsageError(
+        f"{damage}: MLflow has the metrics of all trials, but how they ended is not known, and "
+        f"those whose end it was not told are KILLED there. `orch resume {record.run}{more}` "
+        "writes a damaged first line again; of a journal that is gone, put a copy back. Then "
+        f"`orch sync {record.run}` says how they ended."
+    )
 
 
 def _send_the_rest_of_trials(search: SearchFolder) -> int:

@@ -108,6 +108,34 @@ def test_what_waits_of_the_trials_of_a_search_is_sent_with_it(
     assert mlflow_server.run(run.run_id)["info"]["status"] == "KILLED"
 
 
+def test_a_search_with_a_damaged_journal_is_sent_as_far_as_it_can_be_and_said(
+    orch: Orch, ended: MakeRun, mlflow_server: MlflowServer
+) -> None:
+    record = replace(ended("STOPPED"), job={"search": journals.SEARCH})
+    registry.save(record)
+    journals.write(record, journals.half_done())
+    folder = record.search_folder.of_run("t001")
+    folder.make()
+    folder.job.write(record.folder.job.read())
+    Journal(folder).append(1, {"top1/2bit": 40.0})
+    journal = Path(record.run_dir) / "search.jsonl"
+    first, line, rest = journal.read_bytes().partition(b"\n")
+    journal.write_bytes(b"\xff" + line + rest)
+    done = orch("sync", "tiny")
+    assert done.exit_code == 2
+    assert "3 metrics sent; MLflow says KILLED" in done.stdout
+    assert done.stderr.startswith(f"{journal} is damaged or gone: ")
+    assert "`orch resume tiny-1` writes" in done.stderr
+    run = remembered_run(folder)
+    assert run is not None
+    assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
+
+    journal.write_bytes(first + line + rest)
+    assert orch("sync", "tiny").exit_code == 0
+    tags = {tag["key"]: tag["value"] for tag in mlflow_server.run(run.run_id)["data"]["tags"]}
+    assert tags["orch.end"] == "finished after epoch 3, step 30"
+
+
 def test_the_page_of_a_search_is_sent_with_it(
     orch: Orch, ended: MakeRun, mlflow_server: MlflowServer
 ) -> None:
