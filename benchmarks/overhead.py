@@ -8,6 +8,8 @@ a processor to Ray; two workers on two processors share them with it.
 
 - "step_ms": the median over the epochs but the first two of each run, by how it was started;
 - "ratio": of the medians, and the smallest and largest of a round;
+- "processor_ms": of a step, what the processes of each kind compute, in milliseconds of one core:
+  the workers, Ray's daemons, the rest of the job (driver, controller, client), all others;
 - "checkpoint_ms": how long training waits for a checkpoint in the midst of an epoch, the median;
 - "checkpoint_share": of the time of the hundred steps between two of them.
 """
@@ -16,14 +18,17 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from safetensors.torch import load_file
 
+from benchmarks.processes import KINDS, Meter
 from benchmarks.results_file import REPOSITORY, conditions, keep, positive
 from orchestrator.job.load import load_job
 from orchestrator.job.source import dump
@@ -53,9 +58,13 @@ def main() -> None:
 def compared(place: Path, workers: int, rounds: int) -> dict[str, object]:
     """Return what the job costs with so many workers, under torchrun and under orch."""
     plain, ours, saves = [], [], []
+    spent: dict[str, list[dict[str, float]]] = {"torchrun": [], "orch": []}
     for number in range(rounds):
         own = place / str(number)
-        by_torchrun, by_orch = under_torchrun(own, workers), under_orch(own, workers)
+        with Meter(time.time) as meter:
+            by_torchrun, by_orch = under_torchrun(own, workers), under_orch(own, workers)
+        for name, run in (("torchrun", by_torchrun), ("orch", by_orch)):
+            spent[name].append(processor_ms(run, meter))
         if digest(by_torchrun) != digest(by_orch):
             sys.exit("The two runs ended with different weights.")
         plain.append(step_ms(by_torchrun))
@@ -65,6 +74,7 @@ def compared(place: Path, workers: int, rounds: int) -> dict[str, object]:
     return {
         "step_ms": {"torchrun": round(step, 2), "orch": round(median(map(median, ours)), 2)},
         "ratio": ratio(ours, plain),
+        "processor_ms": {name: medians(each) for name, each in spent.items()},
         "checkpoint_ms": round(save, 1),
         "checkpoint_share": round(save / (STEPS_BETWEEN * step), 4),
     }
@@ -110,11 +120,27 @@ def step_ms(run: RunFolder) -> list[float]:
 
     Ten seconds after their start, workers let the node start spare processes.
     """
-    lines = [
-        one for one in Lines(run.metrics).read().values if keys.EPOCH_SECONDS in one["metrics"]
-    ]
+    lines = epochs_of(run)
     steps = lines[0]["step"]
     return [1000 * line["metrics"][keys.EPOCH_SECONDS] / steps for line in lines[2:]]
+
+
+def epochs_of(run: RunFolder) -> list[dict[str, Any]]:
+    """Return what a run recorded at the end of each epoch."""
+    return [one for one in Lines(run.metrics).read().values if keys.EPOCH_SECONDS in one["metrics"]]
+
+
+def processor_ms(run: RunFolder, meter: Meter) -> dict[str, float]:
+    """Return the milliseconds that each kind of process computed for a step, after two epochs."""
+    _, first, *_, last = epochs_of(run)
+    found = meter.between(first["time_ms"] / 1000, last["time_ms"] / 1000)
+    steps = last["step"] - first["step"]
+    return {name: 1000 * seconds / steps for name, seconds in found.items()}
+
+
+def medians(each: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each kind of process."""
+    return {name: round(median(one[name] for one in each), 1) for name in KINDS}
 
 
 def ratio(ours: Sequence[Sequence[float]], plain: Sequence[Sequence[float]]) -> dict[str, float]:
