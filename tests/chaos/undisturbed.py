@@ -27,12 +27,14 @@ class Twin(NamedTuple):
     notes: Path
 
 
-def twin_of(run: RunFolder, notes: Path, folder: Path, seed: int | None = None) -> Twin:
-    """Train the job of a run, or the same with another seed, on two ranks without Ray.
+def twin_of(
+    run: RunFolder, notes: Path, folder: Path, seed: int | None = None, ranks: int = 2
+) -> Twin:
+    """Train the job of a run, or the same with another seed, on some ranks without Ray.
 
     notes: those of the run. folder: gets those of the twin, and all the rest.
     """
-    name = run.name if seed is None else f"{run.name}-seed-{seed}"
+    name = run.name if seed is None else f"{run.name}-seed-{seed}-of-{ranks}"
     twin = Twin(RunFolder(folder / "undisturbed" / name), folder / f"notes-{name}")
     job = run.job.read().replace(str(notes), str(twin.notes))
     if seed is not None:
@@ -40,7 +42,7 @@ def twin_of(run: RunFolder, notes: Path, folder: Path, seed: int | None = None) 
     twin.notes.mkdir()
     twin.run.make()
     twin.run.job.write(job)
-    run_ranks(2, folder / f"ranks-{name}", partial(train_whole_run, Run(twin.run)))
+    run_ranks(ranks, folder / f"ranks-{name}", partial(train_whole_run, Run(twin.run)))
     return twin
 
 
