@@ -1,12 +1,16 @@
 """Copies of objects of S3 on the disk of this machine, for whoever reads files alone.
 
 They are in orch's own folder. A copy belongs to one content of its object: one that has changed is
-fetched again.
+fetched again. When another is fetched, those go that nobody has used for long, and the ones longest
+unused of those that are too large together; never one that a process has asked for and may read.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +24,13 @@ from orchestrator.store.s3_client import Changed
 
 CHANGES = 10
 """How often an object may change while it is fetched."""
+KEPT_SECONDS = 30 * 24 * 3600.0
+"""How long a copy is kept that nobody uses."""
+KEPT_BYTES = 1 << 30
+"""How large the copies may be together, but for those in use."""
+
+_used: dict[Path, int] = {}
+"""The open files by which this process keeps the copies that it uses."""
 
 
 def copy_here(uri: str) -> Path:
@@ -33,10 +44,12 @@ def copy_here(uri: str) -> Path:
         found = _found(place)
         path = home.folder("objects") / _name(uri, found)
         with _alone(path):
-            if path.exists() and path.stat().st_size == found.size:
+            if _is_whole(path, found.size) and _use(path):
                 return path
             if (content := _fetched(place.bucket, found)) is not None:
                 _keep(path, content)
+                _use(path)
+                _sweep(path.parent)
                 return path
     raise StorageTrouble(f"{uri}: it changed {CHANGES} times while it was fetched")
 
@@ -53,6 +66,52 @@ def _name(uri: str, found: Object) -> str:
     """Return a name that no other content has."""
     content = hashlib.sha256(f"{uri} {found.tag} {found.size}".encode()).hexdigest()[:32]
     return f"{content}{Path(found.key).suffix}"
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
+
+
+def _use(path: Path) -> bool:
+    """Keep a copy until this process ends; return whether it is still there."""
+    try:
+        copy = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    fcntl.flock(copy, fcntl.LOCK_SH)
+    seen = os.fstat(copy)
+    os.utime(copy, ns=(time.time_ns(), seen.st_mtime_ns))
+    if (before := _used.pop(path, None)) is not None:
+        os.close(before)
+    _used[path] = copy
+    return seen.st_nlink > 0
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what is older or larger than is kept, longest unused first, as far as that goes."""
+    with contextlib.suppress(OSError):
+        seen = [(path, path.stat()) for path in folder.iterdir()]
+        total = sum(facts.st_size for _, facts in seen)
+        for path, facts in sorted(seen, key=lambda one: _last_used(one[1])):
+            is_old = time.time() - _last_used(facts) > KEPT_SECONDS
+            is_copy = path.suffix != ".lock" and not path.name.startswith(".")
+            if (is_old or (is_copy and total > KEPT_BYTES)) and _removed(path):
+                total -= facts.st_size
+
+
+def _last_used(facts: os.stat_result) -> float:
+    return max(facts.st_atime, facts.st_mtime)
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file unless a process uses it; return whether it is gone."""
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        path.unlink()
+    return True
 
 
 def _fetched(bucket: Bucket, found: Object) -> bytes | None:

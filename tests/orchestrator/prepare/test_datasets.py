@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,7 +16,7 @@ from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.prepare import preflight
 from orchestrator.prepare.datasets import open_datasets
-from orchestrator.store import s3_client
+from orchestrator.store import s3_client, s3_copy
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import WholeFile
 from orchestrator.store.s3_copy import copy_here
@@ -90,6 +91,43 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_whole(
     assert copy_here(f"{s3}/list.txt").read_bytes() == b"new"
     folder.write("list.txt", b"2nd")
     assert copy_here(f"{s3}/list.txt").read_bytes() == b"2nd"
+
+
+def fetched(uri: str, days_ago: float | None = None) -> Path:
+    """Return the copy that another process, which has ended, used now or so many days ago."""
+    if not (child := os.fork()):
+        s3_client.client.cache_clear()
+        copy = copy_here(uri)
+        if days_ago is not None:
+            at = time.time() - 24 * 3600 * days_ago
+            os.utime(copy, (at, at))
+        home.save(home.orch_home() / "copy", str(copy))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    return Path((home.orch_home() / "copy").read_text())
+
+
+def test_copies_that_nobody_uses_are_removed_when_another_is_fetched(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uris = {name: f"{s3}/{name}" for name in ("old", "again", "lately", "in_use", "new", "more")}
+    for name in uris:
+        folder_at(s3).write(name, b"12345")
+    lately, in_use = fetched(uris["lately"], 29), fetched(uris["in_use"])
+    again, old = fetched(uris["again"], 29), fetched(uris["old"], 31)
+    os.utime(again, (1, 1))
+    assert fetched(uris["again"]) == again
+    assert copy_here(uris["in_use"]) == in_use
+    os.utime(in_use, (1, 1))
+    new = copy_here(uris["new"])
+    kept = [path.exists() for path in (old, lately, again, in_use, new)]
+    assert kept == [False, True, True, True, True]
+
+    monkeypatch.setattr(s3_copy, "KEPT_BYTES", 24)
+    more = fetched(uris["more"])
+    kept = [path.exists() for path in (lately, again, in_use, new, more)]
+    assert kept == [False, True, True, True, True]
+    assert fetched(uris["old"]).read_bytes() == b"12345"
 
 
 def test_of_processes_that_want_the_same_object_one_fetches_it(s3: str) -> None:
