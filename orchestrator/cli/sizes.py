@@ -103,7 +103,7 @@ def _job(name: str, overrides: Sequence[str]) -> "Job":
     from orchestrator.job.load import load_job, load_values
     from orchestrator.runs import registry
 
-    if Path(name).is_file() or name.endswith((".yaml", ".yml")):
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return load_job(job_file.here(name), list(overrides)).job
     return load_values(registry.find(name).job, name, list(overrides)).job
 

@@ -10,6 +10,12 @@ SCHEME = "s3://"
 _ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
+LONGEST_NAME = 255
+"""How many bytes a part of a path may have, as Linux and its file systems will have it."""
+LONGEST_PATH = 3700
+LONGEST_KEY = 700
+"""Of a whole path (of 4,095) and a key of S3 (of 1,024): the files of runs have room below."""
+
 
 def filled(text: str) -> tuple[str, str]:
     """Return the path with ~ and ${NAME} or ${NAME:-default} expanded, and a problem, if any."""
@@ -21,9 +27,10 @@ def filled(text: str) -> tuple[str, str]:
     if _ANY_SCHEME.match(path):
         return text, f"expected a path of a disk, got {text!r}."
     try:
-        return str(Path(path).expanduser()), ""
+        whole = str(Path(path).expanduser())
     except RuntimeError:
         return text, f"the home folder of {path.split('/')[0]} is not known; give a full path."
+    return whole, _too_long(whole)
 
 
 def _with_variables(text: str) -> tuple[str, str]:
@@ -47,7 +54,21 @@ def absolute(text: str, folder: Path) -> tuple[str, str]:
     path, problem = filled(text)
     if problem:
         return text, problem
-    return os.path.abspath(folder / path), ""  # noqa: PTH100 - keeps links
+    whole = os.path.abspath(folder / path)  # noqa: PTH100 - keeps links
+    return whole, _too_long(whole)
+
+
+def _too_long(path: str) -> str:
+    """Return a problem if a file system would refuse a path, or one of files below, as too long."""
+    longest = max((os.fsencode(part) for part in path.split("/")), key=len)
+    if len(longest) > LONGEST_NAME:
+        return (
+            f"expected a path whose parts are of at most {LONGEST_NAME} bytes, and "
+            f"{os.fsdecode(longest[:20])}... has {len(longest)}."
+        )
+    if (size := len(os.fsencode(path))) > LONGEST_PATH:
+        return f"expected a path of at most {LONGEST_PATH} bytes, got {size}: {path[:20]}..."
+    return ""
 
 
 def place(text: str, folder: Path) -> tuple[str, str]:
@@ -63,7 +84,10 @@ def place(text: str, folder: Path) -> tuple[str, str]:
     bucket, *parts = uri.removeprefix(SCHEME).split("/")
     if not uri.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
         return text, f"expected a path, or s3://BUCKET/PREFIX, got {text!r}."
-    return SCHEME + "/".join([bucket, *filter(None, parts)]), ""
+    key = "/".join(filter(None, parts))
+    if (size := len(key.encode())) > LONGEST_KEY:
+        return text, f"expected a key of at most {LONGEST_KEY} bytes, got {size}: {key[:20]}..."
+    return SCHEME + "/".join(filter(None, (bucket, key))), ""
 
 
 def file_or_object(text: str) -> tuple[str, str]:

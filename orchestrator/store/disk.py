@@ -51,7 +51,10 @@ class DiskFolder:
 
     def unwritable(self) -> str | None:
         """Return what is wrong with the nearest folder above that exists; None if nothing is."""
-        nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        try:
+            nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+        except OSError as error:  # a name that is too long for this file system
+            return f"{self} cannot be written ({error.strerror})"
         if not nearest.is_dir():
             return f"{nearest} is a file, not a folder"
         if not os.access(nearest, os.W_OK | os.X_OK):

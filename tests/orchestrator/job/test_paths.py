@@ -34,3 +34,35 @@ def test_a_place_in_a_bucket_has_one_form(
         *("start.weights", "output")
     ]
     assert all(expected in line for line in caught.value.mistakes)
+
+
+NAMES = "a path whose parts are of at most 255 bytes, and "
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("output=" + 128 * "é", f"{NAMES}éééééééééé... has 256."),
+        (
+            "output=s3://models/" + 7 * f"{99 * 'k'}/" + "ééé",
+            "a key of at most 700 bytes, got 706: ",
+        ),
+        ("start.weights=runs/" + 256 * "r", f"{NAMES}{20 * 'r'}... has 256."),
+        ("data.root=" + 256 * "d", f"{NAMES}{20 * 'd'}... has 256."),
+        ("data.root=/" + 37 * f"{99 * 'd'}/" + "d", "a path of at most 3700 bytes, got 3702: "),
+        ("tracking.uri=sqlite:///" + 256 * "t", f"{NAMES}{20 * 't'}... has 256."),
+    ],
+)
+def test_a_path_that_no_file_system_takes_is_a_mistake_of_the_job(
+    tiny_job: Callable[..., Job], given: str, problem: str
+) -> None:
+    with pytest.raises(JobFileError) as caught:
+        tiny_job(given)
+    (mistake,) = caught.value.mistakes
+    assert mistake.startswith(f"--set  {given.partition('=')[0]}: expected {problem}")
+
+
+def test_longest_paths_that_a_run_may_have_are_taken(tiny_job: Callable[..., Job]) -> None:
+    assert tiny_job("output=/" + 255 * "o").output == "/" + 255 * "o"
+    bucket = "s3://models/" + 7 * f"{99 * 'k'}/"
+    assert tiny_job(f"output={bucket}").output == bucket.removesuffix("/")

@@ -52,6 +52,11 @@ def test_a_folder_knows_its_place(folder: Folder) -> None:
     assert folder.unwritable() is None
 
 
+def test_a_name_that_is_too_long_for_the_file_system_cannot_be_written(tmp_path: Path) -> None:
+    problem = folder_at(tmp_path / ("n" * 300) / "runs").unwritable()
+    assert str(problem).endswith("/runs cannot be written (File name too long)")
+
+
 def test_whole_folders_are_listed_read_renamed_and_removed(folder: Folder) -> None:
     folder.write("c_", b"a file is no folder")
     for name in ("c_2", "c_10", "d_1"):
