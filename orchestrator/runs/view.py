@@ -197,6 +197,11 @@ def _settled(record: Record) -> RunView:
 
 
 def _join(record: Record, info: JobInfo | None, facts: RunFacts, answered: bool) -> RunView:
+    """Return the state of a run by its cluster, else by what its driver said, else by its results.
+
+    Results alone count once the cluster has forgotten the job: while it does not answer, the driver
+    may still bring the metrics to MLflow.
+    """
     if info is not None:
         return RunView(record, info.state, facts, "", info.exit_code, info.message, info.ended)
     stated = facts.state
