@@ -12,9 +12,11 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 
 LONGEST_NAME = 255
 """How many bytes a part of a path may have, as Linux and its file systems will have it."""
-LONGEST_PATH = 3700
-LONGEST_KEY = 700
-"""Of a whole path (of 4,095) and a key of S3 (of 1,024): the files of runs have room below."""
+LONGEST_PATH = 4095
+LONGEST_KEY = 1024
+"""How many bytes a whole path may have, and a key of S3."""
+ROOM_OF_RUN = 324
+"""How many of them the files of runs need at most below `output`."""
 
 
 def filled(text: str) -> tuple[str, str]:
@@ -49,35 +51,38 @@ def _with_variables(text: str) -> tuple[str, str]:
     return whole, ""
 
 
-def absolute(text: str, folder: Path) -> tuple[str, str]:
-    """Return the absolute path, relative ones taken from `folder`, and a problem, if any."""
+def absolute(text: str, folder: Path, room: int = 0) -> tuple[str, str]:
+    """Return the absolute path, relative ones taken from `folder`, and a problem, if any.
+
+    room: how many bytes longer the paths of files below it are.
+    """
     path, problem = filled(text)
     if problem:
         return text, problem
     whole = os.path.abspath(folder / path)  # noqa: PTH100 - keeps links
-    return whole, _too_long(whole)
+    return whole, _too_long(whole, room)
 
 
-def _too_long(path: str) -> str:
-    """Return a problem if a file system would refuse a path, or one of files below, as too long."""
+def _too_long(path: str, room: int = 0) -> str:
+    """Return a problem if a file system would refuse a path, or those of files below it."""
     longest = max((os.fsencode(part) for part in path.split("/")), key=len)
     if len(longest) > LONGEST_NAME:
         return (
             f"expected a path whose parts are of at most {LONGEST_NAME} bytes, and "
             f"{os.fsdecode(longest[:20])}... has {len(longest)}."
         )
-    if (size := len(os.fsencode(path))) > LONGEST_PATH:
-        return f"expected a path of at most {LONGEST_PATH} bytes, got {size}: {path[:20]}..."
+    if (size := len(os.fsencode(path))) > (most := LONGEST_PATH - room):
+        return f"expected a path of at most {most} bytes, got {size}: {path[:20]}..."
     return ""
 
 
-def place(text: str, folder: Path) -> tuple[str, str]:
+def place(text: str, folder: Path, room: int = 0) -> tuple[str, str]:
     """Return an absolute path or a URI s3://BUCKET/PREFIX, and a problem, if any.
 
-    Variables are filled in; relative paths are taken from `folder`.
+    Variables are filled in; relative paths are taken from `folder`. room: as in `absolute`.
     """
     if not _ANY_SCHEME.match(text):
-        return absolute(text, folder)
+        return absolute(text, folder, room)
     uri, problem = _with_variables(text)
     if problem:
         return text, problem
@@ -85,8 +90,8 @@ def place(text: str, folder: Path) -> tuple[str, str]:
     if not uri.startswith(SCHEME) or not _BUCKET.fullmatch(bucket):
         return text, f"expected a path, or s3://BUCKET/PREFIX, got {text!r}."
     key = "/".join(filter(None, parts))
-    if (size := len(key.encode())) > LONGEST_KEY:
-        return text, f"expected a key of at most {LONGEST_KEY} bytes, got {size}: {key[:20]}..."
+    if (size := len(key.encode())) > (most := LONGEST_KEY - room):
+        return text, f"expected a key of at most {most} bytes, got {size}: {key[:20]}..."
     return SCHEME + "/".join(filter(None, (bucket, key))), ""
 
 

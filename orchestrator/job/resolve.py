@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestrator.job.merge import Merged
-from orchestrator.job.paths import absolute, file_or_object, filled, place
+from orchestrator.job.paths import ROOM_OF_RUN, absolute, file_or_object, filled, place
 from orchestrator.job.source import Keys
 from orchestrator.job.tracking_uri import resolve
 
@@ -23,6 +23,9 @@ TRACKING_URI = {"names": "tracking"}
 PLACE = {"names": "place"}
 """Marks a setting that holds a path or a URI of S3."""
 
+OUTPUT = {"names": "output"}
+"""Marks such a setting, below which runs write their files."""
+
 
 def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> list[str]:
     """Resolve every path of the job: relative to its file, or to the current folder for --set.
@@ -36,7 +39,7 @@ def resolve_paths(merged: Merged, kind: type[BaseModel], above: Keys = ()) -> li
     for name, field in kind.model_fields.items():
         keys = (*above, name)
         value = section.get(name)
-        if value is None and field.json_schema_extra == PLACE:
+        if value is None and field.json_schema_extra == OUTPUT:
             value = field.default
         if isinstance(value, str) and _is_a_place(field):
             section[name], problem = _resolved(value, field, _folder(merged, keys))
@@ -55,11 +58,13 @@ def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
         return resolve(value, lambda path: absolute(path, folder))
     if field.json_schema_extra == PLACE:
         return place(value, folder)
+    if field.json_schema_extra == OUTPUT:
+        return place(value, folder, ROOM_OF_RUN)
     return absolute(value, folder)
 
 
 def _is_a_place(field: FieldInfo) -> bool:
-    marks = (IN_ROOT, FILE_IN_ROOT, TRACKING_URI, PLACE)
+    marks = (IN_ROOT, FILE_IN_ROOT, TRACKING_URI, PLACE, OUTPUT)
     return _is_path(field.annotation) or field.json_schema_extra in marks
 
 

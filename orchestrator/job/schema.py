@@ -171,7 +171,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     output: str = Field(
         "runs",
         description="holds the runs' folders: a folder, or s3://BUCKET/PREFIX",
-        json_schema_extra={"names": "place"},
+        json_schema_extra={"names": "output"},
     )
 
     @field_validator("name")

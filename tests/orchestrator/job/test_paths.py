@@ -49,7 +49,8 @@ NAMES = "a path whose parts are of at most 255 bytes, and "
         ),
         ("start.weights=runs/" + 256 * "r", f"{NAMES}{20 * 'r'}... has 256."),
         ("data.root=" + 256 * "d", f"{NAMES}{20 * 'd'}... has 256."),
-        ("data.root=/" + 37 * f"{99 * 'd'}/" + "d", "a path of at most 3700 bytes, got 3702: "),
+        ("output=/" + 37 * f"{99 * 'd'}/" + 71 * "d", "a path of at most 3771 bytes, got 3772: "),
+        ("data.root=/" + 41 * f"{99 * 'd'}/", "a path of at most 4095 bytes, got 4100: "),
         ("tracking.uri=sqlite:///" + 256 * "t", f"{NAMES}{20 * 't'}... has 256."),
     ],
 )
@@ -65,4 +66,5 @@ def test_a_path_that_no_file_system_takes_is_a_mistake_of_the_job(
 def test_longest_paths_that_a_run_may_have_are_taken(tiny_job: Callable[..., Job]) -> None:
     assert tiny_job("output=/" + 255 * "o").output == "/" + 255 * "o"
     bucket = "s3://models/" + 7 * f"{99 * 'k'}/"
-    assert tiny_job(f"output={bucket}").output == bucket.removesuffix("/")
+    job = tiny_job(f"output={bucket}", f"start={{from: checkpoint, weights: '{bucket}run'}}")
+    assert (job.output, job.start.weights) == (bucket.removesuffix("/"), f"{bucket}run")
