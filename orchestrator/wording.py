@@ -46,7 +46,7 @@ def _lines(event: Event) -> list[str]:
             results = f"{event.metric_name} {by_point(event.metric)}"
             return [f"{_phase(event)}epoch {event.epoch + 1}: {results}"]
         case Restarted():
-            return [f"warning: {event.reason} The workers are restarted ({event.count})."]
+            return [f"warning: {event.reason} The run is restarted ({event.count})."]
         case Log():
             return [f"{event.level}: {event.message}"]
         case Searching() | TrialEnded():

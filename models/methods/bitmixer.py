@@ -62,7 +62,7 @@ class BitMixerSettings(MethodSettings, frozen=True):
         None,
         description="of the teacher: what start.weights is for start.from: float, or checkpoint; "
         "stage1 without any is an earlier phase of the job",
-        json_schema_extra={"names": "place"},
+        json_schema_extra={"names": "weights"},
     )
     distillation_weight: float = Field(
         1.0, ge=0, description="weight of what is learned from the teacher"

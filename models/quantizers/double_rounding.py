@@ -9,11 +9,11 @@ b1 the bit-width of the stored codes, d = 2^(b1 - b):
 Everything follows from H. Rounding again, instead of dropping bits, keeps levels around zero; the
 second clamp is needed where H / d rounds up to 2^(b-1).
 
-Ours: ties go to even numbers, both times. The gradients are those of the formulas with rounding
-passed straight through, so neither the weight nor, beyond the level itself, the step gets one from
-where a clamp cuts. The step's is scaled by 1 / sqrt(N (2^(b1-1) - 1)), as LSQ would at b1 bits, for
-all bit-widths. The step starts so that d s is LSQ's first step at the lowest of them: LSQ's at 8
-bits would leave 2-bit weights all zero.
+Ours: ties go to even numbers, both times. The gradients are LSQ's: rounding is passed straight
+through, and each clamp cuts what lies beyond its last level, also what is rounded to it: there
+neither the weight nor, beyond the level itself, the step gets one. The step's is scaled by 1 /
+sqrt(N (2^(b1-1) - 1)), as LSQ would at b1 bits, for all bit-widths. The step starts so that d s is
+LSQ's first step at the lowest of them: LSQ's at 8 bits would leave 2-bit weights all zero.
 """
 
 from collections.abc import Collection, Sequence

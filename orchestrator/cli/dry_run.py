@@ -1,6 +1,6 @@
 """orch submit --dry-run: the arithmetic, and every check that submitting would make."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,13 @@ def _outlook(member: Member, target: "Target | None") -> _Outlook:
         place = submission.check(job, target, say, awaited=member.awaited)
     except OrchError as error:
         return replace(outlook, problem=str(error), exit_code=error.exit_code)
-    return replace(outlook, checked=submission.CHECKED_HERE if place.here else submission.CHECKED)
+    checked = submission.CHECKED_HERE if place.here else submission.CHECKED
+    return replace(outlook, checked=[one for one in checked if one not in _unseen(member)])
+
+
+def _unseen(member: Member) -> Sequence[str]:
+    """Return what cannot be checked of a job before the runs have ended that it waits for."""
+    return ("weights",) if member.awaited else ()
 
 
 def _search(job: "Job", target: "Target | None") -> "SearchOutlook | None":

@@ -11,8 +11,8 @@ from orchestrator.errors import JobFileError, OrchError, UsageError
 from orchestrator.runs import references, turns
 
 if TYPE_CHECKING:
+    from orchestrator.cluster.target import Target
     from orchestrator.job.schema import Job
-    from orchestrator.job.source import Source
     from orchestrator.job.whole import LoadedJob
 
 Result = TypeVar("Result")
@@ -38,7 +38,7 @@ def load_all(
     overrides: Sequence[str],
     name: str | None,
     each_bit_width: bool,
-    under: "Source | None",
+    target: "Target | None",
 ) -> list[Member]:
     """Return the jobs of all files, each after those that it starts from.
 
@@ -46,10 +46,11 @@ def load_all(
     """
     from orchestrator.job.load import load_each_bit_width, load_job
 
+    under = target.settings if target else None
     if name is not None and len(files) > 1:
         raise UsageError(f"--name {name}: names one job, and {len(files)} files are given.")
     loaded: list[tuple[str, LoadedJob]] = []
-    mistakes: list[str] = []
+    found: dict[str, list[str]] = {}
     for file in files:
         try:
             here = job_file.here(file)
@@ -59,28 +60,38 @@ def load_all(
             else:
                 loaded.append((file, load_job(here, overrides, name=name, under=under)))
         except JobFileError as error:
-            mistakes += error.mistakes
+            for mistake in error.mistakes:
+                found.setdefault(mistake, []).append(file)
+    mistakes = [_with_files(mistake, whose, files) for mistake, whose in found.items()]
     mistakes += _called_the_same([(file, one.job.name) for file, one in loaded])
     if mistakes:
-        raise JobFileError(list(dict.fromkeys(mistakes)))
+        raise JobFileError(mistakes)
     warn([one for _, one in loaded])
-    return _in_turn({one.job.name: (file, one.job) for file, one in loaded})
+    return _in_turn({one.job.name: (file, one.job) for file, one in loaded}, target)
 
 
-def _in_turn(jobs: "dict[str, tuple[str, Job]]") -> list[Member]:
+def _in_turn(jobs: "dict[str, tuple[str, Job]]", target: "Target | None") -> list[Member]:
     """Return the jobs with the folders of their runs, with which others name them."""
     from orchestrator.runs import submission
 
     order = turns.in_turn([job for _, job in jobs.values()])
     folders = {name: submission.new_folder(job) for name, (_, job) in jobs.items()}
     members = [Member(*jobs[name], folders[name]) for name in order]
-    resolved = each(members, lambda member: references.resolved(member.job, folders))
-    return [
-        replace(
-            member, job=job, awaited=references.awaited(job, {*folders.values()} - {member.folder})
-        )
-        for member, job in zip(members, resolved, strict=True)
-    ]
+    together = {*folders.values()}
+
+    def resolved(member: Member) -> Member:
+        job = references.resolved(member.job, folders)
+        awaited = references.awaited(job, target, together - {member.folder})
+        return replace(member, job=job, awaited=awaited)
+
+    return each(members, resolved)
+
+
+def _with_files(mistake: str, whose: Sequence[str], files: Sequence[str]) -> str:
+    """Return a mistake of an option with the files to which it does not fit, if it does to some."""
+    if not mistake.startswith("--set") or len({*whose}) == len({*files}):
+        return mistake
+    return f"{mistake} So it is with {', '.join(dict.fromkeys(whose))}."
 
 
 def _called_the_same(named: Sequence[tuple[str, str]]) -> list[str]:

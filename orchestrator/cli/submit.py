@@ -92,8 +92,7 @@ def submit(
       orch submit jobs/quickstart.yaml --set reference.runs=quickstart
     """
     target = targets.configured(address, cluster)
-    under = target.settings if target else None
-    jobs = members.load_all(files, overrides, name, each_bit_width, under)
+    jobs = members.load_all(files, overrides, name, each_bit_width, target)
     several = each_bit_width or len(files) > 1
     if dry_run:
         raise click.exceptions.Exit(dry_run_of.show(jobs, target, several, as_json))
@@ -157,8 +156,8 @@ def resume(
     job = _changed(record, overrides)
     from orchestrator.runs import submission
 
-    there, awaited = _where_again(record, address, cluster), references.awaited(job)
-    place = submission.check(job, there, say, record.folder, awaited)
+    there = _where_again(record, address, cluster)
+    place = submission.check(job, there, say, record.folder, references.awaited(job, there))
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
     say(f"Global batch {plan(job).sentence()}.")
     submitted = submission.submit(again, job, place, say)

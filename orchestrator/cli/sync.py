@@ -52,6 +52,8 @@ def send_the_rest(seen: RunView) -> None:
     from orchestrator.track import record
 
     folder = seen.record.folder
+    if not folder.is_there():
+        raise UsageError(f"{seen.record.run} has no folder, {folder}: there is nothing to send.")
     count = Journal(folder).waiting()
     tracked = record.sync(folder, STATUSES[seen.state], say)
     record.keep_place(folder, tracked)

@@ -10,6 +10,7 @@ from orchestrator.job.merge import Merged
 from orchestrator.job.paths import ROOM_OF_RUN, absolute, file_or_object, filled, place
 from orchestrator.job.source import Keys
 from orchestrator.job.tracking_uri import resolve
+from orchestrator.job.weights import is_run
 
 IN_ROOT = {"relative_to": "root"}
 """Marks, in a data set's settings, a path that is relative to the data set's folder."""
@@ -20,8 +21,8 @@ FILE_IN_ROOT = {"relative_to": "root", "names": "file"}
 TRACKING_URI = {"names": "tracking"}
 """Marks a setting that holds a tracking URI, which may name a file."""
 
-PLACE = {"names": "place"}
-"""Marks a setting that holds a path or a URI of S3."""
+WEIGHTS = {"names": "weights"}
+"""Marks a setting that holds a path or a URI of S3, or the name of a run."""
 
 OUTPUT = {"names": "output"}
 """Marks such a setting, below which runs write their files."""
@@ -56,15 +57,15 @@ def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
         return file_or_object(value)
     if field.json_schema_extra == TRACKING_URI:
         return resolve(value, lambda path: absolute(path, folder))
-    if field.json_schema_extra == PLACE:
-        return place(value, folder)
+    if field.json_schema_extra == WEIGHTS:
+        return (value, "") if is_run(value, folder) else place(value, folder)
     if field.json_schema_extra == OUTPUT:
         return place(value, folder, ROOM_OF_RUN)
     return absolute(value, folder)
 
 
 def _is_a_place(field: FieldInfo) -> bool:
-    marks = (IN_ROOT, FILE_IN_ROOT, TRACKING_URI, PLACE, OUTPUT)
+    marks = (IN_ROOT, FILE_IN_ROOT, TRACKING_URI, WEIGHTS, OUTPUT)
     return _is_path(field.annotation) or field.json_schema_extra in marks
 
 

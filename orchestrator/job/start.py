@@ -18,6 +18,7 @@ class Start(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
         None,
         description="float: a state dict with torchvision's names (.pt, .pth or .safetensors), or "
         "a finished run of the method 'float'; checkpoint: a finished run, or a folder of a "
-        "checkpoint; runs by name or folder; all of these may be s3://BUCKET/KEY",
-        json_schema_extra={"names": "place"},
+        "checkpoint; runs by name, which is one word, or by folder; all of these may be "
+        "s3://BUCKET/KEY",
+        json_schema_extra={"names": "weights"},
     )

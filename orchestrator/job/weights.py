@@ -1,6 +1,8 @@
 """The weights that a job names: those that it starts from, and those of its teachers."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.typed_json import Values
@@ -9,20 +11,26 @@ if TYPE_CHECKING:
     from orchestrator.job.schema import Job
 
 TEACHER = "teacher_weights"
+FILES = (".pt", ".pth", ".safetensors")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def is_run(given: str, folder: Path | None = None) -> bool:
+    """Return whether weights are given as a run's name: one word, and no file of weights.
+
+    folder: where relative paths start; what is there goes first.
+    """
+    is_word = _NAME.fullmatch(given) is not None and not given.endswith(FILES)
+    return is_word and not (folder is not None and (folder / given).exists())
 
 
 def named(job: "Job") -> list[str]:
     """Return all weights that a job starts from or its teachers have, each once."""
-    if job.start.source == "scratch":
-        job = job.model_copy(update={"start": job.start.model_copy(update={"weights": None})})
-    found: dict[str, None] = {}
-
-    def note(weights: str) -> str:
-        found[weights] = None
-        return weights
-
-    renamed(job, note)
-    return list(found)
+    found = [job.start.weights if job.start.source != "scratch" else None]
+    for phase in job.phase_jobs():
+        if getattr(phase.method, "teacher", "none") != "none":
+            found.append(getattr(phase.method, TEACHER, None))
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def renamed(job: "Job", new: Callable[[str], str]) -> "Job":

@@ -25,7 +25,7 @@ from orchestrator.job.merge import Merged
 from orchestrator.job.origins import origins, origins_in
 from orchestrator.job.phases import PHASES, hidden_by_all, merged_in_phase, take_phases
 from orchestrator.job.resolve import resolve_paths
-from orchestrator.job.schema import Job, job_class, validated
+from orchestrator.job.schema import Job, NoTraining, job_class, validated
 from orchestrator.job.source import Keys, Values
 
 EACH = "--each-bit-width"
@@ -91,7 +91,7 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     own_code.use(merged)
     names = component_names(merged, mistakes, shown)
     kind = job_class(names)
-    warnings = _drop_settings_of_others(merged, kind, names)
+    warnings = _drop_settings_of_others(merged, kind, names) + _train_nothing(merged, kind)
     if len(names) < len(FAMILIES):
         return _Checked(merged, None, mistakes + _other_mistakes(merged, kind, names, shown))
     mistakes += resolve_paths(merged, kind)
@@ -104,6 +104,17 @@ def _checked(merged: Merged, shown: str, *, in_itself: bool) -> _Checked:
     if in_itself:
         mistakes += phase_mistakes(job, merged, shown)
     return _Checked(merged, job, mistakes, warnings)
+
+
+def _train_nothing(merged: Merged, kind: type[Job]) -> list[str]:
+    """Leave a method that trains nothing without epochs when --set gives some, to all jobs."""
+    keys = ("training", "epochs")
+    source, asked = merged.sources.get(keys), value_at(merged.values, keys)
+    trains = kind.model_fields["training"].annotation is not NoTraining
+    if trains or source is None or source.name != "--set" or type(asked) is not int or asked < 1:
+        return []
+    value_at(merged.values, keys[:1])["epochs"] = 0
+    return [f"training.epochs: {asked} has no effect, the method trains nothing."]
 
 
 def _as_resolved(given: Values, whole: Values) -> Values:

@@ -13,7 +13,7 @@ from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
-from orchestrator.job.weights import unsuitable
+from orchestrator.job.weights import is_run, unsuitable
 from orchestrator.store.checkpoint import damage
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
@@ -50,9 +50,14 @@ def is_there(weights: str) -> bool:
 
 def no_weights(given: str) -> str:
     """Return what is wrong with weights that are neither a file nor a run."""
+    if is_run(given):
+        return (
+            f"there is no file and no run called {given}. Name others, or submit the job that "
+            "trains them along with this one: `orch submit FILE FILE`."
+        )
     return (
-        f"there is no file and no run called {given}. Name others, or submit the job that trains "
-        "them along with this one: `orch submit FILE FILE` lets it begin when they are there."
+        f"there is no file and no run at {given}. If a run has ended before it began, "
+        "`orch resume RUN` lets it begin."
     )
 
 
@@ -121,6 +126,8 @@ def weights_file(given: str, job: Job) -> WholeFile:
     """
     place = folder_at(given)
     if not place.is_there():
+        if not is_there(given):
+            raise ValueError(no_weights(given))
         if job.start.source == "checkpoint":
             raise ValueError(f"{given} is a file; expected is a run, or a checkpoint's folder")
         return WholeFile(place.parent, place.name)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.precision import Precision
+from orchestrator.cluster.target import Target
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.job import weights
-from orchestrator.job.paths import in_bucket
-from orchestrator.runs import registry, trials, turns, view
+from orchestrator.runs import registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State, is_final
 
@@ -32,31 +32,38 @@ def resolved(job: "Job", together: Mapping[str, str] | None = None) -> "Job":
 
 
 def _found(given: str, together: Mapping[str, str]) -> str:
-    """Return a run's folder for a path that is not there and ends in its name; others as given."""
-    if name := turns.source(given, together):
-        return together[name]
-    if in_bucket(given) or Path(given).exists():
-        return given
-    record = registry.named(Path(given).name)
+    """Return a run's folder for its name; a path, and a name that no run has, as given."""
+    if given in together:
+        return together[given]
+    record = registry.named(given) if weights.is_run(given) else None
     return record.run_dir if record else given
 
 
-def awaited(job: "Job", together: Collection[str] = ()) -> frozenset[str]:
+def awaited(job: "Job", target: Target | None, together: Collection[str] = ()) -> frozenset[str]:
     """Return the folders that a job starts or learns from, of runs that have not ended yet.
 
-    together: those of the runs that are submitted with it.
+    target: the job's cluster, None for the local one. together: the folders of the runs that are
+    submitted with it. Raises UsageError for a run on another cluster.
     """
     return frozenset(
-        given for given in weights.named(job) if given in together or _still_goes_on(given)
+        given for given in weights.named(job) if given in together or _goes_on(given, target)
     )
 
 
-def _still_goes_on(folder: str) -> bool:
+def _goes_on(folder: str, target: Target | None) -> bool:
     """Return whether a folder is that of a run, not of a trial, that has not ended."""
     record = registry.named(Path(folder).name)
     if record is None or record.run_dir != folder or record.within:
         return False
-    return not is_final(view.look(record).state)
+    if is_final(view.look(record).state):
+        return False
+    there = target.client().url if target else ""
+    if there != ("" if record.local else record.address):
+        raise UsageError(
+            f"{record.run} still goes on, on another cluster, and only runs of the same one are "
+            f"waited for. `orch wait {record.run}` waits for it here."
+        )
+    return True
 
 
 def _with_reference(job: "Job") -> "Job":

@@ -2,24 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from orchestrator.job import weights
-from orchestrator.job.paths import in_bucket
 
 if TYPE_CHECKING:
     from orchestrator.job.schema import Job
-
-
-def source(given: str, others: Mapping[str, object]) -> str | None:
-    """Return which of the jobs that are submitted together some weights mean, if they mean one.
-
-    given: a name, or a path that ends in it where nothing is. others: by name.
-    """
-    name = Path(given).name
-    return name if name in others and not in_bucket(given) and not Path(given).exists() else None
 
 
 def in_turn(jobs: Sequence["Job"]) -> list[str]:
@@ -49,14 +38,13 @@ def in_turn(jobs: Sequence["Job"]) -> list[str]:
 
 def _sources(job: "Job", others: Mapping[str, "Job"]) -> list[str]:
     """Return the jobs from whose runs one starts or learns; its own name means an earlier run."""
-    found = (source(given, others) for given in weights.named(job))
-    return [name for name in found if name and name != job.name]
+    return [name for name in weights.named(job) if name in others and name != job.name]
 
 
 def _unsuitable(job: "Job", others: Mapping[str, "Job"]) -> str:
     """Return why a job cannot start from the one that it names, if that is so."""
-    name = source(job.start.weights, others) if job.start.weights else None
-    if name is None or name == job.name or job.start.source == "scratch":
+    name = job.start.weights
+    if name is None or name not in others or name == job.name or job.start.source == "scratch":
         return ""
     if others[name].search is not None:
         return f"{name} is a search; a run starts from one run, such as {name}.t007 once that ends."

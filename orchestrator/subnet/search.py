@@ -1,8 +1,9 @@
 """The sub-nets of a finished run: the best ones by sensitivity, beside random ones as large."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 from typing import Literal, NamedTuple
 
 import torch
@@ -109,6 +110,7 @@ def find_subnets(job: Job, run: RunFolder, asked: Asked, tell: Tell) -> Found:
         seed=job.seed,
         after_iteration=lambda left: tell(LAYERS, 1 - left / len(names)),
     )
+    _check_finite(found, run.name)
     values = list(found.values())
     best = best_assignments(values, list(choices), total, asked.top)
     drawn = random_assignments(len(names), list(choices), total, asked.top, job.seed)
@@ -120,6 +122,16 @@ def find_subnets(job: Job, run: RunFolder, asked: Asked, tell: Tell) -> Found:
     ]
     name, subnets = _evaluated(job, parts, ranks, candidates, choices, tell)
     return Found(name, total, found, subnets)
+
+
+def _check_finite(found: Mapping[str, float], run: str) -> None:
+    """Raise UsageError for sensitivities that are no numbers, as those of a run that diverged."""
+    if lost := [name for name, value in found.items() if not isfinite(value)]:
+        raise UsageError(
+            f"{run}: the loss or its curvature is not finite in {len(lost)} of {len(found)} layers "
+            f"({', '.join(lost[:3])}{', ...' * (len(lost) > 3)}), so they cannot be ranked; the "
+            "weights have probably diverged."
+        )
 
 
 def _choices(job: Job, run: str) -> dict[float, Precision]:

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 from orchestrator.errors import JobFailed
 from orchestrator.events import Restarted
-from orchestrator.run_facts import Events, facts_of
+from orchestrator.run_facts import facts_of, tell
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Ended, Reported
 from orchestrator.store.run_folder import RunFolder
@@ -100,7 +100,7 @@ class Losses:
             raise JobFailed(self._given_up(reason))
         before = facts_of(self._folder).restarted
         count = before.count + 1 if before else 1
-        Events(self._folder).say(Restarted(count=count, reason=reason))
+        tell(self._folder, Restarted(count=count, reason=reason))
 
     def _gained(self) -> Gained | None:
         """Return how much there is; None also where nobody can say."""

@@ -20,7 +20,7 @@ def wait_for_sources(job: Job, folder: RunFolder) -> None:
     folder: of the run of the job. Whether they have finished is seen when their weights are read.
     """
     named = weights.named(job)
-    active: set[str] = set()
+    active = {*named}
     said: list[str] = []
     while named := [given for given in named if not _has_results(given)]:
         active = _active_runs(active)

@@ -19,7 +19,7 @@ from pathlib import Path
 from orchestrator import handover
 from orchestrator.errors import JobFailed
 from orchestrator.events import Event, Failed, Stopped
-from orchestrator.run_facts import Events
+from orchestrator.run_facts import tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import job_log
@@ -79,12 +79,12 @@ class Supervisor:
             try:
                 self._losses.add(why(code))
             except JobFailed as error:
-                Events(self._folder).say(Failed(message=str(error), exit_code=error.exit_code))
+                tell(self._folder, Failed(message=str(error), exit_code=error.exit_code))
                 raise
 
     def _say(self, event: Event) -> None:
         with _logged():
-            Events(self._folder).say(event)
+            tell(self._folder, event)
 
     def _wait(self, seconds: float) -> None:
         """Wait, unless a stop comes: a signal does not end a sleep."""

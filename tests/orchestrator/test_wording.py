@@ -89,7 +89,7 @@ def test_a_started_run_says_how_to_open_its_record_and_where(
                 "1 of 4 quantized layers in integers, not b, c, a"
             ],
         ),
-        (Restarted(count=2, reason="Killed."), ["warning: Killed. The workers are restarted (2)."]),
+        (Restarted(count=2, reason="Killed."), ["warning: Killed. The run is restarted (2)."]),
         (Log(message="hello"), ["info: hello"]),
         (replace(FINISHED, table="a\nb"), ["a", "b"]),
         (Failed(message="no data", exit_code=2), ["no data"]),

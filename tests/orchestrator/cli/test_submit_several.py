@@ -137,6 +137,15 @@ def test_a_dry_run_says_which_runs_a_job_would_wait_for(
     assert "would wait for tiny_a-2" in orch(*submit).stdout
 
 
+def test_weights_that_are_still_to_be_trained_are_not_called_checked(
+    orch: Orch, chain: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_preflight", lambda *_: None)
+    printed = orch("submit", "middle.yaml", "tiny_a.yaml", "--dry-run", "--json").stdout
+    first, second = json.loads(printed)["jobs"]
+    assert [*set(first["checked"]) - set(second["checked"])] == ["weights"]
+
+
 def test_a_job_waits_for_a_run_that_still_goes_on_and_not_for_one_that_has_failed(
     orch: Orch, cluster: FakeCluster, chain: None
 ) -> None:
@@ -146,6 +155,33 @@ def test_a_job_waits_for_a_run_that_still_goes_on_and_not_for_one_that_has_faile
     assert json.loads(orch("submit", "middle.yaml", *options).stdout)["waits_for"] == [run]
     cluster.jobs[run].statuses = ["FAILED"]
     assert json.loads(orch("submit", "middle.yaml", *options).stdout)["waits_for"] == []
+
+
+def test_a_run_on_another_cluster_is_not_promised_to_be_waited_for(
+    orch: Orch, cluster: FakeCluster, chain: None
+) -> None:
+    orch("submit", "tiny_a.yaml", "--address", cluster.url, "--detach")
+    with FakeCluster() as other:
+        done = orch("submit", "middle.yaml", "--address", other.url)
+        assert (done.exit_code, other.jobs) == (2, {})
+    assert "still goes on, on another cluster" in done.stderr
+    assert orch("submit", "middle.yaml", "--address", cluster.url).exit_code == 0
+
+
+def test_a_mistake_of_an_option_names_the_files_that_it_does_not_fit(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    (Path("alone.yaml")).write_text(
+        "extends: tiny.yaml\nname: alone\nmethod: {name: individual}\n"
+        "quantizer: {bit_widths: [8]}\n"
+    )
+    files = ("tiny_a.yaml", "alone.yaml", "--address", cluster.url)
+    done = orch("submit", *files, "--set", "quantizer.bit_widths=[8, 4]")
+    assert done.exit_code == 2
+    assert "So it is with alone.yaml." in done.stderr
+    everywhere = orch("submit", *files, "--set", "seed=many").stderr
+    assert everywhere.count("seed: expected") == 1
+    assert "So it is" not in everywhere
 
 
 def test_starts_that_cannot_be_are_named_before_anything_is_submitted(

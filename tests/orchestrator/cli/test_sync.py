@@ -1,6 +1,7 @@
 """Metrics that wait in a run's folder: counted by status, sent without a cluster."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -146,3 +147,13 @@ def test_the_page_of_a_search_is_sent_with_it(
     run = remembered_run(record.folder)
     assert run is not None
     assert "trials.md" in mlflow_server.artifacts(run.run_id)
+
+
+def test_a_run_that_ended_before_it_had_a_folder_has_nothing_to_send(
+    orch: Orch, ended: MakeRun
+) -> None:
+    record = ended("FAILED")
+    shutil.rmtree(record.run_dir)
+    done = orch("sync", "tiny")
+    assert done.exit_code == 2
+    assert f"{record.run} has no folder" in done.stderr

@@ -47,7 +47,10 @@ def test_batches_for_a_calibration_that_nobody_asked_for_have_no_effect(file: Pa
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("training.epochs=3", "training.epochs: expected 0, for the method trains nothing; got 3."),
+        (
+            "training.epochs=-1",
+            "training.epochs: input should be greater than or equal to 0, got",
+        ),
         ("start.from=scratch", "start.from: 'direct' needs trained weights; expected is float or"),
         ("evaluate.points=[7]", "evaluate.points: 'direct' evaluates quantizer.bit_widths; list"),
         ("phases=[{}]", "phases: 'direct' trains nothing; give it a job of its own"),
@@ -57,6 +60,16 @@ def test_what_a_job_without_training_cannot_have_is_refused_in_a_line(
     file: Path, override: str, words: str
 ) -> None:
     assert words in refused(file, override)
+
+
+def test_epochs_of_the_file_are_a_mistake_and_those_for_all_jobs_of_a_table_have_no_effect(
+    file: Path,
+) -> None:
+    loaded = load_job(file, ["training.epochs=3"])
+    assert loaded.job.training.epochs == 0
+    assert loaded.warnings == ["training.epochs: 3 has no effect, the method trains nothing."]
+    file.write_text(JOB.replace("epochs: 0", "epochs: 3"))
+    assert "expected 0, for the method trains nothing; got 3." in refused(file)
 
 
 def test_every_other_method_needs_an_epoch(file: Path) -> None:

@@ -37,7 +37,7 @@ def test_everything_that_is_missing_is_named_at_once(
 def test_float_weights_that_are_not_there_or_no_weights_are_refused(
     tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match=r"there is no file and no run called .*float\.pt"):
+    with pytest.raises(UsageError, match=r"there is no file and no run at .*float\.pt"):
         preflight.check(tiny_job("start.from=float", f"start.weights={tmp_path / 'float.pt'}"))
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(UsageError, match=r"start\.weights: .*text\.pt"):
@@ -66,8 +66,10 @@ def test_a_teacher_whose_weights_are_not_there_or_not_its_own_is_refused(
         method = f"name: bitmixer, stage: 2, teacher: float, teacher_weights: {weights}"
         return tiny_job(f"method={{{method}}}")
 
-    with pytest.raises(UsageError, match=r"^method\.teacher_weights: .* called .*float\.pt"):
+    with pytest.raises(UsageError, match=r"^method\.teacher_weights: .* at .*float\.pt"):
         preflight.check(taught_by("float.pt"))
+    with pytest.raises(UsageError, match=r"^method\.teacher_weights: .* called anyone\. Name"):
+        preflight.check(taught_by("anyone"))
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(UsageError, match=r"^method\.teacher_weights: .*text\.pt"):
         preflight.check(taught_by(str(tmp_path / "text.pt")))

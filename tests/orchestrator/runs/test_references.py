@@ -46,7 +46,7 @@ def test_a_file_of_that_name_and_an_unknown_name_stay_as_they_are(
     tiny_job: Callable[..., Job], run_dir: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "pictures_float").touch()
-    for name in (tmp_path / "pictures_float", tmp_path / "nothing"):
+    for name in (tmp_path / "pictures_float", tmp_path / "nothing", "/unmounted/pictures_float"):
         job = tiny_job("start.from=float", f"start.weights={name}")
         assert references.resolved(job).start.weights == str(name)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from safetensors.torch import load_file, save
 
 from orchestrator.cli.main import cli
 from orchestrator.errors import UsageError
@@ -16,7 +17,7 @@ from orchestrator.prepare.build import build_network
 from orchestrator.prepare.datasets import open_datasets
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
-from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.run_folder import WEIGHTS, RunFolder
 from orchestrator.subnet.search import Asked, find_subnets
 from orchestrator.train.evaluate import evaluate
 from orchestrator.train.ranks import Ranks
@@ -115,3 +116,13 @@ def test_a_run_without_such_sub_nets_is_refused(
     job = tiny_job(method, f"quantizer.bit_widths={bit_widths}")
     with pytest.raises(UsageError, match=problem):
         find_subnets(job, RunFolder(tmp_path / "tiny-1"), Asked(average, 2, 8), lambda *_: None)
+
+
+def test_a_run_that_has_diverged_is_refused_with_its_layers(finished: Finished) -> None:
+    job, folder = finished()
+    weights = RunFolder(folder).checkpoints()[-1] / WEIGHTS
+    lost = {name: value.clone() for name, value in load_file(str(weights)).items()}
+    next(value for name, value in lost.items() if name.endswith("conv1.weight")).fill_(float("nan"))
+    Path(str(weights)).write_bytes(save(lost))
+    with pytest.raises(UsageError, match=r"not finite in 5 of 5 layers \(.*, \.\.\.\)"):
+        find_subnets(job, RunFolder(folder), Asked(3, 2, 8), lambda *_: None)
