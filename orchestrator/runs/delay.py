@@ -52,7 +52,8 @@ class Delay:
         if not late and (at or silent is None or silent < START_SECONDS):
             return ""
         if room := self._no_room():
-            return f"{room} {self._so_far(silent)}"
+            known = "Ray takes up to half a minute to know which nodes are left. "
+            return f"{room} {known * _is_restarting(facts)}{self._so_far(silent)}"
         if facts.restarted and _is_restarting(facts):
             return f"{facts.restarted.reason} The workers are being restarted ..."
         if not at or not late:

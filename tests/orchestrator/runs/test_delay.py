@@ -101,6 +101,7 @@ def test_after_a_lost_node_the_run_says_that_it_waits_for_room(
     cluster.nodes = [NODE | {"resources_total": {"CPU": 2.0}}]
     assert say(RunFacts(progress=AT, restarts=(LOST,)), 1.0) == (
         "Waiting for room for 2 workers with 2 CPUs each; the cluster has 1 node, 2 CPUs, 0 GPUs. "
+        "Ray takes up to half a minute to know which nodes are left. "
         "So far for 1s; `orch stop digits-1` ends the waiting."
     )
 
