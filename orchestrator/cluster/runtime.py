@@ -33,7 +33,6 @@ FROZEN_SECONDS = HEALTH_CHECK_SECONDS + SHUTDOWN_SECONDS
 
 SETTINGS = {
     "AWS_MAX_ATTEMPTS": "10",
-    "AWS_RETRY_MODE": "standard",
     "PYTHONUNBUFFERED": "1",
     "PYTHONWARNINGS": "ignore::DeprecationWarning",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -50,9 +49,9 @@ SETTINGS = {
 }
 """Environment of the job's processes: a report counts after a quarter of a second instead of two,
 a frozen worker is given up after FROZEN_SECONDS instead of ten and a half minutes, Ray answers
-questions about its workers, S3 is asked ten times before it counts as down, and a line that a
-worker prints appears once, without colors and without warnings meant for Ray's own developers. Ray
-Train's watcher of nodes is a process more."""
+questions about its workers, each request to S3 is tried ten times before it counts as down, and a
+line that a worker prints appears once, without colors and without warnings meant for Ray's own
+developers. Ray Train's watcher of nodes is a process more."""
 
 
 @dataclass(frozen=True)

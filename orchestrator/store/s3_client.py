@@ -1,8 +1,8 @@
 """The client of S3, and what its errors mean to a user.
 
 Endpoint, region and credentials are boto3's own business: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, the
-files in ~/.aws, the role of a machine. AWS_MAX_ATTEMPTS says how often a request is tried: jobs
-have more patience than a person who waits for an answer.
+files in ~/.aws, the role of a machine. AWS_MAX_ATTEMPTS says how often each request is tried: jobs
+have more patience than a person who waits for an answer. AWS_RETRY_MODE has no effect.
 """
 
 import errno
@@ -13,9 +13,20 @@ from functools import cache
 from typing import Any
 
 from orchestrator.store.folder import StorageTrouble
+from orchestrator.store.s3_retry import Patience
 
 ATTEMPTS = 3
 CONNECT_SECONDS, READ_SECONDS = 10, 60
+_SETTINGS: dict[str, object] = {
+    "retries": {"mode": "standard", "total_max_attempts": 1},
+    "connect_timeout": CONNECT_SECONDS,
+    "read_timeout": READ_SECONDS,
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
+"""Those of the client. `Patience` repeats requests. Not everyone who speaks the language of S3
+knows its checksums of every request, so they are left out where they can be; a checkpoint has its
+own."""
 
 _ABSENT = ("404", "NoSuchKey")
 _DENIED = ("403", "AccessDenied", "AllAccessDisabled")
@@ -45,27 +56,12 @@ def client() -> Any:
     from botocore.exceptions import BotoCoreError
 
     try:
-        return boto3.session.Session().client("s3", config=Config(**_settings()))
+        patience = Patience(int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)))
+        s3 = boto3.session.Session().client("s3", config=Config(**_SETTINGS))
     except (BotoCoreError, ValueError) as error:
         raise StorageTrouble(f"S3 cannot be asked: {_of_client(error)}") from error
-
-
-def _settings() -> dict[str, object]:
-    """Return what the client is asked to do; raises ValueError for odd environment variables.
-
-    Not everyone who speaks the language of S3 knows its checksums of every request, so they are
-    left out where they can be; a checkpoint has its own.
-    """
-    return {
-        "retries": {
-            "mode": os.environ.get("AWS_RETRY_MODE", "standard"),
-            "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)),
-        },
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": READ_SECONDS,
-        "request_checksum_calculation": "when_required",
-        "response_checksum_validation": "when_required",
-    }
+    patience.watch(s3)
+    return s3
 
 
 @contextmanager

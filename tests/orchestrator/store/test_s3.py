@@ -82,6 +82,27 @@ def test_bad_weather_changes_nothing(behind: Behind) -> None:
     assert all(weather.counts[fault] for fault in FAULTS), weather.counts
 
 
+def test_each_request_has_all_its_attempts_however_long_the_trouble_lasts(
+    behind: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("botocore.endpoint.time.sleep", pauses.append)
+    faults: tuple[Mood, ...]
+    for slower in (False, True):
+        pauses.clear()
+        faults = (429, (503, refusal("SlowDown"))) if slower else (500, 502, 503, 504, "cut")
+        weather = Weather(share=1.0, faults=faults)
+        with behind(weather) as folder:
+            for _ in range(20):
+                with pytest.raises(StorageTrouble):
+                    folder.write("facts", b"")
+        assert weather.counts.total() == 20 * 10
+        longest = [max(pauses[after::9]) for after in range(9)]
+        first = 1.0 if slower else 0.05
+        limits = [min(first * 2**after, 20.0) for after in range(9)]
+        assert all(limit / 2 < one <= limit for one, limit in zip(longest, limits, strict=True))
+
+
 def test_a_body_that_is_cut_again_and_again_is_gone_on_with(behind: Behind) -> None:
     content = bytes(range(256)) * 6_000
     with behind("well") as folder:
