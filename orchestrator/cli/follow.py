@@ -57,7 +57,7 @@ def follow(record: Record) -> RunView:
         info.message if info else "",
         info.ended if info else None,
     )
-    return view.settle(ended)
+    return view.settle(view.by_results(ended))
 
 
 def conclude(ended: RunView, *, quiet: bool = False) -> int:

@@ -28,7 +28,7 @@ def notice(state: State, folder: RunFolder, facts: RunFacts, *, first_time: bool
     MLflow is not even imported when the run's folder says that the record is complete. first_time:
     the end was not seen before; a run whose folder is on another machine is corrected only then.
     """
-    if state is State.SUCCEEDED or not is_final(state):
+    if not is_final(state):
         return
     from orchestrator.track.run import remembered_run, remembered_status
 

@@ -27,6 +27,7 @@ LIST_SECONDS = 2.0
 """How long `orch list` waits for a cluster."""
 GONE = "the cluster no longer knows it"
 SILENT = "the cluster does not answer"
+CUT_SHORT = "its results were complete before its job was ended"
 FROM_FOLDER = f"{SILENT}; this is what the run's folder says"
 _LOG = logging.getLogger(__name__)
 
@@ -178,7 +179,33 @@ def settle(view: RunView) -> RunView:
     return view
 
 
+def by_results(seen: RunView) -> RunView:
+    """Return a run as finished that left its results, however its job has ended after them.
+
+    A driver that is ended while it brings the last metrics to MLflow cannot say so any more. One
+    that said that the run failed is believed, and so is a job that has not ended.
+    """
+    if not is_final(seen.state) or seen.state is State.SUCCEEDED or _said_failed(seen):
+        return seen
+    facts = seen.facts
+    if facts.state is not State.SUCCEEDED:
+        end = run_facts.end_of(seen.record.folder)
+        if end is None:
+            return seen
+        facts = replace(facts, finished=end)
+    note = GONE if seen.note == GONE else CUT_SHORT
+    return RunView(seen.record, State.SUCCEEDED, facts, note, ended=seen.ended)
+
+
+def _said_failed(seen: RunView) -> bool:
+    """Return whether a run failed by its own account; a killed driver's code is none of these."""
+    return seen.state is State.FAILED and seen.exit_code in (1, 2, 3)
+
+
 def _tell_the_record(view: RunView) -> None:
+    """Set the record right in MLflow, unless the driver said itself that it has succeeded."""
+    if view.state is State.SUCCEEDED and not view.note:
+        return
     first_time = view.record.last.outcome is None
     record_ends.notice(view.state, view.record.folder, view.facts, first_time=first_time)
 
@@ -199,22 +226,20 @@ def _settled(record: Record) -> RunView:
 def _join(record: Record, info: JobInfo | None, facts: RunFacts, answered: bool) -> RunView:
     """Return the state of a run by its cluster, else by what its driver said, else by its results.
 
-    Results alone count once the cluster has forgotten the job: while it does not answer, the driver
-    may still bring the metrics to MLflow.
+    Results alone count once the job has ended, or the cluster has forgotten it: before that, and
+    while the cluster does not answer, the driver may still bring the metrics to MLflow.
     """
     if info is not None:
-        return RunView(record, info.state, facts, "", info.exit_code, info.message, info.ended)
+        end = (info.exit_code, info.message, info.ended)
+        return by_results(RunView(record, info.state, facts, "", *end))
     stated = facts.state
     if not answered:
         return RunView(record, stated or State.PENDING, facts, FROM_FOLDER if stated else SILENT)
     if stated is not None and is_final(stated):
         failed = facts.failed
         code, message = (failed.exit_code, failed.message) if failed else (None, "")
-        return RunView(record, stated, facts, "", code, message)
-    end = run_facts.end_of(record.folder)
-    if end:
-        return RunView(record, State.SUCCEEDED, replace(facts, finished=end), GONE)
-    return RunView(record, State.LOST, facts, GONE)
+        return by_results(RunView(record, stated, facts, "", code, message))
+    return by_results(RunView(record, State.LOST, facts, GONE))
 
 
 def _seen_among(

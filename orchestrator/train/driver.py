@@ -18,7 +18,7 @@ from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
-from orchestrator.run_facts import Events, finished_in, tell
+from orchestrator.run_facts import Events, end_of, finished_in, tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
@@ -62,7 +62,7 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         sender = Sender()
         return go(job, Run(folder, reference), given.attempt, sender)
     except StopAsked:
-        return stopped(folder, sender)
+        return _end_at_once(folder, sender)
     except LostController as fault:
         warn(str(fault))
         return AGAIN
@@ -176,6 +176,23 @@ def results_of(folder: RunFolder) -> Finished:
         ) from None
     folder.table.write(end.table + "\n")
     return end
+
+
+def finished(folder: RunFolder, sender: Sender | None, end: Finished) -> int:
+    """Report that the run has finished, with its results; return the exit code."""
+    if sender is not None:
+        close(folder, sender, "FINISHED")
+    Events(folder).say(end)
+    return 0
+
+
+def _end_at_once(folder: RunFolder, sender: Sender | None) -> int:
+    """Report how a run ended that was asked to stop before it had workers; return the exit code.
+
+    An earlier driver of it may have been lost after the last step, while it sent the metrics.
+    """
+    end = end_of(folder)
+    return finished(folder, sender, end) if end else stopped(folder, sender)
 
 
 def stopped(folder: RunFolder, sender: Sender | None) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import JobFailed, OrchError
 from orchestrator.events import inform, warn
 from orchestrator.job.schema import Job
-from orchestrator.run_facts import Events, facts_of
+from orchestrator.run_facts import facts_of
 from orchestrator.track.sender import Sender
 from orchestrator.track.server import ask_once
 from orchestrator.train import driver, job_log, run_checkpoints
@@ -76,10 +76,7 @@ def _conclude(run: Run, sender: Sender) -> int:
     """Report how the run ended: stopped on request, or finished with its table."""
     if not run.folder.result.exists():
         return driver.stopped(run.folder, sender)
-    end = driver.results_of(run.folder)
-    driver.close(run.folder, sender, "FINISHED")
-    Events(run.folder).say(end)
-    return 0
+    return driver.finished(run.folder, sender, driver.results_of(run.folder))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from orchestrator import handover
 from orchestrator.errors import JobFailed
 from orchestrator.events import Event, Failed, Stopped
-from orchestrator.run_facts import tell
+from orchestrator.run_facts import end_of, tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import job_log
@@ -64,7 +64,7 @@ class Supervisor:
                 return error.exit_code
             self._wait(min(WAIT_SECONDS * 2 ** (self._losses.count - 1), LONGEST_WAIT_SECONDS))
             if self._is_stopping():
-                self._say(Stopped(message=STOPPED))
+                self._say(end_of(self._folder) or Stopped(message=STOPPED))
                 return 1
 
     def _run_driver(self) -> int:

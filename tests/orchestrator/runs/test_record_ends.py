@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.sync import send_the_rest
 from orchestrator.events import to_line
+from orchestrator.job.schema import Job
+from orchestrator.job.source import dump
 from orchestrator.runs import record_ends, registry, view
 from orchestrator.runs.registry import Record
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.strict_json import dumps
 from orchestrator.track import recorder
 from orchestrator.track.run import TrackedRun, remember
+from orchestrator.typed_json import plain
 from tests.fake_cluster import FakeCluster
 from tests.mlflow_server import MlflowServer
 from tests.orchestrator import journals
-from tests.orchestrator.statements import RECORD, STARTED
+from tests.orchestrator.statements import FINISHED, RECORD, STARTED
 
 Make = Callable[..., Record]
 
@@ -53,6 +58,28 @@ def test_a_run_whose_driver_was_killed_is_ended_in_mlflow_by_who_looks(
     assert mlflow_server.run(run.run_id)["info"]["status"] == "RUNNING"
     look(record)
     assert mlflow_server.run(run.run_id)["info"]["status"] == said
+
+
+@pytest.mark.parametrize("before", ["RUNNING", "KILLED"])
+def test_a_finished_run_that_was_stopped_while_it_sent_its_metrics_is_finished_in_mlflow(
+    cluster: FakeCluster,
+    make_record: Make,
+    mlflow_server: MlflowServer,
+    tiny_job: Callable[..., Job],
+    before: str,
+) -> None:
+    record = make_record(address=cluster.url)
+    run = recorded(mlflow_server, record)
+    record.folder.result.write(dumps(plain(FINISHED)))
+    record.folder.job.write(dump(tiny_job(f"tracking.uri={mlflow_server.url}").as_dict()))
+    if before == "KILLED":
+        recorder.close_run(run, record.folder, before)
+    cluster.add(record.run, statuses=["STOPPED"], exit_code=1)
+    registry.save(record)
+    seen = view.look(record)
+    if before == "KILLED":
+        send_the_rest(seen)
+    assert mlflow_server.run(run.run_id)["info"]["status"] == "FINISHED"
 
 
 def test_the_trials_of_a_search_whose_driver_was_killed_are_ended_with_it(

@@ -74,6 +74,40 @@ def test_a_job_that_its_cluster_forgot_is_lost_unless_its_folder_has_the_end(
     assert seen[2].facts.finished == FINISHED
 
 
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(
+    ("ray", "exit_code", "meant"),
+    [
+        ("STOPPED", 1, State.SUCCEEDED),
+        ("FAILED", 137, State.SUCCEEDED),
+        ("FAILED", None, State.SUCCEEDED),
+        ("FAILED", 1, State.FAILED),
+        ("RUNNING", None, State.RUNNING),
+    ],
+)
+def test_a_run_with_results_has_finished_once_its_job_has_ended_unless_it_says_that_it_failed(
+    cluster: FakeCluster,
+    make_record: Make,
+    alone: bool,
+    ray: str,
+    exit_code: int | None,
+    meant: State,
+) -> None:
+    record = make_record(address=cluster.url)
+    registry.save(record)
+    state(record, PROGRESS)
+    record.folder.result.write(dumps(plain(FINISHED)))
+    cluster.add(record.run, statuses=[ray], exit_code=exit_code)
+    seen = view.look(record) if alone else view.look_all([record])[0]
+    assert seen.state is meant
+    if meant is State.SUCCEEDED:
+        assert (seen.facts.finished, seen.exit_code, seen.note) == (FINISHED, None, view.CUT_SHORT)
+    settled = registry.find(record.run).last.outcome
+    assert (settled.state if settled else None) == (
+        meant if alone and meant is not State.RUNNING else None
+    )
+
+
 def test_a_silent_cluster_leaves_what_the_folder_says(make_record: Make) -> None:
     known, unknown = make_record("known-1"), make_record("unknown-1")
     state(known, PROGRESS)

@@ -10,12 +10,16 @@ from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
 from orchestrator.shipment import Shipment
+from orchestrator.state import State
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.strict_json import dumps
 from orchestrator.track.sender import Sender
 from orchestrator.train import driver
 from orchestrator.train.supervise import AGAIN
 from orchestrator.train.worker import Run
+from orchestrator.typed_json import plain
+from tests.orchestrator.statements import FINISHED
 
 
 def test_a_run_that_is_started_is_not_stopped_by_any_earlier_request(
@@ -52,6 +56,27 @@ def test_a_run_goes_on_whose_settings_lack_one_that_is_new(
     folder.job.write(yaml.safe_dump(kept))
     with pytest.raises(CheckpointMismatch, match=r"model.width: 1\.0 -> 0\.5"):
         driver.prepare(folder, tiny_job("model.width=0.5"))
+
+
+def test_a_driver_that_is_asked_to_stop_says_that_a_run_with_results_has_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_job: Callable[..., Job]
+) -> None:
+    folder = RunFolder(tmp_path / "a-1")
+    folder.make()
+    folder.result.write(dumps(plain(FINISHED)))
+    given = Shipment("a-1", str(folder), attempt=1, job=tiny_job().as_dict())
+    (tmp_path / "run.json").write_text(given.text())
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(driver.preflight, "check", lambda *_, **__: None)
+    closed: list[str] = []
+    monkeypatch.setattr(driver, "close", lambda _folder, _sender, status: closed.append(status))
+
+    def go(*_: object) -> int:
+        raise driver.StopAsked
+
+    assert driver.drive(str(tmp_path / "run.json"), go) == 0
+    said = facts_of(folder)
+    assert (said.state, said.stopped, closed) == (State.SUCCEEDED, None, ["FINISHED"])
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])
