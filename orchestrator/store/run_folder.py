@@ -261,8 +261,8 @@ class RunFolder:
         every = {*self.place.folders(_CHECKPOINT), *self.place.folders(_DAMAGED + _CHECKPOINT)}
         return sorted(every - usable)
 
-    def commit(self, contents: Mapping[str, bytes], at: Reached, *, keep: int) -> None:
-        """Write a checkpoint, the latest one, and remove all but the last `keep`.
+    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
+        """Write a checkpoint, the latest one.
 
         If there is one of this position already, the run continued from it, and it stays. Raises
         OSError; then nothing of it stays.
@@ -270,6 +270,9 @@ class RunFolder:
         name = f"{_CHECKPOINT}p{at.phase + 1:02d}_e{at.epoch:04d}_s{at.step:06d}"
         if name not in self.place.folders(name):
             self.place.put(name, with_manifest(contents))
+
+    def drop_all_but(self, keep: int) -> None:
+        """Remove all checkpoints but the last `keep`. Raises OSError; none is half there."""
         for old in self.checkpoints()[:-keep]:
             self.place.drop(old.name)
 
@@ -281,7 +284,7 @@ class RunFolder:
         self.place.put(self.best_copy(epoch).name, with_manifest(contents))
 
     def drop_best_but(self, epoch: int) -> None:
-        """Remove the copies of all best epochs but one."""
+        """Remove the copies of all best epochs but one. Raises OSError; none is half there."""
         for old in self.best():
             if old != self.best_copy(epoch):
                 self.place.drop(old.name)

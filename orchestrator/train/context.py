@@ -11,6 +11,7 @@ from orchestrator.store.folder import Folder
 from orchestrator.store.run_folder import Reached, RunFolder
 from orchestrator.train import run_checkpoints
 from orchestrator.train.ranks import Ranks
+from orchestrator.train.tidy import tidy
 
 
 class Context(Protocol):
@@ -46,8 +47,9 @@ class FolderContext:
         return run_checkpoints.latest(self._run)
 
     def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
-        """Put a checkpoint among those of the run."""
-        self._run.commit(contents, at, keep=self._keep)
+        """Put a checkpoint among those of the run, and remove old ones."""
+        self._run.commit(contents, at)
+        tidy(self._run, lambda: self._run.drop_all_but(self._keep))
 
 
 class RayContext(FolderContext):

@@ -6,6 +6,7 @@ from functools import partial
 from types import TracebackType
 
 from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.train.tidy import tidy
 
 Commit = Callable[[Mapping[str, bytes], Reached], None]
 
@@ -61,4 +62,4 @@ class Saver:
             self._folder.keep_as_best(contents, best)
         self._commit(contents, at)
         if best:
-            self._folder.drop_best_but(best)
+            tidy(self._folder, lambda: self._folder.drop_best_but(best))

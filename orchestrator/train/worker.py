@@ -31,6 +31,7 @@ from orchestrator.train.setup import build_parts
 from orchestrator.train.start_from_data import start_from_data
 from orchestrator.train.state import RankState, TrainState, check_finite, load_weights
 from orchestrator.train.tally import Tally
+from orchestrator.train.tidy import tidy
 from orchestrator.train.zero_shot import calibrate_in_place
 
 
@@ -284,8 +285,8 @@ class Worker:
             self._restore(state, folder)
         self.last = state.last
         self.best = self._best_with_copy(state.best)
-        if self.ranks.is_first and self.best:
-            self.folder.drop_best_but(self.best.epoch + 1)
+        if self.ranks.is_first and (best := self.best):
+            tidy(self.folder, lambda: self.folder.drop_best_but(best.epoch + 1))
         if self.ranks.is_first:
             inform(f"Continuing from the checkpoint at {self.at}.")
             self._tell_changed_plan(state.micro_batch)

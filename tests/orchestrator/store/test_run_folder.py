@@ -16,7 +16,8 @@ def folder(tmp_path: Path) -> RunFolder:
 
 def commit(folder: RunFolder, *at: int, keep: int = 9) -> str:
     """Commit a checkpoint whose only file says where it was taken; return its name."""
-    folder.commit(files(*at), Reached(*at), keep=keep)
+    folder.commit(files(*at), Reached(*at))
+    folder.drop_all_but(keep)
     return next(kept.name for kept in folder.checkpoints() if content(kept) == str(at))
 
 

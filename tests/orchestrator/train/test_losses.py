@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_a_new_checkpoint_makes_up_for_the_losses_before(folder: RunFolder) -> None:
     losses = Losses("run-1", folder, allowed=1)
     losses.add("First.")
-    folder.commit({}, Reached(0, 1, 5), keep=2)
+    folder.commit({}, Reached(0, 1, 5))
     losses.add("Second.")
     with pytest.raises(JobFailed, match="2 times since the checkpoint at epoch 2, step 5"):
         losses.add("Third.")

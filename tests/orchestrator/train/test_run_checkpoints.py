@@ -28,7 +28,7 @@ def write(run_dir: Path, epoch: int, step: int) -> Path:
     network = nn.Linear(300, 4)
     nn.init.constant_(network.weight, float(epoch))
     contents = {"model.safetensors": save(network.state_dict()), "state.pt": STATE}
-    RunFolder(run_dir).commit(contents, Reached(0, epoch, step), keep=9)
+    RunFolder(run_dir).commit(contents, Reached(0, epoch, step))
     return Path(RunFolder(run_dir).checkpoints()[-1])
 
 

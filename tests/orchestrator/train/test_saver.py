@@ -91,10 +91,10 @@ def test_a_run_has_no_result_before_its_last_checkpoint(
     driver.prepare(folder, job)
     real = RunFolder.commit
 
-    def full(self: RunFolder, contents: Mapping[str, bytes], at: Reached, *, keep: int) -> None:
+    def full(self: RunFolder, contents: Mapping[str, bytes], at: Reached) -> None:
         if at.epoch == 1:
             raise OSError(28, "No space left on device", str(self))
-        real(self, contents, at, keep=keep)
+        real(self, contents, at)
 
     monkeypatch.setattr(RunFolder, "commit", full)
     with pytest.raises(OSError, match="No space left"):
