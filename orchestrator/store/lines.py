@@ -1,18 +1,24 @@
 """JSON documents, each on a line of a file that only grows."""
 
 import json
-from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from orchestrator.store.folder import Growing
 from orchestrator.typed_json import plain
 
+_DAMAGED = object()
+"""Stands for a line that is no JSON."""
+
 
 class Found(NamedTuple):
-    """The JSON values of a file's lines, and the mark (in bytes) behind the last of them."""
+    """The JSON values of a file's lines, and the mark (in bytes) behind the last of them.
+
+    damaged: which lines are no JSON, counted from 1 where the reading began.
+    """
 
     values: list[Any]
     mark: int
+    damaged: list[int]
 
 
 class Lines:
@@ -38,7 +44,12 @@ class Lines:
         most: how many lines are read; all by default.
         """
         lines = self._file.read(start).split(b"\n")[:-1][:most]
-        return Found(list(_documents(lines)), start + sum(len(line) + 1 for line in lines))
+        values = [_value(line) for line in lines]
+        return Found(
+            [value for value in values if value is not _DAMAGED],
+            start + sum(len(line) + 1 for line in lines),
+            [number for number, value in enumerate(values, 1) if value is _DAMAGED],
+        )
 
     def sync(self) -> None:
         """Let survive a crash what another process may only just have written. Raises OSError."""
@@ -53,9 +64,8 @@ def _line(value: object) -> bytes:
     return json.dumps(plain(value)).encode() + b"\n"
 
 
-def _documents(lines: Iterable[bytes]) -> Iterator[Any]:
-    for line in lines:
-        try:
-            yield json.loads(line)
-        except (ValueError, RecursionError):
-            continue
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return _DAMAGED

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
+from orchestrator.events import warn
 from orchestrator.store.lines import Lines
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
@@ -18,6 +19,9 @@ from orchestrator.typed_json import made_of
 
 LARGEST = 2**63
 """Steps and times are below this everywhere."""
+
+MOST_NAMED = 10
+"""How many damaged lines are named."""
 
 
 class Line(NamedTuple):
@@ -49,6 +53,7 @@ class Journal:
     """Metrics by step; a mark beside them counts the bytes that were sent."""
 
     def __init__(self, folder: RunFolder) -> None:
+        self._file = str(folder.metrics)
         self._lines = Lines(folder.metrics)
         self._rejected = Lines(folder.metrics_rejected)
         self._mark = folder.metrics_sent
@@ -97,6 +102,10 @@ class Journal:
         found = filter(None, map(_differs, self._lines.read().values))
         return len({(key, line.step) for line in found for key in line.differs})
 
+    def damaged(self) -> str:
+        """Return which lines cannot be read, in a sentence; nothing if all can."""
+        return _left_out(self._lines.read().damaged, self._file)
+
     def sync(self) -> None:
         """Bring all lines to the disk: none may be sent that a crash could take back."""
         self._lines.sync()
@@ -119,9 +128,25 @@ class Journal:
 
     @cached_property
     def _known(self) -> dict[tuple[str, int], float]:
-        """The recorded values by metric and step, as this process began or has written them."""
-        lines = filter(None, map(_line, self._lines.read().values))
+        """The recorded values by metric and step, as this process began or has written them.
+
+        A warning says which lines were damaged before.
+        """
+        found = self._lines.read()
+        if told := _left_out(found.damaged, self._file):
+            warn(told)
+        lines = filter(None, map(_line, found.values))
         return {(key, line.step): value for line in lines for key, value in line.metrics.items()}
+
+
+def _left_out(damaged: list[int], file: str) -> str:
+    if not damaged:
+        return ""
+    if len(damaged) == 1:
+        return f"Line {damaged[0]} of {file} cannot be read and is left out."
+    more = f" and {len(damaged) - MOST_NAMED} more" if len(damaged) > MOST_NAMED else ""
+    named = ", ".join(map(str, damaged[:MOST_NAMED]))
+    return f"Lines {named}{more} of {file} cannot be read and are left out."
 
 
 def _same(one: float, other: float) -> bool:

@@ -17,6 +17,7 @@ from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.run_facts import Events, facts_of, finished_in
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import delivery, family, keys, recorder
+from orchestrator.track.journal import Journal
 from orchestrator.track.run import (
     RecordPlaces,
     TrackedRun,
@@ -90,6 +91,8 @@ def sync(folder: RunFolder, status: str, tell: Tell) -> TrackedRun:
 
     Raises UsageError when the folder does not hold a run, else as the tracking server does.
     """
+    if damaged := Journal(folder).damaged():
+        tell(damaged)
     tracked = remembered_run(folder)
     if tracked is None or not remembered_description(folder):
         tracked = open_record(folder, tell)

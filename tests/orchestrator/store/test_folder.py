@@ -112,7 +112,7 @@ def test_a_folder_that_was_not_finished_does_not_count_and_is_swept_away(folder:
 
 def test_lines_are_read_in_order_from_any_mark(folder: Folder) -> None:
     lines = Lines(folder.growing("metrics.jsonl"))
-    assert lines.read() == ([], 0)
+    assert lines.read()[:2] == ([], 0)
     marks = []
     for number in range(4):
         lines.append({"n": number}, durable=number % 2 == 0)

@@ -27,7 +27,7 @@ def test_a_line_cut_anywhere_does_not_count_and_makes_room_for_the_next(
     lines.append({"a": 1}, durable=True)
     whole = file.read_bytes()
     file.write_bytes(whole + b'{"a": 2}'[:left])
-    assert lines.read() == ([{"a": 1}], len(whole))
+    assert lines.read()[:2] == ([{"a": 1}], len(whole))
     lines.append({"a": 3}, durable=True)
     assert lines.read().values == [{"a": 1}, {"a": 3}]
 
@@ -40,12 +40,12 @@ def test_a_file_whose_only_line_is_torn_begins_afresh(tmp_path: Path) -> None:
 
 def test_reading_goes_on_behind_the_mark(tmp_path: Path) -> None:
     lines = Lines(DiskLines(tmp_path / "lines"))
-    assert lines.read() == ([], 0)
+    assert lines.read()[:2] == ([], 0)
     lines.append(1, durable=False)
     mark = lines.read().mark
     lines.append(2, durable=False)
-    assert lines.read(mark) == ([2], lines.size())
-    assert lines.read(lines.size()) == ([], lines.size())
+    assert lines.read(mark)[:2] == ([2], lines.size())
+    assert lines.read(lines.size())[:2] == ([], lines.size())
 
 
 def test_what_is_not_json_is_skipped(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ def test_a_mark_that_cannot_be_true_lets_all_be_sent_again(tmp_path: Path, mark:
     assert [line.step for line in Journal(RunFolder(tmp_path)).unsent()[0]] == [0]
 
 
-def test_what_a_crash_left_between_the_lines_is_skipped(tmp_path: Path) -> None:
+def test_what_a_crash_left_between_the_lines_is_skipped_and_that_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Journal(RunFolder(tmp_path)).append(0, {"a": 1.0})
     with (tmp_path / "metrics.jsonl").open("ab") as file:
         file.write(
@@ -50,8 +52,11 @@ def test_what_a_crash_left_between_the_lines_is_skipped(tmp_path: Path) -> None:
         )
     journal = Journal(RunFolder(tmp_path))
     journal.append(1, {"a": 2.0})
+    journal.append(2, {"a": 2.0})
+    [said] = capsys.readouterr().out.splitlines()
+    assert f"Lines 2, 5 of {tmp_path}/metrics.jsonl cannot be read and are left out." in said
     lines, mark = Journal(RunFolder(tmp_path)).unsent()
-    assert [line.step for line in lines] == [0, 1]
+    assert [line.step for line in lines] == [0, 1, 2]
     assert mark == (tmp_path / "metrics.jsonl").stat().st_size
 
 

@@ -197,6 +197,18 @@ def test_what_could_not_be_sent_is_sent_later_from_the_folder_alone(
     assert rows(tmp_path, status) == [("FINISHED",)]
 
 
+def test_a_line_of_the_metrics_that_is_damaged_is_named_when_they_are_sent(
+    folder: RunFolder,
+) -> None:
+    journal, told = Journal(folder), list[str]()
+    for step in range(1, 5):
+        journal.log(step, 1, {"top1/8bit": 50.0})
+    lines = folder.place.content("metrics.jsonl").splitlines(keepends=True)
+    folder.place.write("metrics.jsonl", b"".join([*lines[:2], b"\0" * 20 + b"\n", *lines[3:]]))
+    record.sync(folder, "FINISHED", told.append)
+    assert told == [f"Line 3 of {folder.metrics} cannot be read and is left out."]
+
+
 def test_a_run_that_was_never_recorded_can_be_recorded_later(
     folder: RunFolder, tmp_path: Path
 ) -> None:
