@@ -62,6 +62,10 @@ class UnknownJob(UsageError):
     """No job, or more than one, goes by the given name."""
 
 
+class AlreadySubmitted(UsageError):
+    """The cluster has a job of this id that somebody else submitted."""
+
+
 class Refused(UsageError):
     """The tracking server or its database answers, and does not accept the record."""
 

@@ -1,7 +1,10 @@
 """Where orch keeps its records: $ORCH_HOME, or a folder of the user's state."""
 
+import contextlib
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -55,6 +58,21 @@ def save(path: Path, content: str) -> None:
         write_whole(path, content)
     except OSError as error:
         raise cannot_keep(error) from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let other processes that ask for the same lock file wait meanwhile.
+
+    The file stays. Raises UsageError when it cannot be written.
+    """
+    try:
+        lock = path.open("wb")
+    except OSError as error:
+        raise cannot_keep(error) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def check_writable() -> None:

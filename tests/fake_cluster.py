@@ -160,6 +160,9 @@ class FakeCluster:
     def _job(self, method: str, rest: list[str], body: bytes) -> tuple[int, Any]:
         if method == "POST" and not rest:
             job = FakeJob(json.loads(body), **self.new_job)
+            if job.body["submission_id"] in self.jobs:
+                known = f"Job with submission_id {job.body['submission_id']} already exists."
+                return 400, f"Traceback ...\nValueError: {known}"
             self.jobs[job.body["submission_id"]] = job
             return 200, {"submission_id": job.body["submission_id"]}
         if not rest:

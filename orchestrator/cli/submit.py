@@ -137,13 +137,30 @@ def resume(
       orch resume search_lambda_p1_alpha --set search.trials=48
       orch resume search_lambda_p1_alpha.t007     trains a trial on, once its search has ended
     """
-    record = registry.find(job_name)
+    run = registry.find(job_name).run
+    with registry.locked(run):
+        submitted = _resume(run, overrides, address, cluster)
+    if submitted is None:
+        return
+    if not as_json or follow:
+        _say_submitted(submitted)
+    _go_on([submitted], follow, as_json)
+
+
+def _resume(
+    run: str, overrides: tuple[str, ...], address: str | None, cluster: str | None
+) -> Record | None:
+    """Submit a run again and return its record; None when only its metrics had to be sent.
+
+    Call it under the lock of the run: another command may resume it at the same time.
+    """
+    record = registry.find(run)
     now = view.look(record)
     if not is_final(now.state):
         raise UsageError(f"{record.run} is still {now.state}; {ways_on(record.run)}")
     if now.state is State.SUCCEEDED and Journal(record.folder).waiting() and not overrides:
         send_the_rest(now)
-        return
+        return None
     if now.state is State.SUCCEEDED and not (record.is_search and overrides):
         raise UsageError(
             f"{record.run} has finished, there is nothing left to do; "
@@ -160,10 +177,7 @@ def resume(
     place = submission.check(job, there, say, record.folder, references.awaited(job, there))
     again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
     say(f"Global batch {plan(job).sentence()}.")
-    submitted = submission.submit(again, job, place, say)
-    if not as_json or follow:
-        _say_submitted(submitted)
-    _go_on([submitted], follow, as_json)
+    return submission.submit(again, job, place, say)
 
 
 def _by_itself(trial: Record) -> Record:

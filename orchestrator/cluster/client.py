@@ -11,13 +11,15 @@ from typing import Any
 from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.dashboard import CONNECT_SECONDS, Dashboard, NotThere
 from orchestrator.cluster.token import Token
-from orchestrator.errors import Unreachable
+from orchestrator.errors import AlreadySubmitted, Unreachable
 from orchestrator.state import State
 
 UPLOAD_SECONDS = 120.0
 ALL_LINES = -1
 SUBMIT_SECONDS = 60.0
 """The first submission to a fresh cluster waits for its job agent."""
+TOKEN = "submission"
+"""The key in a job's metadata of what tells a submission from any other one with its id."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class JobInfo:
     driver_node: str | None = None
     ray_job: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+
+    def is_of(self, metadata: Mapping[str, str]) -> bool:
+        """Return whether this job is from the submission with such metadata."""
+        return self.metadata.get(TOKEN) == metadata.get(TOKEN)
 
 
 class ClusterClient:
@@ -89,7 +95,11 @@ class ClusterClient:
         runtime_env: Mapping[str, object],
         metadata: dict[str, str],
     ) -> None:
-        """Start a job. The entrypoint asks for no CPU, so that it never waits for one."""
+        """Start a job. The entrypoint asks for no CPU, so that it never waits for one.
+
+        An answer that was lost does not matter: the job is there, with the TOKEN of its metadata.
+        Raises AlreadySubmitted when another submission has this id.
+        """
         body = {
             "submission_id": submission_id,
             "entrypoint": entrypoint,
@@ -100,8 +110,15 @@ class ClusterClient:
         try:
             self._dashboard.json("POST", "/api/jobs/", body, timeout=SUBMIT_SECONDS)
         except Unreachable:
-            if self.job(submission_id) is None:
+            found = self.job(submission_id)
+            if found is None:
                 raise
+            if not found.is_of(metadata):
+                run = metadata.get("run", submission_id)
+                raise AlreadySubmitted(
+                    f"{run} is already {found.state}, as {submission_id}, which was not submitted "
+                    f"by this command. `orch status {run}` says how it goes."
+                ) from None
 
     def job(self, submission_id: str) -> JobInfo | None:
         """Return what the cluster knows of a job, or None when it does not know it."""

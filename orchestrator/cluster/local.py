@@ -6,7 +6,6 @@ changes happen under a lock: two submissions at once start one head.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from orchestrator import state_file
+from orchestrator import home, state_file
 from orchestrator.cluster import gpus, head_process
 from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.client import ClusterClient, JobInfo
@@ -25,7 +24,7 @@ from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable
 from orchestrator.events import events_file
 from orchestrator.files import write_whole
-from orchestrator.home import cannot_keep, files_in, folder, orch_home, save
+from orchestrator.home import files_in, folder, orch_home, save
 from orchestrator.state import is_final
 from orchestrator.typed_json import made_of
 
@@ -62,12 +61,7 @@ class Head:
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
     """Keep other processes from starting or stopping the local head meanwhile."""
-    try:
-        lock = (folder("local") / "lock").open("wb")
-    except OSError as error:
-        raise cannot_keep(error) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with home.locked(folder("local") / "lock"):
         yield
 
 

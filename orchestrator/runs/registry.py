@@ -6,6 +6,7 @@ A trial of a search is found by name, too. It has no file of its own until it is
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,17 @@ def save(record: Record) -> None:
     home.save(home.folder("runs") / f"{record.run}.json", dumps(plain(record), indent=1))
 
 
+def kept(run: str) -> Record | None:
+    """Return the record of exactly this run as it is on disk; None when there is none."""
+    return state_file.read(_path(run), _record)
+
+
+def locked(run: str) -> AbstractContextManager[None]:
+    """Let other commands that submit this run again, or another one of its search, wait."""
+    trial = _TRIAL.fullmatch(run)
+    return home.locked(home.folder("locks") / (trial[1] if trial else run))
+
+
 def forget(record: Record) -> None:
     """Remove a record."""
     _path(record.run).unlink(missing_ok=True)
@@ -136,9 +148,9 @@ def note_outcome(record: Record, outcome: Outcome) -> Record:
 
     A record that has a later attempt by now stays as it is.
     """
-    kept = state_file.read(_path(record.run), _record)
-    if kept and kept.last.submission_id != record.last.submission_id:
-        return kept
+    now = kept(record.run)
+    if now and now.last.submission_id != record.last.submission_id:
+        return now
     attempts = (*record.attempts[:-1], replace(record.last, outcome=outcome))
     record = replace(record, attempts=attempts)
     save(record)

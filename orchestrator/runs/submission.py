@@ -12,10 +12,10 @@ from orchestrator import __version__, handover, home
 from orchestrator.cluster import capacity, environment, local, runtime, versions
 from orchestrator.cluster.address import is_this_machine
 from orchestrator.cluster.capacity import Capacity, Demand
-from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.client import TOKEN, ClusterClient
 from orchestrator.cluster.local import Head
 from orchestrator.cluster.target import Target
-from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.errors import AlreadySubmitted, OrchError, Unreachable, UsageError
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.shipment import Shipment
@@ -241,12 +241,23 @@ def _handed_over(head: Head, record: Record) -> dict[str, str]:
 
 
 def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[str, str]) -> Record:
-    """Ship and start the latest attempt. The record is on disk before the job can run."""
+    """Ship and start the latest attempt. The record is on disk before the job can run.
+
+    Where the attempt was submitted from elsewhere, the record has that one, which this run is then.
+    """
     attempt = record.last
     package = runtime.pack(
         Shipment(record.run, record.run_dir, len(record.attempts), record.job, place.reference)
     )
     uri = client.upload(package.name, package.data)
+    metadata = {
+        "orch": __version__,
+        "run": record.run,
+        "name": record.name,
+        "run_dir": record.run_dir,
+        TOKEN: secrets.token_hex(8),
+    }
+    before = registry.kept(record.run)
     registry.save(record)
     driver = runtime.SEARCH if record.is_search else runtime.TRAIN
     try:
@@ -258,29 +269,28 @@ def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[st
                 "env_vars": runtime.SETTINGS | env_vars,
                 "py_executable": runtime.python(on_this_machine=place.here),
             },
-            {
-                "orch": __version__,
-                "run": record.run,
-                "name": record.name,
-                "run_dir": record.run_dir,
-            },
+            metadata,
         )
+    except AlreadySubmitted:
+        registry.save(replace(record, job=before.job if before else record.job))
+        raise
     except KeyboardInterrupt:
-        if client.job(attempt.submission_id) is None:
-            _take_back(record)
+        there = client.job(attempt.submission_id)
+        if there is None or not there.is_of(metadata):
+            _take_back(record, before)
         raise
     except BaseException:
-        _take_back(record)
+        _take_back(record, before)
         raise
     return record
 
 
-def _take_back(record: Record) -> None:
-    """Restore the records as they were before the latest attempt."""
-    if len(record.attempts) == 1:
+def _take_back(record: Record, before: Record | None) -> None:
+    """Restore the record as it was before the latest attempt, if there was one."""
+    if before is None:
         registry.forget(record)
     else:
-        registry.save(replace(record, attempts=record.attempts[:-1]))
+        registry.save(before)
 
 
 def _preflight(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import dashboard
-from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.client import TOKEN, ClusterClient
 from orchestrator.cluster.token import Token
-from orchestrator.errors import Unreachable, UsageError
+from orchestrator.errors import AlreadySubmitted, Unreachable, UsageError
 from orchestrator.state import State
 from tests.fake_cluster import NODE, FakeCluster
 
@@ -133,6 +133,16 @@ def test_a_submission_whose_answer_was_lost_counts(
     cluster.add("a")
     cluster.failures = [500]
     client.submit("a", "x", {}, {})
+
+
+def test_a_submission_whose_id_another_one_has_is_refused_and_its_own_is_not(
+    cluster: FakeCluster, client: ClusterClient
+) -> None:
+    client.submit("a", "x", {}, {"run": "a", TOKEN: "mine"})
+    client.submit("a", "x", {}, {"run": "a", TOKEN: "mine"})
+    with pytest.raises(AlreadySubmitted, match="a is already RUNNING"):
+        client.submit("a", "x", {}, {"run": "a", TOKEN: "another"})
+    assert cluster.jobs["a"].body["metadata"][TOKEN] == "mine"
 
 
 def test_a_refused_submission_shows_the_end_of_the_traceback(
