@@ -27,9 +27,9 @@ from orchestrator.track import record
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import remembered_run
 from orchestrator.track.sender import Sender
-from orchestrator.train.failures import as_failure
+from orchestrator.train.failures import as_failure, first_line
 from orchestrator.train.sources import wait_for_sources
-from orchestrator.train.supervise import AGAIN, STOPPED
+from orchestrator.train.supervise import STOPPED, ask_for_another
 from orchestrator.train.worker import Run
 
 
@@ -65,14 +65,14 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         return _end_at_once(folder, sender)
     except LostController as fault:
         warn(str(fault))
-        return AGAIN
+        return ask_for_another(Path(path), str(fault))
     except StorageTrouble as error:
         failure = as_failure(error, str(folder))
         if sender is None:
             return _fail(folder, sender, str(failure), failure.exit_code)
         warn(str(failure))
         sender.finish()
-        return AGAIN
+        return ask_for_another(Path(path), f"The run's storage was lost: {first_line(error)}")
     except OrchError as error:
         return _fail(folder, sender, str(error), error.exit_code)
     except Exception as error:

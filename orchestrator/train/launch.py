@@ -45,6 +45,7 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
     from orchestrator.train.sizing import NothingStarted
     from orchestrator.train.train_page import take_over
     from orchestrator.train.trainer import build_trainer
+    from orchestrator.train.why_lost import why_lost_controller
 
     job_log.listen(Gauges(run.folder).hear)
     driver.pass_stop_on(run.folder)
@@ -61,7 +62,7 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
                 return
             raise _reason(error) from error
         except RayActorError as error:
-            raise driver.LostController(f"Ray Train's controller is lost: {error}") from error
+            raise driver.LostController(why_lost_controller(error)) from error
 
 
 def _reason(error: Exception) -> OrchError:

@@ -7,6 +7,7 @@ ended: a mistake would only happen again. One that was killed could not say anyt
 one continues from the last checkpoint. Neither PyTorch nor Ray is loaded here.
 """
 
+import contextlib
 import ctypes
 import signal
 import subprocess
@@ -41,13 +42,15 @@ _DIE_WITH_PARENT = 1
 class Supervisor:
     """Runs the drivers of one attempt of a run, one after another."""
 
-    def __init__(self, given: Shipment, command: Sequence[str]) -> None:
+    def __init__(self, given: Shipment, file: Path, command: Sequence[str]) -> None:
+        """file: what each driver gets, beside which it leaves why it asks for another one."""
         self._folder = RunFolder(given.run_dir)
         allowed = int(given.job["cluster"]["max_failures"])
         gain = (Trials if given.job.get("search") else Checkpoints)(self._folder)
         whose = "The driver of the run was"
         self._losses = Losses(given.run, self._folder, allowed, whose, gain)
-        self._command = list(command)
+        self._reason = _reason_beside(file)
+        self._command = [*command, str(file)]
         self._driver: subprocess.Popen[bytes] | None = None
         self._stopping = False
 
@@ -77,10 +80,18 @@ class Supervisor:
         """Report the loss of a driver, in its log. Raises JobFailed after too many."""
         with _logged():
             try:
-                self._losses.add(why(code))
+                self._losses.add(self._why(code))
             except JobFailed as error:
                 tell(self._folder, Failed(message=str(error), exit_code=error.exit_code))
                 raise
+
+    def _why(self, code: int) -> str:
+        """Return why a driver was lost. What it left about that is for this time only."""
+        said = ""
+        with contextlib.suppress(OSError):
+            said = self._reason.read_text(encoding="utf-8")
+            self._reason.unlink()
+        return (code == AGAIN and said) or why(code)
 
     def _say(self, event: Event) -> None:
         with _logged():
@@ -109,10 +120,24 @@ def _logged() -> Iterator[None]:
         yield
 
 
+def ask_for_another(file: Path, reason: str) -> int:
+    """Leave, as a driver, why another one is needed, beside what it was given.
+
+    That is on its own machine, so it is there when the run's storage is not. Returns its exit code.
+    """
+    with contextlib.suppress(OSError):  # the disk may be full
+        _reason_beside(file).write_text(reason, encoding="utf-8")
+    return AGAIN
+
+
+def _reason_beside(file: Path) -> Path:
+    return file.with_name(f"lost-by-{file.stem}.txt")
+
+
 def why(code: int) -> str:
     """Return why a driver was lost."""
     if code == AGAIN:
-        return "What the driver needs was lost; the warning before this one says what."
+        return "What the driver needs was lost; the job's log says what."
     return (
         f"The driver's process was killed ({_signal(-code)}; the system also kills "
         "processes when memory runs out)."
@@ -137,7 +162,7 @@ def main(file: str, command: Sequence[str]) -> int:
     given = Shipment.read(Path(file))
     notifier = _notifier(given)
     try:
-        return Supervisor(given, [*command, file]).run()
+        return Supervisor(given, Path(file), command).run()
     finally:
         if notifier:
             notifier.finish()

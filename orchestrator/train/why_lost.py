@@ -31,6 +31,11 @@ def why_lost_at_start(error: Exception) -> str:
     return _why("a worker that was starting", error)
 
 
+def why_lost_controller(error: Exception) -> str:
+    """Return in a sentence or two what happened to the process that leads the workers."""
+    return _why("Ray Train's controller", error)
+
+
 def _why(who: str, error: Exception) -> str:
     """Return what happened to a worker: "Rank 3 ..." of one that is called "rank 3"."""
     text = str(error)

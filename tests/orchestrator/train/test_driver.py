@@ -1,5 +1,7 @@
 """What a driver makes of what an earlier attempt left."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,5 +106,38 @@ def test_a_driver_whose_storage_goes_away_asks_for_another_one(
         raise StorageTrouble("s3://b/metrics.jsonl: Connection was closed")
 
     assert driver.drive(str(tmp_path / "run.json"), go) == AGAIN
+    [reason] = tmp_path.glob("lost-by-*")
+    assert reason.read_text() == (
+        "The run's storage was lost: s3://b/metrics.jsonl: Connection was closed"
+    )
     assert "once the storage answers, `orch resume` continues" in capsys.readouterr().out
     assert facts_of(RunFolder(tmp_path / "a-1")).failed is None
+
+
+def test_the_reason_of_a_driver_for_another_one_is_that_of_the_restart(
+    tmp_path: Path, tiny_job: Callable[..., Job]
+) -> None:
+    given = Shipment("a-1", str(tmp_path / "a-1"), attempt=1, job=tiny_job().as_dict())
+    (tmp_path / "run.json").write_text(given.text())
+    RunFolder(tmp_path / "a-1").make()
+    program = """
+import os, signal, sys
+from pathlib import Path
+from orchestrator.train import driver
+count = len(list(Path(sys.argv[1]).parent.glob("driver_*")))
+(Path(sys.argv[1]).parent / f"driver_{count}").touch()
+def go(*_):
+    if count == 0:
+        raise driver.LostController("Ray Train's controller was killed.")
+    if count == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+driver.preflight.check = lambda *_, **__: None
+sys.exit(driver.drive(sys.argv[1], go))
+"""
+    (tmp_path / "driver.py").write_text(program)
+    supervise = [sys.executable, "-m", "orchestrator.train.supervise", str(tmp_path / "run.json")]
+    subprocess.run([*supervise, sys.executable, str(tmp_path / "driver.py")], check=True)
+    reasons = [restart.reason for restart in facts_of(RunFolder(tmp_path / "a-1")).restarts]
+    assert reasons[0] == "Ray Train's controller was killed."
+    assert "SIGKILL" in reasons[1]

@@ -24,7 +24,7 @@ from orchestrator.store.run_folder import RunFolder
 from orchestrator.train.entry import Left
 from orchestrator.train.patience import Patience
 from orchestrator.train.ranks import LostRank
-from orchestrator.train.why_lost import why_lost
+from orchestrator.train.why_lost import why_lost, why_lost_controller
 
 KILLED = WorkerHealthCheckFailedError(
     "Worker health check failed",
@@ -166,6 +166,7 @@ def test_lost_nodes_and_frozen_workers_are_reported_as_such() -> None:
     node = WorkerHealthCheckFailedError(
         "failed", RayActorError(error_msg="The actor died because its node has died. Node Id: ab12")
     )
+    assert why_lost_controller(node) == "The node of Ray Train's controller is lost."
     assert why_lost({1: node}) == "The node of rank 1 is lost."
     frozen = WorkerHealthCheckTimeoutError("A worker health check has been hanging for 61 s.")
     assert "Rank 1 stopped answering: A worker health" in why_lost({0: LEFT, 1: frozen})
