@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestrator.events import (
@@ -43,6 +44,8 @@ TRIES = 5
 ANSWER_SECONDS = 10.0
 END_SECONDS = 20.0
 """For how long the end of the job waits for the last posts."""
+ORDER_SECONDS = 3.0
+"""How long a post then waits for the one before it."""
 SHORTEST_STALL = 60.0
 """No run is stalled before it was silent for so many seconds."""
 RESTART_STALL = 300.0
@@ -72,8 +75,26 @@ class Wanted:
         return cls(url, frozenset(given["on"]), float(given["stalled_after"]))
 
 
+class _News:
+    """What is posted. over: it has arrived, or is given up. trouble: why it has not arrived."""
+
+    def __init__(self, document: dict[str, str]) -> None:
+        self.document = document
+        self.over = threading.Event()
+        self.trouble = "no answer"
+        self.told = False
+
+    def in_vain(self) -> str:
+        """Say that it has not arrived, without the address: who knows it can post."""
+        what = f"{self.document['run']} {self.document['event']}"
+        return f"The webhook did not take the news that {what}: {self.trouble}."
+
+
 class Notifier:
-    """A thread that follows a run's events and posts those that are wanted."""
+    """A thread that follows a run's events, and threads that post those that are wanted.
+
+    A post begins when the one before it is over; but at the end none waits for long.
+    """
 
     def __init__(self, run: str, wanted: Wanted, events: Path) -> None:
         self._run, self._wanted, self._events = run, wanted, events
@@ -81,14 +102,23 @@ class Notifier:
         self._silent_since: float | None = None
         self._patience = 0.0
         self._told_stall = False
-        self._ending = threading.Event()
+        self._news: list[_News] = []
+        self._ending, self._ends_at = threading.Event(), float("inf")
         self._thread = threading.Thread(target=self._work, name="notifier", daemon=True)
         self._thread.start()
 
-    def finish(self) -> None:
-        """Post what has happened to the end; give up after END_SECONDS."""
+    def finish(self) -> list[str]:
+        """Post what has happened to the end; return a sentence for each post that did not arrive.
+
+        It takes at most END_SECONDS. In that time the last post is tried again and again, whatever
+        becomes of those before it; they are tried once, if they were not yet.
+        """
+        self._ends_at = time.monotonic() + END_SECONDS
         self._ending.set()
         self._thread.join(END_SECONDS)
+        for news in self._news:
+            news.over.wait(max(self._ends_at - time.monotonic(), 0.0))
+        return [news.in_vain() for news in self._news if news.trouble and not news.told]
 
     def _work(self) -> None:
         ended = False
@@ -133,24 +163,61 @@ class Notifier:
     def _tell(self, occasion: str, text: str) -> None:
         if occasion in self._wanted.on:
             said = {"run": self._run, "event": occasion, "message": text}
-            post(self._wanted.url, {"text": f"{self._run} {occasion}\n{text}", **said})
+            news = _News({"text": f"{self._run} {occasion}\n{text}", **said})
+            before = self._news[-1] if self._news else None
+            self._news.append(news)
+            threading.Thread(target=self._post, args=(news, before), daemon=True).start()
+
+    # --- In a thread of each post -----------------------------------------------------------------
+
+    def _post(self, news: _News, before: _News | None) -> None:
+        while before and not before.over.wait(LOOK_SECONDS):
+            if time.monotonic() > self._ends_at - END_SECONDS + ORDER_SECONDS:
+                break
+        wait, allowed = partial(self._pause, news), partial(self._allowed, news)
+        news.trouble = post(self._wanted.url, news.document, wait, allowed)
+        if news.trouble and not self._ending.is_set():
+            news.told = True
+            warn(news.in_vain())
+        news.over.set()
+
+    def _allowed(self, news: _News, tries: int) -> float:
+        """Return for how many seconds a post may be tried after so many tries; 0 for no more."""
+        if not self._ending.is_set():
+            return ANSWER_SECONDS
+        if tries and news is not self._news[-1]:
+            return 0.0
+        return min(ANSWER_SECONDS, self._ends_at - time.monotonic())
+
+    def _pause(self, news: _News, seconds: float) -> None:
+        if not self._ending.is_set():
+            self._ending.wait(seconds)
+        elif news is self._news[-1]:
+            time.sleep(max(min(seconds, self._ends_at - time.monotonic()), 0.0))
 
 
-def post(url: str, document: dict[str, str], wait: Callable[[float], None] = time.sleep) -> None:
-    """Post a JSON document, several times if need be; a warning says that it was in vain.
+def post(
+    url: str,
+    document: dict[str, str],
+    wait: Callable[[float], None] = time.sleep,
+    allowed: Callable[[int], float] = lambda _: ANSWER_SECONDS,
+) -> str:
+    """Post a JSON document, several times if need be; return why that was in vain, or nothing.
 
-    The address is in no message: who knows it can post.
+    allowed: for how many seconds it may be tried after so many tries; 0 for no more.
     """
     data = json.dumps(document).encode()
-    reason = ""
+    reason = "no answer"
     for number in range(TRIES):
         if number:
             wait(2.0 ** (number - 1))
+        if (seconds := allowed(number)) <= 0:
+            break
         try:
             headers = {"Content-Type": "application/json"}
             request = urllib.request.Request(url, data, headers)
-            urllib.request.urlopen(request, timeout=ANSWER_SECONDS).close()
-            return
+            urllib.request.urlopen(request, timeout=seconds).close()
+            return ""
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code}"
             error.close()
@@ -158,4 +225,4 @@ def post(url: str, document: dict[str, str], wait: Callable[[float], None] = tim
             reason = getattr(error, "strerror", None) or "no answer"
         except (ValueError, http.client.HTTPException):
             reason = "it is no URL, or what answers there does not speak HTTP"
-    warn(f"The webhook did not take the news that {document['run']} {document['event']}: {reason}.")
+    return reason

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from orchestrator import handover
 from orchestrator.errors import JobFailed
-from orchestrator.events import Event, Failed, Stopped
+from orchestrator.events import Event, Failed, Stopped, warn
 from orchestrator.run_facts import end_of, tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
@@ -165,8 +165,14 @@ def main(file: str, command: Sequence[str]) -> int:
         return Supervisor(given, Path(file), command).run()
     finally:
         if notifier:
-            notifier.finish()
+            _warn_of(notifier.finish())
         handover.remove()
+
+
+def _warn_of(troubles: Sequence[str]) -> None:
+    with _logged():
+        for trouble in troubles:
+            warn(trouble)
 
 
 def _notifier(given: Shipment) -> Notifier | None:

@@ -15,6 +15,7 @@ from orchestrator.train import notifier
 from orchestrator.train.notifier import Notifier, Wanted, post
 from tests.orchestrator.statements import EVALUATED, FINISHED, PROGRESS
 
+FAILED = Failed(message="No room.", exit_code=1)
 EVERYTHING = frozenset({"finished", "failed", "stopped", "restarted", "stalled"})
 
 
@@ -27,6 +28,8 @@ class Webhook(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Post)
         self.posted: list[dict[str, str]] = []
         self.refusals: list[int] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
     @property
     def url(self) -> str:
@@ -41,6 +44,7 @@ class _Post(BaseHTTPRequestHandler):
         code = self.server.refusals.pop(0) if self.server.refusals else 200
         if code == 200:
             self.server.posted.append(body)
+        self.server.may_answer.wait(60)
         self.send_response(code)
         self.end_headers()
 
@@ -53,6 +57,7 @@ def webhook() -> Iterator[Webhook]:
     with Webhook() as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server
+        server.may_answer.set()
         server.shutdown()
 
 
@@ -89,7 +94,7 @@ def test_it_hears_of_losses_and_of_the_end(webhook: Webhook, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("event", "word"),
-    [(Failed(message="No room.", exit_code=1), "failed"), (Stopped(message="Asked."), "stopped")],
+    [(FAILED, "failed"), (Stopped(message="Asked."), "stopped")],
 )
 def test_it_hears_only_of_what_is_wanted(
     webhook: Webhook, tmp_path: Path, event: Event, word: str
@@ -141,9 +146,44 @@ def test_a_run_that_does_not_come_back_after_a_loss_is_stalled(
 def test_a_post_is_tried_again_with_longer_pauses(webhook: Webhook) -> None:
     webhook.refusals = [500, 503, 429]
     pauses: list[float] = []
-    post(webhook.url, {"run": "mine", "event": "failed"}, pauses.append)
+    assert post(webhook.url, {"run": "mine", "event": "failed"}, pauses.append) == ""
     assert len(webhook.posted) == 1
     assert pauses == [1, 2, 4]
+
+
+def test_the_last_post_does_not_wait_for_one_that_is_never_answered(
+    webhook: Webhook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("END_SECONDS", 1.5), ("ORDER_SECONDS", 0.2), ("ANSWER_SECONDS", 9.0)):
+        monkeypatch.setattr(notifier, name, seconds)
+    webhook.may_answer.clear()
+    file = tmp_path / "events"
+    follower = Notifier("mine", Wanted(webhook.url, EVERYTHING, 10.0), file)
+    write(file, Restarted(count=1, reason="Rank 1 died."))
+    end = time.monotonic() + 10
+    while not webhook.posted:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    write(file, FAILED)
+    began = time.monotonic()
+    told = follower.finish()
+    assert time.monotonic() - began < 3
+    assert [said["event"] for said in webhook.posted] == ["restarted", "failed"]
+    assert told == [
+        f"The webhook did not take the news that mine {what}: no answer."
+        for what in ("restarted", "failed")
+    ]
+
+
+def test_the_last_post_is_tried_again_and_those_before_it_are_not(
+    webhook: Webhook, tmp_path: Path
+) -> None:
+    webhook.refusals = [503, 503]
+    lost = Restarted(count=1, reason="Rank 1 died.")
+    follower = Notifier("mine", Wanted(webhook.url, EVERYTHING, 10.0), tmp_path / "events")
+    write(tmp_path / "events", lost, FAILED)
+    assert follower.finish() == ["The webhook did not take the news that mine restarted: HTTP 503."]
+    assert [said["event"] for said in webhook.posted] == ["failed"]
 
 
 @pytest.mark.parametrize(
@@ -156,11 +196,29 @@ def test_a_post_is_tried_again_with_longer_pauses(webhook: Webhook) -> None:
     ],
 )
 def test_a_post_in_vain_is_a_warning_without_the_address(
-    url: str, capsys: pytest.CaptureFixture[str]
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    post(url, {"run": "mine", "event": "failed"}, lambda _: None)
-    [said] = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr(notifier, "END_SECONDS", 0.3)
+    follower = Notifier("mine", Wanted(url, EVERYTHING, 10.0), tmp_path / "events")
+    write(tmp_path / "events", FAILED)
+    [said] = follower.finish()
     assert "The webhook did not take the news that mine failed" in said
+    assert "secret-place" not in said
+
+
+def test_a_post_in_vain_is_a_warning_at_once_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(notifier, "TRIES", 1)
+    wanted = Wanted("http://127.0.0.1:9/secret-place", EVERYTHING, 10.0)
+    follower = Notifier("mine", wanted, tmp_path / "events")
+    write(tmp_path / "events", Restarted(count=1, reason="Rank 1 died."))
+    end, said = time.monotonic() + 10, ""
+    while "the news that mine restarted: " not in said:
+        assert time.monotonic() < end
+        said += capsys.readouterr().out
+        time.sleep(0.01)
+    assert follower.finish() == []
     assert "secret-place" not in said
 
 
