@@ -22,12 +22,15 @@ from orchestrator.track.run import (
     RecordPlaces,
     TrackedRun,
     charts_of,
+    remember,
     remember_description,
     remembered_description,
     remembered_run,
 )
 
 Tell = Callable[[str], None]
+
+NOT_FOUND = "No MLflow run of this name is there; a new one begins, with all metrics so far."
 
 
 def tracking_uri(job: Job, folder: RunFolder | None) -> str:
@@ -36,7 +39,7 @@ def tracking_uri(job: Job, folder: RunFolder | None) -> str:
     A run continues the record that its folder names, unless the job names a place. Raises
     UsageError for a MLFLOW_TRACKING_URI that cannot hold records.
     """
-    known = remembered_run(folder) if folder else None
+    known = (remembered_run(folder) or _said(folder)) if folder else None
     return recorder.tracking_uri(job.tracking.uri or (known.uri if known else None), job.output)
 
 
@@ -48,6 +51,7 @@ def open_record(folder: RunFolder, tell: Tell) -> TrackedRun:
     """
     job = _job(folder)
     uri = tracking_uri(job, folder)
+    _mend_note(uri, job, folder, tell)
     try:
         tracked = recorder.open_run(
             uri, job.tracking.experiment, folder.name, folder, _family(uri, job, folder)
@@ -121,6 +125,34 @@ def announce(folder: RunFolder, tracked: TrackedRun) -> None:
 def keep_place(folder: RunFolder, tracked: TrackedRun) -> None:
     """Let the facts of a run that has ended say where its record is."""
     Events(folder).keep(Recorded(mlflow=places(folder, tracked)))
+
+
+def _mend_note(uri: str, job: Job, folder: RunFolder, tell: Tell) -> None:
+    """Find the record of a run again whose folder had a note of it, which is lost or damaged."""
+    if remembered_run(folder) is not None or not _was_recorded(folder):
+        return
+    trouble = "damaged" if folder.record.exists() else "missing"
+    said = _said(folder)
+    try:
+        found = recorder.find_again(uri, job.tracking.experiment, folder.name, said)
+    except RecordGone:
+        found = None
+    if found:
+        remember(folder, found, "RUNNING")
+    tell(
+        f"{folder.record} is {trouble}. "
+        + ("The run's MLflow run was found again and goes on." if found else NOT_FOUND)
+    )
+
+
+def _was_recorded(folder: RunFolder) -> bool:
+    return any(file.exists() for file in (folder.record, folder.recorded, folder.metrics_sent))
+
+
+def _said(folder: RunFolder) -> TrackedRun | None:
+    """Return where it was said that the record of a run is."""
+    where = facts_of(folder).record
+    return TrackedRun(where.uri, where.experiment_id, where.run_id) if where else None
 
 
 def _job(folder: RunFolder) -> Job:

@@ -105,6 +105,30 @@ def open_new_run(
     return run
 
 
+def find_again(uri: str, experiment: str, name: str, said: TrackedRun | None) -> TrackedRun | None:
+    """Return the record of a run at a server by the run's name, whatever its status; or None.
+
+    said: where it was; of several records of the run, that one, else one that says RUNNING, else
+    the latest. Records of other runs, as of the one whose folder was copied, and deleted ones do
+    not count. Raises RecordGone, Unreachable and Refused as the server does.
+    """
+    with mlflow_client(uri) as client:
+        by_name = client.get_experiment_by_name(experiment)
+        places = {by_name.experiment_id} if by_name else set()
+        if said and said.uri == uri:
+            places.add(said.experiment_id)
+        if not places:
+            return None
+        found = client.search_runs(sorted(places), f"tags.`{RUN_TAG}` = '{name}'")
+    last_run = said.run_id if said else ""
+
+    def fits(run: Any) -> tuple[bool, bool, tuple[int, str]]:
+        return run.run_id == last_run, run.status == "RUNNING", _age(run)
+
+    best = max((run.info for run in found), key=fits, default=None)
+    return TrackedRun(uri, best.experiment_id, best.run_id) if best else None
+
+
 def open_group(uri: str, experiment: str, group: str) -> str:
     """Return the id of the run that stands for a group, a new one if there is none.
 

@@ -113,6 +113,54 @@ def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
     assert "A new MLflow run takes its place" in message
 
 
+def copied(folder: RunFolder) -> RunFolder:
+    """Return a copy of a run's folder under another name."""
+    copy = RunFolder(folder.place.parent / "copy")
+    copy.make()
+    for name in folder.place.files():
+        copy.place.write(name, folder.place.content(name))
+    return copy
+
+
+@pytest.mark.parametrize(("note", "said"), [(b"\0" * 20, False), (None, True)])
+def test_the_record_of_a_run_whose_note_is_damaged_is_found_again_and_that_is_said(
+    folder: RunFolder, tmp_path: Path, note: bytes | None, said: bool
+) -> None:
+    told: list[str] = []
+    first = record.open_record(folder, pytest.fail)
+    if said:
+        record.announce(folder, first)
+    recorded.record(first, folder, 1, 1, {"top1/8bit": 50.0})
+    record.close_record(folder, first, "KILLED", pytest.fail)
+    if note is None:
+        folder.place.remove("mlflow_run.json")
+    else:
+        folder.place.write("mlflow_run.json", note)
+    copy = copied(folder)
+    assert record.open_record(folder, told.append) == first
+    assert record.open_record(folder, pytest.fail) == first
+    [message] = told
+    assert message.startswith(f"{folder.record} is {'damaged' if note else 'missing'}. ")
+    assert rows(tmp_path, "select status from runs") == [("RUNNING",)]
+    assert record.open_record(copy, told.append).run_id != first.run_id
+    assert "a new one begins" in told[-1]
+
+
+def test_a_record_that_is_deleted_is_not_found_again(
+    folder: RunFolder, tmp_path: Path, uri: str
+) -> None:
+    told: list[str] = []
+    first = record.open_record(folder, pytest.fail)
+    recorded.record(first, folder, 1, 1, {"top1/8bit": 50.0})
+    delete_run(tmp_path, uri, first)
+    folder.place.write("mlflow_run.json", b"{")
+    now = record.open_record(folder, told.append)
+    assert now.run_id != first.run_id
+    assert "a new one begins" in told[0]
+    delivery.deliver_all(now, folder, pytest.fail)
+    assert rows_of(tmp_path, now) == [("top1/8bit", 1, 50.0)]
+
+
 def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
     tiny_job: Callable[..., Job], folder: RunFolder, mlflow_server: MlflowServer
 ) -> None:
