@@ -17,10 +17,11 @@ from orchestrator.runs import registry, submission
 from orchestrator.state import State
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import WholeFile
+from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
 from tests.fake_cluster import NODE, FakeCluster
-from tests.orchestrator.cli.conftest import Orch
-from tests.orchestrator.statements import FINISHED, log_of
+from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.statements import EVENTS, FINISHED, log_of
 
 
 def shipped(cluster: FakeCluster) -> dict[str, Any]:
@@ -148,6 +149,18 @@ def test_an_interrupted_follower_says_how_to_come_back(
     assert done.exit_code == 130
     assert f"`orch logs -f {record.run}` follows it" in done.stderr
     assert "POST /api/jobs/ " not in [asked for asked in cluster.asked if "stop" in asked]
+
+
+def test_who_follows_a_run_that_is_stopped_after_its_last_step_sees_it_finished(
+    orch: Orch, cluster: FakeCluster, submitted: Submitted
+) -> None:
+    record = registry.find(submitted(*EVENTS[:2]))
+    record.folder.make()
+    record.folder.result.write(dumps(plain(FINISHED)))
+    cluster.jobs[record.run].statuses = ["RUNNING", "STOPPED"]
+    ended = follow.follow(record)
+    assert (ended.state, follow.conclude(ended)) == (State.SUCCEEDED, 0)
+    assert orch("status", record.run).stdout.startswith("SUCCEEDED")
 
 
 def test_a_dry_run_in_json_lists_each_number_of_workers(orch: Orch, cluster: FakeCluster) -> None:
