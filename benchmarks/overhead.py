@@ -32,6 +32,7 @@ from benchmarks.processes import KINDS, Meter
 from benchmarks.results_file import REPOSITORY, conditions, keep, positive
 from orchestrator.job.load import load_job
 from orchestrator.job.source import dump
+from orchestrator.run_facts import facts_of
 from orchestrator.store.lines import Lines
 from orchestrator.store.run_folder import WEIGHTS, RunFolder, WholeFile
 from orchestrator.track import keys
@@ -133,7 +134,14 @@ def epochs_of(run: RunFolder) -> list[dict[str, Any]]:
 def processor_ms(run: RunFolder, meter: Meter) -> dict[str, float]:
     """Return the milliseconds that each kind of process computed for a step, after two epochs."""
     _, first, *_, last = epochs_of(run)
-    found = meter.between(first["time_ms"] / 1000, last["time_ms"] / 1000)
+    gathered = facts_of(run).gathered
+    pids = {worker.pid for worker in gathered.workers} if gathered else set()
+
+    def is_worker(pid: int, command: str) -> bool:
+        by_torchrun = "benchmarks.under_torchrun" in command and "distributed.run" not in command
+        return pid in pids if pids else by_torchrun
+
+    found = meter.between(first["time_ms"] / 1000, last["time_ms"] / 1000, is_worker)
     steps = last["step"] - first["step"]
     return {name: 1000 * seconds / steps for name, seconds in found.items()}
 

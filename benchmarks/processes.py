@@ -12,45 +12,29 @@ EACH_SECONDS = 0.5
 KINDS = ("workers", "ray", "job", "others")
 _TICK = os.sysconf("SC_CLK_TCK")
 
-WORKERS = ("ray::RayTrainWorker", "benchmarks.under_torchrun")
 RAY = (
-    *(
-        "/raylet/raylet",
-        "/gcs_server",
-        "ray/dashboard",
-        "ray.dashboard",
-        "log_monitor",
-        "monitor.py",
-    ),
-    *("ray.util.client.server", "ray_start.py", "ray::DashboardAgent", "ray::RuntimeEnvAgent"),
+    *("/raylet/raylet", "/gcs_server", "ray/dashboard", "ray.dashboard", "log_monitor"),
+    *("monitor.py", "ray.util.client.server", "ray_start.py"),
+    *("ray::DashboardAgent", "ray::RuntimeEnvAgent"),
 )
-OURS = ("ray::", "orchestrator", "torch.distributed.run")
+OURS = ("ray::", "default_worker", "setup_worker", "orchestrator", "torch.distributed.run")
 
-
-def kind(command: str) -> str:
-    """Return what a process is: "workers", "ray" (daemons), "job" (all else of it), "others"."""
-    if "torch.distributed.run" in command:
-        return "job"
-    for name, signs in (("workers", WORKERS), ("ray", RAY), ("job", OURS)):
-        if any(sign in command for sign in signs):
-            return name
-    return "others"
+Process = tuple[int, str]
+"""Its id, and when it was started: ids come again."""
 
 
 class Meter:
-    """Sums up, in a thread, the seconds of processor time of each kind of process."""
+    """Notes, in a thread, the seconds of processor time of each process of this machine."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         """now: the clock of the samples, in seconds."""
         self._now = now
-        self._seen: dict[tuple[str, str], tuple[str, float]] = {}
-        self._before: dict[tuple[str, str], float] = {}
+        self._seen: dict[Process, tuple[str, float]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
-        self.samples: list[tuple[float, dict[str, float]]] = []
+        self._samples: list[tuple[float, dict[Process, float]]] = []
 
     def __enter__(self) -> Self:
-        self._before = {key: seconds for key, (_, seconds) in _processes().items()}
         self._thread.start()
         return self
 
@@ -64,29 +48,44 @@ class Meter:
         self._over.set()
         self._thread.join()
 
-    def between(self, start: float, end: float) -> dict[str, float]:
-        """Return the seconds of each kind between the samples that are nearest to two times."""
+    def between(
+        self, start: float, end: float, is_worker: Callable[[int, str], bool]
+    ) -> dict[str, float]:
+        """Return the seconds of each kind of process between the samples nearest to two times.
+
+        is_worker: whether a process is one, by its id and its command line.
+        """
         first, last = (
-            min(self.samples, key=lambda sample: abs(sample[0] - at))[1] for at in (start, end)
+            min(self._samples, key=lambda sample: abs(sample[0] - at))[1] for at in (start, end)
         )
-        return {name: last[name] - first[name] for name in KINDS}
+        sums = dict.fromkeys(KINDS, 0.0)
+        for process, seconds in last.items():
+            command, _ = self._seen[process]
+            kind = "workers" if is_worker(process[0], command) else kind_of(command)
+            sums[kind] += seconds - first.get(process, 0.0)
+        return sums
 
     def _work(self) -> None:
         while not self._over.wait(EACH_SECONDS):
             self._seen |= _processes()
-            sums = dict.fromkeys(KINDS, 0.0)
-            for key, (command, seconds) in self._seen.items():
-                sums[kind(command)] += seconds - self._before.get(key, 0.0)
-            self.samples.append((self._now(), sums))
+            seconds = {process: spent for process, (_, spent) in self._seen.items()}
+            self._samples.append((self._now(), seconds))
 
 
-def _processes() -> dict[tuple[str, str], tuple[str, float]]:
-    """Return the command and the seconds of processor time of each process, by id and start."""
+def kind_of(command: str) -> str:
+    """Return what a process is that is no worker: "ray" (a daemon), "job" (all else of it)."""
+    if any(sign in command for sign in RAY):
+        return "ray"
+    return "job" if any(sign in command for sign in OURS) else "others"
+
+
+def _processes() -> dict[Process, tuple[str, float]]:
+    """Return the command line and the seconds of processor time of each process that runs."""
     found = {}
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             fields = (place / "stat").read_text().rpartition(")")[2].split()
             seconds = (int(fields[11]) + int(fields[12])) / _TICK
-            found[place.name, fields[19]] = (command, seconds)
+            found[int(place.name), fields[19]] = (command, seconds)
     return found
