@@ -60,7 +60,7 @@ class _Outlook:
     batch: "BatchPlan"
     workers: "list[BatchPlan | _Refused]"
     cluster: str
-    waits_for: list[str]
+    waits_for: tuple[str, ...]
     checked: list[str]
     search: "SearchOutlook | None" = None
     problem: str | None = None

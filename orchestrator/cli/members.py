@@ -20,17 +20,17 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Member:
-    """A job of a submission. folder: its run's. awaited: those of runs that it begins after."""
+    """A job of a submission. folder: its run's.
+
+    awaited: those of runs that it begins after. waits_for: the names of these runs, or of jobs that
+    are submitted with it.
+    """
 
     file: str
     job: "Job"
     folder: str
     awaited: frozenset[str] = frozenset()
-
-    @property
-    def waits_for(self) -> list[str]:
-        """The runs that the job begins after, by name."""
-        return sorted(Path(folder).name for folder in self.awaited)
+    waits_for: tuple[str, ...] = ()
 
 
 def load_all(
@@ -77,12 +77,13 @@ def _in_turn(jobs: "dict[str, tuple[str, Job]]", target: "Target | None") -> lis
     order = turns.in_turn([job for _, job in jobs.values()])
     folders = {name: submission.new_folder(job) for name, (_, job) in jobs.items()}
     members = [Member(*jobs[name], folders[name]) for name in order]
-    together = {*folders.values()}
+    together = {folder: name for name, folder in folders.items()}
 
     def resolved(member: Member) -> Member:
         job = references.resolved(member.job, folders)
-        awaited = references.awaited(job, target, together - {member.folder})
-        return replace(member, job=job, awaited=awaited)
+        awaited = references.awaited(job, target, together)
+        waits_for = sorted(together.get(folder, Path(folder).name) for folder in awaited)
+        return replace(member, job=job, awaited=awaited, waits_for=tuple(waits_for))
 
     return each(members, resolved)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TEACHER = "teacher_weights"
 FILES = (".pt", ".pth", ".safetensors")
+_RUN = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -22,6 +23,18 @@ def is_run(given: str, folder: Path | None = None) -> bool:
     """
     is_word = _NAME.fullmatch(given) is not None and not given.endswith(FILES)
     return is_word and not (folder is not None and (folder / given).exists())
+
+
+def no_weights(given: str) -> str:
+    """Return what is wrong with weights that are neither a file nor a run."""
+    if is_run(given):
+        return (
+            f"there is no file and no run called {given}. Name others, or submit the job that "
+            "trains them along with this one: `orch submit FILE FILE`."
+        )
+    run = Path(given).name
+    resume = f" If that run ended before it began, `orch resume {run}` lets it begin."
+    return f"there is no file and no run at {given}." + resume * bool(_RUN.search(given))
 
 
 def named(job: "Job") -> list[str]:

@@ -11,13 +11,14 @@ from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.job.corners import corner_jobs, corner_name
 from orchestrator.job.schema import Job
 from orchestrator.job.space import Settings
+from orchestrator.job.weights import no_weights
 from orchestrator.plan.batch import LARGER_PASS
 from orchestrator.prepare.build import (
     build_network,
     check_data,
 )
 from orchestrator.prepare.datasets import missing, open_datasets
-from orchestrator.prepare.start import is_there, no_weights, start
+from orchestrator.prepare.start import is_there, start
 from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder

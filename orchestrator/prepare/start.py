@@ -13,7 +13,7 @@ from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
-from orchestrator.job.weights import is_run, unsuitable
+from orchestrator.job.weights import no_weights, unsuitable
 from orchestrator.store.checkpoint import damage
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
@@ -46,19 +46,6 @@ def is_there(weights: str) -> bool:
     """Return whether there is a file or a folder that a job could start from."""
     place = folder_at(weights)
     return place.is_there() or place.parent.exists(place.name)
-
-
-def no_weights(given: str) -> str:
-    """Return what is wrong with weights that are neither a file nor a run."""
-    if is_run(given):
-        return (
-            f"there is no file and no run called {given}. Name others, or submit the job that "
-            "trains them along with this one: `orch submit FILE FILE`."
-        )
-    return (
-        f"there is no file and no run at {given}. If a run has ended before it began, "
-        "`orch resume RUN` lets it begin."
-    )
 
 
 def _load_float(network: AnyBitNetwork, file: WholeFile, job: Job) -> str | None:

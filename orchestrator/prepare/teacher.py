@@ -13,8 +13,9 @@ from orchestrator.data import input_scale
 from orchestrator.errors import CheckpointMismatch
 from orchestrator.job.schema import Job
 from orchestrator.job.start import Start
+from orchestrator.job.weights import no_weights
 from orchestrator.prepare.build import build_method
-from orchestrator.prepare.start import is_there, no_weights, start
+from orchestrator.prepare.start import is_there, start
 
 KEY = "method.teacher_weights"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.precision import Precision
+from orchestrator.cluster import local
 from orchestrator.cluster.target import Target
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.job import weights
@@ -40,30 +41,42 @@ def _found(given: str, together: Mapping[str, str]) -> str:
 
 
 def awaited(job: "Job", target: Target | None, together: Collection[str] = ()) -> frozenset[str]:
-    """Return the folders that a job starts or learns from, of runs that have not ended yet.
+    """Return the folders that a job starts or learns from, of runs that have no results yet.
 
     target: the job's cluster, None for the local one. together: the folders of the runs that are
-    submitted with it. Raises UsageError for a run on another cluster.
+    submitted with it. Raises UsageError for a run from which it cannot start, or elsewhere.
     """
     return frozenset(
-        given for given in weights.named(job) if given in together or _goes_on(given, target)
+        given for given in weights.named(job) if given in together or _goes_on(given, job, target)
     )
 
 
-def _goes_on(folder: str, target: Target | None) -> bool:
-    """Return whether a folder is that of a run, not of a trial, that has not ended."""
-    record = registry.named(Path(folder).name)
-    if record is None or record.run_dir != folder or record.within:
+def _goes_on(folder: str, job: "Job", target: Target | None) -> bool:
+    """Return whether a folder is that of a run, not of a trial, that still goes on."""
+    record = registry.kept(Path(folder).name)
+    if record is None or record.run_dir != folder or record.folder.result.exists():
         return False
     if is_final(view.look(record).state):
         return False
-    there = target.client().url if target else ""
-    if there != ("" if record.local else record.address):
-        raise UsageError(
-            f"{record.run} still goes on, on another cluster, and only runs of the same one are "
-            f"waited for. `orch wait {record.run}` waits for it here."
-        )
-    return True
+    if record.is_search:
+        problem = "is a search; a run starts from one run, such as its trial t007 once it ends"
+    elif not _same_cluster(record, target):
+        problem = "still goes on, on another cluster, and only runs of the same one are waited for"
+    elif folder == job.start.weights and (
+        method := weights.unsuitable(record.job["method"]["name"], job)
+    ):
+        problem = f"is trained by the method {method}".removesuffix(".")
+    else:
+        return True
+    raise UsageError(f"{record.run} {problem}. `orch wait {record.run}` waits for its end.")
+
+
+def _same_cluster(record: Record, target: Target | None) -> bool:
+    head = None if target else local.running()
+    here = target.client().url if target else head.url if head else ""
+    return here.replace("localhost", "127.0.0.1") == record.address.replace(
+        "localhost", "127.0.0.1"
+    )
 
 
 def _with_reference(job: "Job") -> "Job":

@@ -16,6 +16,7 @@ from orchestrator.cluster.client import TOKEN, ClusterClient
 from orchestrator.cluster.local import Head
 from orchestrator.cluster.target import Target
 from orchestrator.errors import AlreadySubmitted, OrchError, Unreachable, UsageError
+from orchestrator.job import weights
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.shipment import Shipment
@@ -121,6 +122,7 @@ def check(
     _together(
         lambda: _check_room(job, offered, f"The cluster at {client.url}"),
         lambda: found.append(_preflight(job, folder, say, awaited) if here else None),
+        lambda: None if here else _check_names(job),
         environment.for_other_cluster,
         home.check_writable,
         lambda: versions.check(client, say, here=here),
@@ -140,6 +142,13 @@ def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     env_vars = _shown_elsewhere(say)
     there = replace(record, address=place.client.url, local=False, cluster=place.cluster)
     return _send(place.client, there, place, env_vars)
+
+
+def _check_names(job: "Job") -> None:
+    """Raise UsageError for names of weights that no run has: this client alone knows the runs."""
+    unknown = [weights.no_weights(given) for given in weights.named(job) if weights.is_run(given)]
+    if unknown:
+        raise UsageError("\n".join(unknown))
 
 
 def _together(*checks: Callable[[], object]) -> None:

@@ -194,17 +194,18 @@ def by_results(seen: RunView) -> RunView:
             return seen
         facts = replace(facts, finished=end)
     note = GONE if seen.note == GONE else CUT_SHORT
-    return RunView(seen.record, State.SUCCEEDED, facts, note, ended=seen.ended)
+    return RunView(seen.record, State.SUCCEEDED, facts, note, message=note, ended=seen.ended)
 
 
 def _said_failed(seen: RunView) -> bool:
     """Return whether a run failed by its own account; a killed driver's code is none of these."""
-    return seen.state is State.FAILED and seen.exit_code in (1, 2, 3)
+    failed = seen.state is State.FAILED and seen.exit_code in (1, 2, 3)
+    return failed and seen.facts.state is not State.SUCCEEDED
 
 
 def _tell_the_record(view: RunView) -> None:
     """Set the record right in MLflow, unless the driver said itself that it has succeeded."""
-    if view.state is State.SUCCEEDED and not view.note:
+    if view.state is State.SUCCEEDED and view.message not in (GONE, CUT_SHORT):
         return
     first_time = view.record.last.outcome is None
     record_ends.notice(view.state, view.record.folder, view.facts, first_time=first_time)

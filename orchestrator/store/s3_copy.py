@@ -48,9 +48,9 @@ def copy_here(uri: str) -> Path:
                 return path
             if (content := _fetched(place.bucket, found)) is not None:
                 _keep(path, content)
-                _use(path)
-                _sweep(path.parent)
-                return path
+                if _use(path):
+                    _sweep(path.parent)
+                    return path
     raise StorageTrouble(f"{uri}: it changed {CHANGES} times while it was fetched")
 
 
@@ -89,12 +89,15 @@ def _use(path: Path) -> bool:
 
 def _sweep(folder: Path) -> None:
     """Remove what is older or larger than is kept, longest unused first, as far as that goes."""
-    with contextlib.suppress(OSError):
-        seen = [(path, path.stat()) for path in folder.iterdir()]
-        total = sum(facts.st_size for _, facts in seen)
-        for path, facts in sorted(seen, key=lambda one: _last_used(one[1])):
-            is_old = time.time() - _last_used(facts) > KEPT_SECONDS
-            is_copy = path.suffix != ".lock" and not path.name.startswith(".")
+    seen = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            seen.append((path, path.stat()))
+    total = sum(facts.st_size for _, facts in seen)
+    for path, facts in sorted(seen, key=lambda one: _last_used(one[1])):
+        is_old = time.time() - _last_used(facts) > KEPT_SECONDS
+        is_copy = path.suffix != ".lock" and not path.name.startswith(".")
+        with contextlib.suppress(OSError):
             if (is_old or (is_copy and total > KEPT_BYTES)) and _removed(path):
                 total -= facts.st_size
 

@@ -178,10 +178,9 @@ def results_of(folder: RunFolder) -> Finished:
     return end
 
 
-def finished(folder: RunFolder, sender: Sender | None, end: Finished) -> int:
+def finished(folder: RunFolder, sender: Sender, end: Finished) -> int:
     """Report that the run has finished, with its results; return the exit code."""
-    if sender is not None:
-        close(folder, sender, "FINISHED")
+    close(folder, sender, "FINISHED")
     Events(folder).say(end)
     return 0
 
@@ -192,7 +191,7 @@ def _end_at_once(folder: RunFolder, sender: Sender | None) -> int:
     An earlier driver of it may have been lost after the last step, while it sent the metrics.
     """
     end = end_of(folder)
-    return finished(folder, sender, end) if end else stopped(folder, sender)
+    return finished(folder, sender or Sender(), end) if end else stopped(folder, sender)
 
 
 def stopped(folder: RunFolder, sender: Sender | None) -> int:

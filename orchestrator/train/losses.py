@@ -99,7 +99,7 @@ class Losses:
         if self.count > self._allowed:
             raise JobFailed(self._given_up(reason))
         before = facts_of(self._folder).restarted
-        count = before.count + 1 if before else 1
+        count = before.count + 1 if before else self.count
         tell(self._folder, Restarted(count=count, reason=reason))
 
     def _gained(self) -> Gained | None:

@@ -7,6 +7,7 @@ from orchestrator.events import Awaiting
 from orchestrator.job import weights
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import tell
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import RunFolder
 
@@ -35,11 +36,16 @@ def wait_for_sources(job: Job, folder: RunFolder) -> None:
 
 
 def _has_results(given: str) -> bool:
-    """Return whether some weights are those of a run that has finished, or a file."""
+    """Return whether some weights are those of a run that has finished, or a file.
+
+    While their storage does not answer, they count as if they were not there yet.
+    """
     place = folder_at(given)
-    return RunFolder(place).result.exists() or (
-        place.parent.exists(place.name) and not place.is_there()
-    )
+    try:
+        is_file = place.parent.exists(place.name) and not place.is_there()
+        return is_file or RunFolder(place).result.exists()
+    except StorageTrouble:
+        return False
 
 
 def _active_runs(before: set[str]) -> set[str]:
@@ -47,11 +53,12 @@ def _active_runs(before: set[str]) -> set[str]:
 
     before: the last answer, which counts while the cluster gives none.
     """
+    from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
     try:
         jobs = JobSubmissionClient().list_jobs()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError, RayError):
         return before
     return {
         job.metadata["run_dir"]

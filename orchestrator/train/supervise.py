@@ -67,8 +67,9 @@ class Supervisor:
                 return error.exit_code
             self._wait(min(WAIT_SECONDS * 2 ** (self._losses.count - 1), LONGEST_WAIT_SECONDS))
             if self._is_stopping():
-                self._say(end_of(self._folder) or Stopped(message=STOPPED))
-                return 1
+                end = end_of(self._folder)
+                self._say(end or Stopped(message=STOPPED))
+                return 0 if end else 1
 
     def _run_driver(self) -> int:
         self._driver = subprocess.Popen(self._command, preexec_fn=_die_with_parent)

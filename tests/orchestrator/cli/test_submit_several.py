@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import Unreachable
 from orchestrator.runs import registry, submission
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import Orch
 
 
@@ -132,9 +132,8 @@ def test_a_dry_run_says_which_runs_a_job_would_wait_for(
 ) -> None:
     submit = ("submit", "middle.yaml", "tiny_a.yaml", "--address", cluster.url, "--dry-run")
     first, second = json.loads(orch(*submit, "--json").stdout)["jobs"]
-    assert (first["waits_for"], len(second["waits_for"])) == ([], 1)
-    assert second["waits_for"][0].startswith("tiny_a-2")
-    assert "would wait for tiny_a-2" in orch(*submit).stdout
+    assert (first["waits_for"], second["waits_for"]) == ([], ["tiny_a"])
+    assert "would wait for tiny_a\n" in orch(*submit).stdout
 
 
 def test_weights_that_are_still_to_be_trained_are_not_called_checked(
@@ -155,6 +154,38 @@ def test_a_job_waits_for_a_run_that_still_goes_on_and_not_for_one_that_has_faile
     assert json.loads(orch("submit", "middle.yaml", *options).stdout)["waits_for"] == [run]
     cluster.jobs[run].statuses = ["FAILED"]
     assert json.loads(orch("submit", "middle.yaml", *options).stdout)["waits_for"] == []
+
+
+def test_a_run_that_goes_on_and_cannot_be_a_start_is_refused_before_it_is_waited_for(
+    orch: Orch, cluster: FakeCluster, tmp_path: Path
+) -> None:
+    search = "search: {space: {method.p1: {choice: [0.1, 0.2]}}, metric: mean, trials: 2}\n"
+    (tmp_path / "search.yaml").write_text(f"extends: tiny.yaml\nname: wide\n{search}")
+    for file in ("search.yaml", "tiny_a.yaml"):
+        orch("submit", file, "--address", cluster.url, "--detach")
+    start = ("submit", "tiny.yaml", "--address", cluster.url, "--set")
+    wide = orch(*start, "start={from: checkpoint, weights: wide}")
+    assert (wide.exit_code, "is a search; a run starts from one run" in wide.stderr) == (2, True)
+    quantized = orch(*start, "start={from: float, weights: tiny_a}")
+    assert quantized.exit_code == 2
+    assert "is trained by the method 'coquant', not 'float'" in quantized.stderr
+    run = registry.find("tiny_a")
+    run.folder.make()
+    run.folder.result.write("{}")  # its job still sends metrics
+    with FakeCluster() as other:
+        other.nodes = [NODE | {"node_ip": "203.0.113.7"}]
+        done = orch(*start[:3], other.url, "--set", "start={from: checkpoint, weights: tiny_a}")
+        assert done.exit_code == 0, done.stderr
+
+
+def test_a_name_that_no_run_has_is_refused_here_wherever_the_cluster_is(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    cluster.nodes = [NODE | {"node_ip": "203.0.113.7"}]
+    weights = "start={from: float, weights: imagenet_r18_flaot}"
+    done = orch("submit", "tiny.yaml", "--address", cluster.url, "--set", weights)
+    assert (done.exit_code, cluster.jobs) == (2, {})
+    assert "no run called imagenet_r18_flaot" in done.stderr
 
 
 def test_a_run_on_another_cluster_is_not_promised_to_be_waited_for(

@@ -108,6 +108,21 @@ def test_a_run_with_results_has_finished_once_its_job_has_ended_unless_it_says_t
     )
 
 
+def test_a_record_that_the_driver_left_open_is_closed_at_a_later_look_too(
+    cluster: FakeCluster, make_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_record(address=cluster.url)
+    registry.save(record)
+    state(record, PROGRESS)
+    record.folder.result.write(dumps(plain(FINISHED)))
+    cluster.add(record.run, statuses=["STOPPED"])
+    noticed: list[State] = []
+    monkeypatch.setattr(view.record_ends, "notice", lambda state, *_, **__: noticed.append(state))
+    for _ in range(2):  # MLflow may have been silent at the first
+        view.look(registry.find(record.run))
+    assert noticed == [State.SUCCEEDED] * 2
+
+
 def test_a_silent_cluster_leaves_what_the_folder_says(make_record: Make) -> None:
     known, unknown = make_record("known-1"), make_record("unknown-1")
     state(known, PROGRESS)

@@ -60,8 +60,9 @@ def test_a_run_goes_on_whose_settings_lack_one_that_is_new(
         driver.prepare(folder, tiny_job("model.width=0.5"))
 
 
+@pytest.mark.parametrize("early", [True, False])
 def test_a_driver_that_is_asked_to_stop_says_that_a_run_with_results_has_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_job: Callable[..., Job]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_job: Callable[..., Job], early: bool
 ) -> None:
     folder = RunFolder(tmp_path / "a-1")
     folder.make()
@@ -69,7 +70,12 @@ def test_a_driver_that_is_asked_to_stop_says_that_a_run_with_results_has_finishe
     given = Shipment("a-1", str(folder), attempt=1, job=tiny_job().as_dict())
     (tmp_path / "run.json").write_text(given.text())
     monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(driver.preflight, "check", lambda *_, **__: None)
+
+    def check(*_: object, **__: object) -> None:
+        if early:
+            raise driver.StopAsked
+
+    monkeypatch.setattr(driver.preflight, "check", check)
     closed: list[str] = []
     monkeypatch.setattr(driver, "close", lambda _folder, _sender, status: closed.append(status))
 

@@ -4,14 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ray.exceptions import RayError
+from ray.job_submission import JobDetails, JobSubmissionClient
 
 from orchestrator.job.schema import Job
 from orchestrator.run_facts import facts_of
+from orchestrator.store.disk import DiskFolder
+from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import sources
 from tests.fake_cluster import FakeCluster
 
 Wait = Callable[[str], list[str]]
+JOB = {"type": "SUBMISSION", "submission_id": "first-1", "status": "RUNNING", "entrypoint": ""}
 
 
 @pytest.fixture
@@ -86,3 +91,38 @@ def test_a_cluster_that_is_silent_for_a_moment_does_not_end_the_waiting(
     monkeypatch.setattr(sources.time, "sleep", nap)
     assert wait(folder)
     assert len(naps) == 3
+
+
+@pytest.mark.parametrize("error", [RayError("GCS is away"), ValueError("no address"), OSError()])
+def test_no_answer_of_any_kind_is_taken_for_an_end(
+    wait: Wait, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    folder = str(tmp_path / "runs" / "first-1")
+    answers = [error, error, [JobDetails(**JOB, metadata={"run_dir": folder})], error, []]
+
+    def list_jobs(_: object) -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(JobSubmissionClient, "list_jobs", list_jobs)
+    assert wait(folder)
+    assert answers == []
+
+
+def test_a_run_waits_while_the_bucket_of_its_source_is_away(
+    cluster: FakeCluster, tmp_path: Path, wait: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = add_source(cluster, tmp_path, ["RUNNING", "RUNNING", "SUCCEEDED"])
+    troubles = iter([True, True, False])
+    kept = DiskFolder.exists
+
+    def exists(self: DiskFolder, name: str) -> bool:
+        if name == "first-1" and next(troubles, False):
+            raise StorageTrouble("Connection was closed")
+        return kept(self, name)
+
+    monkeypatch.setattr(DiskFolder, "exists", exists)
+    assert wait(folder)
+    assert cluster.jobs["first-1"].statuses == ["SUCCEEDED"]

@@ -14,6 +14,9 @@ from orchestrator.run_facts import facts_of
 from orchestrator.shipment import Shipment
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.strict_json import dumps
+from orchestrator.typed_json import plain
+from tests.orchestrator.statements import FINISHED
 
 DRIVER = """
 import json, os, signal, sys, time
@@ -126,17 +129,20 @@ def test_a_stop_reaches_the_driver_and_no_other_is_started(tmp_path: Path) -> No
     assert len(drivers(tmp_path)) == 1
 
 
-def test_a_stop_between_two_drivers_is_heard_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", [State.STOPPED, State.SUCCEEDED])
+def test_a_stop_between_two_drivers_is_heard_at_once(tmp_path: Path, state: State) -> None:
     process = start(tmp_path, "killed,0", wait=30.0)
     folder, begun = RunFolder(tmp_path / "run-1"), time.monotonic()
+    if state is State.SUCCEEDED:
+        folder.result.write(dumps(plain(FINISHED)))
     while facts_of(folder).state is not State.RUNNING:
         assert time.monotonic() < begun + 20
         time.sleep(0.01)
     process.terminate()
-    assert end(process)[0] == 1
+    assert end(process)[0] == (state is State.STOPPED)
     assert time.monotonic() < begun + 20
     assert len(drivers(tmp_path)) == 1
-    assert facts_of(folder).state is State.STOPPED
+    assert facts_of(folder).state is state
 
 
 def test_the_secrets_of_a_job_are_there_for_each_of_its_drivers_and_not_longer(
