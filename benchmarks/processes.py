@@ -87,5 +87,6 @@ def _processes() -> dict[Process, tuple[str, float]]:
             command = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             fields = (place / "stat").read_text().rpartition(")")[2].split()
             seconds = (int(fields[11]) + int(fields[12])) / _TICK
-            found[int(place.name), fields[19]] = (command, seconds)
+            if command:  # of a process that has ended nothing is left but its number
+                found[int(place.name), fields[19]] = (command, seconds)
     return found
