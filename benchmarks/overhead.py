@@ -18,7 +18,6 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -62,7 +61,7 @@ def compared(place: Path, workers: int, rounds: int) -> dict[str, object]:
     spent: dict[str, list[dict[str, float]]] = {"torchrun": [], "orch": []}
     for number in range(rounds):
         own = place / str(number)
-        with Meter(time.time) as meter:
+        with Meter() as meter:
             by_torchrun, by_orch = under_torchrun(own, workers), under_orch(own, workers)
         for name, run in (("torchrun", by_torchrun), ("orch", by_orch)):
             spent[name].append(processor_ms(run, meter))

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,9 +27,7 @@ Process = tuple[int, str]
 class Meter:
     """Notes, in a thread, the seconds of processor time of each process of this machine."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        """now: the clock of the samples, in seconds."""
-        self._now = now
+    def __init__(self) -> None:
         self._seen: dict[Process, tuple[str, float]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -51,7 +50,7 @@ class Meter:
     def between(
         self, start: float, end: float, is_worker: Callable[[int, str], bool]
     ) -> dict[str, float]:
-        """Return the seconds of each kind of process between the samples nearest to two times.
+        """Return the seconds of each kind of process between the samples nearest to two times, in seconds since 1970.
 
         is_worker: whether a process is one, by its id and its command line.
         """
@@ -69,7 +68,7 @@ class Meter:
         while not self._over.wait(EACH_SECONDS):
             self._seen |= _processes()
             seconds = {process: spent for process, (_, spent) in self._seen.items()}
-            self._samples.append((self._now(), seconds))
+            self._samples.append((time.time(), seconds))
 
 
 def kind_of(command: str) -> str:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 TEACHER = "teacher_weights"
 FILES = (".pt", ".pth", ".safetensors")
+SEARCH = "is a search; a run starts from one run, such as its trial t007 once that ends"
+"""Why no job can start or learn from a run."""
+
 _RUN = re.compile(r"-\d{8}-\d{6}-[0-9a-f]{4}$")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

@@ -59,7 +59,7 @@ def _goes_on(folder: str, job: "Job", target: Target | None) -> bool:
     if is_final(view.look(record).state):
         return False
     if record.is_search:
-        problem = "is a search; a run starts from one run, such as its trial t007 once it ends"
+        problem = weights.SEARCH
     elif not _same_cluster(record, target):
         problem = "still goes on, on another cluster, and only runs of the same one are waited for"
     elif folder == job.start.weights and (

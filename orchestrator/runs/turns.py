@@ -19,9 +19,10 @@ def in_turn(jobs: Sequence["Job"]) -> list[str]:
     by_name = {job.name: job for job in jobs}
     before = {name: _sources(job, by_name) for name, job in by_name.items()}
     problems = [
-        f"{name}: start.weights: {problem}"
+        f"{name}: {problem}"
         for name, job in by_name.items()
-        if (problem := _unsuitable(job, by_name))
+        for source in before[name]
+        if (problem := _unsuitable(job, by_name[source]))
     ]
     graph = TopologicalSorter(dict.fromkeys(by_name, ()))  # in this order, whoever names whom
     for name, sources in before.items():
@@ -41,12 +42,13 @@ def _sources(job: "Job", others: Mapping[str, "Job"]) -> list[str]:
     return [name for name in weights.named(job) if name in others and name != job.name]
 
 
-def _unsuitable(job: "Job", others: Mapping[str, "Job"]) -> str:
-    """Return why a job cannot start from the one that it names, if that is so."""
-    name = job.start.weights
-    if name is None or name not in others or name == job.name or job.start.source == "scratch":
-        return ""
-    if others[name].search is not None:
-        return f"{name} is a search; a run starts from one run, such as {name}.t007 once that ends."
-    problem = weights.unsuitable(others[name].method.name, job)
-    return f"{name} will be trained by the method {problem}" if problem else ""
+def _unsuitable(job: "Job", other: "Job") -> str:
+    """Return why a job cannot start or learn from another one's run, if that is so."""
+    starts = job.start.weights == other.name and job.start.source != "scratch"
+    setting = (
+        f"start.weights: {other.name}" if starts else f"method.{weights.TEACHER}: {other.name}"
+    )
+    if other.search is not None:
+        return f"{setting} {weights.SEARCH}."
+    problem = weights.unsuitable(other.method.name, job) if starts else ""
+    return f"{setting} will be trained by the method {problem}" if problem else ""

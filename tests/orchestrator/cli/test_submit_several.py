@@ -228,9 +228,15 @@ def test_starts_that_cannot_be_are_named_before_anything_is_submitted(
         of = "tiny_b" if name == "floats" else "other"
         (tmp_path / f"{name}.yaml").write_text(start.format(name, source, of))
     files = ("final.yaml", "middle.yaml", "circle.yaml", "tiny_b.yaml", "search.yaml")
-    done = orch("submit", *files, "floats.yaml", "trial.yaml", "--address", cluster.url)
+    (tmp_path / "taught.yaml").write_text(
+        "extends: tiny.yaml\nname: taught\nquantizer: {bit_widths: [4, 2]}\n"
+        "method: {name: bitmixer, stage: 2, teacher: float, teacher_weights: other}\n"
+    )
+    files = (*files, "floats.yaml", "trial.yaml", "taught.yaml")
+    done = orch("submit", *files, "--address", cluster.url)
     assert (done.exit_code, cluster.jobs) == (2, {})
     assert "No job of these can be the first: " in done.stderr
     assert "final starts from middle" in done.stderr
     assert "floats: start.weights: tiny_b will be trained by the method 'coquant'" in done.stderr
     assert "trial: start.weights: other is a search" in done.stderr
+    assert "taught: method.teacher_weights: other is a search" in done.stderr
