@@ -50,9 +50,9 @@ class Meter:
     def between(
         self, start: float, end: float, is_worker: Callable[[int, str], bool]
     ) -> dict[str, float]:
-        """Return the seconds of each kind of process between the samples nearest to two times, in seconds since 1970.
+        """Return the seconds of each kind of process between the samples nearest to two times.
 
-        is_worker: whether a process is one, by its id and its command line.
+        start, end: in seconds since 1970. is_worker: whether a process is one, by its id and its command line.
         """
         first, last = (
             min(self._samples, key=lambda sample: abs(sample[0] - at))[1] for at in (start, end)
