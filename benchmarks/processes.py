@@ -52,7 +52,8 @@ class Meter:
     ) -> dict[str, float]:
         """Return the seconds of each kind of process between the samples nearest to two times.
 
-        start, end: in seconds since 1970. is_worker: whether a process is one, by its id and its command line.
+        start, end: in seconds since 1970. is_worker: whether a process is one, by its id and its
+        command line.
         """
         first, last = (
             min(self._samples, key=lambda sample: abs(sample[0] - at))[1] for at in (start, end)
