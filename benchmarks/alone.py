@@ -4,7 +4,7 @@ import argparse
 import io
 import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -18,7 +18,8 @@ from orchestrator import events
 from orchestrator.errors import OrchError
 from orchestrator.job.schema import Job
 from orchestrator.job.source import dump
-from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.store.run_folder import RunFolder
+from orchestrator.train.context import FolderContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import Ranks
 from orchestrator.train.worker import Run, Worker
@@ -45,20 +46,15 @@ def command_line(name: str, description: str) -> Given:
     return Given(**vars(parser.parse_args()))
 
 
-class Alone:
+class Alone(FolderContext):
     """A single process, which keeps the last checkpoint and starts from none."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.ranks = Ranks()
-        self._folder = folder
+    def __init__(self, run: RunFolder) -> None:
+        super().__init__(run, Ranks(), keep=1)
 
     def latest(self) -> None:
         """Return None: the run is new."""
         return
-
-    def commit(self, contents: Mapping[str, bytes], at: Reached) -> None:
-        """Keep a checkpoint in place of the one before."""
-        self._folder.commit(contents, at, keep=1)
 
 
 class Trained(NamedTuple):
