@@ -202,7 +202,7 @@ class _Encode(torch.autograd.Function):
     """The codes of the levels above, and their stand-in, with the same gradients.
 
     Kept for the backward is one byte for each input, its place; with a calibrated gradient the
-    inputs are kept as well. At exactly alpha the gradient goes to the clip level alone.
+    inputs are kept as well.
     """
 
     @staticmethod
@@ -232,19 +232,23 @@ class _Encode(torch.autograd.Function):
 
 
 INSIDE, ABOVE, BELOW = 1, 2, 4
-"""Places of an input: inside the range, at its upper end or above, at its lower end or below."""
+"""Places of an input: inside the range, at its upper end or above, at its lower end or below.
+
+With PACT's own gradient what is at an end is inside as well.
+"""
 
 
 def _places(inputs: Tensor, alpha: Tensor, form: _Form, *, relu: bool) -> Tensor:
-    """Return the place of each input as a byte; below a range from 0 it is 0."""
+    """Return the places of each input as a byte; below a range from 0 it has none."""
     above = (inputs >= alpha).view(torch.uint8)
+    beyond = above if form.calibrated else (inputs > alpha).view(torch.uint8)
     if form.signed:
         below = (inputs <= -alpha).view(torch.uint8)
-        inside = 1 - above - below
+        under = below if form.calibrated else (inputs < -alpha).view(torch.uint8)
+        inside = 1 - beyond - under
         return inside.add_(above, alpha=ABOVE).add_(below, alpha=BELOW)
-    # 1 from 0 on, and 1 more from alpha on.
     from_zero = inputs > 0 if relu or form.calibrated else inputs >= 0
-    return from_zero.view(torch.uint8).add_(above)
+    return from_zero.view(torch.uint8).sub_(beyond).add_(above, alpha=ABOVE)
 
 
 def _slope(inputs: Tensor, codes: Tensor, alpha: Tensor, form: _Form) -> Tensor:
