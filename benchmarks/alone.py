@@ -76,7 +76,13 @@ def train(job: Job, place: Path) -> Trained:
         except OrchError as error:
             failed = str(error)
     said = map(events.parse, printed.getvalue().splitlines())
-    return Trained(tuple(o.metric for o in said if isinstance(o, events.Evaluated)), failed)
+    evaluated = (one.metric for one in said if isinstance(one, events.Evaluated))
+    return Trained(tuple(map(_finite, evaluated)), failed)
+
+
+def _finite(metric: events.PointValues) -> dict[str, float]:
+    """Return the metric of an epoch; a worker stops before it reports one that is not finite."""
+    return {point: value for point, value in metric.items() if value is not None}
 
 
 def train_for_table(job: Job, place: Path, settings: Values, alone: str) -> Training:

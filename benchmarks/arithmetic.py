@@ -51,9 +51,9 @@ def main() -> None:
     kinds.add_parser("quickstart")
     kinds.add_parser("cifar10").add_argument("--root", type=Path, required=True)
     given = parser.parse_args()
-    if given.kind == "quickstart":
-        job, option, places = "quickstart", "", ()
-    else:
+    job, option = "quickstart", ""
+    places: tuple[str, ...] = ()
+    if given.kind == "cifar10":
         job, option, places = "cifar10_r18", " --root FOLDER", (f"data.root={given.root}",)
     command = f"python -m benchmarks.arithmetic --seeds {given.seeds} {given.kind}{option}"
     about = {**conditions(command), "job": f"{job}.yaml", "overrides": OVERRIDES[job]}

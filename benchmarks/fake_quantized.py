@@ -81,7 +81,8 @@ class SwitchedBatchNorm2d(nn.ModuleDict):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Normalize (batch, channels, height, width)."""
-        return self[str(self.bits)](inputs)
+        normalized: Tensor = self[str(self.bits)](inputs)
+        return normalized
 
 
 def fake_quantize(network: nn.Module, bit_widths: Sequence[int]) -> None:

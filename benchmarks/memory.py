@@ -64,7 +64,8 @@ def peak_of_tensors(train: Run) -> int:
     assert profiled.profiler is not None
     events = profiled.profiler.kineto_results.events()
     changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    return max(accumulate(change for _, change in changes))
+    most: int = max(accumulate(change for _, change in changes))
+    return most
 
 
 def peak_of_tensors_on_gpu(train: Run) -> int:

@@ -1,16 +1,23 @@
 """Random images with random labels, as a data set in memory."""
 
+from typing import Any, ClassVar, Literal
+
 import torch
 from torch import Tensor
 
 from benchmarks.settings import Setting
+from orchestrator.data import Channels
 from orchestrator.data.loader import LoadedBatch
 
 
 class Noise:
     """A data set, as `orchestrator.data` asks for one, of a setting's images."""
 
-    kind, metric, num_missing = "image", "top1", 0
+    kind: Literal["image", "video"] = "image"
+    metric: Literal["top1", "map"] = "top1"
+    num_missing = 0
+    mean: ClassVar[Channels] = (0.5, 0.5, 0.5)
+    std: ClassVar[Channels] = (0.5, 0.5, 0.5)
 
     def __init__(self, setting: Setting, samples: int) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -20,6 +27,11 @@ class Noise:
         shape = (samples, *self.sample_shape)
         self.images = torch.randint(256, shape, generator=generator).byte()
         self.labels = torch.randint(setting.classes, (samples,), generator=generator)
+
+    @staticmethod
+    def missing(settings: Any) -> list[str]:
+        """Return that nothing is missing."""
+        return []
 
     def batch(self) -> LoadedBatch:
         """Return all samples as one batch for training."""

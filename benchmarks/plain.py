@@ -38,7 +38,8 @@ class BasicBlock(nn.Module):
         """Map (batch, inputs, height, width) to (batch, width, ...)."""
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
-        return self.relu(y + self.downsample(x))
+        output: Tensor = self.relu(y + self.downsample(x))
+        return output
 
 
 class Bottleneck(nn.Module):
@@ -59,7 +60,8 @@ class Bottleneck(nn.Module):
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return self.relu(y + self.downsample(x))
+        output: Tensor = self.relu(y + self.downsample(x))
+        return output
 
 
 class ResNet(nn.Module):
@@ -97,7 +99,8 @@ class ResNet(nn.Module):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for name in self.stages:
             x = self.get_submodule(name)(x)
-        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return logits
 
 
 class InvertedResidual(nn.Module):
@@ -118,7 +121,8 @@ class InvertedResidual(nn.Module):
         y = self.relu(self.bn1(self.conv1(x)))
         y = self.relu(self.bn2(self.conv2(y)))
         y = self.bn3(self.conv3(y))
-        return y + self.shortcut(x) if self.residual else y
+        output: Tensor = y + self.shortcut(x) if self.residual else y
+        return output
 
 
 MOBILENET_V2 = (
@@ -154,7 +158,8 @@ class MobileNetV2Cifar(nn.Module):
         """Map normalized images (batch, 3, height, width) to logits (batch, classes)."""
         x = self.layers(self.relu(self.bn1(self.conv1(x))))
         x = self.relu(self.bn2(self.conv2(x)))
-        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        logits: Tensor = self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+        return logits
 
 
 def resnet18_cifar(classes: int, width: int = 64) -> ResNet:

@@ -45,7 +45,7 @@ def coquant_in_group(setting: Setting) -> Run:
     """
     if not dist.is_initialized():
         backend = "nccl" if setting.device == "cuda" else "gloo"
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
     return _steps(_InGroup(**vars(_phase(setting.load(), setting).loop)), setting)
 
 
@@ -138,7 +138,7 @@ def _plain_step(
 ) -> Run:
     """Return what takes a step of SGD; bit_widths: of the passes."""
     device, data = setting.device, Noise(setting, setting.batch)
-    network.to(device, memory_format=memory_format).train()
+    _lay_out(network, device, memory_format).train()
     inputs = data.normalized().to(device, memory_format=memory_format)
     labels = data.labels.to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
@@ -149,7 +149,7 @@ def _plain_step(
             set_bits(network, bits)
             with _mixed(setting):
                 loss = F.cross_entropy(network(inputs), labels)
-            loss.backward()
+            torch.autograd.backward(loss)
         optimizer.step()
 
     return step
@@ -157,19 +157,28 @@ def _plain_step(
 
 def _plain_evaluation(setting: Setting, memory_format: torch.memory_format) -> Run:
     device, data = setting.device, Noise(setting, EVALUATED * setting.batch)
-    network = setting.network(setting.classes).to(device, memory_format=memory_format).eval()
-    inputs = data.normalized().to(device, memory_format=memory_format).split(setting.batch)
-    labels = data.labels.to(device).split(setting.batch)
+    network = _lay_out(setting.network(setting.classes), device, memory_format).eval()
+    images = data.normalized().to(device, memory_format=memory_format)
+    inputs = torch.split(images, setting.batch)
+    labels = torch.split(data.labels.to(device), setting.batch)
 
     @torch.no_grad()
     def evaluate_once() -> float:
         right = torch.zeros((), device=device)
-        for images, classes in zip(inputs, labels, strict=True):
+        for some, classes in zip(inputs, labels, strict=True):
             with _mixed(setting):
-                right += (network(images).argmax(dim=1) == classes).sum()
+                right += (network(some).argmax(dim=1) == classes).sum()
         return float(right)
 
     return evaluate_once
+
+
+def _lay_out(network: nn.Module, device: str, memory_format: torch.memory_format) -> nn.Module:
+    """Move a network to a device, its convolutions' weights in a memory format; return it."""
+    for parameter in network.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.to(device, memory_format=memory_format)
+    return network.to(device)
 
 
 def _mixed(setting: Setting) -> AbstractContextManager[None]:
