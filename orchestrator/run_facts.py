@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from orchestrator.errors import CheckpointMismatch
 from orchestrator.events import (
     KINDS,
     Arithmetic,
@@ -103,6 +104,14 @@ class RunFacts:
         return said.mlflow if said else None
 
     @property
+    def reached(self) -> str:
+        """How far the run has come, in words; "" before the end of its first epoch or trial."""
+        if self.searching and self.searching.ended:
+            return "the end of a trial"
+        epoch = self.progress.epoch if self.progress else 0
+        return f"epoch {epoch + 1}" if epoch or self.evaluated else ""
+
+    @property
     def last_time(self) -> float | None:
         """The time of the run's last event, in seconds since 1970."""
         latest = (getattr(self, name, None) for name in KINDS)
@@ -168,6 +177,15 @@ def tell(folder: RunFolder, event: Event) -> None:
         Events(folder).say(event)
     else:
         say(event)
+
+
+def check_is_there(folder: RunFolder, reached: str) -> None:
+    """Raise CheckpointMismatch if the folder of a run that had come somewhere has nothing of it."""
+    if reached and not folder.job.exists():
+        raise CheckpointMismatch(
+            f"The run had come to {reached}, and nothing of it is in {folder}. Mount that folder "
+            "or put it back, and resume then; to start over, `orch submit` the job as a new run."
+        )
 
 
 def go_on(folder: RunFolder) -> None:

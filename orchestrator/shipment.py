@@ -14,13 +14,18 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Shipment:
-    """One attempt of a run. attempt: its number, from 1. reference: of Delta_B, if it is known."""
+    """One attempt of a run.
+
+    attempt: its number, from 1. reference: of Delta_B, if it is known. reached: how far earlier
+    attempts are known to have come, in words.
+    """
 
     run: str
     run_dir: str
     attempt: int
     job: Values
     reference: ReferenceResults | None = None
+    reached: str = ""
 
     def text(self) -> str:
         """Return the file's content."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.numbers import SEED, Finite
-from orchestrator.cli.output import answer_json, print_table, say
+from orchestrator.cli.output import answer_json, make_folder, print_table, say
 from orchestrator.typed_json import Values
 
 if TYPE_CHECKING:
@@ -149,12 +149,12 @@ def _end(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Write a figure and its numbers, where that is wanted; print the numbers. Raises OSError.
+    """Write a figure and its numbers, where that is wanted; print the numbers.
 
     show: prints them as a table.
     """
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         drawing = draw()
         drawing.write(output)
         say(f"Written: {output / drawing.name}.png and .csv")

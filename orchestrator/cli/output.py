@@ -1,11 +1,14 @@
 """What is printed: answers on standard output, everything else on standard error."""
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.errors import UsageError
 from orchestrator.strict_json import dumps
 
 if TYPE_CHECKING:
@@ -96,6 +99,16 @@ def without_end(text: str, width: int) -> str:
         items.pop()
         text = f"{', '.join(items)} {CUT}"
     return text
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of what a command writes. Raises UsageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be made ({error.strerror}): name another one.") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} cannot be written: name another one.")
 
 
 def is_terminal() -> bool:

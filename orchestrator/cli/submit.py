@@ -22,6 +22,8 @@ from orchestrator.cli.where import where
 from orchestrator.cluster import target as targets
 from orchestrator.cluster.target import Target
 from orchestrator.errors import OrchError, UsageError
+from orchestrator.job.paths import in_bucket
+from orchestrator.run_facts import check_is_there
 from orchestrator.runs import references, registry, trials, view
 from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
@@ -170,6 +172,8 @@ def _resume(
         record = _by_itself(record)
     if record.is_search:
         check_nothing_trains(record)
+    if record.local or in_bucket(record.run_dir):
+        check_is_there(record.folder, record.reached)
     job = _changed(record, overrides)
     from orchestrator.runs import submission
 

@@ -8,7 +8,15 @@ import click
 
 from orchestrator.cli.completion import complete_run
 from orchestrator.cli.numbers import Finite
-from orchestrator.cli.output import answer, answer_json, console, moves, print_table, say
+from orchestrator.cli.output import (
+    answer,
+    answer_json,
+    console,
+    make_folder,
+    moves,
+    print_table,
+    say,
+)
 from orchestrator.errors import UsageError
 from orchestrator.typed_json import plain
 
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--output",
-    type=click.Path(file_okay=False, writable=True),
+    type=click.Path(file_okay=False),
     help="Folder of tables and figures; else the run's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -58,6 +66,7 @@ def subnet(
     record = registry.find(name)
     folder = Path(output) if output else _beside(record)
     job = _job(record)
+    make_folder(folder)  # before what takes long
     found = _found(job, record, Asked(average_bits, top, images))
     _write(found, folder)
     if as_json:
@@ -109,7 +118,6 @@ def _found(job: "Job", record: "Record", asked: "Asked") -> "Found":
 def _write(found: "Found", folder: Path) -> None:
     from orchestrator.subnet.figures import figures
 
-    folder.mkdir(parents=True, exist_ok=True)
     for drawing in figures(found):
         drawing.write(folder)
     say(f"Tables and figures are in {folder}.")

@@ -104,6 +104,12 @@ class Record:
             cluster=self.cluster,
         )
 
+    @property
+    def reached(self) -> str:
+        """How far its attempts are known to have come, in words."""
+        known = (one.outcome.facts.reached for one in reversed(self.attempts) if one.outcome)
+        return next(filter(None, known), "")
+
     def again(self, submitted_at: float) -> "Record":
         """Return the record with one more attempt."""
         number = len(self.attempts) + 1

@@ -255,8 +255,9 @@ def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[st
     Where the attempt was submitted from elsewhere, the record has that one, which this run is then.
     """
     attempt = record.last
+    number, reached = len(record.attempts), record.reached
     package = runtime.pack(
-        Shipment(record.run, record.run_dir, len(record.attempts), record.job, place.reference)
+        Shipment(record.run, record.run_dir, number, record.job, place.reference, reached)
     )
     uri = client.upload(package.name, package.data)
     metadata = {

@@ -18,7 +18,7 @@ from orchestrator.job.differ import check_unchanged
 from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.source import Values, dump
 from orchestrator.prepare import preflight
-from orchestrator.run_facts import Events, end_of, finished_in, tell
+from orchestrator.run_facts import Events, check_is_there, end_of, finished_in, tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.run_folder import RunFolder
@@ -54,6 +54,7 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         handover.take_up()
         inform("Checking the job ...")
         job = _job(given.job)
+        check_is_there(folder, given.reached)
         wait_for_sources(job, folder)
         reference = preflight.check(job, folder, known=given.reference, away=_go_on_without)
         prepare(folder, job)
@@ -136,6 +137,7 @@ def connect() -> None:
     import ray
 
     ray.init(logging_level="WARNING", runtime_env={"env_vars": _cluster_address()})
+    signal.signal(signal.SIGTERM, _stop_at_once)  # Ray has put its own way to end in its place
 
 
 def _cluster_address() -> dict[str, str]:

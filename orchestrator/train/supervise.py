@@ -59,23 +59,31 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._pass_on)
         while True:
             code = self._run_driver()
-            if self._is_stopping() or (code >= 0 and code != AGAIN):
-                return code if code >= 0 else 128 - code
+            if code >= 0 and code != AGAIN:
+                return code
+            if self._is_stopping():
+                return self._stopped()
             try:
                 self._lose(code)
             except JobFailed as error:
                 return error.exit_code
             self._wait(min(WAIT_SECONDS * 2 ** (self._losses.count - 1), LONGEST_WAIT_SECONDS))
             if self._is_stopping():
-                end = end_of(self._folder)
-                self._say(end or Stopped(message=STOPPED))
-                return 0 if end else 1
+                return self._stopped()
+
+    def _stopped(self) -> int:
+        """Say how a run ended whose driver could not, and return the exit code."""
+        end = end_of(self._folder)
+        self._say(end or Stopped(message=STOPPED))
+        return 0 if end else 1
 
     def _run_driver(self) -> int:
         self._driver = subprocess.Popen(self._command, preexec_fn=_die_with_parent)
         if self._stopping:
             self._driver.terminate()
-        return self._driver.wait()
+        code = self._driver.wait()
+        # While it connects to its cluster the signal is Ray's, which ends it in both ways.
+        return -code if code == signal.SIGTERM else code
 
     def _lose(self, code: int) -> None:
         """Report the loss of a driver, in its log. Raises JobFailed after too many."""

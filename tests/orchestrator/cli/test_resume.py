@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.runs import registry
@@ -29,6 +30,25 @@ def test_a_resumed_run_keeps_its_id_and_folder_and_counts_its_attempts(
     sent = shipped(cluster)
     assert (sent["run"], sent["attempt"], sent["job"]["cluster"]["num_workers"]) == (run, 2, 4)
     assert [attempt.submission_id for attempt in registry.find(run).attempts] == [run, f"{run}.a2"]
+
+
+def test_how_far_a_run_had_come_goes_to_where_its_folder_must_be(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    """With the driver where the folder is on another machine; here and in a bucket it is seen."""
+    cluster.new_job = {"statuses": ["STOPPED"], "logs": [log_of(*EVENTS[:3])]}
+    run = orch("submit", "tiny.yaml", "--address", cluster.url, "--detach").stdout.strip()
+    orch("status", run)
+    cluster.packages.clear()
+    assert orch("resume", run, "--detach").exit_code == 0
+    assert shipped(cluster)["reached"] == "epoch 1"
+    cluster.jobs[f"{run}.a2"].statuses = ["STOPPED"]
+    orch("status", run)
+    registry.save(replace(registry.find(run), local=True))
+    gone = orch("resume", run, "--detach")
+    assert gone.exit_code == 2
+    assert f"nothing of it is in {registry.find(run).run_dir}." in gone.stderr
+    assert list(cluster.jobs) == [run, f"{run}.a2"]
 
 
 def test_what_a_run_learns_cannot_be_changed_in_resuming(orch: Orch, cluster: FakeCluster) -> None:

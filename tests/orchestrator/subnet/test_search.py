@@ -94,6 +94,16 @@ def test_a_run_in_a_bucket_needs_a_folder_for_its_figures(
     assert "s3://models/runs/tiny-1; name a folder for tables and figures" in done.output
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_the_search(
+    make_record: Callable[..., Record], tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    registry.save(make_record("tiny-1", name="tiny", job=tiny_job().as_dict()))
+    (tmp_path / "file").touch()
+    output = ("--output", str(tmp_path / "file" / "below"))
+    done = CliRunner().invoke(cli, ("subnet", "tiny", "--average-bits", "3", *output))
+    assert (done.exit_code, "below cannot be made (Not a directory)" in done.output) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("bit_widths", "average", "problem"),
     [

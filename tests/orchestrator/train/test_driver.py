@@ -87,6 +87,21 @@ def test_a_driver_that_is_asked_to_stop_says_that_a_run_with_results_has_finishe
     assert (said.state, said.stopped, closed) == (State.SUCCEEDED, None, ["FINISHED"])
 
 
+def test_a_run_whose_folder_has_gone_does_not_begin_again_and_makes_no_other_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_job: Callable[..., Job],
+) -> None:
+    job = tiny_job().as_dict()
+    given = Shipment("a-1", str(tmp_path / "a-1"), attempt=2, job=job, reached="epoch 7")
+    (tmp_path / "run.json").write_text(given.text())
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    assert driver.drive(str(tmp_path / "run.json"), lambda *_: 0) == 2
+    assert "had come to epoch 7, and nothing of it is in" in capsys.readouterr().out
+    assert not (tmp_path / "a-1").exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])
 def test_damaged_settings_of_a_run_are_reported_and_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes

@@ -35,8 +35,9 @@ if act == "epoch":
     act = "killed"
 if act == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
-if act == "waits":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+if act.startswith("waits"):
+    ends = {"waits": lambda *_: sys.exit(1), "waits_exits": lambda number, _: sys.exit(number)}
+    signal.signal(signal.SIGTERM, ends.get(act, signal.SIG_DFL))
     (folder / "ready").touch()
     time.sleep(60)
 sys.exit(int(act))
@@ -156,6 +157,19 @@ def test_the_secrets_of_a_job_are_there_for_each_of_its_drivers_and_not_longer(
     process.terminate()
     end(process)
     assert not file.exists()
+
+
+@pytest.mark.parametrize("act", ["waits_dies", "waits_exits"])
+def test_a_driver_that_a_stop_kills_cannot_say_how_the_run_ended_but_is_not_lost(
+    tmp_path: Path, act: str
+) -> None:
+    process = start(tmp_path, f"{act},0")
+    wait_for(tmp_path / "run-1" / "ready")
+    process.terminate()
+    code, printed = end(process)
+    [event] = [json.loads(line.partition("::orch ")[2]) for line in printed.splitlines()]
+    assert (code, event["event"], len(drivers(tmp_path))) == (1, "stopped", 1)
+    assert facts_of(RunFolder(tmp_path / "run-1")).state is State.STOPPED
 
 
 def test_with_its_entry_point_a_driver_ends_too(tmp_path: Path) -> None:
