@@ -89,7 +89,7 @@ def _packages() -> Iterator[Finding]:
 def _machine() -> Iterator[Finding]:
     from orchestrator.cluster import local
 
-    cpus = local.offer().nodes[0].cpus
+    cpus = local.num_cpus()
     try:
         memory = (
             f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB memory"
@@ -154,7 +154,12 @@ def _cluster() -> Iterator[Finding]:
             advice = f"Correct {target.by} (now {masked(target.address)!r}), or leave it out."
             yield Finding("cluster", "fail", str(error), advice)
     head = local.running()
-    found = f"runs at {head.url}, asks for the token in {head.token_file}" if head else ""
+    try:
+        runs = head is not None and local.answers(head)
+    except OrchError as error:
+        yield Finding("local head", "fail", str(error))
+        return
+    found = f"runs at {head.url}, asks for the token in {head.token_file}" if head and runs else ""
     yield Finding("local head", "ok", found or "not running")
 
 

@@ -9,7 +9,8 @@ from orchestrator.cli.completion import complete_run
 from orchestrator.cli.output import answer, answer_json, say
 from orchestrator.cli.summary import as_dict, conclusion
 from orchestrator.cluster import local, runtime
-from orchestrator.cluster.client import ClusterClient
+from orchestrator.cluster.client import ClusterClient, JobInfo
+from orchestrator.cluster.local import Head
 from orchestrator.errors import Unreachable
 from orchestrator.runs import registry, stop_trial, view
 from orchestrator.runs.registry import Record
@@ -94,11 +95,28 @@ def down(yes: bool) -> None:
 def _end_jobs(yes: bool) -> None:
     """Let the jobs of the local head save their state and end, if the user agrees."""
     head = local.running()
-    if head and (active := local.active_jobs(head)):
+    if head and (active := _active(head, yes)):
         names = ", ".join(registry.run_of(job.submission_id) for job in active)
         if not yes:
             click.confirm(f"Active: {names}. Stop them (they save their state)?", abort=True)
         _stop_all(head.client(), [job.submission_id for job in active])
+
+
+def _active(head: Head, yes: bool) -> list[JobInfo]:
+    """Return the active jobs of the local head; one that does not say them is ended if agreed.
+
+    Raises Unreachable then.
+    """
+    try:
+        return local.active_jobs(head)
+    except Unreachable:
+        if not yes and local.running():
+            click.confirm(
+                "The local cluster does not answer. Its jobs may go on, and would end without "
+                "saving their state. Stop it?",
+                abort=True,
+            )
+        raise
 
 
 def _stop_all(client: ClusterClient, submission_ids: list[str]) -> None:

@@ -21,7 +21,7 @@ from orchestrator.cli.sync import check_nothing_trains, send_the_rest
 from orchestrator.cli.where import where
 from orchestrator.cluster import target as targets
 from orchestrator.cluster.target import Target
-from orchestrator.errors import OrchError, UsageError
+from orchestrator.errors import OrchError, Unreachable, UsageError
 from orchestrator.job.paths import in_bucket
 from orchestrator.run_facts import check_is_there
 from orchestrator.runs import references, registry, trials, view
@@ -158,8 +158,7 @@ def _resume(
     """
     record = registry.find(run)
     now = view.look(record)
-    if not is_final(now.state):
-        raise UsageError(f"{record.run} is still {now.state}; {ways_on(record.run)}")
+    _check_ended(now, ways_on(record.run))
     if now.state is State.SUCCEEDED and Journal(record.folder).waiting() and not overrides:
         send_the_rest(now)
         return None
@@ -187,12 +186,17 @@ def _resume(
 def _by_itself(trial: Record) -> Record:
     """Return the record of a trial as that of a run, whose search has ended."""
     search = view.look(registry.find(trial.search))
-    if not is_final(search.state):
-        raise UsageError(
-            f"{trial.search} is still {search.state}; a trial is resumed by itself once its "
-            "search has ended."
-        )
+    _check_ended(search, "a trial is resumed by itself once its search has ended.")
     return replace(trial, job=trials.job_of(trial))
+
+
+def _check_ended(now: RunView, advice: str) -> None:
+    """Raise UsageError for a run that goes on, Unreachable when its cluster could tell."""
+    if is_final(now.state):
+        return
+    if view.SILENT in now.note:
+        raise Unreachable(f"{now.record.run} may still go on: {now.note} ({now.state}).")
+    raise UsageError(f"{now.record.run} is still {now.state}; {advice}")
 
 
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":

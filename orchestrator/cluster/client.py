@@ -120,9 +120,13 @@ class ClusterClient:
                     f"by this command. `orch status {run}` says how it goes."
                 ) from None
 
-    def job(self, submission_id: str) -> JobInfo | None:
-        """Return what the cluster knows of a job, or None when it does not know it."""
-        found = self._dashboard.json("GET", f"/api/jobs/{submission_id}", missing_ok=True)
+    def job(self, submission_id: str, *, timeout: float | None = None) -> JobInfo | None:
+        """Return what the cluster knows of a job, or None when it does not know it.
+
+        timeout: in seconds, for another one than this client's.
+        """
+        path = f"/api/jobs/{submission_id}"
+        found = self._dashboard.json("GET", path, timeout=timeout, missing_ok=True)
         with self._dashboard.reading():
             return _job_info(found) if found else None
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,7 +30,12 @@ from orchestrator.state import is_final
 from orchestrator.typed_json import made_of
 
 GPUS = "CUDA_VISIBLE_DEVICES"
-LIVENESS_SECONDS = 3.0
+ANSWER_SECONDS = 15.0
+"""How long a head that is alive may take to answer: a busy machine takes its time."""
+RETRY_SECONDS = 0.2
+
+_silent: set[str] = set()
+"""Folders of heads that did not answer: a command waits for each of them only once."""
 FEWEST_CPUS = 2
 """So that a job with two workers runs on any machine, slowly on a single processor."""
 
@@ -66,17 +72,43 @@ def locked() -> Iterator[None]:
 
 
 def running() -> Head | None:
-    """Return this environment's local head, if it lives and answers."""
+    """Return this environment's local head, if it has started and is alive.
+
+    It is not asked anything. One that does not answer is there nevertheless, and so are its jobs.
+    """
     head = _remembered(_state_file())
-    return head if head and _answers(head) else None
+    started = head and head.session and head_process.is_alive(Path(head.folder))
+    return head if started else None
+
+
+def answers(head: Head) -> bool:
+    """Wait until a head answers and return True; False as soon as it is not alive any more.
+
+    Raises Unreachable for one that is alive and has not answered for ANSWER_SECONDS.
+    """
+    end = time.monotonic() + (0 if head.folder in _silent else ANSWER_SECONDS)
+    while head_process.is_alive(Path(head.folder)):
+        left = end - time.monotonic()
+        if left <= 0:
+            _silent.add(head.folder)
+            raise Unreachable(
+                f"The local cluster at {head.url} is alive, but does not answer; its jobs may go "
+                "on. Try again later; `orch down` ends it and its jobs."
+            )
+        with contextlib.suppress(Unreachable):
+            if head.client(left).version().get("session_name") == head.session:
+                return True
+        time.sleep(RETRY_SECONDS)
+    return False
 
 
 def ensure(say: Callable[[str], None]) -> Head:
     """Return the running local head, or start it, saying so. Call it under `locked`.
 
-    Raises Unreachable with the end of the head's log when it does not start.
+    Raises Unreachable with the end of the head's log when it does not start, and for a head that
+    is alive and does not answer: its jobs are not ended for another one's sake.
     """
-    if head := running():
+    if (head := running()) and answers(head):
         _tell_other_gpus(head, say)
         return head
     if dead := _remembered(_state_file()):
@@ -88,12 +120,23 @@ def ensure(say: Callable[[str], None]) -> Head:
 
 
 def offer(*, with_gpus: bool = False) -> Capacity:
-    """Return what a local head has or would have; GPUs on request, since Ray has to count them."""
-    head = running()
-    if head:
+    """Return what a local head has or would have; GPUs on request, since Ray has to count them.
+
+    Raises Unreachable for a head that is alive and does not answer.
+    """
+    if (head := running()) and answers(head):
         return head.client().capacity()
     found = gpus.count() if with_gpus else 0
-    return Capacity((Node("127.0.0.1", _num_cpus(), found, is_head=True),))
+    return Capacity((Node("127.0.0.1", num_cpus(), found, is_head=True),))
+
+
+def num_cpus() -> int:
+    """Return the processors this process may use, at least FEWEST_CPUS."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        allowed = min(allowed or 1, -(-int(quota) // int(period)))
+    return max(FEWEST_CPUS, allowed or 1)
 
 
 def token_file() -> Path | None:
@@ -103,15 +146,15 @@ def token_file() -> Path | None:
 
 
 def active_jobs(head: Head) -> list[JobInfo]:
-    """Return the jobs on a head that have not ended."""
+    """Return the jobs on a head that have not ended. Raises Unreachable."""
     return [job for job in head.client().jobs() if not is_final(job.state)]
 
 
 def release() -> bool:
-    """Stop the local head if no job is active on it. Returns whether it was stopped."""
+    """Stop the local head if it says that it has no active job. Returns whether it was stopped."""
     with locked():
         head = running()
-        if head is None or active_jobs(head):
+        if head is None or not _is_idle(head):
             return False
         stop(head)
         return True
@@ -181,7 +224,7 @@ def _start_at(port: int) -> Head:
     head = Head(url, str(home), sys.prefix, _inode(sys.prefix), visible_gpus=gpus_here)
     try:
         save(_state_file(), json.dumps(asdict(head)))
-        head_process.start(home, port, _num_cpus())
+        head_process.start(home, port, num_cpus())
         session = head_process.wait_until_ready(home, url)
         head = Head(**{**asdict(head), "session": session})
         save(_state_file(), json.dumps(asdict(head)))
@@ -191,14 +234,12 @@ def _start_at(port: int) -> Head:
     return head
 
 
-def _answers(head: Head) -> bool:
-    if not head.session or not head_process.is_alive(Path(head.folder)):
-        return False
+def _is_idle(head: Head) -> bool:
+    """Return whether a head has no active jobs, as far as it says so."""
     try:
-        version = head.client(LIVENESS_SECONDS).version()
+        return not active_jobs(head)
     except Unreachable:
         return False
-    return version.get("session_name") == head.session
 
 
 def _end(head: Head, path: Path) -> bool:
@@ -232,12 +273,3 @@ def _inode(prefix: str) -> int:
         return Path(prefix).stat().st_ino
     except FileNotFoundError:
         return 0
-
-
-def _num_cpus() -> int:
-    """Return the processors this process may use, at least two."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        allowed = min(allowed or 1, -(-int(quota) // int(period)))
-    return max(FEWEST_CPUS, allowed or 1)

@@ -23,6 +23,8 @@ from orchestrator.runs.registry import Attempt, Outcome, Record
 from orchestrator.runs.told import facts_at_hand, facts_for_list, facts_of, facts_of_job
 from orchestrator.state import State, is_final
 
+LOOK_SECONDS = 5.0
+"""How long a cluster may take to say how one job is doing."""
 LIST_SECONDS = 2.0
 """How long `orch list` waits for a cluster."""
 GONE = "the cluster no longer knows it"
@@ -56,7 +58,10 @@ class RunView:
 
 
 def client_of(record: Record, timeout: float = 10.0) -> ClusterClient | None:
-    """Return a client of the run's cluster; None when that was a local head that has stopped."""
+    """Return a client of the run's cluster; None when that was a local head that has stopped.
+
+    A local head that is alive has one, as a cluster elsewhere has, whether it answers or not.
+    """
     if not record.local:
         return ClusterClient(record.address, timeout=timeout, token=_token_of(record))
     head = local.running()
@@ -84,7 +89,7 @@ def look(record: Record) -> RunView:
     info, answered = None, True
     if client is not None:
         try:
-            info = client.job(record.last.submission_id)
+            info = client.job(record.last.submission_id, timeout=LOOK_SECONDS)
         except Unreachable as error:
             answered = False
             _warn_of_token(error)

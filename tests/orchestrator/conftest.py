@@ -1,9 +1,14 @@
 """What most tests need: a home of their own, tiny pictures and jobs, a run in this process, and a
 fake cluster."""
 
+import contextlib
+import fcntl
 import json
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestrator.cluster import local
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.runs.registry import Attempt, Record
@@ -86,8 +92,6 @@ def make_record(tmp_path: Path) -> Callable[..., Record]:
 @pytest.fixture(scope="session")
 def head_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home in which a local head may be started; whatever runs there at the end is stopped."""
-    from orchestrator.cluster import local
-
     folder = tmp_path_factory.mktemp("head")
     yield folder
     before = os.environ.get("ORCH_HOME")
@@ -101,6 +105,40 @@ def head_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             del os.environ["ORCH_HOME"]
         else:
             os.environ["ORCH_HOME"] = before
+
+
+class PretendedHead:
+    """A local head that is alive, as far as its lock tells. Its port is that of whatever `url`
+    names; without one, it takes calls and never answers."""
+
+    def __init__(self, folder: Path, url: str = "", **facts: Any) -> None:
+        folder.mkdir()
+        (folder / "token").write_text("0" * 64)
+        self._port = socket.create_server(("127.0.0.1", 0))
+        self._alive = (folder / "alive").open("wb")
+        fcntl.flock(self._alive, fcntl.LOCK_EX)
+        url = url or f"http://127.0.0.1:{self._port.getsockname()[1]}"
+        known = {"inode": local._inode(sys.prefix), "session": "session_1"} | facts
+        self.head = local.Head(url, str(folder), sys.prefix, **known)
+        local.folder("local")
+        local.save(local._state_file(), json.dumps(asdict(self.head)))
+
+    def die(self) -> None:
+        """End as a head that is killed does."""
+        self._alive.close()
+        self._port.close()
+
+
+@pytest.fixture
+def pretended_head(tmp_path: Path) -> Iterator[Callable[..., PretendedHead]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str = "", **facts: Any) -> PretendedHead:
+            head = PretendedHead(tmp_path / "orch-head-pretended", url, **facts)
+            stack.callback(head.die)
+            return head
+
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,20 @@
 """Stopping jobs and the local cluster, against a fake cluster."""
 
 import json
-import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from orchestrator.cluster import local
+from orchestrator.cluster.local import Head
+from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.conftest import PretendedHead
 from tests.orchestrator.statements import EVENTS
 
 
@@ -49,16 +53,57 @@ def test_stopping_an_ended_job_says_when_and_how_it_had_ended(
         assert done.stderr == f"{run} had already ended at {when}: SUCCEEDED.\n"
 
 
-def test_down_ends_a_head_that_does_not_answer_any_more(
-    orch: Orch, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def silent_head(cluster: FakeCluster, pretended_head: Callable[..., PretendedHead]) -> Head:
+    """A local head that is alive and answers nothing of use any more, and at once."""
+    cluster.failures = [503] * 1000
+    return pretended_head(cluster.url).head
+
+
+def test_down_asks_before_it_ends_a_living_head_that_does_not_answer(
+    orch: Orch, silent_head: Head
 ) -> None:
-    silent = local.Head("http://127.0.0.1:1", "/nowhere", sys.prefix, 1, "session_1")
-    monkeypatch.setattr(local, "running", lambda: silent)
-    monkeypatch.setattr(local, "stop_all", lambda: 1)
-    done = orch("down")
+    done = orch("down", input="n\n")
+    assert done.exit_code != 0
+    assert "Its jobs may go on" in done.output
+    assert local.running() == silent_head
+    done = orch("down", input="y\n")
     assert done.exit_code == 0, done.output
+    assert done.stdout.endswith("The local Ray cluster was stopped.\n")
     assert "stopped anyway" in done.stderr
-    assert done.stdout == "The local Ray cluster was stopped.\n"
+    assert not Path(silent_head.folder).exists()
+
+
+def test_down_with_yes_ends_a_living_head_that_does_not_answer_without_a_question(
+    orch: Orch, silent_head: Head
+) -> None:
+    done = orch("down", "--yes")
+    assert (done.exit_code, done.stdout) == (0, "The local Ray cluster was stopped.\n")
+    assert "stopped anyway" in done.stderr
+    assert not Path(silent_head.folder).exists()
+
+
+def test_a_run_on_a_living_head_that_does_not_answer_can_neither_be_stopped_nor_resumed(
+    orch: Orch, silent_head: Head, make_record: Callable[..., Record]
+) -> None:
+    registry.save(make_record("digits-1", local=True, address=silent_head.url))
+    stopped, resumed = orch("stop", "digits"), orch("resume", "digits", "--detach")
+    assert (stopped.exit_code, resumed.exit_code) == (3, 3)
+    assert "digits-1 may still go on: the cluster does not answer" in resumed.stderr
+    assert "had already ended" not in stopped.stderr
+    assert local.running() == silent_head
+
+
+def test_nothing_is_submitted_beside_a_living_head_that_does_not_answer(
+    orch: Orch, silent_head: Head, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.3)
+    data = ("data.name=imagenet", f"data.root={pictures}", "data.crop=16", "data.resize=16")
+    done = orch("submit", "tiny.yaml", "--detach", *(x for one in data for x in ("--set", one)))
+    assert done.exit_code == 3, done.output
+    assert "`orch down` ends it and its jobs" in done.stderr
+    assert registry.load_all() == []
+    assert local.running() == silent_head
 
 
 def test_one_trial_of_a_search_is_stopped_and_the_search_goes_on(

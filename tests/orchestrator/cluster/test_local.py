@@ -5,6 +5,8 @@ The jobs are a tiny package of the test's own, shipped as orch ships itself.
 
 import io
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,10 @@ from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.local import Head
 from orchestrator.errors import Unreachable
 from orchestrator.state import State
+from tests.fake_cluster import FakeCluster
+from tests.orchestrator.conftest import PretendedHead
+
+Pretended = Callable[..., PretendedHead]
 
 DRIVER = """
 import os, signal, sys, time
@@ -176,6 +182,29 @@ def test_the_token_is_in_its_file_and_nowhere_else(head: Head) -> None:
 
 
 @pytest.mark.ray
+def test_a_head_whose_dashboard_hangs_is_still_there_and_is_not_replaced(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.5)
+    commands = {
+        pid: Path(f"/proc/{pid}/cmdline").read_text()
+        for pid in head_process.processes(Path(head.folder))
+    }
+    (dashboard,) = [pid for pid, text in commands.items() if "dashboard/dashboard.py" in text]
+    os.kill(dashboard, signal.SIGSTOP)
+    try:
+        with local.locked(), pytest.raises(Unreachable, match="`orch down` ends it"):
+            local.ensure(lambda _: None)
+        assert local.running() == head
+    finally:
+        os.kill(dashboard, signal.SIGCONT)
+        local._silent.clear()
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 15)
+    with local.locked():
+        assert local.ensure(lambda _: None) == head
+
+
+@pytest.mark.ray
 def test_a_new_environment_does_not_find_the_old_head(
     head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,13 +284,17 @@ def test_a_head_that_dies_for_another_reason_is_not_started_again(
     ],
 )
 def test_a_running_head_with_other_gpus_than_this_shell_names_causes_a_warning(
-    monkeypatch: pytest.MonkeyPatch, started_with: str | None, here: str | None, warned: str | None
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: FakeCluster,
+    pretended_head: Pretended,
+    started_with: str | None,
+    here: str | None,
+    warned: str | None,
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if here is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", here)
-    head = Head("http://127.0.0.1:1", "/x", "/env", 1, "session", visible_gpus=started_with)
-    monkeypatch.setattr(local, "running", lambda: head)
+    head = pretended_head(cluster.url, visible_gpus=started_with).head
     said: list[str] = []
     assert local.ensure(said.append) == head
     assert [line[9 : 9 + len(warned or "")] for line in said] == ([warned] if warned else [])
@@ -287,3 +320,90 @@ def test_without_a_head_there_is_nothing_to_release() -> None:
     assert local.running() is None
     assert not local.release()
     assert local.stop_all() == 0
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Head:
+    """What is started instead of a head, when one is started."""
+    new = Head("http://127.0.0.1:1", "/new", "/env", 1, "new")
+    monkeypatch.setattr(local, "_start", lambda: new)
+    return new
+
+
+@pytest.mark.usefixtures("started")
+def test_a_living_head_that_does_not_answer_is_neither_replaced_nor_asked_to_end(
+    monkeypatch: pytest.MonkeyPatch, pretended_head: Pretended
+) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.3)
+    head = pretended_head().head
+    asked: tuple[Callable[[], object], ...] = (lambda: local.ensure(print), local.offer)
+    for ask in asked:
+        with pytest.raises(Unreachable, match=r"alive, but does not answer.*`orch down` ends it"):
+            ask()
+    assert local.running() == head
+    assert Path(head.folder).exists()
+
+
+def test_several_jobs_wait_only_once_for_a_head_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, pretended_head: Pretended
+) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.5)
+    head = pretended_head().head
+    began = time.monotonic()
+    for _ in range(3):
+        with pytest.raises(Unreachable):
+            local.answers(head)
+    assert time.monotonic() - began < 1.4
+
+
+@pytest.mark.usefixtures("started")
+def test_a_busy_head_is_given_time_to_answer(
+    cluster: FakeCluster, pretended_head: Pretended
+) -> None:
+    head = pretended_head(cluster.url).head
+    cluster.failures = [503, 503]
+    assert local.ensure(print) == head
+
+
+def test_a_head_that_dies_while_it_is_waited_for_is_replaced(
+    started: Head, pretended_head: Pretended
+) -> None:
+    pretended = pretended_head()
+    threading.Timer(0.3, pretended.die).start()
+    assert local.ensure(lambda _: None) == started
+    assert not Path(pretended.head.folder).exists()
+
+
+def test_a_dead_head_is_replaced_at_once(started: Head, pretended_head: Pretended) -> None:
+    pretended = pretended_head()
+    pretended.die()
+    assert local.running() is None
+    assert local.ensure(lambda _: None) == started
+
+
+def test_a_head_whose_start_was_cut_short_is_replaced(
+    started: Head, pretended_head: Pretended
+) -> None:
+    pretended_head(session="")
+    assert local.running() is None
+    assert local.ensure(lambda _: None) == started
+
+
+def test_another_cluster_at_the_port_of_a_living_head_is_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch, cluster: FakeCluster, pretended_head: Pretended
+) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.3)
+    pretended_head(cluster.url, session="another")
+    with pytest.raises(Unreachable):
+        local.ensure(print)
+
+
+def test_a_head_that_does_not_say_what_it_does_is_not_released(
+    cluster: FakeCluster, pretended_head: Pretended
+) -> None:
+    head = pretended_head(cluster.url).head
+    cluster.failures = [503]
+    assert not local.release()
+    assert local.running() == head
+    assert local.release()
+    assert local.running() is None

@@ -16,6 +16,7 @@ from orchestrator.state import State
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
 from tests.fake_cluster import FakeCluster
+from tests.orchestrator.conftest import PretendedHead
 from tests.orchestrator.statements import FINISHED, PROGRESS, STARTED, kept_facts
 
 Make = Callable[..., Record]
@@ -143,6 +144,27 @@ def test_the_end_of_an_earlier_attempt_is_not_the_end_of_this_one(
 
 def test_a_run_of_a_local_head_that_is_gone_is_lost(make_record: Make) -> None:
     assert view.look(make_record(local=True)).state is State.LOST
+
+
+def test_a_local_head_that_is_alive_and_silent_leaves_what_the_folder_says(
+    make_record: Make,
+    pretended_head: Callable[[], PretendedHead],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noticed: list[State] = []
+    monkeypatch.setattr(view.record_ends, "notice", lambda state, *_, **__: noticed.append(state))
+    for name in ("LOOK_SECONDS", "LIST_SECONDS"):
+        monkeypatch.setattr(view, name, 0.2)
+    pretended = pretended_head()
+    record = make_record(local=True)
+    registry.save(record)
+    state(record, PROGRESS)
+    for seen in (view.look(record), *view.look_all([record])):
+        assert (seen.state, seen.note) == (State.RUNNING, view.FROM_FOLDER)
+    assert registry.find(record.run).last.outcome is None
+    pretended.die()
+    assert view.look(record).state is State.LOST
+    assert noticed == [State.RUNNING, State.RUNNING, State.LOST]
 
 
 def test_many_runs_of_one_cluster_cost_one_question(
