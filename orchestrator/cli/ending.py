@@ -112,8 +112,8 @@ def _active(head: Head, yes: bool) -> list[JobInfo]:
     except Unreachable:
         if not yes and local.running():
             click.confirm(
-                "The local cluster does not answer. Its jobs may go on, and may not save their state "
-                "when it ends. Stop it?",
+                "The local cluster does not answer. Its jobs may go on, and may not save their "
+                "state when it ends. Stop it?",
                 abort=True,
             )
         raise
