@@ -2,6 +2,7 @@
 
 import json
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 
 from models import kernels
 from orchestrator.cli import doctor
+from orchestrator.cluster import local
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.conftest import PretendedHead
 
 
 def verdicts(orch: Orch) -> tuple[dict[str, str], int]:
@@ -41,6 +44,16 @@ def test_what_is_wrong_is_named_with_what_to_do(
     for line in ("fail  cluster", "fail  orch home", "fail  no-such-package"):
         assert line in done.stdout
     assert "Set ORCH_HOME to a folder that you can write" in done.stdout
+
+
+def test_a_living_local_head_that_does_not_answer_is_what_is_wrong(
+    orch: Orch, pretended_head: Callable[[], PretendedHead], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(doctor, "CHECKS", (doctor._machine, doctor._cluster))
+    pretended_head()
+    found = {"machine": "ok", "cluster": "ok", "local head": "fail"}
+    assert verdicts(orch) == (found, 1)
 
 
 def test_a_sample_video_is_really_opened(orch: Orch, tmp_path: Path) -> None:
