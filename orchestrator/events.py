@@ -297,6 +297,10 @@ def read(text: str) -> Event | None:
         return None
 
 
+DRIVER_LOG = "job-driver-"
+"""What Ray puts before the name of a job, and `.log` behind it, for the file of its log."""
+
+
 def events_file(submission_id: str) -> str:
     """Return the name of the file that holds the events of a job, among the logs of Ray."""
     return f"orch-events-{submission_id}.jsonl"

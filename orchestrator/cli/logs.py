@@ -1,7 +1,6 @@
 """orch logs: print or follow the log of a job."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import click
@@ -47,7 +46,7 @@ def logs(job_name: str, follow: bool, raw: bool, rank: int | None) -> None:
       orch logs last --rank 1 -f                its own output, which Ray keeps on its node
     """
     record = registry.find(job_name)
-    client = view.client_of(record)
+    client = _client_of(record)
     if rank is not None:
         if raw:
             raise UsageError("--rank prints lines and --events the job's events; leave one out.")
@@ -71,6 +70,14 @@ def logs(job_name: str, follow: bool, raw: bool, rank: int | None) -> None:
         say(f"{ended.state}  {record.run}")
         following.tidy(record)
         raise click.exceptions.Exit(exit_code(ended.state, ended.exit_code))
+
+
+def _client_of(record: Record) -> ClusterClient | None:
+    """Return a client of the run's cluster; for a local one that has died, save its logs first."""
+    client = view.client_of(record)
+    if client is None:
+        local.keep_logs()
+    return client
 
 
 def _rank_log(record: Record, client: ClusterClient | None, number: int, follow: bool) -> None:
@@ -142,12 +149,15 @@ def _print_event(event: Event) -> None:
 
 
 def _whole_log(record: Record, client: ClusterClient | None) -> str:
-    """Return the log from the cluster, or the copy made when the local head was stopped."""
-    text = client.logs(record.last.submission_id) if client else ""
-    kept = local.kept_log(record.last.submission_id)
-    if text or not kept.exists():
+    """Return the log from the cluster, or the copy of what a local head had that has ended."""
+    if client and (text := client.logs(record.last.submission_id)):
         return text
-    return Path(kept).read_text()
+    kept = local.kept_log(record.last.submission_id)
+    if kept.exists():
+        return kept.read_text(errors="replace")
+    if client is None:
+        say(f"The log of {record.run} went with the local cluster that it ran on.")
+    return ""
 
 
 def _all_events(record: Record, client: ClusterClient | None) -> list[Event]:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.cluster import environment, ray_start
@@ -23,6 +23,7 @@ from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.dashboard import WrongToken
 from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable
+from orchestrator.events import DRIVER_LOG, events_file
 
 MARK = "ORCH_LOCAL_HEAD"
 """Environment variable that every process of a head inherits; its value is the head's folder."""
@@ -129,7 +130,7 @@ def is_alive(folder: Path) -> bool:
 
 
 def end(folder: Path) -> bool:
-    """End all processes of a head and remove its folder. Returns whether any was alive."""
+    """End all processes of a head. Returns whether any was alive."""
     main = _main_process(folder)
     lived = is_alive(folder) or bool(processes(folder))
     if main and is_alive(folder):
@@ -141,9 +142,25 @@ def end(folder: Path) -> bool:
             os.killpg(main, signal.SIGKILL)
     _wait(lambda: not processes(folder), 1)
     _wait(lambda: not _killed(folder), KILL_SECONDS)
+    return lived
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a head that has ended."""
     if folder.name.startswith(PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
-    return lived
+
+
+def logs(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what the jobs of a head have left on this node: the name of each file, and where it is.
+
+    That is what a job's driver has printed, `ID.log`, and its events.
+    """
+    there = folder / "ray" / "session_latest" / "logs"
+    for file in there.glob(f"{DRIVER_LOG}*.log"):
+        yield file.name.removeprefix(DRIVER_LOG), file
+    for file in there.glob(events_file("*")):
+        yield file.name, file
 
 
 def dashboard_port() -> int:

@@ -22,7 +22,7 @@ from orchestrator.cluster.capacity import Capacity, Node
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.dashboard import CONNECT_SECONDS
 from orchestrator.cluster.token import Token
-from orchestrator.errors import Unreachable
+from orchestrator.errors import Unreachable, UsageError
 from orchestrator.events import events_file
 from orchestrator.files import write_whole
 from orchestrator.home import files_in, folder, orch_home, save
@@ -165,8 +165,6 @@ def stop(head: Head) -> bool:
 
     Returns whether any was alive.
     """
-    with contextlib.suppress(Unreachable):
-        _keep_logs(head)
     return _end(head, _state_file(head.prefix, head.inode))
 
 
@@ -184,6 +182,13 @@ def stop_all() -> int:
         if path == own or not alive or _inode(head.prefix) != head.inode:
             count += stop(head)
     return count
+
+
+def keep_logs() -> None:
+    """Keep what the jobs of this environment's head have said, if it has died."""
+    head = _remembered(_state_file())
+    if head and not head_process.is_alive(Path(head.folder)):
+        _keep_logs(head)
 
 
 def kept_log(submission_id: str) -> Path:
@@ -244,18 +249,17 @@ def _is_idle(head: Head) -> bool:
 
 def _end(head: Head, path: Path) -> bool:
     lived = head_process.end(Path(head.folder))
+    _keep_logs(head)
+    head_process.remove(Path(head.folder))
     path.unlink(missing_ok=True)
     return lived
 
 
 def _keep_logs(head: Head) -> None:
-    client = head.client()
-    for job in client.jobs():
-        target = folder("logs") / kept_log(job.submission_id).name
-        write_whole(target, client.logs(job.submission_id))
-        name = events_file(job.submission_id)
-        if job.driver_node and (text := client.log_file(job.driver_node, name)):
-            write_whole(folder("logs") / name, text)
+    """Keep what the jobs of a head have said; they lie in its folder even if it has died."""
+    with contextlib.suppress(OSError, UsageError):  # the disk may be full, and the head must end
+        for name, file in head_process.logs(Path(head.folder)):
+            write_whole(folder("logs") / name, file.read_bytes())
 
 
 def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:

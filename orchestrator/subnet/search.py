@@ -187,6 +187,11 @@ def _check_reachable(layers: int, choices: Sequence[float], total: float, averag
 
 def _parts(job: Job, run: RunFolder, ranks: Ranks) -> Parts:
     """Return the run's data and its network, with the weights whose results it shows."""
+    if not run.job.exists():
+        raise UsageError(
+            f"Nothing of {run.name} is in {run}, as of a run that ended before it began; `orch "
+            f"resume {run.name}` trains it."
+        )
     started = job.model_copy(update={"start": Start(source="checkpoint", weights=str(run))})
     try:
         weights = weights_file(str(run), started)

@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TextIO
 
-from orchestrator.events import Event, Progress, Searching, events_file, parse, to_json
+from orchestrator.events import DRIVER_LOG, Event, Progress, Searching, events_file, parse, to_json
 from orchestrator.run_facts import RunFacts, facts_at, facts_file
 from orchestrator.store.disk import DiskFolder
 from orchestrator.store.run_folder import WholeFile
@@ -26,18 +26,21 @@ from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
 from orchestrator.wording import clock, describe
 
-LOG_PREFIX = "job-driver-"
 PROGRESS_SECONDS = 30.0
 """Progress is logged at most this often, of each trial too; evaluations always are."""
 NOISE = ("'PreemptionWatcher' and ID:",)
 """Parts of lines that Ray prints in every job and that mean nothing to a user."""
 
+STOPPED_EARLY = "The run was asked to stop before its workers started."
+"""What Ray's controller raises then, to end."""
 NOISY_BLOCKS = (
     ") Graceful shutdown of backend failed. This is expected",
     ") Error in control loop iteration: The worker group startup timed out",
+    f") Error in control loop iteration: {STOPPED_EARLY}",
 )
-"""The beginnings of tracebacks that Ray prints after each lost worker, and for each minute that
-workers wait for room; the run itself reports its restarts, and `orch status` the waiting."""
+"""The beginnings of tracebacks that Ray prints after each lost worker, for each minute that workers
+wait for room, and for a stop meanwhile; the run itself reports its restarts and its stop, and
+`orch status` the waiting."""
 
 
 def install() -> None:
@@ -78,9 +81,9 @@ def _log() -> tuple[Path, str] | None:
         log = Path("/proc/self/fd/1").readlink()
     except OSError:
         return None
-    if not log.name.startswith(LOG_PREFIX):
+    if not log.name.startswith(DRIVER_LOG):
         return None
-    return log.parent, log.stem.removeprefix(LOG_PREFIX)
+    return log.parent, log.stem.removeprefix(DRIVER_LOG)
 
 
 class EventFile:

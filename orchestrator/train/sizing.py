@@ -25,6 +25,7 @@ from orchestrator.plan.batch import BatchPlan
 from orchestrator.plan.workers import room_for
 from orchestrator.run_facts import facts_of
 from orchestrator.store.run_folder import RunFolder
+from orchestrator.train.job_log import STOPPED_EARLY
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Sizing(ScalingPolicy):  # type: ignore[misc]
         handover.take_up()  # the controller is a process of its own
         self._maybe_send_resource_request()
         if self._asks(self._folder.stop_is_asked):
-            raise NothingStarted("The run was asked to stop before its workers started.")
+            raise NothingStarted(STOPPED_EARLY)
         self._asks(self._folder.withdraw_leave)
         nodes = usable_nodes()
         free = sum(map(self._free, nodes))

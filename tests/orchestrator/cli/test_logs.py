@@ -1,10 +1,17 @@
 """What a job prints, against a fake cluster."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from orchestrator.events import read
+from orchestrator.cluster import local
+from orchestrator.events import events_file, read, to_json
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Record
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch, Submitted
+from tests.orchestrator.conftest import PretendedHead
 from tests.orchestrator.statements import EVENTS
 
 
@@ -44,3 +51,34 @@ def test_following_a_log_ends_with_the_code_of_the_job(
     assert orch("logs", "last", "-f").exit_code == code
     assert orch("logs", "last", "-f").exit_code == code
     assert orch("logs", "last").exit_code == 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_logs_of_a_local_cluster_that_died_are_there_also_once_it_is_cleaned_up(
+    orch: Orch,
+    make_record: Callable[..., Record],
+    pretended_head: Callable[..., PretendedHead],
+    ended: bool,
+) -> None:
+    head = pretended_head()
+    registry.save(make_record("tiny-1", local=True))
+    logs = Path(head.head.folder) / "ray" / "session_latest" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "job-driver-tiny-1.log").write_bytes(b"one\n\xfftwo\n")
+    (logs / events_file("tiny-1")).write_text("".join(f"{to_json(one)}\n" for one in EVENTS))
+    head.die()
+    if ended:
+        local.stop_all()
+        assert not logs.exists()
+    assert orch("logs", "tiny-1").stdout.splitlines() == ["one", "\ufffdtwo"]
+    lines = orch("logs", "tiny-1", "--events").stdout.splitlines()
+    assert [read(line) for line in lines] == EVENTS
+
+
+def test_a_log_that_went_with_its_local_cluster_is_missed_aloud(
+    orch: Orch, make_record: Callable[..., Record]
+) -> None:
+    registry.save(make_record("tiny-1", local=True))
+    done = orch("logs", "tiny-1")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "The log of tiny-1 went with the local cluster that it ran on." in done.stderr

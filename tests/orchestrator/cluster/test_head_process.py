@@ -128,6 +128,7 @@ def test_what_is_left_of_a_head_is_found_by_its_mark_and_ended(folder: Path) -> 
         assert head_process.processes(folder) == [marked.pid]
         assert head_process.end(folder)
     assert marked.returncode == -9
+    head_process.remove(folder)
     assert not folder.exists()
     assert not head_process.end(folder)
 

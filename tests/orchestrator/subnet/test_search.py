@@ -94,6 +94,17 @@ def test_a_run_in_a_bucket_needs_a_folder_for_its_figures(
     assert "s3://models/runs/tiny-1; name a folder for tables and figures" in done.output
 
 
+def test_a_run_that_ended_before_it_began_is_named_as_such(
+    make_record: Callable[..., Record], tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    run = make_record("tiny-1", name="tiny", job=tiny_job().as_dict())
+    registry.save(run)
+    output = ("--output", str(tmp_path / "figures"))
+    done = CliRunner().invoke(cli, ("subnet", "tiny", "--average-bits", "3.2", *output))
+    assert done.exit_code == 2
+    assert f"Nothing of tiny-1 is in {run.run_dir}" in done.output
+
+
 def test_a_folder_that_cannot_be_made_is_refused_before_the_search(
     make_record: Callable[..., Record], tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:

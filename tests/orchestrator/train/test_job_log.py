@@ -111,6 +111,7 @@ def test_other_lines_stay_and_noise_does_not(log: Log) -> None:
     [
         "Graceful shutdown of backend failed. This is expected if ...",
         "Error in control loop iteration: The worker group startup timed out after 60.0 seconds",
+        f"Error in control loop iteration: {job_log.STOPPED_EARLY}",
     ],
 )
 def test_tracebacks_that_ray_expects_are_left_out(log: Log, begin: str) -> None:
