@@ -12,6 +12,7 @@ OrchError (1)
 |   `-- Refused              the tracking server answers, and does not accept the record
 |       `-- RecordGone       the record of a run, or its experiment, no longer exists
 `-- Unreachable (3)          the cluster, the tracking server or the store does not answer
+    `-- MaybeSubmitted       the cluster went away before it said whether it has the job
 """
 
 from collections.abc import Sequence
@@ -78,3 +79,7 @@ class Unreachable(OrchError):
     """The cluster, the tracking server or the store does not answer."""
 
     exit_code: ClassVar[int] = 3
+
+
+class MaybeSubmitted(Unreachable):
+    """The cluster went away before it said whether it has a job; its record stays."""

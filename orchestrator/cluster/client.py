@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.cluster.capacity import Capacity, Node
-from orchestrator.cluster.dashboard import CONNECT_SECONDS, Dashboard, NotThere
+from orchestrator.cluster.dashboard import CONNECT_SECONDS, Dashboard, NotThere, TokenRefused
 from orchestrator.cluster.token import Token
-from orchestrator.errors import AlreadySubmitted, Unreachable
+from orchestrator.errors import AlreadySubmitted, MaybeSubmitted, Unreachable
 from orchestrator.state import State
 
 UPLOAD_SECONDS = 120.0
@@ -97,8 +97,9 @@ class ClusterClient:
     ) -> None:
         """Start a job. The entrypoint asks for no CPU, so that it never waits for one.
 
-        An answer that was lost does not matter: the job is there, with the TOKEN of its metadata.
-        Raises AlreadySubmitted when another submission has this id.
+        An answer that was lost does not matter if the cluster answers again: the job is there, with
+        the TOKEN of its metadata. Raises MaybeSubmitted when it does not, AlreadySubmitted when
+        another submission has this id; after any other error the job is not there.
         """
         body = {
             "submission_id": submission_id,
@@ -109,16 +110,31 @@ class ClusterClient:
         }
         try:
             self._dashboard.json("POST", "/api/jobs/", body, timeout=SUBMIT_SECONDS)
+        except TokenRefused:
+            raise
         except Unreachable:
-            found = self.job(submission_id)
+            run = metadata.get("run", submission_id)
+            found = self.job_if_any(submission_id, run)
             if found is None:
                 raise
             if not found.is_of(metadata):
-                run = metadata.get("run", submission_id)
                 raise AlreadySubmitted(
                     f"{run} is already {found.state}, as {submission_id}, which was not submitted "
                     f"by this command. `orch status {run}` says how it goes."
                 ) from None
+
+    def job_if_any(self, submission_id: str, run: str) -> JobInfo | None:
+        """Return what `job` does, of a submission of `run` whose answer did not arrive.
+
+        Raises MaybeSubmitted when the cluster does not answer this either.
+        """
+        try:
+            return self.job(submission_id)
+        except Unreachable as error:
+            raise MaybeSubmitted(
+                f"{run} may have been submitted, as {submission_id}: the cluster went away before "
+                f"it said so. `orch status {run}` tells when the cluster is back. {error}"
+            ) from error
 
     def job(self, submission_id: str, *, timeout: float | None = None) -> JobInfo | None:
         """Return what the cluster knows of a job, or None when it does not know it.

@@ -15,7 +15,7 @@ from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import TOKEN, ClusterClient
 from orchestrator.cluster.local import Head
 from orchestrator.cluster.target import Target
-from orchestrator.errors import AlreadySubmitted, OrchError, Unreachable, UsageError
+from orchestrator.errors import AlreadySubmitted, MaybeSubmitted, OrchError, Unreachable, UsageError
 from orchestrator.job import weights
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
@@ -134,8 +134,9 @@ def check(
 def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     """Submit the latest attempt of a run to the place that `check` returned for its job.
 
-    Returns the record as it was written. Raises UsageError or Unreachable; then nothing was
-    submitted, nothing was recorded, and a head that this call started was stopped.
+    Returns the record as it was written. Raises MaybeSubmitted when the cluster went away before it
+    said whether it has the job; the record of the attempt stays. Raises UsageError or Unreachable;
+    then nothing was submitted, nothing was recorded, and a head that this call started was stopped.
     """
     if place.client is None:
         return _submit_locally(record, job, place, say)
@@ -214,6 +215,8 @@ def _submit_locally(record: Record, job: "Job", place: Place, say: Say) -> Recor
             env_vars = _handed_over(head, record)
             there = replace(record, address=head.url, local=True, cluster="")
             return _send(client, there, place, env_vars)
+        except MaybeSubmitted:
+            raise
         except (UsageError, Unreachable):
             if not local.active_jobs(head):
                 local.stop(head)
@@ -284,13 +287,15 @@ def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[st
     except AlreadySubmitted:
         registry.save(replace(record, job=before.job if before else record.job))
         raise
-    except KeyboardInterrupt:
-        there = client.job(attempt.submission_id)
+    except MaybeSubmitted:
+        raise
+    except OrchError:
+        _take_back(record, before)
+        raise
+    except BaseException:  # such as KeyboardInterrupt: the cluster may have the job
+        there = client.job_if_any(attempt.submission_id, record.run)
         if there is None or not there.is_of(metadata):
             _take_back(record, before)
-        raise
-    except BaseException:
-        _take_back(record, before)
         raise
     return record
 

@@ -14,12 +14,13 @@ from orchestrator import handover
 from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient
 from orchestrator.cluster.local import Head
-from orchestrator.errors import UsageError
+from orchestrator.errors import MaybeSubmitted, Unreachable, UsageError
 from orchestrator.job.schema import Job
-from orchestrator.runs import submission
+from orchestrator.runs import registry, submission
 from orchestrator.runs.registry import Record
 from orchestrator.runs.submission import Place
 from tests.fake_cluster import NODE, FakeCluster
+from tests.unreliable import Mood, Unreliable, Weather, on_the_way_to
 
 SECRET = "s3cret"
 
@@ -40,6 +41,19 @@ def head(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     found = Head(cluster.url, str(tmp_path / "head"), sys.prefix, 1, "session_1")
     monkeypatch.setattr(local, "ensure", lambda _: found)
     return found
+
+
+class FromTheSubmissionOn(Weather):
+    """The submission of a job and what is asked after it go as told, the last one for all later."""
+
+    def __init__(self, way: Unreliable, *moods: Mood) -> None:
+        super().__init__(0.0)
+        self.way, self.moods = way, list(moods)
+
+    def next(self) -> Mood:
+        if "POST /api/jobs/" not in self.way.asked:
+            return "well"
+        return self.moods.pop(0) if len(self.moods) > 1 else self.moods[0]
 
 
 def received(cluster: FakeCluster) -> str:
@@ -108,3 +122,35 @@ def test_a_search_whose_corner_never_fits_is_refused_with_the_corner(
     job = tiny_job(*search, workers)
     with pytest.raises(UsageError, match=r"^corner num_workers=5000: This machine .* cannot hold"):
         submission.submit(make_record("digits-1"), job, Place(None, here=True), lambda _: None)
+
+
+def test_a_job_that_the_cluster_may_have_when_it_goes_away_stays_on_record(
+    cluster: FakeCluster, job: Any, make_record: Callable[..., Record]
+) -> None:
+    record = make_record("digits-1")
+    with on_the_way_to(cluster.url) as way:
+        place = Place(ClusterClient(way.url), here=False)
+        way.become(FromTheSubmissionOn(way, "deaf", "cut"))
+        with pytest.raises(
+            MaybeSubmitted, match=r"^digits-1 may have been .*`orch status digits-1`"
+        ):
+            submission.submit(record, job, place, lambda _: None)
+        assert registry.find("digits-1").address == way.url
+    assert "digits-1" in cluster.jobs
+    assert MaybeSubmitted.exit_code == 3
+
+
+def test_a_job_that_the_cluster_does_not_have_is_forgotten(
+    cluster: FakeCluster, job: Any, make_record: Callable[..., Record]
+) -> None:
+    first = make_record("digits-1")
+    with on_the_way_to(cluster.url) as way:
+        place = Place(ClusterClient(way.url), here=False)
+        for moods in (("cut", "well"), (401, "cut")):
+            way.asked.clear()
+            way.become(FromTheSubmissionOn(way, *moods))
+            with pytest.raises(Unreachable) as refused:
+                submission.submit(first, job, place, lambda _: None)
+            assert not isinstance(refused.value, MaybeSubmitted)
+            assert registry.kept("digits-1") is None
+    assert not cluster.jobs
