@@ -257,8 +257,8 @@ def _end(head: Head, path: Path) -> bool:
 
 def _keep_logs(head: Head) -> None:
     """Keep what the jobs of a head have said; they lie in its folder even if it has died."""
-    with contextlib.suppress(OSError, UsageError):  # the disk may be full, and the head must end
-        for name, file in head_process.logs(Path(head.folder)):
+    for name, file in head_process.logs(Path(head.folder)):
+        with contextlib.suppress(OSError, UsageError):  # the disk may be full, the head must end
             write_whole(folder("logs") / name, file.read_bytes())
 
 

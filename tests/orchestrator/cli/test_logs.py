@@ -65,6 +65,8 @@ def test_the_logs_of_a_local_cluster_that_died_are_there_also_once_it_is_cleaned
     logs = Path(head.head.folder) / "ray" / "session_latest" / "logs"
     logs.mkdir(parents=True)
     (logs / "job-driver-tiny-1.log").write_bytes(b"one\n\xfftwo\n")
+    for unreadable in ("job-driver-a-1.log", "job-driver-z-1.log"):
+        (logs / unreadable).mkdir()
     (logs / events_file("tiny-1")).write_text("".join(f"{to_json(one)}\n" for one in EVENTS))
     head.die()
     if ended:
