@@ -7,10 +7,13 @@ and with a p1 that lets blocks be swapped: CoQuant whole, without swaps, and Ada
 neither. The record in `benchmarks/results/coquant_parts.json` has for each:
 
 - "top1": in percent, by bit-width, one for each seed;  "mean", "spread" (largest less smallest);
-- "gain": over AdaBits with the same seed, the mean;  "error": the standard error of that mean.
+- "gain": over AdaBits with the same seed, the mean;  "error": the standard error of that mean;
+- "gap": how far the lowest bit-width is behind the highest of the same network, one for each seed;
+- "closer": how much less that is than AdaBits' with the same seed, the mean;  "closer_error": its
+  standard error. What a whole run has reached by chance, all its bit-widths share; it is not in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,6 +23,7 @@ from benchmarks.results_file import keep
 from benchmarks.search.trainings import Training
 
 PLAIN = "adabits"
+HIGHEST, LOWEST = "8bit", "2bit"
 RANKING = Ranking(
     Path(__file__).with_suffix(".yaml"),
     {PLAIN: ("method={name: adabits}",), "coquant": (), "coquant_no_swap": ("method.p1=1",)},
@@ -37,21 +41,29 @@ def main() -> None:
 def compared(made: Iterable[Training]) -> dict[str, object]:
     """Return the figures of each, and what it gains over AdaBits, in points; of 2 seeds or more."""
     top1 = by_method(made)
-    plain = top1.pop(PLAIN)
-    gains = {
-        method: {
-            b: [own - other for own, other in zip(v, plain[b], strict=True)] for b, v in t.items()
-        }
-        for method, t in top1.items()
-    }
+    plain = top1[PLAIN]
+    gap = {method: _less(t[HIGHEST], t[LOWEST]) for method, t in top1.items()}
+    others = [method for method in top1 if method != PLAIN]
+    gains = {m: {b: _less(v, plain[b]) for b, v in top1[m].items()} for m in others}
+    closer = {method: _less(gap[PLAIN], gap[method]) for method in others}
     return {
-        **summary({PLAIN: plain, **top1}),
+        **summary(top1),
         "gain": {m: {b: round(mean(v), 2) for b, v in t.items()} for m, t in gains.items()},
-        "error": {
-            m: {b: round(stdev(v) / sqrt(len(v)), 2) for b, v in t.items()}
-            for m, t in gains.items()
-        },
+        "error": {m: {b: _error(v) for b, v in t.items()} for m, t in gains.items()},
+        "gap": gap,
+        "closer": {m: round(mean(v), 2) for m, v in closer.items()},
+        "closer_error": {m: _error(v) for m, v in closer.items()},
     }
+
+
+def _less(of: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Return the differences, seed by seed."""
+    return [round(one - less, 2) for one, less in zip(of, other, strict=True)]
+
+
+def _error(values: Sequence[float]) -> float:
+    """Return the standard error of a mean."""
+    return round(stdev(values) / sqrt(len(values)), 2)
 
 
 if __name__ == "__main__":

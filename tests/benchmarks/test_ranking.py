@@ -55,6 +55,18 @@ def test_a_gain_is_over_the_same_seed_and_has_its_standard_error() -> None:
     assert found["error"]["coquant_no_swap"] == dict.fromkeys(BIT_WIDTHS, 0.0)  # type: ignore[index]
 
 
+def test_a_network_is_closer_by_what_its_gap_is_less_whatever_the_run_reached() -> None:
+    gaps = {"adabits": (5.0, 4.0), "coquant": (3.0, 4.0), "coquant_no_swap": (6.0, 5.0)}
+    made = [
+        training(one, dict.fromkeys(BIT_WIDTHS, high) | {"2bit": high - gaps[one.method][one.seed]})
+        for high, one in enumerate(coquant_parts.RANKING.wanted(2), start=40)
+    ]
+    found = coquant_parts.compared(made)
+    assert found["gap"] == {method: list(gap) for method, gap in gaps.items()}
+    assert found["closer"] == {"coquant": 1.0, "coquant_no_swap": -1.0}
+    assert found["closer_error"] == {"coquant": 1.0, "coquant_no_swap": 0.0}
+
+
 @pytest.mark.parametrize("of", RANKINGS, ids=lambda of: of.job.stem)
 def test_every_job_of_a_ranking_is_right_and_has_the_same_budget(
     of: Ranking, tmp_path: Path
