@@ -30,7 +30,7 @@ def folder(name: str) -> Path:
     try:
         make_folder(path, 0o700)
     except OSError as error:
-        raise cannot_keep(error) from error
+        raise cannot_keep(error, path) from error
     return path
 
 
@@ -52,12 +52,12 @@ def files_in(name: str) -> list[Path]:
     return [entry for entry in entries if entry.suffix == ".json" and entry.name[0] != "."]
 
 
-def save(path: Path, content: str) -> None:
+def save(path: Path, content: str | bytes) -> None:
     """Write a state file completely. Raises UsageError when that is not possible."""
     try:
         write_whole(path, content)
     except OSError as error:
-        raise cannot_keep(error) from error
+        raise cannot_keep(error, path) from error
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         lock = path.open("wb")
     except OSError as error:
-        raise cannot_keep(error) from error
+        raise cannot_keep(error, path) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -85,13 +85,17 @@ def check_writable() -> None:
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied", str(nearest))
     except OSError as error:
-        raise cannot_keep(error) from error
+        raise cannot_keep(error, path) from error
 
 
-def cannot_keep(error: OSError) -> UsageError:
-    """Return the error for something that cannot be written to orch's own folder."""
+def cannot_keep(error: OSError, path: Path) -> UsageError:
+    """Return the error for something that cannot be written to orch's own folder.
+
+    path: what is named where the error names no file; that of a full disk does not.
+    """
     return UsageError(
-        f"orch cannot keep its records in {orch_home()} ({error.strerror}: {error.filename}). "
+        f"orch cannot keep its records in {orch_home()} ({error.strerror}: "
+        f"{error.filename or path}). "
         "Set ORCH_HOME to a folder that you can write."
     )
 

@@ -8,6 +8,7 @@ changes happen under a lock: two submissions at once start one head.
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -24,7 +25,6 @@ from orchestrator.cluster.dashboard import CONNECT_SECONDS
 from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable, UsageError
 from orchestrator.events import events_file
-from orchestrator.files import write_whole
 from orchestrator.home import files_in, folder, orch_home, save
 from orchestrator.state import is_final
 from orchestrator.typed_json import made_of
@@ -34,6 +34,7 @@ ANSWER_SECONDS = 15.0
 """How long a head that is alive may take to answer: a busy machine takes its time."""
 RETRY_SECONDS = 0.2
 
+_LOG = logging.getLogger(__name__)
 _silent: set[str] = set()
 """Folders of heads that did not answer: a command waits for each of them only once."""
 FEWEST_CPUS = 2
@@ -257,9 +258,14 @@ def _end(head: Head, path: Path) -> bool:
 
 def _keep_logs(head: Head) -> None:
     """Keep what the jobs of a head have said; they lie in its folder even if it has died."""
+    lost: list[str] = []
     for name, file in head_process.logs(Path(head.folder)):
-        with contextlib.suppress(OSError, UsageError):  # the disk may be full, the head must end
-            write_whole(folder("logs") / name, file.read_bytes())
+        try:
+            save(folder("logs") / name, file.read_bytes())
+        except (OSError, UsageError) as error:  # the disk may be full, and the head must end
+            lost.append(str(error))
+    if lost:
+        _LOG.warning("%d logs of the local cluster's jobs are not kept: %s", len(lost), lost[0])
 
 
 def _state_file(prefix: str = sys.prefix, inode: int | None = None) -> Path:

@@ -4,6 +4,7 @@ A trial of a search is found by name, too. It has no file of its own until it is
 """
 
 import difflib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import home, state_file
-from orchestrator.errors import UnknownJob
+from orchestrator.errors import UnknownJob, UsageError
 from orchestrator.run_facts import RunFacts, facts_in
 from orchestrator.state import State
 from orchestrator.store.run_folder import RunFolder
@@ -20,6 +21,7 @@ from orchestrator.store.search_folder import SearchFolder
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import Values, made_of, plain
 
+_LOG = logging.getLogger(__name__)
 _TRIAL = re.compile(r"(.+)\.(t\d{3,}(?:[sg]\d+)?)")
 """A search, and one of its trials or of their runs: quickstart.t007, quickstart.t007s1."""
 
@@ -152,14 +154,18 @@ def forget(record: Record) -> None:
 def note_outcome(record: Record, outcome: Outcome) -> Record:
     """Record how the latest attempt ended, and return the new record.
 
-    A record that has a later attempt by now stays as it is.
+    A record that has a later attempt by now stays as it is. Where it cannot be written, as on a
+    full disk, that is a warning: the cluster and the run's folder can be asked again.
     """
     now = kept(record.run)
     if now and now.last.submission_id != record.last.submission_id:
         return now
     attempts = (*record.attempts[:-1], replace(record.last, outcome=outcome))
     record = replace(record, attempts=attempts)
-    save(record)
+    try:
+        save(record)
+    except UsageError as error:
+        _LOG.warning("How %s ended is shown, but not kept: %s", record.run, error)
     return record
 
 

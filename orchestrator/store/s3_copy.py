@@ -129,7 +129,7 @@ def _keep(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        raise home.cannot_keep(error) from error
+        raise home.cannot_keep(error, path) from error
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _alone(path: Path) -> Iterator[None]:
     try:
         lock = path.with_suffix(".lock").open("w")
     except OSError as error:
-        raise home.cannot_keep(error) from error
+        raise home.cannot_keep(error, path) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
