@@ -135,6 +135,21 @@ def save(record: Record) -> None:
     home.save(home.folder("runs") / f"{record.run}.json", dumps(plain(record), indent=1))
 
 
+def change(run: str, how: Callable[[Record | None], Record | None]) -> Record | None:
+    """Put what `how` makes of a run's record in its place, and return that; None is no record.
+
+    Other commands that change a record wait meanwhile, so that none undoes what another one did.
+    """
+    with home.locked(home.folder("locks") / "records"):
+        before = kept(run)
+        after = how(before)
+        if after is None:
+            _path(run).unlink(missing_ok=True)
+        elif after is not before:
+            save(after)
+        return after
+
+
 def kept(run: str) -> Record | None:
     """Return the record of exactly this run as it is on disk; None when there is none."""
     return state_file.read(_path(run), _record)
@@ -148,7 +163,7 @@ def locked(run: str) -> AbstractContextManager[None]:
 
 def forget(record: Record) -> None:
     """Remove a record."""
-    _path(record.run).unlink(missing_ok=True)
+    change(record.run, lambda _: None)
 
 
 def note_outcome(record: Record, outcome: Outcome) -> Record:
@@ -157,16 +172,18 @@ def note_outcome(record: Record, outcome: Outcome) -> Record:
     A record that has a later attempt by now stays as it is. Where it cannot be written, as on a
     full disk, that is a warning: the cluster and the run's folder can be asked again.
     """
-    now = kept(record.run)
-    if now and now.last.submission_id != record.last.submission_id:
-        return now
-    attempts = (*record.attempts[:-1], replace(record.last, outcome=outcome))
-    record = replace(record, attempts=attempts)
+
+    def noted(now: Record | None) -> Record:
+        ended = now or record
+        if ended.last.submission_id != record.last.submission_id:
+            return ended
+        return replace(ended, attempts=(*ended.attempts[:-1], replace(ended.last, outcome=outcome)))
+
     try:
-        save(record)
+        return change(record.run, noted) or record
     except UsageError as error:
         _LOG.warning("How %s ended is shown, but not kept: %s", record.run, error)
-    return record
+        return noted(record)
 
 
 def load_all() -> list[Record]:

@@ -271,7 +271,7 @@ def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[st
         TOKEN: secrets.token_hex(8),
     }
     before = registry.kept(record.run)
-    registry.save(record)
+    registry.change(record.run, lambda _: record)
     driver = runtime.SEARCH if record.is_search else runtime.TRAIN
     try:
         client.submit(
@@ -285,7 +285,8 @@ def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[st
             metadata,
         )
     except AlreadySubmitted:
-        registry.save(replace(record, job=before.job if before else record.job))
+        job = before.job if before else record.job
+        registry.change(record.run, lambda now: replace(now or record, job=job))
         raise
     except MaybeSubmitted:
         raise
@@ -302,10 +303,7 @@ def _send(client: ClusterClient, record: Record, place: Place, env_vars: dict[st
 
 def _take_back(record: Record, before: Record | None) -> None:
     """Restore the record as it was before the latest attempt, if there was one."""
-    if before is None:
-        registry.forget(record)
-    else:
-        registry.save(before)
+    registry.change(record.run, lambda _: before)
 
 
 def _preflight(

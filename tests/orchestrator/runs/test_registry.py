@@ -1,6 +1,7 @@
 """Runs are found again by every name a person would use."""
 
 from collections.abc import Callable
+from threading import Thread
 
 import pytest
 
@@ -85,3 +86,25 @@ def test_the_end_of_an_attempt_does_not_undo_a_later_one(make_record: Make) -> N
     registry.save(first.again(2.0))
     registry.note_outcome(first, Outcome(State.STOPPED, 1, "", RunFacts()))
     assert [attempt.outcome for attempt in registry.find("digits-1").attempts] == [None, None]
+
+
+def test_an_attempt_that_begins_while_an_end_is_recorded_is_not_lost(
+    make_record: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_record("digits-1", 1.0)
+    registry.save(first)
+    read = registry.kept
+    resume = Thread(target=registry.change, args=("digits-1", lambda now: now.again(2.0)))
+
+    def read_and_overtaken(run: str) -> Record | None:
+        found = read(run)
+        monkeypatch.setattr(registry, "kept", read)
+        resume.start()
+        resume.join(0.2)
+        return found
+
+    monkeypatch.setattr(registry, "kept", read_and_overtaken)
+    outcome = Outcome(State.STOPPED, 1, "", RunFacts())
+    registry.note_outcome(first, outcome)
+    resume.join()
+    assert [attempt.outcome for attempt in registry.find("digits-1").attempts] == [outcome, None]
