@@ -49,6 +49,15 @@ Places = dict[str, _Place]
 """The place of each tensor, by name."""
 
 
+class _Fit(NamedTuple):
+    """How one network's tensors are taken from another's. sources: names there, by names here."""
+
+    sources: dict[str, str]
+    ours: Places
+    theirs: Places
+    untrained: Untrained
+
+
 def load_checkpoint_weights(
     network: nn.Module, trained: Mapping[str, Tensor], *, borrow: bool = False
 ) -> Untrained:
@@ -62,7 +71,35 @@ def load_checkpoint_weights(
     and steps that span the same range.
     Any other difference raises ValueError; nothing is copied then.
     """
-    own, batches = network.state_dict(), _batches(trained)
+    own = network.state_dict()
+    fit = _fit(own, trained, _batches(trained), borrow=borrow)
+    with torch.no_grad():
+        for name, source in fit.sources.items():
+            given = trained[source]
+            ratio = _ratio(network, name, fit.ours[name], fit.theirs[source])
+            own[name].copy_(given if ratio == 1 else given * ratio)
+    return fit.untrained
+
+
+def check_checkpoint_weights(
+    network: nn.Module, source: nn.Module, *, borrow: bool = False
+) -> Untrained:
+    """Do as `load_checkpoint_weights` with the weights that a network will have; copy nothing.
+
+    source: a network that will be trained at all its precisions. Both may be without numbers, on
+    torch's meta device. Raises ValueError where the weights will not fit.
+    """
+    return _fit(network.state_dict(), source.state_dict(), {}, borrow=borrow).untrained
+
+
+def _fit(
+    own: Mapping[str, Tensor],
+    trained: Mapping[str, Tensor],
+    batches: Mapping[str, list[int]],
+    *,
+    borrow: bool,
+) -> _Fit:
+    """Match the tensors of two networks by names and shapes. Raises ValueError if they differ."""
     never = {at for at, counts in batches.items() if not any(counts)}
     ours = _places(own)
     theirs = {name: place for name, place in _places(trained).items() if place.at not in never}
@@ -70,14 +107,11 @@ def load_checkpoint_weights(
     both = _in_both(ours, theirs)
     _check(sources, ours, theirs, both)
     _check_shapes(sources, own, trained)
-    with torch.no_grad():
-        for name, source in sources.items():
-            given, ratio = trained[source], _ratio(network, name, ours[name], theirs[source])
-            own[name].copy_(given if ratio == 1 else given * ratio)
     wholly = dict.fromkeys(at for name, (_, at) in ours.items() if name not in sources)
     partly = [at for at, counts in batches.items() if at in both and not all(counts)]
     own_sets = [at for at in wholly if at is not None and not at.endswith(_STEPS)]
-    return Untrained(own_sets, partly, steps=any(at and at.endswith(_STEPS) for at in wholly))
+    steps = any(at and at.endswith(_STEPS) for at in wholly)
+    return _Fit(sources, ours, theirs, Untrained(own_sets, partly, steps))
 
 
 def _places(names: Iterable[str]) -> Places:

@@ -30,6 +30,31 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
     outside a prefix. Any other name that is missing, unexpected or of another shape raises
     ValueError, and so do values that are not finite; nothing is copied then.
     """
+    copied, targets, skipped = _fit(network, state_dict)
+    _check_finite(copied)
+    with torch.no_grad():
+        for name, value in copied.items():
+            for target in targets[name]:
+                target.copy_(value)
+    network.start_quantizers()
+    return skipped
+
+
+def check_float_weights(network: AnyBitNetwork, source: AnyBitNetwork) -> None:
+    """Raise ValueError if a network cannot start from the weights that a float one will have.
+
+    Both may be without numbers, on torch's meta device.
+    """
+    _fit(network, source.state_dict())
+
+
+def _fit(
+    network: AnyBitNetwork, state_dict: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, list[Tensor]], list[str]]:
+    """Return what is copied, the tensors that it is copied to, and the names that are left out.
+
+    Raises ValueError if names or shapes differ otherwise.
+    """
     targets = _targets(network.backbone)
     own_name = network.backbone.own_name
     state_dict = {own_name(name): value for name, value in unwrap(state_dict).items()}
@@ -41,14 +66,8 @@ def load_float_weights(network: AnyBitNetwork, state_dict: Mapping[str, Any]) ->
     mistakes = _mistakes(source, targets, skipped)
     if mistakes:
         raise ValueError(f"the float model does not fit the network: {'; '.join(mistakes)}")
-    copied = source.keys() - set(skipped)
-    _check_finite({name: source[name] for name in source if name in copied})
-    with torch.no_grad():
-        for name in copied:
-            for target in targets[name]:
-                target.copy_(source[name])
-    network.start_quantizers()
-    return skipped
+    copied = {name: value for name, value in source.items() if name not in skipped}
+    return copied, targets, skipped
 
 
 def _targets(network: AnyBitNetwork) -> dict[str, list[Tensor]]:

@@ -77,12 +77,14 @@ def _in_turn(jobs: "dict[str, tuple[str, Job]]", target: "Target | None") -> lis
     order = turns.in_turn([job for _, job in jobs.values()])
     folders = {name: submission.new_folder(job) for name, (_, job) in jobs.items()}
     members = [Member(*jobs[name], folders[name]) for name in order]
-    together = {folder: name for name, folder in folders.items()}
+    together = {folder: jobs[name][1] for name, folder in folders.items()}
 
     def resolved(member: Member) -> Member:
         job = references.resolved(member.job, folders)
         awaited = references.awaited(job, target, together)
-        waits_for = sorted(together.get(folder, Path(folder).name) for folder in awaited)
+        waits_for = sorted(
+            together[one].name if one in together else Path(one).name for one in awaited
+        )
         return replace(member, job=job, awaited=awaited, waits_for=tuple(waits_for))
 
     return each(members, resolved)

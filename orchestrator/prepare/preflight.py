@@ -1,6 +1,6 @@
 """The checks before anything is started; all problems are reported at once."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import torch
 
@@ -18,6 +18,7 @@ from orchestrator.prepare.build import (
     check_data,
 )
 from orchestrator.prepare.datasets import missing, open_datasets
+from orchestrator.prepare.promised import unfit
 from orchestrator.prepare.start import is_there, start
 from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
 from orchestrator.store.place import folder_at
@@ -81,6 +82,16 @@ def check(
     if silence and away:
         away(silence)
     return found[0]
+
+
+def check_promised(job: Job, sources: Mapping[str, Job]) -> None:
+    """Check that a job can start and learn from weights that others are still to train.
+
+    sources: the jobs that train them, by the folders of their runs. Raises UsageError with every
+    problem, of each corner of a search.
+    """
+    if problems := _of_corners(job, lambda corner: list(unfit(corner, sources))):
+        raise UsageError("\n".join(problems))
 
 
 def _of_corners(job: Job, check_one: Callable[[Job], list[str]]) -> list[str]:

@@ -37,9 +37,21 @@ def give_teacher(
     wanted = method.wanted_teacher
     if wanted is None:
         return
+    network = build_teacher(wanted, job, num_classes)
+    if trained and own is not None:
+        load_checkpoint_weights(network, own.state_dict())
+    elif trained:
+        lacking = start(network, _started_from(wanted, job), key=KEY)
+        if lacking:
+            raise CheckpointMismatch(f"{KEY}: a teacher must be trained. {lacking}")
+    method.take_teacher(network)
+
+
+def build_teacher(wanted: WantedTeacher, job: Job, num_classes: int) -> AnyBitNetwork:
+    """Build the network of a teacher, with random weights."""
     mean, std = input_scale(job.data)
     with torch.random.fork_rng(devices=[]):
-        network = models.build_network(
+        return models.build_network(
             job.model,
             job.quantizer,
             precisions=(wanted.precision,),
@@ -48,13 +60,6 @@ def give_teacher(
             mean=mean,
             std=std,
         )
-    if trained and own is not None:
-        load_checkpoint_weights(network, own.state_dict())
-    elif trained:
-        lacking = start(network, _started_from(wanted, job), key=KEY)
-        if lacking:
-            raise CheckpointMismatch(f"{KEY}: a teacher must be trained. {lacking}")
-    method.take_teacher(network)
 
 
 def has_own_teacher(jobs: Sequence[Job], number: int) -> bool:

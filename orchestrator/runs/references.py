@@ -1,7 +1,7 @@
 """The runs that a job names as its reference, its start or its teacher."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from models.precision import Precision
 from orchestrator.cluster import local
 from orchestrator.cluster.target import Target
-from orchestrator.errors import OrchError, UsageError
+from orchestrator.errors import JobFileError, OrchError, UsageError
 from orchestrator.job import weights
 from orchestrator.runs import registry, trials, view
 from orchestrator.runs.registry import Record
@@ -40,15 +40,36 @@ def _found(given: str, together: Mapping[str, str]) -> str:
     return record.run_dir if record else given
 
 
-def awaited(job: "Job", target: Target | None, together: Collection[str] = ()) -> frozenset[str]:
+def awaited(
+    job: "Job", target: Target | None, together: "Mapping[str, Job] | None" = None
+) -> frozenset[str]:
     """Return the folders that a job starts or learns from, of runs that have no results yet.
 
-    target: the job's cluster, None for the local one. together: the folders of the runs that are
-    submitted with it. Raises UsageError for a run from which it cannot start, or elsewhere.
+    target: the job's cluster, None for the local one. together: the jobs that are submitted with
+    it, by the folders of their runs. Raises UsageError for a run from which it cannot start or
+    learn, since that is elsewhere or trains another network.
     """
-    return frozenset(
-        given for given in weights.named(job) if given in together or _goes_on(given, job, target)
+    from orchestrator.prepare import preflight
+
+    others = together or {}
+    found = frozenset(
+        given for given in weights.named(job) if given in others or _goes_on(given, job, target)
     )
+    jobs = {folder: others.get(folder) or _job_of(folder) for folder in found}
+    preflight.check_promised(job, {folder: one for folder, one in jobs.items() if one})
+    return found
+
+
+def _job_of(folder: str) -> "Job | None":
+    """Return the job of a run that is known here, None if this version cannot read it."""
+    from orchestrator.job.load import load_values
+
+    record = registry.kept(Path(folder).name)
+    assert record is not None
+    try:
+        return load_values(record.job, record.run).job
+    except JobFileError:
+        return None
 
 
 def _goes_on(folder: str, job: "Job", target: Target | None) -> bool:

@@ -178,6 +178,21 @@ def test_a_run_that_goes_on_and_cannot_be_a_start_is_refused_before_it_is_waited
         assert done.exit_code == 0, done.stderr
 
 
+def test_a_start_from_another_network_is_refused_before_that_is_trained(
+    orch: Orch, cluster: FakeCluster, chain: None, tmp_path: Path
+) -> None:
+    text = "extends: tiny.yaml\nname: unlike\nstart: {from: checkpoint, weights: tiny_a}\n"
+    (tmp_path / "unlike.yaml").write_text(text + "model: {widths: [4, 6]}\n")
+    options = ("--address", cluster.url, "--dry-run")
+    refused = "start.weights: tiny_a will not do: these are the weights of another network: "
+    along = orch("submit", "unlike.yaml", "tiny_a.yaml", "middle.yaml", *options)
+    assert (along.exit_code, f"unlike.yaml: {refused}" in along.stderr) == (2, True)
+    orch("submit", "tiny_a.yaml", "--address", cluster.url, "--detach")
+    later = orch("submit", "unlike.yaml", *options)
+    assert (later.exit_code, refused in later.stderr) == (2, True)
+    assert orch("submit", "middle.yaml", *options).exit_code == 0
+
+
 def test_a_name_that_no_run_has_is_refused_here_wherever_the_cluster_is(
     orch: Orch, cluster: FakeCluster
 ) -> None:
