@@ -117,7 +117,7 @@ class S3Folder:
     def files(self) -> list[str]:
         """Return the names of the files in this folder, sorted."""
         names = [key.removeprefix(self._key("")) for key in self._keys()]
-        return sorted(name for name in names if "/" not in name)
+        return sorted(name for name in names if name and "/" not in name)
 
     def put(self, name: str, contents: Iterable[tuple[str, bytes]]) -> None:
         """Write a folder in this one, MARK last."""
@@ -151,8 +151,8 @@ class S3Folder:
     def here(self) -> Iterator[Path]:
         """Give a folder of this machine with copies of the files."""
         with tempfile.TemporaryDirectory(prefix="orch-") as scratch:
-            for key in self._keys():
-                self._fetch(key.removeprefix(self._key("")), Path(scratch))
+            for name in self.files():
+                self._fetch(name, Path(scratch))
             yield Path(scratch)
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ ORDER_SECONDS = 3.0
 """How long a post then waits for the one before it."""
 SHORTEST_STALL = 60.0
 """No run is stalled before it was silent for so many seconds."""
+NO_WEBHOOK = "no address that begins with http:// or https://"
 RESTART_STALL = 300.0
 """The same of one that has lost processes, and may wait for room."""
 
@@ -62,7 +64,7 @@ class Wanted:
 
     @classmethod
     def of(cls, job: Values) -> "Wanted | None":
-        """Return what a job asks for; None if nothing, with a warning if the address is missing."""
+        """Return what a job asks for; None if nothing, with a warning if there is no address."""
         given = job.get("notify")
         if not given:
             return None
@@ -72,7 +74,17 @@ class Wanted:
                 "notified. Set it where the cluster's nodes are started."
             )
             return None
+        if not is_webhook(url):
+            warn(f"notify.webhook: {given['webhook']} is {NO_WEBHOOK}; nobody is notified.")
+            return None
         return cls(url, frozenset(given["on"]), float(given["stalled_after"]))
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Lets a redirect be an answer as any other: urllib would ask there, without the document."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return no request."""
 
 
 class _News:
@@ -196,6 +208,15 @@ class Notifier:
             time.sleep(max(min(seconds, self._ends_at - time.monotonic()), 0.0))
 
 
+def is_webhook(url: str) -> bool:
+    """Return whether something can be posted to a URL: it is one of HTTP, and names a host."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
 def post(
     url: str,
     document: dict[str, str],
@@ -206,7 +227,9 @@ def post(
 
     allowed: for how many seconds it may be tried after so many tries; 0 for no more.
     """
-    data = json.dumps(document).encode()
+    if not is_webhook(url):
+        return f"it has {NO_WEBHOOK}"
+    data, opener = json.dumps(document).encode(), urllib.request.build_opener(_NoRedirect)
     reason = "no answer"
     for number in range(TRIES):
         if number:
@@ -216,7 +239,7 @@ def post(
         try:
             headers = {"Content-Type": "application/json"}
             request = urllib.request.Request(url, data, headers)
-            urllib.request.urlopen(request, timeout=seconds).close()
+            opener.open(request, timeout=seconds).close()
             return ""
         except urllib.error.HTTPError as error:
             reason = f"HTTP {error.code}"

@@ -24,6 +24,7 @@ from orchestrator.run_facts import end_of, tell
 from orchestrator.shipment import Shipment
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import job_log
+from orchestrator.train.deputy import Deputy
 from orchestrator.train.losses import Checkpoints, Losses, Trials
 from orchestrator.train.notifier import Notifier, Wanted
 
@@ -116,9 +117,20 @@ class Supervisor:
         return self._stopping
 
     def _pass_on(self, number: int, _frame: object) -> None:
-        self._stopping = True
+        first, self._stopping = not self._stopping, True
         if self._driver:
             self._driver.send_signal(number)
+        if first:
+            Deputy(self._folder, self._is_running, self._kill).begin()
+
+    def _is_running(self) -> bool:
+        """Return whether there is a driver that has not ended."""
+        return self._driver is not None and self._driver.returncode is None
+
+    def _kill(self) -> None:
+        """Kill a driver that does not end by itself, and with it its workers."""
+        if self._driver:
+            self._driver.kill()
 
 
 @contextmanager

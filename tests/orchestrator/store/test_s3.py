@@ -45,6 +45,22 @@ def keys(folder: S3Folder) -> list[str]:
     ]
 
 
+def test_a_marker_of_a_folder_is_no_file_of_it(folder: S3Folder) -> None:
+    """The console of AWS makes an empty object with such a key for a new folder."""
+    folder.put("whole", with_manifest({"a.bin": b"a"}))
+    for key in ("", "whole/", "whole/new/", "new/"):
+        folder.bucket.write(f"{folder.prefix}/{key}", b"")
+    assert folder.files() == []
+    assert folder.folders("") == ["whole"]
+    whole = folder / "whole"
+    assert damage(whole) is None
+    with whole.here() as here:
+        assert sorted(path.name for path in here.iterdir()) == whole.files()
+        assert (here / "a.bin").read_bytes() == b"a"
+    folder.rename("whole", "moved")
+    assert folder.folders("") == ["moved"]
+
+
 def test_parts_of_an_upload_that_was_killed_are_given_up(folder: S3Folder) -> None:
     s3 = s3_client.client()
     named = {"Bucket": folder.bucket.name, "Key": f"{folder.prefix}/checkpoint_1/model.safetensors"}

@@ -46,6 +46,11 @@ class _Post(BaseHTTPRequestHandler):
             self.server.posted.append(body)
         self.server.may_answer.wait(60)
         self.send_response(code)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -149,6 +154,29 @@ def test_a_post_is_tried_again_with_longer_pauses(webhook: Webhook) -> None:
     assert post(webhook.url, {"run": "mine", "event": "failed"}, pauses.append) == ""
     assert len(webhook.posted) == 1
     assert pauses == [1, 2, 4]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_redirect_does_not_take_a_post(webhook: Webhook, code: int) -> None:
+    webhook.refusals = [code] * notifier.TRIES
+    assert post(webhook.url, {"run": "mine"}, lambda _: None) == f"HTTP {code}"
+
+
+@pytest.mark.parametrize(
+    "url", ["file:{}", "data:,secret-place", "ftp://x/secret-place", "http://"]
+)
+def test_only_http_takes_posts_and_any_other_address_is_a_warning(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "secret-place").touch()
+    url = url.format(tmp_path / "secret-place")
+    assert "begins with http:// or https://" in post(url, {"run": "mine"})
+    monkeypatch.setenv("ORCH_WEBHOOK_TEAM", url)
+    job = {"notify": {"webhook": "ORCH_WEBHOOK_TEAM", "on": ["failed"], "stalled_after": 4}}
+    assert Wanted.of(job) is None
+    printed = capsys.readouterr().out
+    assert "ORCH_WEBHOOK_TEAM is no address that begins with http://" in printed
+    assert "secret-place" not in printed
 
 
 def test_the_last_post_does_not_wait_for_one_that_is_never_answered(

@@ -13,7 +13,8 @@ from orchestrator import handover
 from orchestrator.run_facts import facts_of
 from orchestrator.shipment import Shipment
 from orchestrator.state import State
-from orchestrator.store.run_folder import RunFolder
+from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.store.search_folder import SearchFolder
 from orchestrator.strict_json import dumps
 from orchestrator.typed_json import plain
 from tests.orchestrator.statements import FINISHED
@@ -35,8 +36,16 @@ if act == "epoch":
     act = "killed"
 if act == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if act == "is_frozen":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one that comes before the next but one line
+    (folder / "ready").touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
 if act.startswith("waits"):
-    ends = {"waits": lambda *_: sys.exit(1), "waits_exits": lambda number, _: sys.exit(number)}
+    ends = {
+        "waits": lambda *_: sys.exit(1),
+        "waits_exits": lambda number, _: sys.exit(number),
+        "waits_hears": lambda *_: (folder / "stop").touch(),
+    }
     signal.signal(signal.SIGTERM, ends.get(act, signal.SIG_DFL))
     (folder / "ready").touch()
     time.sleep(60)
@@ -55,8 +64,9 @@ def start(
     (tmp_path / "run.json").write_text(given.text())
     program = f"""
 import sys
-from orchestrator.train import supervise
+from orchestrator.train import deputy, supervise
 supervise.WAIT_SECONDS = {wait}
+deputy.HEAR_SECONDS, deputy.LOOK_SECONDS, deputy.QUIET_SECONDS = 0.2, 0.02, 0.5
 sys.exit(supervise.main(sys.argv[1], sys.argv[2:]))
 """
     return subprocess.Popen(
@@ -170,6 +180,55 @@ def test_a_driver_that_a_stop_kills_cannot_say_how_the_run_ended_but_is_not_lost
     [event] = [json.loads(line.partition("::orch ")[2]) for line in printed.splitlines()]
     assert (code, event["event"], len(drivers(tmp_path))) == (1, "stopped", 1)
     assert facts_of(RunFolder(tmp_path / "run-1")).state is State.STOPPED
+
+
+def test_a_frozen_driver_is_killed_once_its_workers_have_saved(tmp_path: Path) -> None:
+    process = start(tmp_path, "is_frozen,0")
+    folder = RunFolder(tmp_path / "run-1")
+    wait_for(tmp_path / "run-1" / "ready")
+    process.terminate()
+    wait_for(tmp_path / "run-1" / "stop")
+    with pytest.raises(subprocess.TimeoutExpired):  # the workers need some time
+        process.wait(timeout=1)
+    folder.commit({}, Reached(0, 0, 1))
+    code, printed = end(process)
+    [event] = [json.loads(line.partition("::orch ")[2]) for line in printed.splitlines()]
+    assert (code, event["event"], len(drivers(tmp_path))) == (1, "stopped", 1)
+    assert facts_of(folder).state is State.STOPPED
+
+
+@pytest.mark.parametrize("act", ["is_frozen", "waits_hears"])
+def test_a_driver_that_does_not_end_is_killed_before_ray_kills_all_and_not_earlier(
+    tmp_path: Path, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "7")  # 2 s for the driver
+    process = start(tmp_path, f"{act},0")
+    folder = RunFolder(tmp_path / "run-1")
+    wait_for(tmp_path / "run-1" / "ready")
+    begun = time.monotonic()
+    process.terminate()
+    wait_for(tmp_path / "run-1" / "stop")
+    if act == "waits_hears":  # it may still bring to MLflow what the workers left
+        time.sleep(0.5)
+        folder.commit({}, Reached(0, 0, 1))
+    assert end(process)[0] == 1
+    assert 2 <= time.monotonic() - begun < 7
+    assert facts_of(folder).state is State.STOPPED
+
+
+def test_a_frozen_driver_of_a_search_lets_all_trials_save(tmp_path: Path) -> None:
+    process = start(tmp_path, "is_frozen,0", search=True)
+    search = SearchFolder(RunFolder(tmp_path / "run-1"))
+    for name in ("t001", "t002"):
+        search.of_run(name).make()
+    search.of_run("t002").result.write(dumps(plain(FINISHED)))
+    wait_for(tmp_path / "run-1" / "ready")
+    process.terminate()
+    wait_for(tmp_path / "run-1" / "stop")
+    assert search.of_run("t001").stop_is_asked()
+    assert not search.of_run("t002").stop_is_asked()
+    process.kill()
+    end(process)
 
 
 def test_with_its_entry_point_a_driver_ends_too(tmp_path: Path) -> None:
