@@ -100,6 +100,7 @@ def _end_jobs(yes: bool) -> None:
         if not yes:
             click.confirm(f"Active: {names}. Stop them (they save their state)?", abort=True)
         _stop_all(head.client(), [job.submission_id for job in active])
+    view.settle_jobs_of_head()
 
 
 def _active(head: Head, yes: bool) -> list[JobInfo]:

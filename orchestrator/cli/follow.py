@@ -42,36 +42,36 @@ def follow(record: Record) -> RunView:
     except KeyboardInterrupt:
         say(f"\n{record.run} continues without you: {ways_on(record.run)}")
         raise
-    state = look.info.state if look.info else State.LOST
+    known = facts if facts != RunFacts() else facts_of(record)
+    if look.info is None:
+        return view.settle(view.forgotten(record, known))
+    state = look.info.state
     if state is State.FAILED and not facts.failed and not was_killed(look.info):
         say("The end of the job's log:")
         for line in client.logs(submission_id).splitlines()[-LOG_LINES:]:
             say(f"  {line}")
-    info = look.info
-    ended = RunView(
-        record,
-        state,
-        facts if facts != RunFacts() else facts_of(record),
-        "" if info else view.GONE,
-        info.exit_code if info else None,
-        info.message if info else "",
-        info.ended if info else None,
-    )
+    end = (look.info.exit_code, look.info.message, look.info.ended)
+    ended = RunView(record, state, known, "", *end)
     return view.settle(view.by_results(ended))
 
 
 def conclude(ended: RunView, *, quiet: bool = False) -> int:
-    """Print how a run ended, stop an idle local head, and return the exit code."""
+    """Print how a run ended, and return the exit code."""
     if not quiet:
         for line in [*conclusion(ended), "", *link_lines(ended)]:
             answer(line)
-    tidy(ended.record)
     return exit_code(ended.state, ended.exit_code)
 
 
 def tidy(record: Record) -> None:
-    """Stop the local head if this run was its last."""
-    if record.local and local.release():
+    """Stop the local head if no job is active on it, and record before how each of its jobs ended.
+
+    Call it once the last run that the user asked for is concluded.
+    """
+    if not record.local:
+        return
+    view.settle_jobs_of_head()
+    if local.release():
         say("No other job is active, the local Ray cluster was stopped.")
 
 

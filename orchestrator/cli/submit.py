@@ -272,6 +272,7 @@ def _follow_all(records: list[Record], as_json: bool, several: bool) -> None:
             say(f"{record.run}:")
         views.append(following.follow(record))
         codes.append(following.conclude(views[-1], quiet=as_json))
+    following.tidy(records[-1])
     if as_json:
         _answer_views(views, several)
     raise click.exceptions.Exit(next(filter(None, codes), 0))

@@ -38,6 +38,7 @@ def wait(job_name: str, timeout: float | None, as_json: bool) -> None:
     if as_json:
         answer_json(as_dict(seen))
     code = follow.conclude(seen, quiet=as_json)
+    follow.tidy(record)
     raise click.exceptions.Exit(code)
 
 

@@ -151,12 +151,17 @@ def remove(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def logs_folder(folder: Path) -> Path:
+    """Return where Ray keeps the logs of a head."""
+    return folder / "ray" / "session_latest" / "logs"
+
+
 def logs(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield what the jobs of a head have left on this node: the name of each file, and where it is.
 
     That is what a job's driver has printed, `ID.log`, and its events.
     """
-    there = folder / "ray" / "session_latest" / "logs"
+    there = logs_folder(folder)
     for file in there.glob(f"{DRIVER_LOG}*.log"):
         yield file.name.removeprefix(DRIVER_LOG), file
     for file in there.glob(events_file("*")):

@@ -24,7 +24,7 @@ from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.dashboard import CONNECT_SECONDS
 from orchestrator.cluster.token import Token
 from orchestrator.errors import Unreachable, UsageError
-from orchestrator.events import events_file
+from orchestrator.events import Event, events_file, read
 from orchestrator.home import files_in, folder, orch_home, save
 from orchestrator.state import is_final
 from orchestrator.typed_json import made_of
@@ -33,6 +33,8 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 ANSWER_SECONDS = 15.0
 """How long a head that is alive may take to answer: a busy machine takes its time."""
 RETRY_SECONDS = 0.2
+END_BYTES = 65536
+"""Of a job's events, where the last one is looked for that tells its state."""
 
 _LOG = logging.getLogger(__name__)
 _silent: set[str] = set()
@@ -200,6 +202,31 @@ def kept_log(submission_id: str) -> Path:
 def kept_events(submission_id: str) -> Path:
     """Return where the events of a job are kept after its local head has been stopped."""
     return orch_home() / "logs" / events_file(submission_id)
+
+
+def last_stated(submission_id: str) -> Event | None:
+    """Return the last event of a job that told its state, of a local head that is gone.
+
+    It is in the events that were kept, or in those that a head that died has left. Only the end of
+    the file is read, since many runs may be asked for. None when there is no such file or event.
+    """
+    for path in _left_events(submission_id):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - END_BYTES))
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            continue
+        for event in map(read, reversed(lines)):
+            if event and event.trial is None and event.state is not None:
+                return event
+    return None
+
+
+def _left_events(submission_id: str) -> Iterator[Path]:
+    if head := _remembered(_state_file()):
+        yield head_process.logs_folder(Path(head.folder)) / events_file(submission_id)
+    yield kept_events(submission_id)
 
 
 def _tell_other_gpus(head: Head, say: Callable[[str], None]) -> None:

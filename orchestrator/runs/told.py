@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 
 from orchestrator import run_facts
+from orchestrator.cluster import local
 from orchestrator.cluster.client import ClusterClient, JobInfo
 from orchestrator.cluster.tail import JobEvents
 from orchestrator.errors import Unreachable
@@ -39,6 +40,18 @@ def facts_of_job(record: Record, client: ClusterClient, info: JobInfo) -> RunFac
         with contextlib.suppress(Unreachable):
             facts = _told(client, info).over(facts)
     return facts if facts != RunFacts() else facts_of(record)
+
+
+def with_the_end(record: Record, facts: RunFacts) -> RunFacts:
+    """Return the facts of a run whose cluster does not know it, with the end that it told there.
+
+    A run that failed before it had a folder told its end nowhere else than in its events, which
+    are kept of a local head.
+    """
+    if not record.local or (facts.state and is_final(facts.state)):
+        return facts
+    said = local.last_stated(record.last.submission_id)
+    return facts.after(said) if said and said.state and is_final(said.state) else facts
 
 
 def facts_for_list(record: Record, client: ClusterClient, info: JobInfo) -> RunFacts:

@@ -1,5 +1,6 @@
 """What is known of runs: their records, joined with their clusters' and folders' answers."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable
@@ -20,7 +21,13 @@ from orchestrator.run_facts import RunFacts
 from orchestrator.runs import record_ends, registry
 from orchestrator.runs.delay import Delay, silence
 from orchestrator.runs.registry import Attempt, Outcome, Record
-from orchestrator.runs.told import facts_at_hand, facts_for_list, facts_of, facts_of_job
+from orchestrator.runs.told import (
+    facts_at_hand,
+    facts_for_list,
+    facts_of,
+    facts_of_job,
+    with_the_end,
+)
 from orchestrator.state import State, is_final
 
 LOOK_SECONDS = 5.0
@@ -86,6 +93,8 @@ def look(record: Record) -> RunView:
     if record.last.outcome:
         return settle(_settled(record))
     client = client_of(record)
+    if client is None and (now := _settled_meanwhile(record)):
+        return settle(now)
     info, answered = None, True
     if client is not None:
         try:
@@ -184,6 +193,24 @@ def settle(view: RunView) -> RunView:
     return view
 
 
+def settle_jobs_of_head() -> None:
+    """Record how all jobs of the local head ended that nobody has looked at, if none is active.
+
+    It may be stopped then, and some that were killed have said nothing that would be kept.
+    """
+    with contextlib.suppress(Unreachable):
+        head = local.running()
+        jobs = head.client().jobs() if head else []
+        if not all(is_final(job.state) for job in jobs):
+            return
+        for job in jobs:
+            record = registry.kept(registry.run_of(job.submission_id))
+            if record is None or record.last.submission_id != job.submission_id:
+                continue
+            if record.local and not record.last.outcome:
+                look(record)
+
+
 def by_results(seen: RunView) -> RunView:
     """Return a run as finished that left its results, however its job has ended after them.
 
@@ -216,6 +243,14 @@ def _tell_the_record(view: RunView) -> None:
     record_ends.notice(view.state, view.record.folder, view.facts, first_time=first_time)
 
 
+def _settled_meanwhile(record: Record) -> RunView | None:
+    """Return how a run ended by what another command recorded, which may have stopped its head."""
+    now = registry.kept(record.run)
+    if now and now.last.outcome and now.last.submission_id == record.last.submission_id:
+        return _settled(now)
+    return None
+
+
 def _settled(record: Record) -> RunView:
     outcome = record.last.outcome
     assert outcome is not None
@@ -241,6 +276,13 @@ def _join(record: Record, info: JobInfo | None, facts: RunFacts, answered: bool)
     stated = facts.state
     if not answered:
         return RunView(record, stated or State.PENDING, facts, FROM_FOLDER if stated else SILENT)
+    return forgotten(record, facts)
+
+
+def forgotten(record: Record, facts: RunFacts) -> RunView:
+    """Return the state of a run that its cluster does not know, or whose local head is gone."""
+    facts = with_the_end(record, facts)
+    stated = facts.state
     if stated is not None and is_final(stated):
         failed = facts.failed
         code, message = (failed.exit_code, failed.message) if failed else (None, "")
