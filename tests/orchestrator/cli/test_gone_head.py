@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def leave_events(head: PretendedHead, run: str, *events: Event) -> None:
         ([STARTED, PROGRESS], "LOST", None),
         ([FAILED, STARTED], "LOST", None),
         ([STARTED, Failed(message=WHY, exit_code=2, trial="t001")], "LOST", None),
+        ([FAILED, replace(PROGRESS, trial="t001")], "FAILED", 2),
     ],
 )
 def test_a_run_of_a_head_that_is_gone_ended_as_it_said_itself(
