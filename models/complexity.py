@@ -207,7 +207,10 @@ def _layers(network: AnyBitNetwork) -> Iterator[tuple[str, nn.Conv2d | nn.Linear
 
 
 def _places(network: AnyBitNetwork, image_size: int) -> dict[str, int]:
-    """Return how many places of the output each layer computes, from a batch of no images."""
+    """Return how many places of the output each layer computes, from a batch of no images.
+
+    The network has no memory, and needs none: only shapes are computed.
+    """
     places: dict[str, int] = {}
 
     def counting(name: str) -> Callable[[nn.Module, object, Tensor], None]:
@@ -216,9 +219,8 @@ def _places(network: AnyBitNetwork, image_size: int) -> dict[str, int]:
 
         return count
 
-    network.to_empty(device="cpu")
     for name, layer in _layers(network):
         layer.register_forward_hook(counting(name))
     with torch.no_grad():
-        network(torch.zeros(0, 3, image_size, image_size), FLOAT)
+        network(torch.zeros(0, 3, image_size, image_size, device="meta"), FLOAT)
     return places

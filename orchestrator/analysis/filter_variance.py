@@ -64,16 +64,28 @@ def stored_filters(file: Path) -> dict[str, Tensor]:
     """Return the convolutions of a stored network by layer, in float64.
 
     Those of one weight in each filter are left out, and those of which all weights are 0. Raises
-    UsageError, in one line, for a file without any others, or with weights that are not finite.
+    UsageError, in one line, for a file without any others, or with weights that are not finite,
+    real floating-point numbers.
     """
     try:
         tensors = read_state_dict(file)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    found = {
-        name.removesuffix(".weight"): value.double()
+    convolutions = {
+        name: value
         for name, value in tensors.items()
-        if value.dim() == 4 and len(value) > 1 and value[0].numel() > 1 and value.any()
+        if value.dim() == 4 and len(value) > 1 and value.shape[1:].numel() > 1
+    }
+    for name, value in convolutions.items():
+        if kind := _not_numbers(value):
+            raise UsageError(
+                f"{file}: {name} is a tensor of {kind}; expected are dense, real floating-point "
+                "weights."
+            )
+    found = {
+        name.removesuffix(".weight"): weights
+        for name, weights in ((name, value.double()) for name, value in convolutions.items())
+        if weights.any()
     }
     if not found:
         raise UsageError(
@@ -82,6 +94,15 @@ def stored_filters(file: Path) -> dict[str, Tensor]:
     if broken := [name for name, value in found.items() if not value.isfinite().all()]:
         raise UsageError(f"{file}: weights of {', '.join(broken)} are not finite.")
     return found
+
+
+def _not_numbers(tensor: Tensor) -> str:
+    """Return what a tensor holds instead of dense, real floating-point numbers, if it does."""
+    if tensor.is_meta:
+        return "no values (meta)"
+    if tensor.layout != torch.strided:
+        return str(tensor.layout).removeprefix("torch.")
+    return "" if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
 
 
 def spread(name: str, weights: Tensor) -> Spread:

@@ -22,6 +22,9 @@ COLUMNS = ("POINT", "SIZE (MiB)", "BITOPS (1e9)", "C_SIZE (1e6 bits)", "WIDTH")
 ADAPTIVE = "adaptive"
 """The row of one network for all points: the weights of the highest, batch norm of each."""
 
+MOST_CLASSES = 10**9
+"""Of the linear layer; with more its numbers no longer fit the widest network's integers."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -52,7 +55,7 @@ class Row:
     help="Height and width of the images; the data set's own if not given.",
 )  # fmt: skip
 @click.option(
-    "--classes", type=click.IntRange(min=1), metavar="N",
+    "--classes", type=click.IntRange(1, MOST_CLASSES), metavar="N",
     help="Number of classes; that of the published data set if not given.",
 )  # fmt: skip
 @click.option(

@@ -65,6 +65,26 @@ def test_the_convolutions_of_a_stored_network_are_measured_by_name(tmp_path: Pat
         stored_filters(tmp_path / "text.pt")
 
 
+@pytest.mark.parametrize(
+    ("weights", "kind"),
+    [
+        (torch.ones(4, 3, 3, 3).to_sparse(), "sparse_coo"),
+        (torch.ones(4, 3, 3, 3, dtype=torch.complex64), "complex64"),
+        (torch.ones(4, 3, 3, 3, dtype=torch.int8), "int8"),
+        (torch.ones(4, 3, 3, 3, device="meta"), "no values"),
+    ],
+)
+def test_weights_that_are_no_dense_real_numbers_are_refused_by_name(
+    tmp_path: Path, weights: torch.Tensor, kind: str
+) -> None:
+    torch.save({"a.weight": torch.randn(4, 3, 3, 3), "b.weight": weights}, tmp_path / "net.pt")
+    with pytest.raises(UsageError, match=rf"net\.pt: b\.weight is a tensor of {kind}"):
+        stored_filters(tmp_path / "net.pt")
+    halves = {"a.weight": torch.randn(4, 3, 3, 3).bfloat16()}
+    torch.save(halves | {"bn": torch.ones(4).to_sparse()}, tmp_path / "half.pt")
+    assert list(stored_filters(tmp_path / "half.pt")) == ["a"]
+
+
 def test_the_figure_keeps_all_that_was_measured() -> None:
     spreads = [spread(name, weights) for name, weights in drawn_filters(50, seed=0).items()]
     drawn = drawing(spreads)

@@ -88,6 +88,12 @@ def test_the_figure_has_its_data_beside_it(orch: Orch, tmp_path: Path) -> None:
     assert [row.split(",")[0] for row in rows] == ["float", "8bit", "6bit", "4bit", "2bit"]
 
 
+def test_a_network_that_no_memory_holds_is_counted(orch: Orch) -> None:
+    options = ("--classes", "1000000000", "--set", "model.width=64", "--json")
+    first = json.loads(orch("sizes", "tiny.yaml", *options).stdout)["points"][0]
+    assert first["size_mib"] * 2**20 > 4 * 8 * 64 * 1_000_000_000
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -96,6 +102,7 @@ def test_the_figure_has_its_data_beside_it(orch: Orch, tmp_path: Path) -> None:
             "--plot sizes.pdf: the name of a figure ends in .png",
         ),
         (("tiny.yaml", "--c-size", "0.000001"), "--c-size cannot be reached at 8bit: even 0.001"),
+        (("tiny.yaml", "--classes", "100000000000"), "is not in the range 1<=x<=1000000000"),
         (("missing.yaml",), "missing.yaml"),
         (("nobody",), "nobody"),
         (("tiny.yaml", "--c-size", "nan"), "nan is not a finite number"),
