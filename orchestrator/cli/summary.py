@@ -93,7 +93,7 @@ def as_dict(view: RunView) -> dict[str, object]:
         "progress": _fact(facts.progress),
         "evaluated": _fact(facts.evaluated),
         "result": _fact(facts.finished),
-        "failure": _fact(facts.failed),
+        "failure": _fact(facts.failed) or _unsaid_failure(view),
         "search": _fact(facts.searching),
         "searched": _fact(facts.searched),
         "trial": plain(view.trial),
@@ -105,6 +105,13 @@ def _fact(event: Event | None) -> dict[str, object] | None:
     if event is None:
         return None
     return {key: value for key, value in plain(event).items() if key not in _MARKS}
+
+
+def _unsaid_failure(view: RunView) -> dict[str, object] | None:
+    """Return why a run failed whose driver could not say it; None of any other one."""
+    if view.state is not State.FAILED or not (why := _why_failed(view)):
+        return None
+    return {"time": view.ended, "message": why, "exit_code": view.exit_code}
 
 
 def _plain_restart(restart: Restarted) -> dict[str, object]:

@@ -36,8 +36,7 @@ def deliver(run: TrackedRun, folder: RunFolder, tell: Callable[[str], object]) -
     with mlflow_client(run.uri) as client:
         rejected = _send(client, run.run_id, _metrics(lines))
         _set_tags(client, run.run_id, folder, journal)
-    for row in rejected:
-        journal.reject(row)
+    journal.reject(rejected)
     if rejected:
         tell(
             f"MLflow did not accept {len(rejected)} metrics ({rejected[0].reason}). They are kept "

@@ -5,9 +5,10 @@ restarted run measures again is not written a second time, and a line sent twice
 time stamp, which MLflow stores as one row.
 """
 
+import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from orchestrator.events import warn
 from orchestrator.store.lines import Lines
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.track import keys
-from orchestrator.typed_json import made_of
+from orchestrator.typed_json import made_of, plain
 
 LARGEST = 2**63
 """Steps and times are below this everywhere."""
@@ -114,9 +115,12 @@ class Journal:
         """Record that all up to `mark` has arrived."""
         self._mark.write(str(mark))
 
-    def reject(self, metric: Rejected) -> None:
-        """Keep a metric that was not accepted."""
-        self._rejected.append(metric, durable=True)
+    def reject(self, metrics: Sequence[Rejected]) -> None:
+        """Keep metrics that were not accepted, once: after a kill they may be sent again."""
+        kept = {json.dumps(value) for value in self._rejected.read().values} if metrics else ()
+        for metric in metrics:
+            if json.dumps(plain(metric)) not in kept:
+                self._rejected.append(metric, durable=True)
 
     def sent(self) -> int:
         """Return the mark; 0 for an impossible one: what is sent twice is stored once."""

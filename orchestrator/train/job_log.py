@@ -95,7 +95,8 @@ class EventFile:
     def __init__(self, folder: Path, submission_id: str) -> None:
         self._path = folder / events_file(submission_id)
         self._path.touch()
-        self._count = self._path.read_bytes().count(b"\n")
+        self._count, self._rest = 0, ""  # the lines; what ends the last one
+        self._look()
         self._facts_path = folder / facts_file(submission_id)
         self._facts = facts_at(WholeFile(DiskFolder(folder), self._facts_path.name))
         self.listeners: list[Callable[[Event], None]] = []
@@ -106,13 +107,28 @@ class EventFile:
 
         A disk that is full of Ray's logs ends no run: its own folder has the facts.
         """
-        self._count += 1
         with contextlib.suppress(OSError):
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(to_json(replace(event, n=self._count)) + "\n")
+            self._append(event)
             self._keep(self._facts.after(event))
         for hear in self.listeners:
             hear(event)
+
+    def _append(self, event: Event) -> None:
+        """Write an event on a line of its own, also after one that was cut. Raises OSError."""
+        line = to_json(replace(event, n=self._count + 1))
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{self._rest}{line}\n")
+        except OSError:
+            self._look()
+            raise
+        self._count, self._rest = self._count + 1, ""
+
+    def _look(self) -> None:
+        """Count the lines that there are; one that a full disk or a kill has cut is one of them."""
+        content = self._path.read_bytes()
+        self._rest = "" if content[-1:] in (b"", b"\n") else "\n"
+        self._count = content.count(b"\n") + len(self._rest)
 
     def _keep(self, facts: RunFacts) -> None:
         """Replace the file of the facts, if they are new; readers find the old ones or these."""

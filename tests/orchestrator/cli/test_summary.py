@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.summary import conclusion, was_killed
+from orchestrator.cli.summary import as_dict, conclusion, was_killed
 from orchestrator.events import Failed
 from orchestrator.run_facts import RunFacts
 from orchestrator.runs.registry import Attempt, Record
@@ -43,6 +43,15 @@ def test_a_named_failure_is_printed_and_only_a_mistake_is_not_worth_a_resume() -
     )
     assert len(conclusion(seen(State.FAILED, facts=facts, exit_code=1))) == 2
     assert len(conclusion(seen(State.FAILED, facts=facts, exit_code=2))) == 1
+
+
+def test_json_says_why_a_run_failed_whose_driver_could_not() -> None:
+    """Ray's supervisor of the job was killed, and with it orch's."""
+    died = seen(State.FAILED, message="Job supervisor actor died.\nIts node ...", ended=5.0)
+    assert conclusion(died)[0] == "FAILED: Job supervisor actor died."
+    told = as_dict(died)["failure"]
+    assert told == {"time": 5.0, "message": "Job supervisor actor died.", "exit_code": None}
+    assert as_dict(seen(State.STOPPED, message="Stopped."))["failure"] is None
 
 
 def test_a_lost_run_says_how_to_go_on() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.store.run_folder import RunFolder
-from orchestrator.track.journal import Journal
+from orchestrator.track.journal import Journal, Rejected
 
 
 def test_a_metric_recorded_once_is_not_recorded_again(tmp_path: Path) -> None:
@@ -82,3 +82,12 @@ def test_only_what_comes_out_differently_when_it_is_done_again_is_counted(tmp_pa
     journal = Journal(RunFolder(tmp_path))
     assert journal.differing() == 1
     assert [line.metrics["c"] for line in journal.unsent()[0]] == [2.0]
+
+
+def test_a_metric_that_is_rejected_again_after_a_kill_is_kept_once(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    bad = [Rejected(step, 5, {"a@": float("nan")}, "no such name") for step in (1, 2)]
+    Journal(folder).reject(bad[:1])
+    Journal(folder).reject(bad)
+    kept = [json.loads(line) for line in folder.metrics_rejected.path.read_text().splitlines()]
+    assert [row["step"] for row in kept] == [1, 2]

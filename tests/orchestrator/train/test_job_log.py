@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -79,6 +80,23 @@ def test_a_run_goes_on_where_nothing_more_can_be_written(log: Log) -> None:
     shutil.rmtree(log.path.parent)
     log.say(EVALUATED)
     assert log.lines[-1].endswith("epoch 1: top1 8bit 91.0")
+
+
+def test_an_event_that_a_full_disk_cut_costs_no_other_one(log: Log, tmp_path: Path) -> None:
+    log.say(EVALUATED)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.path.stat().st_size + 10, limits[1]))
+    try:
+        log.say(replace(STARTED, run="cut"))
+        log.say(replace(STARTED, run="not even begun"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.say(PROGRESS)
+    with log.path.open("a") as file:
+        file.write("{")  # a driver was killed
+    Log(tmp_path).say(EVALUATED)
+    said = [EVALUATED, PROGRESS, EVALUATED]
+    assert log.events == [replace(event, n=n) for event, n in zip(said, (1, 3, 5), strict=True)]
 
 
 def test_progress_is_rare_in_the_log_and_whole_in_the_file(log: Log) -> None:
