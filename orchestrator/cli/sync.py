@@ -11,7 +11,6 @@ from orchestrator.runs.registry import Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, is_final
 from orchestrator.store.search_folder import SearchFolder
-from orchestrator.track.journal import Journal
 
 
 @click.command()
@@ -54,8 +53,7 @@ def send_the_rest(seen: RunView) -> None:
     folder = seen.record.folder
     if not folder.is_there():
         raise UsageError(f"{seen.record.run} has no folder, {folder}: there is nothing to send.")
-    count = Journal(folder).waiting()
-    tracked = record.sync(folder, STATUSES[seen.state], say)
+    tracked, count = record.send(folder, STATUSES[seen.state], say)
     record.keep_place(folder, tracked)
     if seen.record.is_search:
         count += _send_the_rest_of_trials(seen.record.search_folder)
@@ -84,12 +82,11 @@ def _check_journal(search: RunView) -> None:
 def _send_the_rest_of_trials(search: SearchFolder) -> int:
     """Bring the page of a search and the records of its trials up to date.
 
-    Returns how many metrics of the trials had to be sent.
+    Returns how many metrics of the trials were sent.
     """
     from orchestrator.search import endings
     from orchestrator.track import family
 
-    waiting = sum(Journal(run).waiting() for run in search.runs())
-    endings.close_all(search, say)
+    count = endings.close_all(search, say)
     family.show(search)
-    return waiting - sum(Journal(run).waiting() for run in search.runs())
+    return count

@@ -31,63 +31,67 @@ def value_of(run: Run, end: Ended, metric: str) -> float | None:
     return objective(metric, last.points, last.delta_b) if last else None
 
 
-def close_record(folder: RunFolder, run: str, end: Ended, value: float | None, tell: Tell) -> None:
+def close_record(folder: RunFolder, run: str, end: Ended, value: float | None, tell: Tell) -> int:
     """Close the record of a run whose trial has ended, unless that was done or it never had one.
 
     A status alone does not say that it was: whoever looks at a search whose driver was killed
-    closes all its records. run: such as t007. value: what the run itself reached. Raises
-    Unreachable and Refused as the tracking server does.
+    closes all its records. run: such as t007. value: what the run itself reached. Returns how many
+    metrics were sent. Raises Unreachable and Refused as the tracking server does.
     """
     if not _is_open(folder, ended=True):
-        return
+        return 0
     with of_trial(run):
-        tracked = record.sync(folder, _final(folder, end), tell)
+        tracked, sent = record.send(folder, _final(folder, end), tell)
     family.mark_end(tracked, _how(end), end.time, end.step, value)
     remember_end(folder, _how(end))
+    return sent
 
 
-def interrupt_record(folder: RunFolder, run: Run, tell: Tell) -> None:
+def interrupt_record(folder: RunFolder, run: Run, tell: Tell) -> int:
     """Close the record of a run that its search will continue, unless it was trained by itself.
 
-    Raises Unreachable and Refused as the tracking server does.
+    Returns how many metrics were sent. Raises Unreachable and Refused as the tracking server does.
     """
     if not _is_open(folder, ended=False):
-        return
+        return 0
     with of_trial(run.name):
-        tracked = record.sync(folder, INTERRUPTED, tell)
+        tracked, sent = record.send(folder, INTERRUPTED, tell)
     step = run.reports[run.epoch].step if run.epoch else 0
     family.say_end(tracked, f"interrupted{_after(run.epoch, step)}, goes on with its search")
+    return sent
 
 
-def close_all(search: SearchFolder, tell: Tell) -> None:
+def close_all(search: SearchFolder, tell: Tell) -> int:
     """Bring the records of all runs of a search that has ended up to date, by its journal.
 
     A run that a damaged journal does not know was interrupted, as far as anyone can say. Those that
     are not closed get what they were given as well: the driver may not have come to it. A run whose
-    folder is damaged is said. Raises Unreachable and Refused as the tracking server does.
+    folder is damaged is said. Returns how many metrics were sent. Raises Unreachable and Refused as
+    the tracking server does.
     """
     records = SearchJournal(search).read().records
     standing = Standing.of(records)
     ends = {one.trial: one for one in records if isinstance(one, Ended)}
+    sent = 0
     for folder in search.runs():
         name = search.called(folder)
         try:
-            _close(folder, name, standing, ends.get(trial_of(name)), tell)
+            sent += _close(folder, name, standing, ends.get(trial_of(name)), tell)
         except Refused:
             raise
         except UsageError as error:
             tell(str(error))
+    return sent
 
 
-def _close(folder: RunFolder, name: str, standing: Standing, end: Ended | None, tell: Tell) -> None:
+def _close(folder: RunFolder, name: str, standing: Standing, end: Ended | None, tell: Tell) -> int:
     run = standing.runs.get(name, Run(name))
     if _is_open(folder, ended=end is not None):
         record.keep_place(folder, record.open_record(folder, tell))
     if end and standing.opened:
         value = value_of(run, end, standing.opened.metric)
-        close_record(folder, name, end, value, tell)
-    else:
-        interrupt_record(folder, run, tell)
+        return close_record(folder, name, end, value, tell)
+    return interrupt_record(folder, run, tell)
 
 
 def _is_open(folder: RunFolder, *, ended: bool) -> bool:

@@ -28,13 +28,27 @@ def deliver(run: TrackedRun, folder: RunFolder, tell: Callable[[str], object]) -
     tell: is called with a sentence about metrics that are not accepted. Raises RecordGone,
     Unreachable or Refused for what concerns the record as a whole.
     """
+    return _deliver(run, folder, tell) is not None
+
+
+def deliver_all(run: TrackedRun, folder: RunFolder, tell: Callable[[str], object]) -> int:
+    """Send all that waits, as `deliver` does a portion of it; return how many were accepted."""
+    count = 0
+    while (accepted := _deliver(run, folder, tell)) is not None:
+        count += accepted
+    return count
+
+
+def _deliver(run: TrackedRun, folder: RunFolder, tell: Callable[[str], object]) -> int | None:
+    """Send a portion; return how many metrics were accepted, None where nothing waited."""
     journal = Journal(folder)
     lines, mark = journal.unsent(PORTION)
     if mark == journal.sent():
-        return False
+        return None
     journal.sync()
+    metrics = _metrics(lines)
     with mlflow_client(run.uri) as client:
-        rejected = _send(client, run.run_id, _metrics(lines))
+        rejected = _send(client, run.run_id, metrics)
         _set_tags(client, run.run_id, folder, journal)
     journal.reject(rejected)
     if rejected:
@@ -43,13 +57,7 @@ def deliver(run: TrackedRun, folder: RunFolder, tell: Callable[[str], object]) -
             f"in {folder.metrics_rejected}."
         )
     journal.mark_sent(mark)
-    return True
-
-
-def deliver_all(run: TrackedRun, folder: RunFolder, tell: Callable[[str], object]) -> None:
-    """Send all that waits, as `deliver` does a portion of it."""
-    while deliver(run, folder, tell):
-        pass
+    return len(metrics) - len(rejected)
 
 
 def _set_tags(client: Any, run_id: str, folder: RunFolder, journal: Journal) -> None:

@@ -76,24 +76,30 @@ def deliver(folder: RunFolder, tracked: TrackedRun, tell: Tell) -> tuple[Tracked
 
 def close_record(
     folder: RunFolder, tracked: TrackedRun, status: str, tell: Tell, table: str | None = None
-) -> TrackedRun:
-    """Send what waits and set the record's final status; return the record.
+) -> tuple[TrackedRun, int]:
+    """Send what waits and set the record's final status.
 
-    One that is gone is replaced. Raises Unreachable and Refused as the tracking server does.
+    Returns the record, a new one where that was gone, and how many metrics were sent to it. Raises
+    Unreachable and Refused as the tracking server does.
     """
     job = _job(folder)
     try:
-        _close(job, folder, tracked, status, table, tell)
+        return tracked, _close(job, folder, tracked, status, table, tell)
     except RecordGone as error:
         tracked = _replace(error, tracked.uri, job, folder, tell)
-        _close(job, folder, tracked, status, table, tell)
-    return tracked
+        return tracked, _close(job, folder, tracked, status, table, tell)
 
 
 def sync(folder: RunFolder, status: str, tell: Tell) -> TrackedRun:
+    """Return the record of a run that has ended, brought up to date as `send` does."""
+    return send(folder, status, tell)[0]
+
+
+def send(folder: RunFolder, status: str, tell: Tell) -> tuple[TrackedRun, int]:
     """Bring the record of a run that has ended up to date, from its folder alone.
 
-    Raises UsageError when the folder does not hold a run, else as the tracking server does.
+    Returns it and how many metrics were sent. Raises UsageError when the folder does not hold a
+    run, else as the tracking server does.
     """
     if damaged := Journal(folder).damaged():
         tell(damaged)
@@ -213,10 +219,12 @@ def _close(
     status: str,
     table: str | None,
     tell: Tell,
-) -> None:
-    delivery.deliver_all(tracked, folder, tell)
+) -> int:
+    """Send what waits, then the status; return how many metrics were sent."""
+    sent = delivery.deliver_all(tracked, folder, tell)
     recorder.set_description(tracked, _description(tracked, job, folder, table))
     recorder.close_run(tracked, folder, status, table)
+    return sent
 
 
 def _description(tracked: TrackedRun, job: Job, folder: RunFolder, table: str | None = None) -> str:

@@ -74,6 +74,13 @@ def test_waiting_metrics_are_counted_and_sent_without_a_cluster(
     assert mlflow_server.series(run.run_id, "top1/2bit") == [(1, 40.0)]
     assert "wait to be sent" not in orch("status", "tiny").stdout
 
+    Journal(record.folder).append(2, {"loss[0]": 1.0})  # a name that MLflow does not accept
+    mlflow_server.post("runs/delete", run_id=run.run_id)
+    again = orch("sync", "tiny")
+    assert "A new MLflow run takes its place" in again.stderr
+    assert f"2 metrics sent; MLflow says {said}" in again.stdout
+    assert f"0 metrics sent; MLflow says {said}" in orch("sync", "tiny").stdout
+
 
 def test_what_waits_of_the_trials_of_a_search_is_sent_with_it(
     orch: Orch, ended: MakeRun, mlflow_server: MlflowServer

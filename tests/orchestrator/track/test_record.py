@@ -103,7 +103,8 @@ def test_a_lost_record_is_replaced_with_all_its_metrics_and_that_is_said(
         delivery.deliver_all(now, folder, pytest.fail)
     else:
         Journal(folder).log(2, 2, {"top1/8bit": 60.0})
-        now = record.close_record(folder, first, "FINISHED", warnings.append, "| a table |")
+        now, sent = record.close_record(folder, first, "FINISHED", warnings.append, "| a table |")
+        assert sent == 2 * len(["top1/8bit", "epoch"])
         assert rows(tmp_path, f"select status from runs where run_uuid = '{now.run_id}'") == [
             ("FINISHED",)
         ]
