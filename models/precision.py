@@ -147,4 +147,9 @@ def check_high_to_low(precisions: Sequence[Precision]) -> None:
         raise ValueError(f"bit-widths are listed once each; repeated: {', '.join(twice)}")
     costs = [cost(precision) for precision in precisions]
     if costs != sorted(costs, reverse=True):
-        raise ValueError(f"bit-widths are listed from high to low, not {labels}")
+        ordered = sorted(precisions, key=cost, reverse=True)
+        expected = ", ".join(precision.label for precision in ordered)
+        raise ValueError(
+            "bit-widths are listed from high to low, by bits of weights times bits of "
+            f"activations: {expected}, not {', '.join(labels)}"
+        )

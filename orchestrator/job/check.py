@@ -25,6 +25,8 @@ from orchestrator.published import published_rows
 LARGEST = 2**40
 """Larger than any sensible number in a job, and small enough for quick arithmetic."""
 
+_ROWS = "orchestrator/published has all; the jobs in jobs/tables name them"
+
 
 def job_mistakes(job: Job, merged: Merged, shown: str) -> list[str]:
     """Return a line for each pair of settings that contradict one another in a whole job."""
@@ -255,7 +257,7 @@ def _reference(job: Job) -> list[tuple[str, str]]:
         name, rows = str(job.reference.published), published_rows()
         if name in rows:
             return []
-        unknown = f"no published row is called '{name}'." + suggestion(name, rows)
+        unknown = f"no published row is called '{name}'." + suggestion(name, rows, where=_ROWS)
         return [("reference.published", unknown)]
     missing = [point.name for point in job.compared if point.name not in job.reference.runs]
     if missing:

@@ -23,6 +23,8 @@ _ROLES: tuple[Role, ...] = ("depthwise", "step", "method")
 _OF_CODES = (("optimizer", "clip"), ("training", "arithmetic"))
 """Settings beside `quantizer` that mean nothing where nothing is quantized."""
 
+_LAYERS = "they are called as in the network's state dict"
+
 
 def blank_network(job: Job) -> AnyBitNetwork:
     """Build the network of a job on torch's meta device, for all points that it runs at.
@@ -60,7 +62,7 @@ def network_mistakes(job: Job) -> Iterator[tuple[Keys, str]]:
         return
     for name, layer in named:
         if layer not in known:
-            problem = "the network has no such layer." + suggestion(layer, known)
+            problem = "the network has no such layer." + suggestion(layer, known, where=_LAYERS)
             yield ("quantizer", "assignment", name, layer), problem
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.networks.base import AnyBitNetwork
-from models.precision import OperatingPoint, Precision
+from models.precision import FLOAT, OperatingPoint, Precision, precisions_of
 from models.sensitivity import sensitivities
 from orchestrator.data.loader import train_batches
 from orchestrator.errors import UsageError
@@ -136,7 +136,14 @@ def _check_finite(found: Mapping[str, float], run: str) -> None:
 
 def _choices(job: Job, run: str) -> dict[float, Precision]:
     """Return the precisions that a layer can have, by their bits."""
-    own = uniform(job.phase_jobs()[-1].points)
+    trained = job.phase_jobs()[-1].points
+    own = uniform(trained)
+    if not own and any(one.weights != FLOAT for one in precisions_of(trained)):
+        names = ", ".join(point.name for point in trained)
+        raise UsageError(
+            f"{run} was trained at an assignment alone ({names}); sub-nets mix bit-widths of "
+            "weights at which the whole network was trained."
+        )
     if not own:
         raise UsageError(
             f"{run} was trained with float weights alone; sub-nets mix bit-widths of weights."

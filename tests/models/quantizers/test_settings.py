@@ -56,6 +56,7 @@ def test_bit_widths_are_kept_as_they_are_usually_written() -> None:
     ("field", "value", "message"),
     [
         ("bit_widths", (2, 8), "from high to low"),
+        ("bit_widths", (4, "w3a2", "w2a4"), "times .*: 4bit, w2a4, w3a2, not 4bit, w3a2, w2a4"),
         ("bit_widths", (8, 8), "repeated: 8bit"),
         ("bit_widths", (9, 2), "1 to 8"),
         ("bit_widths", (), "at least one"),

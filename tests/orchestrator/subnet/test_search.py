@@ -147,3 +147,23 @@ def test_a_run_that_has_diverged_is_refused_with_its_layers(finished: Finished) 
     Path(str(weights)).write_bytes(save(lost))
     with pytest.raises(UsageError, match=r"not finite in 5 of 5 layers \(.*, \.\.\.\)"):
         find_subnets(job, RunFolder(folder), Asked(3, 2, 8), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("bits", "problem"),
+    [
+        (
+            "default: w1a4, layer1.0.conv1: 8",
+            r"trained at an assignment alone \(mix\); sub-nets mix",
+        ),
+        ("default: w32a4, layer1.0.conv1: w32a8", "trained with float weights alone"),
+        ("default: 4", "trained at one bit-width"),
+    ],
+)
+def test_a_run_at_an_assignment_alone_is_called_what_it_is(
+    tiny_job: Callable[..., Job], tmp_path: Path, bits: str, problem: str
+) -> None:
+    quantizer = f"quantizer={{bit_widths: [], assignment: {{mix: {{{bits}}}}}}}"
+    job = tiny_job("method={name: individual}", quantizer)
+    with pytest.raises(UsageError, match=f"tiny-1 was {problem}"):
+        find_subnets(job, RunFolder(tmp_path / "tiny-1"), Asked(3, 2, 8), lambda *_: None)
