@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -50,15 +51,24 @@ class DiskFolder:
         make_folder(self.path)
 
     def unwritable(self) -> str | None:
-        """Return what is wrong with the nearest folder above that exists; None if nothing is."""
+        """Write and remove a file in the nearest folder above that exists; say what is wrong then.
+
+        Rights alone tell too little: root has them on a disk that is full or only to be read.
+        """
         try:
             nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
         except OSError as error:  # a name that is too long for this file system
             return f"{self} cannot be written ({error.strerror})"
         if not nearest.is_dir():
             return f"{nearest} is a file, not a folder"
-        if not os.access(nearest, os.W_OK | os.X_OK):
-            return f"{nearest} cannot be written"
+        probe = nearest / f".orch-{secrets.token_hex(4)}"
+        try:
+            probe.write_bytes(b"orch asks whether it can write here")
+        except OSError as error:
+            return f"{nearest} cannot be written ({error.strerror})"
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink()
         return None
 
     def chunks(self, name: str) -> Iterator[bytes]:

@@ -57,6 +57,12 @@ def test_a_name_that_is_too_long_for_the_file_system_cannot_be_written(tmp_path:
     assert str(problem).endswith("/runs cannot be written (File name too long)")
 
 
+def test_a_folder_that_even_root_cannot_make_cannot_be_written(tmp_path: Path) -> None:
+    assert str(folder_at("/proc/orch/runs").unwritable()).startswith("/proc cannot be written (")
+    assert folder_at(tmp_path / "runs").unwritable() is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_whole_folders_are_listed_read_renamed_and_removed(folder: Folder) -> None:
     folder.write("c_", b"a file is no folder")
     for name in ("c_2", "c_10", "d_1"):
