@@ -135,8 +135,10 @@ def test_losses_without_progress_end_the_run_with_the_reason(
 def test_a_stop_reaches_the_driver_and_no_other_is_started(tmp_path: Path) -> None:
     process = start(tmp_path, "waits,0")
     wait_for(tmp_path / "run-1" / "ready")
+    asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert end(process)[0] == 1
+    assert time.monotonic() < asked + 20  # it is not killed
     assert len(drivers(tmp_path)) == 1
 
 
