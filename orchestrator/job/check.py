@@ -13,7 +13,13 @@ from orchestrator.errors import UsageError
 from orchestrator.job import evaluate
 from orchestrator.job.explain import shown_value
 from orchestrator.job.merge import Merged
-from orchestrator.job.network import float_and_quantized, network_mistakes, without_parameters
+from orchestrator.job.network import (
+    float_and_quantized,
+    network_mistakes,
+    no_mean_of_clip_levels,
+    useless_for_activations,
+    without_parameters,
+)
 from orchestrator.job.optimizer import optimizer_warnings
 from orchestrator.job.schema import Job
 from orchestrator.job.search_check import search_mistakes, search_warnings
@@ -98,6 +104,7 @@ def job_warnings(job: Job, merged: Merged) -> list[str]:
     if job.method.trains:
         warnings += optimizer_warnings(job.optimizer, job.training.epochs, given)
     warnings += [*without_parameters(job), *float_and_quantized(job, merged)]
+    warnings += useless_for_activations(job, merged)
     warnings += _float_head(job, merged)
     if job.start.weights is not None and job.start.source == "scratch":
         warnings.append("start.weights: no effect, start.from is 'scratch'.")
@@ -110,6 +117,9 @@ def end_warnings(job: Job, merged: Merged) -> list[str]:
     calibration = ("evaluate", "calibration_batches")
     if calibration in merged.sources and not (job.evaluate.points or _calibrates(job)):
         warnings.append(f"{'.'.join(calibration)}: no effect, evaluate.points is empty.")
+    if ("evaluate", "zero_shot_source") in merged.sources and not job.evaluate.points:
+        warnings.append("evaluate.zero_shot_source: no effect, evaluate.points is empty.")
+    warnings += no_mean_of_clip_levels(job, merged)
     return warnings + (search_warnings(job.search) if job.search else [])
 
 

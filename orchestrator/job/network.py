@@ -1,6 +1,6 @@
 """What a job says about layers and parameters, checked against its network without weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -22,6 +22,16 @@ _ROLES: tuple[Role, ...] = ("depthwise", "step", "method")
 
 _OF_CODES = (("optimizer", "clip"), ("training", "arithmetic"))
 """Settings beside `quantizer` that mean nothing where nothing is quantized."""
+
+_MODEL: Keys = ("model", "name")
+_ACTIVATIONS: Keys = ("quantizer", "activations", "name")
+_ZERO_SHOT: Keys = ("evaluate", "zero_shot_source")
+_CLIP_START: Keys = ("quantizer", "activations", "clip_start")
+_SIGNED: Keys = ("quantizer", "activations", "signed_inputs")
+_CLIP_INITS: tuple[Keys, ...] = tuple(
+    ("quantizer", "activations", key) for key in ("clip_init", "head_clip_init")
+)
+_CLIP_RATES: tuple[Keys, ...] = tuple(("optimizer", "clip", key) for key in ("lr", "weight_decay"))
 
 _LAYERS = "they are called as in the network's state dict"
 
@@ -78,6 +88,54 @@ def without_parameters(job: Job) -> list[str]:
         for role in given
         if role not in found
     ]
+
+
+def useless_for_activations(job: Job, merged: Merged) -> list[str]:
+    """Return a warning for each setting of what the network's activations do not have.
+
+    Those of a weaker source than the one that says which activations, or which network, were meant
+    for others.
+    """
+    if not job.method.quantized:
+        return []
+    own = job.quantizer.activations
+    warnings: list[str] = []
+    if getattr(own, "clip_start", None) == "data":
+        started = _given(merged, _CLIP_INITS, since=_CLIP_START)
+        warnings += [
+            f"{key}: no effect, clip levels start from data (clip_start)." for key in started
+        ]
+    rates = _given(merged, _CLIP_RATES, since=_ACTIVATIONS)
+    if rates and _have_no_clip_levels(job):
+        steps = "; the rate of their steps is optimizer.step" if own.name == "lsq_floor" else ""
+        reason = f"'{own.name}' activations have no clip levels{steps}"
+        warnings += [f"{key}: no effect, {reason}." for key in rates]
+    signs = _given(merged, (_SIGNED,), since=_MODEL)
+    if signs and not any(quantizer.signed for quantizer in blank_network(job).activations()):
+        warnings += [f"{key}: no effect, the network has no signed inputs." for key in signs]
+    return warnings
+
+
+def no_mean_of_clip_levels(job: Job, merged: Merged) -> list[str]:
+    """Return a warning where points are to take means of clip levels and there are none."""
+    is_mean = job.evaluate.points and job.evaluate.zero_shot_source == "mean"
+    given = _given(merged, (_ZERO_SHOT,), since=_ACTIVATIONS) if is_mean else []
+    if not given or not _have_no_clip_levels(job):
+        return []
+    name = job.quantizer.activations.name
+    return [f"{key}: mean is as high, '{name}' activations have no clip levels." for key in given]
+
+
+def _have_no_clip_levels(job: Job) -> bool:
+    if job.quantizer.activations.name == "pact":
+        return False
+    return all(named.role != "clip" for named in roles(blank_network(job)))
+
+
+def _given(merged: Merged, keys: Iterable[Keys], *, since: Keys) -> list[str]:
+    """Return those of some keys that are given by the source of another one or a stronger one."""
+    least = merged.rank(since) if since in merged.sources else -1
+    return [".".join(one) for one in keys if one in merged.sources and merged.rank(one) >= least]
 
 
 def float_and_quantized(job: Job, merged: Merged) -> list[str]:

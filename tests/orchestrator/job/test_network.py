@@ -93,6 +93,43 @@ def test_settings_of_parameters_that_something_has_are_not(
     assert warnings(file, override, f"optimizer.{role}={{lr: 0.1}}") == []
 
 
+LSQ = "quantizer.activations={name: lsq_floor}"
+CLIPS = "quantizer.activations.clip_start=data"
+INIT = "quantizer.activations.clip_init"
+MEAN = "evaluate.zero_shot_source"
+SHOTS = "evaluate.points=[3]"
+SIGNED = "quantizer.activations.signed_inputs=relu"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "found"),
+    [
+        (
+            [LSQ, "optimizer.clip.lr=0.2"],
+            "optimizer.clip.lr: no effect, 'lsq_floor' activations ha",
+        ),
+        (["optimizer.clip.lr=0.2", LSQ], ""),
+        (["optimizer.clip.lr=0.2"], ""),
+        ([CLIPS, f"{INIT}=4"], f"{INIT}: no effect, clip levels start from data"),
+        ([f"{INIT}=4", CLIPS], ""),
+        ([f"{INIT}=4"], ""),
+        ([SIGNED], "quantizer.activations.signed_inputs: no effect, the network has no signed in"),
+        (["model={name: mobilenet_v2_cifar}", SIGNED], ""),
+        ([f"{MEAN}=mean"], f"{MEAN}: no effect, evaluate.points is empty."),
+        ([SHOTS, LSQ, f"{MEAN}=mean"], f"{MEAN}: mean is as high, 'lsq_floor' activations have no"),
+        ([SHOTS, LSQ, f"{MEAN}=low"], ""),
+        ([SHOTS, f"{MEAN}=mean"], ""),
+        ([SIGNED, "model.name=resnet18_cifar"], ""),
+    ],
+)
+def test_settings_that_the_activations_have_no_use_for_are_warned_about_unless_meant_for_others(
+    file: Path, overrides: list[str], found: str
+) -> None:
+    lines = warnings(file, *overrides)
+    assert len(lines) == bool(found)
+    assert all(line.startswith(found) for line in lines)
+
+
 def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -> None:
     file = tmp_path / "float.yaml"
     file.write_text(GOOD.replace("coquant", "float"))
