@@ -25,6 +25,9 @@ _LOG = logging.getLogger(__name__)
 _TRIAL = re.compile(r"(.+)\.(t\d{3,}(?:[sg]\d+)?)")
 """A search, and one of its trials or of their runs: quickstart.t007, quickstart.t007s1."""
 
+LATEST = 2.5e11
+"""No time of a record is later, in seconds since 1970: a calendar has four digits for the year."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -280,14 +283,23 @@ def _record(values: Any) -> Record:
     attempts = tuple(_attempt(each) for each in values["attempts"])
     if not attempts:
         raise ValueError("its run was never submitted")
-    return made_of(Record, {**values, "attempts": attempts})
+    record = made_of(Record, {**values, "attempts": attempts})
+    trial = _TRIAL.fullmatch(record.run)
+    own = (record.run, trial[1]) if trial else (record.run,)
+    *_, last = runs = [run_of(attempt.submission_id) for attempt in attempts]
+    if last != record.run or any(run not in own for run in runs):
+        raise ValueError(f"its run is {record.run}, but its attempts are of {', '.join(runs)}")
+    return record
 
 
 def _attempt(values: object) -> Attempt:
     """Return an attempt; an outcome from another version is left out, and is asked for again."""
     if not isinstance(values, Mapping):
         raise ValueError("an attempt of its run is no JSON object")
-    return made_of(Attempt, {**values, "outcome": _outcome(values.get("outcome"))})
+    attempt = made_of(Attempt, {**values, "outcome": _outcome(values.get("outcome"))})
+    if not 0 <= attempt.submitted_at < LATEST:
+        raise ValueError(f"its 'submitted_at' is {attempt.submitted_at}")
+    return attempt
 
 
 def _outcome(values: object) -> Outcome | None:
@@ -295,6 +307,7 @@ def _outcome(values: object) -> Outcome | None:
     if not isinstance(values, Mapping) or not isinstance(values.get("facts"), Mapping):
         return None
     try:
-        return made_of(Outcome, {**values, "facts": facts_in(values["facts"])})
+        outcome = made_of(Outcome, {**values, "facts": facts_in(values["facts"])})
     except ValueError:
         return None
+    return outcome if 0 <= (outcome.ended or 0) < LATEST else None

@@ -30,6 +30,25 @@ DAMAGES: dict[str, bytes] = {
     "null": b"null",
     "an older version": json.dumps({"run": "old-1", "attempts": [ATTEMPT]}).encode(),
 }
+WHOLE = {
+    "run": "old-1",
+    "name": "old",
+    "job": {},
+    "job_file": "x",
+    "address": "http://127.0.0.1:1",
+    "local": False,
+    "run_dir": "/x",
+    "attempts": [ATTEMPT],
+}
+DAMAGES |= {
+    name: json.dumps(WHOLE | change).encode()
+    for name, change in {
+        "a copy under another name": {"run": "copy-1"},
+        "a copy as a trial": {"run": "old-1.t001"},
+        "a date far off": {"attempts": [ATTEMPT | {"submitted_at": 1e30}]},
+        "no number as a date": {"attempts": [ATTEMPT | {"submitted_at": float("nan")}]},
+    }.items()
+}
 
 
 def finished(run: str = "digits-1", **changes: Any) -> Record:
@@ -105,6 +124,7 @@ def test_a_record_of_a_newer_version_is_read_without_what_only_that_one_knows(
         {"state": "FAILED"},
         plain(ENDED) | {"facts": None},
         plain(ENDED) | {"exit_code": "one"},
+        plain(ENDED) | {"ended": 1e30},
         ["SUCCEEDED"],
     ],
 )
