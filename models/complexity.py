@@ -121,7 +121,10 @@ def anatomy_of(settings: NetworkSettings, num_classes: int, image_size: int) -> 
     """
     network = _in_floats(settings, num_classes)
     frames = settings.num_segments or 1
-    places = _places(network, image_size)
+    # How many places there are depends on neither width nor classes: a network that fits in memory
+    # tells. On torch's meta device it would load the compiler, which takes seconds.
+    narrow = settings.model_copy(update={"width": min(settings.width, 1.0)})
+    places = _places(_in_floats(narrow, num_classes=1), image_size)
     macs = {name: frames * places[name] * layer.weight.numel() for name, layer in _layers(network)}
     return _anatomy(network, macs)
 
@@ -207,10 +210,7 @@ def _layers(network: AnyBitNetwork) -> Iterator[tuple[str, nn.Conv2d | nn.Linear
 
 
 def _places(network: AnyBitNetwork, image_size: int) -> dict[str, int]:
-    """Return how many places of the output each layer computes, from a batch of no images.
-
-    The network has no memory, and needs none: only shapes are computed.
-    """
+    """Return how many places of the output each layer computes, from a batch of no images."""
     places: dict[str, int] = {}
 
     def counting(name: str) -> Callable[[nn.Module, object, Tensor], None]:
@@ -219,8 +219,9 @@ def _places(network: AnyBitNetwork, image_size: int) -> dict[str, int]:
 
         return count
 
+    network.to_empty(device="cpu")
     for name, layer in _layers(network):
         layer.register_forward_hook(counting(name))
     with torch.no_grad():
-        network(torch.zeros(0, 3, image_size, image_size, device="meta"), FLOAT)
+        network(torch.zeros(0, 3, image_size, image_size), FLOAT)
     return places

@@ -10,7 +10,7 @@ import click
 from orchestrator.cli import job_file
 from orchestrator.cli.completion import complete_job_file
 from orchestrator.cli.numbers import Finite
-from orchestrator.cli.output import answer, answer_json, print_table
+from orchestrator.cli.output import answer, answer_json, make_folder, print_table, say
 from orchestrator.errors import UsageError
 from orchestrator.typed_json import plain
 
@@ -62,7 +62,12 @@ class Row:
     "--c-size", type=Finite(min=0, min_open=True), metavar="BITS",
     help="Find the model.width at which each point has this C_size, in 1e6 bits (OneWeight).",
 )  # fmt: skip
-@click.option("--plot", type=click.Path(), metavar="FILE.png", help="Draw size against BitOPs.")
+@click.option(
+    "--plot",
+    type=click.Path(),
+    metavar="FILE.png",
+    help="Draw size against BitOPs; FILE.csv has the numbers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def sizes(
     job_name: str,
@@ -178,5 +183,6 @@ def _draw(name: str, rows: Sequence[Row], path: Path) -> None:
     axes.plot([bitops for _, bitops, _ in shown], [size for *_, size in shown], "o-")
     for point, bitops, size in shown:
         axes.annotate(point, (bitops, size), xytext=(5, -9), textcoords="offset points", size=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     Drawing(path.stem, figure, ("point", "bitops_1e9", "size_mib"), shown).write(path.parent)
+    say(f"Written: {path} and .csv")

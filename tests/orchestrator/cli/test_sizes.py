@@ -81,7 +81,8 @@ def test_widths_are_found_for_a_size(orch: Orch) -> None:
 
 
 def test_the_figure_has_its_data_beside_it(orch: Orch, tmp_path: Path) -> None:
-    assert orch("sizes", "tiny.yaml", "--plot", "made/here.png").exit_code == 0
+    done = orch("sizes", "tiny.yaml", "--plot", "made/here.png")
+    assert (done.exit_code, done.stderr) == (0, "Written: made/here.png and .csv\n")
     assert (tmp_path / "made/here.png").read_bytes().startswith(b"\x89PNG")
     head, *rows = (tmp_path / "made/here.csv").read_text().splitlines()
     assert head == "point,bitops_1e9,size_mib"
@@ -101,6 +102,7 @@ def test_a_network_that_no_memory_holds_is_counted(orch: Orch) -> None:
             ("tiny.yaml", "--plot", "sizes.pdf"),
             "--plot sizes.pdf: the name of a figure ends in .png",
         ),
+        (("tiny.yaml", "--plot", "tiny.yaml/x.png"), "tiny.yaml cannot be made"),
         (("tiny.yaml", "--c-size", "0.000001"), "--c-size cannot be reached at 8bit: even 0.001"),
         (("tiny.yaml", "--classes", "100000000000"), "is not in the range 1<=x<=1000000000"),
         (("missing.yaml",), "missing.yaml"),
