@@ -121,10 +121,7 @@ def anatomy_of(settings: NetworkSettings, num_classes: int, image_size: int) -> 
     """
     network = _in_floats(settings, num_classes)
     frames = settings.num_segments or 1
-    # How many places there are depends on neither width nor classes: a network that fits in memory
-    # tells. On torch's meta device it would load the compiler, which takes seconds.
-    narrow = settings.model_copy(update={"width": min(settings.width, 1.0)})
-    places = _places(_in_floats(narrow, num_classes=1), image_size)
+    places = _places(_small(settings, network), image_size)
     macs = {name: frames * places[name] * layer.weight.numel() for name, layer in _layers(network)}
     return _anatomy(network, macs)
 
@@ -191,6 +188,21 @@ def _in_floats(settings: NetworkSettings, num_classes: int) -> AnyBitNetwork:
             num_classes=num_classes,
         )
     return network.eval()
+
+
+def _small(settings: NetworkSettings, network: AnyBitNetwork) -> AnyBitNetwork:
+    """Return a network with the layers of one, of few classes and narrower if that is wide.
+
+    Each computes as many places, and it fits in memory. To run the network itself on torch's meta
+    device loads the compiler, which takes seconds.
+    """
+    names = [name for name, _ in _layers(network)]
+    for width in (1.0, 2.0):  # where only the stages are wider, there are more shortcuts than at 1
+        if width < settings.width:
+            small = _in_floats(settings.model_copy(update={"width": width}), num_classes=1)
+            if [name for name, _ in _layers(small)] == names:
+                return small
+    return _in_floats(settings, num_classes=1)
 
 
 def _anatomy(network: AnyBitNetwork, macs: Mapping[str, int]) -> Anatomy:

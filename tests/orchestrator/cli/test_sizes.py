@@ -90,7 +90,8 @@ def test_the_figure_has_its_data_beside_it(orch: Orch, tmp_path: Path) -> None:
 
 
 def test_a_network_that_no_memory_holds_is_counted(orch: Orch) -> None:
-    options = ("--classes", "1000000000", "--set", "model.width=64", "--json")
+    wide = ("--set", "model={name: resnet18, width: 64}")  # with a shortcut more than usual
+    options = ("--classes", "1000000000", *wide, "--json")
     first = json.loads(orch("sizes", "tiny.yaml", *options).stdout)["points"][0]
     assert first["size_mib"] * 2**20 > 4 * 8 * 64 * 1_000_000_000
 
