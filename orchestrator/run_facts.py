@@ -77,7 +77,7 @@ class RunFacts:
             if isinstance(event, Started | Restarted):
                 facts["gathered"] = None
             if isinstance(event, Started):
-                facts["awaiting"] = None
+                facts |= {"awaiting": None, "finished": None, "searched": None}
             if isinstance(event, Restarted):
                 facts["restarts"] = (*facts["restarts"], event)[-MOST_RESTARTS:]
             if word(event) in facts:

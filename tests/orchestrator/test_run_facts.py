@@ -141,6 +141,14 @@ def test_the_last_of_each_kind_counts() -> None:
     assert (facts.state, facts.finished) == (State.SUCCEEDED, FINISHED)
 
 
+def test_a_run_that_goes_on_after_its_end_has_no_end_any_more(folder: RunFolder) -> None:
+    again = replace(STARTED, attempt=2)
+    assert RunFacts().after(STARTED, FINISHED, again) == RunFacts().after(again)
+    for event in (STARTED, SEARCHING, SEARCHED, again):
+        Events(folder).keep(event)
+    assert facts_of(folder) == RunFacts().after(again, SEARCHING)
+
+
 def test_a_search_knows_how_far_it_is_and_nothing_of_what_its_trials_say_of_themselves() -> None:
     trial = replace(FINISHED, trial="t007"), replace(PROGRESS, trial="t008")
     facts = RunFacts().after(STARTED, SEARCHING, *trial, TRIAL_ENDED)

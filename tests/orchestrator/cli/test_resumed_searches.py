@@ -3,18 +3,20 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from orchestrator.job.load import load_job
+from orchestrator.run_facts import Events
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
 from tests.fake_cluster import FakeCluster
 from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch
-from tests.orchestrator.statements import SEARCHED, log_of
+from tests.orchestrator.statements import SEARCHED, SEARCHING, STARTED, log_of
 
 
 @pytest.fixture
@@ -82,3 +84,14 @@ def test_a_search_that_has_finished_is_extended(
         .body["entrypoint"]
         .endswith("-m orchestrator.trials.launch")
     )
+
+
+def test_a_search_that_goes_on_after_its_end_is_not_done(orch: Orch, search: Record) -> None:
+    search.folder.make()
+    better = replace(SEARCHING.best, trial="t030", value=99.5)
+    now = replace(SEARCHING, trials=48, best=better, epochs_done=216, epochs_planned=432)
+    for event in (STARTED, SEARCHED, replace(STARTED, attempt=2), now):
+        Events(search.folder).keep(event)
+    shown = json.loads(orch("status", "digits", "--json").stdout)
+    assert (shown["state"], shown["share_done"], shown["searched"]) == ("RUNNING", 0.5, None)
+    assert "delta_b 99.50 t030" in orch("list").stdout
