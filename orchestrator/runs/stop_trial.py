@@ -5,7 +5,7 @@ import shlex
 import time
 
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.errors import Unreachable
+from orchestrator.errors import MaybeSubmitted, Unreachable
 from orchestrator.job.paths import in_bucket
 from orchestrator.runs import trials
 from orchestrator.runs.registry import Record
@@ -24,18 +24,25 @@ def ask_to_stop(search: Record, trial: str, client: ClusterClient) -> None:
     """
     folders = trials.folders_of(search, trial, search.job["search"].get("seeds", 1))
     if not in_bucket(search.run_dir) and not search.folder.is_there():
-        _ask_there(search, folders, client)
+        _ask_there(search, trial, folders, client)
         return
     for folder in folders:
         folder.make()
         folder.ask_to_stop_by_name()
 
 
-def _ask_there(search: Record, folders: list[RunFolder], client: ClusterClient) -> None:
+def _ask_there(search: Record, trial: str, folders: list[RunFolder], client: ClusterClient) -> None:
     made = shlex.join(["mkdir", "-p", *map(str, folders)])
     touched = shlex.join(["touch", *(str(folder.stop_by_name) for folder in folders)])
     job = f"{search.run}.stop-{secrets.token_hex(2)}"
-    client.submit(job, f"{made} && {touched}", {}, {})
+    try:
+        client.submit(job, f"{made} && {touched}", {}, {})
+    except MaybeSubmitted as error:  # no record has its name
+        name = f"{search.run}.{trial}"
+        raise Unreachable(
+            f"{name} may have been asked to end: the cluster went away before it said so. "
+            f"`orch stop {name}` asks again, once the cluster is back. {error.__cause__}"
+        ) from error
     end = time.monotonic() + WAIT_SECONDS
     while (state := _state(client, job)) is None or not is_final(state):
         if time.monotonic() > end:

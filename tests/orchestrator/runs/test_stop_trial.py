@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster.client import ClusterClient
-from orchestrator.errors import Unreachable
+from orchestrator.errors import MaybeSubmitted, Unreachable
 from orchestrator.runs import stop_trial
 from orchestrator.runs.registry import Record
 from tests.fake_cluster import FakeCluster
+from tests.unreliable import on_the_way_to
 
 Make = Callable[..., Record]
 
@@ -64,3 +65,14 @@ def test_a_cluster_without_room_for_a_command_is_not_waited_for_for_ever(
     cluster.new_job = {"statuses": ["PENDING"]}
     with pytest.raises(Unreachable, match="has not yet run digits-1"):
         stop_trial.ask_to_stop(search, "t007", ClusterClient(cluster.url))
+
+
+def test_a_cluster_that_goes_away_while_it_is_asked_is_asked_again_by_the_name_of_the_trial(
+    search: Record, cluster: FakeCluster
+) -> None:
+    with on_the_way_to(cluster.url) as way:
+        way.become("cut")
+        with pytest.raises(Unreachable, match=r"`orch stop digits-1\.t007` asks again") as told:
+            stop_trial.ask_to_stop(search, "t007", ClusterClient(way.url))
+    assert not isinstance(told.value, MaybeSubmitted)
+    assert "orch status" not in str(told.value)
