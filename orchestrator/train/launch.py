@@ -39,7 +39,7 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
     """
     inform(f"Global batch {job.plans[-1].sentence()}.")
     driver.connect()  # the node starts processes of the job while this one imports Ray Train
-    from ray.exceptions import RayActorError
+    from ray.exceptions import ActorUnschedulableError, RayActorError
     from ray.train import TrainingFailedError
 
     from orchestrator.train.sizing import NothingStarted
@@ -61,7 +61,7 @@ def _train(job: Job, run: Run, sender: Sender) -> None:
             if isinstance(named, NothingStarted):
                 return
             raise _reason(error) from error
-        except RayActorError as error:
+        except (RayActorError, ActorUnschedulableError) as error:
             raise driver.LostController(why_lost_controller(error)) from error
 
 

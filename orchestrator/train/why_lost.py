@@ -12,6 +12,8 @@ _OUT_OF_MEMORY = re.compile("OutOfMemory|NODE_OUT_OF_MEMORY|running low on memor
 _NODE_LOST = re.compile("node has died|node .*(?:is dead|was lost|marked dead)", re.IGNORECASE)
 _ADDRESS = re.compile(r"\bip(?: address)?:\s*([0-9A-Fa-f.:]*[0-9A-Fa-f])", re.IGNORECASE)
 _KILLED = ("WorkerHealthCheckFailedError", "ActorDiedError", "RayActorError")
+_NO_NODE = "ActorUnschedulableError"
+"""Of an actor that is bound to a node, such as the controller: that is not there any more."""
 _FROZEN = ("WorkerHealthCheckTimeoutError", "Frozen")
 
 
@@ -44,7 +46,7 @@ def _why(who: str, error: Exception) -> str:
     where = f" on {address[1]}" if address else ""
     if _OUT_OF_MEMORY.search(text):
         return f"{subject} ran out of memory{where} and was killed. {SMALLER_PASS}"
-    if _NODE_LOST.search(text):
+    if _NODE_LOST.search(text) or type(error).__name__ == _NO_NODE:
         return f"The node of {who}{where} is lost."
     if type(error).__name__ in _FROZEN:
         return f"{subject} stopped answering: {first_line(error)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ray.exceptions import ActorUnschedulableError
 
 from orchestrator import handover
 from orchestrator.errors import JobFailed, OrchError
@@ -62,6 +63,25 @@ def test_what_takes_long_is_said_before_it_begins(
     job = tiny_job("cluster.num_workers=3", "training.global_batch=6")
     launch._train(job, Run(RunFolder(tmp_path)), NoSender())  # type: ignore[arg-type]
     assert "Starting 3 workers, each of which loads PyTorch first ..." in said[-1]
+
+
+def test_a_head_that_goes_while_the_controller_starts_is_no_mistake_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_job: Callable[..., Job]
+) -> None:
+    class Trainer:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def fit(self) -> None:
+            raise ActorUnschedulableError(
+                "The node specified via NodeAffinitySchedulingStrategy doesn't exist any more or "
+                "is infeasible, and soft=False was specified."
+            )
+
+    monkeypatch.setattr("ray.init", lambda **_: None)
+    monkeypatch.setattr("orchestrator.train.trainer.build_trainer", Trainer)
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    with pytest.raises(driver.LostController, match=r"^The node of Ray Train's controller is lost"):
+        launch._train(tiny_job(), Run(RunFolder(tmp_path)), NoSender())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"rows": []}', b"\xff\xfe"])
