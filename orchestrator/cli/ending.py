@@ -80,11 +80,10 @@ def down(yes: bool) -> None:
     Example:
       orch down --yes
     """
-    try:
-        _end_jobs(yes)
-    except Unreachable as error:
-        say(f"{error}\nIt is stopped anyway; what its jobs have saved is kept.")
-    with local.locked():
+    ended: set[str] = set()
+    answers = _end_jobs("Active", ended, yes)
+    with local.locked():  # a job may have been submitted meanwhile, and now none can be
+        _end_jobs("Also active", ended, yes or not answers, told=not answers)
         stopped = local.stop_all()
     if stopped:
         answer("The local Ray cluster was stopped.")
@@ -92,15 +91,29 @@ def down(yes: bool) -> None:
         answer("No local Ray cluster is running.")
 
 
-def _end_jobs(yes: bool) -> None:
-    """Let the jobs of the local head save their state and end, if the user agrees."""
-    head = local.running()
-    if head and (active := _active(head, yes)):
-        names = ", ".join(registry.run_of(job.submission_id) for job in active)
-        if not yes:
-            click.confirm(f"Active: {names}. Stop them (they save their state)?", abort=True)
-        _stop_all(head.client(), [job.submission_id for job in active])
-    view.settle_jobs_of_head()
+def _end_jobs(which: str, ended: set[str], yes: bool, *, told: bool = False) -> bool:
+    """Let the jobs of the local head save their state and end, if the user agrees.
+
+    which: what the user is told of them. ended: the submissions that were asked to end, which are
+    not asked again; it is added to. told: the user knows that the head does not answer.
+    Returns whether it does.
+    """
+    try:
+        head = local.running()
+        active = _active(head, yes) if head else []
+        if head and (new := [job for job in active if job.submission_id not in ended]):
+            names = ", ".join(registry.run_of(job.submission_id) for job in new)
+            if yes:
+                say(f"{which}: {names}. Asked to save their state and end ...")
+            else:
+                click.confirm(f"{which}: {names}. Stop them (they save their state)?", abort=True)
+            _stop_all(head.client(), [job.submission_id for job in new], ended)
+        view.settle_jobs_of_head()
+    except Unreachable as error:
+        if not told:
+            say(f"{error}\nIt is stopped anyway; what its jobs have saved is kept.")
+        return False
+    return True
 
 
 def _active(head: Head, yes: bool) -> list[JobInfo]:
@@ -120,9 +133,10 @@ def _active(head: Head, yes: bool) -> list[JobInfo]:
         raise
 
 
-def _stop_all(client: ClusterClient, submission_ids: list[str]) -> None:
+def _stop_all(client: ClusterClient, submission_ids: list[str], ended: set[str]) -> None:
     for submission_id in submission_ids:
         client.stop(submission_id)
+        ended.add(submission_id)
     end = time.monotonic() + runtime.STOP_WAIT_SECONDS + STOP_GRACE_SECONDS
     known = {record.last.submission_id: record for record in registry.load_all()}
     for submission_id in submission_ids:

@@ -194,16 +194,16 @@ def settle(view: RunView) -> RunView:
 
 
 def settle_jobs_of_head() -> None:
-    """Record how all jobs of the local head ended that nobody has looked at, if none is active.
+    """Record how those jobs of the local head ended that have ended and nobody has looked at.
 
-    It may be stopped then, and some that were killed have said nothing that would be kept.
+    It may be stopped next, and some that were killed have said nothing that would be kept.
     """
     with contextlib.suppress(Unreachable):
         head = local.running()
         jobs = head.client().jobs() if head else []
-        if not all(is_final(job.state) for job in jobs):
-            return
         for job in jobs:
+            if not is_final(job.state):
+                continue
             record = registry.kept(registry.run_of(job.submission_id))
             if record is None or record.last.submission_id != job.submission_id:
                 continue

@@ -4,14 +4,16 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.cluster import local
+from orchestrator.cli import ending
+from orchestrator.cluster import local, runtime
 from orchestrator.cluster.local import Head
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import FakeCluster, FakeJob
 from tests.orchestrator import journals
 from tests.orchestrator.cli.conftest import Orch, Submitted
 from tests.orchestrator.conftest import PretendedHead
@@ -81,6 +83,77 @@ def test_down_with_yes_ends_a_living_head_that_does_not_answer_without_a_questio
     assert (done.exit_code, done.stdout) == (0, "The local Ray cluster was stopped.\n")
     assert "stopped anyway" in done.stderr
     assert not Path(silent_head.folder).exists()
+
+
+class Followed(FakeJob):
+    """Another job is submitted while one waits for this one's end."""
+
+    cluster: FakeCluster
+
+    def as_ray_tells(self) -> dict[str, Any]:
+        if self.statuses == ["STOPPED"] and "late-1" not in self.cluster.jobs:
+            self.cluster.add("late-1")
+        return super().as_ray_tells()
+
+
+class Stubborn(FakeJob):
+    """It does not end when it is asked to."""
+
+    def as_ray_tells(self) -> dict[str, Any]:
+        self.statuses = ["RUNNING"]
+        return super().as_ray_tells()
+
+
+@pytest.fixture
+def followed(cluster: FakeCluster, pretended_head: Callable[..., PretendedHead]) -> FakeCluster:
+    """The cluster of a local head with a job that another one follows."""
+    pretended_head(cluster.url)
+    job = Followed({"submission_id": "first-1"})
+    job.cluster = cluster
+    cluster.jobs["first-1"] = job
+    return cluster
+
+
+@pytest.mark.parametrize(("given", "answers"), [(["--yes"], ""), ([], "y\ny\n")])
+def test_down_ends_also_a_job_that_was_submitted_while_it_waited_and_names_it(
+    orch: Orch, followed: FakeCluster, given: list[str], answers: str
+) -> None:
+    done = orch("down", *given, input=answers)
+    assert done.exit_code == 0, done.output
+    assert "Also active: late-1." in done.output
+    stops = [asked for asked in followed.asked if asked.endswith("/stop")]
+    assert stops == ["POST /api/jobs/first-1/stop", "POST /api/jobs/late-1/stop"]
+    assert local.running() is None
+
+
+def test_down_leaves_the_head_to_a_job_that_was_submitted_meanwhile_if_told_so(
+    orch: Orch, followed: FakeCluster
+) -> None:
+    assert orch("down", input="y\nn\n").exit_code != 0
+    assert "POST /api/jobs/late-1/stop" not in followed.asked
+    assert local.running() is not None
+
+
+def test_down_records_the_jobs_that_ended_beside_one_that_does_not_end(
+    orch: Orch,
+    cluster: FakeCluster,
+    pretended_head: Callable[..., PretendedHead],
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtime, "STOP_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(ending, "STOP_GRACE_SECONDS", 0.05)
+    pretended_head(cluster.url)
+    cluster.jobs["stubborn-1"] = Stubborn({"submission_id": "stubborn-1"})
+    for name in ("b-1", "stubborn-1"):
+        registry.save(make_record(name, local=True))
+    cluster.add("b-1", statuses=["FAILED"], exit_code=137)
+    assert orch("down", "--yes").exit_code == 0
+    assert cluster.asked.count("POST /api/jobs/stubborn-1/stop") == 1
+    outcome = registry.find("b-1").last.outcome
+    assert outcome is not None
+    assert (outcome.state, outcome.exit_code) == ("FAILED", 137)
+    assert registry.find("stubborn-1").last.outcome is None
 
 
 def test_a_run_on_a_living_head_that_does_not_answer_can_neither_be_stopped_nor_resumed(
