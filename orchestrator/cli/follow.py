@@ -1,6 +1,8 @@
 """Follow a job to its end: display it, record how it ended, and stop an idle local head."""
 
 import time
+from collections.abc import Iterator
+from typing import TypeVar
 
 from orchestrator.cli.links import link_lines
 from orchestrator.cli.live import screen
@@ -15,6 +17,8 @@ from orchestrator.runs.registry import Record
 from orchestrator.runs.told import facts_of
 from orchestrator.runs.view import RunView
 from orchestrator.state import State, exit_code
+
+T = TypeVar("T")
 
 LOG_LINES = 30
 """How many lines of the log are printed when a job failed without a reason."""
@@ -31,17 +35,17 @@ def follow(record: Record) -> RunView:
         with screen() as shown:
             heard = time.monotonic()
             delay = Delay(record, client)
-            for look in tail.follow(tail.JobEvents(client, submission_id)):
+            for look in looks(record, tail.JobEvents(client, submission_id)):
                 heard = time.monotonic() if look.new else heard
                 facts = facts.after(*look.new)
                 for event in (event for event in look.new if event.trial is None):
                     shown.event(event)
                 shown.state(*_state(look, delay, facts, time.monotonic() - heard))
-                if look.trouble and record.local and local.running() is None:
-                    return view.look(record)
     except KeyboardInterrupt:
         say(f"\n{record.run} continues without you: {ways_on(record.run)}")
         raise
+    if look.trouble:
+        return view.look(record)
     known = facts if facts != RunFacts() else facts_of(record)
     if look.info is None:
         return view.settle(view.forgotten(record, known))
@@ -53,6 +57,19 @@ def follow(record: Record) -> RunView:
     end = (look.info.exit_code, look.info.message, look.info.ended)
     ended = RunView(record, state, known, "", *end)
     return view.settle(view.by_results(ended))
+
+
+def looks(record: Record, reader: tail.Reader[T]) -> Iterator[tail.Look[T]]:
+    """Look at a job until it has ended, or the local head that it ran on is gone.
+
+    The last look has a trouble then, and `view.look` says how the job ended. Another head may have
+    taken the place of that one, even its port. Raises Unreachable as `tail.follow` does.
+    """
+    head = local.running() if record.local else None
+    for look in tail.follow(reader):
+        yield look
+        if look.trouble and record.local and (head is None or local.running() != head):
+            return
 
 
 def conclude(ended: RunView, *, quiet: bool = False) -> int:

@@ -112,10 +112,13 @@ def _print_as_it_grows(
     show: Callable[[T], None],
     is_last: Callable[[T], bool] = lambda _: False,
 ) -> None:
-    """Print the pieces of a log as they come, until the last one or the end of the job."""
+    """Print the pieces of a log as they come, until the last one or the end of the job.
+
+    What a local head took with it that has ended meanwhile is missing: that is said.
+    """
     trouble = ""
     try:
-        for look in tail.follow(reader):
+        for look in following.looks(record, reader):
             for piece in look.new:
                 show(piece)
             if any(map(is_last, look.new)):
@@ -126,6 +129,11 @@ def _print_as_it_grows(
     except KeyboardInterrupt:
         say(f"\n{record.run} continues without you: {ways_on(record.run)}")
         raise
+    if trouble:
+        say(
+            "The local cluster has ended meanwhile; what was said last may be missing here: "
+            f"`orch logs {record.run}` prints what is kept."
+        )
 
 
 def _print_line(line: str) -> None:

@@ -93,8 +93,6 @@ def look(record: Record) -> RunView:
     if record.last.outcome:
         return settle(_settled(record))
     client = client_of(record)
-    if client is None and (now := _settled_meanwhile(record)):
-        return settle(now)
     info, answered = None, True
     if client is not None:
         try:
@@ -102,6 +100,8 @@ def look(record: Record) -> RunView:
         except Unreachable as error:
             answered = False
             _warn_of_token(error)
+    if info is None and answered and (now := _settled_meanwhile(record)):
+        return settle(now)
     facts = facts_of_job(record, client, info) if client and info else facts_of(record)
     seen = settle(_up_to_date(_join(record, info, facts, answered)))
     if client is None or seen.state is not State.RUNNING:

@@ -4,13 +4,16 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.cluster import local
+from orchestrator.cluster import local, tail
 from orchestrator.events import Event, Failed, Log, Stopped, events_file, to_json
+from orchestrator.run_facts import RunFacts
 from orchestrator.runs import registry, submission, view
-from orchestrator.runs.registry import Record
+from orchestrator.runs.registry import Outcome, Record
+from orchestrator.state import State
 from tests.fake_cluster import NODE, FakeCluster
 from tests.orchestrator.cli.conftest import Orch
 from tests.orchestrator.conftest import PretendedHead
@@ -126,3 +129,49 @@ def test_how_all_jobs_ended_is_recorded_before_their_head_is_stopped(
     done = orch("wait", "b-1")
     assert done.exit_code == 1
     assert "memory ran out" in done.stdout
+
+
+@pytest.mark.parametrize("newer", [False, True])
+@pytest.mark.parametrize("how", ["", "--events", "--rank=0"])
+def test_who_follows_a_job_sees_its_end_if_its_local_cluster_goes_meanwhile(
+    orch: Orch,
+    cluster: FakeCluster,
+    make_record: Make,
+    pretended_head: Pretended,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    newer: bool,
+    how: str,
+) -> None:
+    """Another command has recorded the end, and stopped the head; a newer one may have its port."""
+    monkeypatch.setitem(tail.follow.__kwdefaults__, "patience", 2.0)
+    cluster.token = "0" * 64
+    head = pretended_head(cluster.url)
+    record = make_record("a-1", local=True, job={"cluster": {"num_workers": 1}})
+    registry.save(record)
+    cluster.add("a-1", statuses=["RUNNING"], logs=["one\n"])
+    gone: list[bool] = []
+    replaced: list[PretendedHead] = []
+    answer = cluster.answer
+
+    def go_meanwhile(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        if len(cluster.asked) >= 6 and not gone:
+            gone.append(True)
+            end = Outcome(State.FAILED, 3, "", RunFacts())
+            registry.note_outcome(record, end)
+            head.die()
+            cluster.token = "1" * 64
+            cluster.jobs.clear()
+            if newer:
+                replaced.append(PretendedHead(tmp_path / "newer", cluster.url, session="other"))
+                (tmp_path / "newer" / "token").write_text(cluster.token)
+            return 500, "The head has ended."
+        return answer(method, path, body)
+
+    monkeypatch.setattr(cluster, "answer", go_meanwhile)
+    done = orch("logs", "a-1", "-f", *filter(None, [how]))
+    assert done.exit_code == 3, done.output
+    assert "FAILED  a-1" in done.stderr.splitlines()
+    assert "The local cluster has ended meanwhile" in done.stderr
+    for each in replaced:
+        each.die()
