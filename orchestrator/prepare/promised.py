@@ -3,7 +3,8 @@
 Both networks are built without numbers, and compared as the weights would be.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 
@@ -25,25 +26,37 @@ def unfit(job: Job, sources: Mapping[str, Job]) -> Iterator[str]:
     compared.
     """
     start = job.start
-    with torch.device("meta"):
-        if start.source != "scratch" and (source := sources.get(start.weights or "")):
-            problem = _unlike(build_network(job, _CLASSES), job, start.source, source)
-            if problem:
-                yield f"start.weights: {problem}"
-        for phase, method in named_teachers(job.phase_jobs()):
-            wanted = method.wanted_teacher
-            if wanted is None or not (source := sources.get(wanted.weights or "")):
-                continue
-            network = build_teacher(wanted, phase, _CLASSES)
-            if problem := _unlike(network, phase, wanted.source, source, teaches=True):
-                yield f"{KEY}: {problem}"
+    if start.source != "scratch" and (source := sources.get(start.weights or "")):
+        build = partial(build_network, job, _CLASSES)
+        problem = _unlike(build, job, start.source, source)
+        if problem:
+            yield f"start.weights: {problem}"
+    for phase, method in named_teachers(job.phase_jobs()):
+        wanted = method.wanted_teacher
+        if wanted is None or not (source := sources.get(wanted.weights or "")):
+            continue
+        build = partial(build_teacher, wanted, phase, _CLASSES)
+        if problem := _unlike(build, phase, wanted.source, source, teaches=True):
+            yield f"{KEY}: {problem}"
 
 
 def _unlike(
-    network: AnyBitNetwork, job: Job, kind: str, source: Job, *, teaches: bool = False
+    build: Callable[[], AnyBitNetwork],
+    job: Job,
+    kind: str,
+    source: Job,
+    *,
+    teaches: bool = False,
 ) -> str:
-    """Return why the weights that a job will have do not fit a network of another one."""
-    trained = build_network(source, _CLASSES)
+    """Return why the weights that a job will have do not fit the network that is built.
+
+    Code of the user's own may need numbers to build one: nothing is known then until it runs.
+    """
+    try:
+        with torch.device("meta"):
+            network, trained = build(), build_network(source, _CLASSES)
+    except Exception:
+        return ""
     try:
         if kind == "float":
             check_float_weights(network, trained)

@@ -49,12 +49,14 @@ def awaited(
     it, by the folders of their runs. Raises UsageError for a run from which it cannot start or
     learn, since that is elsewhere or trains another network.
     """
-    from orchestrator.prepare import preflight
-
     others = together or {}
     found = frozenset(
         given for given in weights.named(job) if given in others or _goes_on(given, job, target)
     )
+    if not found:
+        return found
+    from orchestrator.prepare import preflight
+
     jobs = {folder: others.get(folder) or _job_of(folder) for folder in found}
     preflight.check_promised(job, {folder: one for folder, one in jobs.items() if one})
     return found

@@ -9,24 +9,23 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator.store.run_folder import Reached, RunFolder
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.search_folder import SearchFolder
 
 HEAR_SECONDS = 5.0
 """How long a driver may take until it has asked its workers to save and end."""
 LOOK_SECONDS = 0.5
-QUIET_SECONDS = 5.0
-"""The workers have ended that have saved and then nothing more for so long."""
 TELL_SECONDS = 5.0
 """How long before Ray kills the supervisor the driver is killed, to say how the run ended."""
 USUAL_WAIT_SECONDS = 60.0
 
 
 class Deputy:
-    """Asks a run's workers to save when its driver does not, and then kills that driver.
+    """Asks a run's workers to save when its driver does not, and kills a driver that does not end.
 
-    A driver that has heard the stop has all the time that Ray gives it, but for TELL_SECONDS.
-    is_running: whether it has not ended. kill: kills it then.
+    A driver and its workers have all the time that Ray gives them, but for TELL_SECONDS: nobody
+    here can know when the workers have saved all that they will.
+    is_running: whether the driver has not ended. kill: kills it then.
     """
 
     def __init__(
@@ -43,40 +42,19 @@ class Deputy:
             timer.start()
 
     def _help(self) -> None:
-        """Ask the workers if nobody has, and kill the driver once they have saved.
-
-        The groups of a search save each in its own time, so all of that is left to them.
-        """
-        before = self._newest()
-        while (asked := self._ask()) is None:
+        """Ask the workers if nobody has, as soon as the storage answers."""
+        while not self._asked():
             time.sleep(LOOK_SECONDS)
-        last, since = before, time.monotonic()
-        while asked and self._is_running():
-            time.sleep(LOOK_SECONDS)
-            if (now := self._newest()) != last:
-                last, since = now, time.monotonic()
-            elif now != before and time.monotonic() > since + QUIET_SECONDS:
-                self._kill()
-                return
 
-    def _ask(self) -> bool | None:
-        """Ask the workers to save and end; return whether they are a run's and were not asked yet.
-
-        None where the storage does not answer.
-        """
+    def _asked(self) -> bool:
+        """Ask the workers to save and end, if need be; return False where the storage is away."""
         try:
-            if not self._is_running() or self._folder.stop_is_asked():
-                return False
-            trials = [run for run in SearchFolder(self._folder).runs() if not run.result.exists()]
-            for folder in (*trials, self._folder):
-                folder.ask_to_stop()
+            if self._is_running() and not self._folder.stop_is_asked():
+                trials = (
+                    run for run in SearchFolder(self._folder).runs() if not run.result.exists()
+                )
+                for folder in (*trials, self._folder):
+                    folder.ask_to_stop()
         except OSError:
-            return None
-        return not trials
-
-    def _newest(self) -> Reached | None:
-        """Return the newest checkpoint; None where none is seen."""
-        try:
-            return self._folder.newest()
-        except OSError:
-            return None
+            return False
+        return True

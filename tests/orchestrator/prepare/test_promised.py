@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import save
 
+from models.methods.base import Method
+from models.networks.base import AnyBitNetwork
 from orchestrator.errors import CheckpointMismatch, UsageError
 from orchestrator.job.schema import Job
-from orchestrator.prepare import preflight
+from orchestrator.prepare import preflight, promised, teacher
 from orchestrator.prepare.build import build_method, build_network
 from orchestrator.prepare.start import start
 from orchestrator.prepare.teacher import give_teacher
@@ -59,6 +62,29 @@ def test_a_start_is_refused_when_and_as_the_trained_weights_will_be(
         preflight.check_promised(job, {weights: first})
     with pytest.raises(CheckpointMismatch, match=wrong):
         start(build_network(job, 3), job)
+
+
+def test_networks_that_need_numbers_to_be_built_are_not_compared(
+    tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(job: Job, num_classes: int) -> AnyBitNetwork:
+        assert torch.linspace(1, 0.5, 3).tolist()[0] == 1
+        return build_network(job, num_classes)
+
+    monkeypatch.setattr(promised, "build_network", build)
+    job = tiny_job(WIDER, "start={from: checkpoint, weights: /runs/first}")
+    preflight.check_promised(job, {"/runs/first": tiny_job()})
+
+
+def test_methods_are_built_with_numbers(
+    tiny_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(job: Job) -> Method:
+        assert torch.linspace(1, 0.5, 3).tolist()[0] == 1
+        return build_method(job)
+
+    monkeypatch.setattr(teacher, "build_method", build)
+    preflight.check_promised(tiny_job(), {})
 
 
 @pytest.mark.parametrize("wrong", [False, True])
