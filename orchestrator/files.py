@@ -1,9 +1,13 @@
 """Write a file so that nobody ever sees half of it, not even after a power failure."""
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of an OSError: nothing more fits on the disk, or into the quota."""
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -7,7 +7,7 @@ import torch
 from models.methods.base import Method
 from orchestrator.data import Dataset
 from orchestrator.data.loader import steps_per_epoch
-from orchestrator.errors import OrchError, Unreachable, UsageError
+from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
 from orchestrator.job.corners import corner_jobs, corner_name
 from orchestrator.job.schema import Job
 from orchestrator.job.space import Settings
@@ -53,7 +53,7 @@ def check(
     begins, which are not looked at. known: the reference of Delta_B, if it was found before. away:
     is called when the tracking server does not answer and is not needed now. Returns the reference.
     Raises UsageError with every problem found, or Unreachable when the tracking server is the only
-    one.
+    one, or JobFailed when that is the full disk of a run that goes on.
     """
     resumed = folder is not None and bool(folder.to_continue_from())
     warnings: dict[str, None] = {}
@@ -62,11 +62,13 @@ def check(
         return not resumed and weights not in awaited
 
     problems = _of_corners(job, lambda corner: _of_job(corner, needed, warnings.setdefault))
-    problems += _output(job)
+    unwritable = _output(job, folder)
     for warning in warnings:
         warn(warning)
+    if unwritable and not problems:
+        raise unwritable
     if problems:
-        raise UsageError("\n".join(problems))
+        raise UsageError("\n".join([*problems, *([str(unwritable)] if unwritable else [])]))
     uri = record.tracking_uri(job, folder)
     unreachable: list[str] = []
     found: list[ReferenceResults | None] = []
@@ -192,10 +194,20 @@ def _teachers(job: Job, needed: Needed) -> list[str]:
     return [problem for problem in dict.fromkeys(found) if problem]
 
 
-def _output(job: Job) -> list[str]:
-    """Return a problem when the run's folder could not be written."""
-    problem = folder_at(job.output).unwritable()
-    return [f"output: {problem}; name another with --set output=DIR."] if problem else []
+def _output(job: Job, folder: RunFolder | None) -> OrchError | None:
+    """Return what is wrong when the run's folder could not be written.
+
+    folder: of a run that goes on, which can have no other one.
+    """
+    place = folder_at(job.output)
+    try:
+        problem = place.unwritable()
+    except OSError as full:
+        problem = f"{place} cannot be written ({full.strerror})"
+        if folder is not None:
+            return JobFailed(f"output: {problem}; free some space, and `orch resume` continues.")
+    wrong = f"output: {problem}; name another with --set output=DIR."
+    return UsageError(wrong) if problem else None
 
 
 def _collect(action: Callable[[], object], unreachable: list[str]) -> list[str]:

@@ -15,7 +15,14 @@ from orchestrator.cluster.capacity import Capacity, Demand
 from orchestrator.cluster.client import TOKEN, ClusterClient
 from orchestrator.cluster.local import Head
 from orchestrator.cluster.target import Target
-from orchestrator.errors import AlreadySubmitted, MaybeSubmitted, OrchError, Unreachable, UsageError
+from orchestrator.errors import (
+    AlreadySubmitted,
+    JobFailed,
+    MaybeSubmitted,
+    OrchError,
+    Unreachable,
+    UsageError,
+)
 from orchestrator.job import weights
 from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
@@ -311,7 +318,13 @@ def _preflight(
 ) -> "ReferenceResults | None":
     from orchestrator.prepare import preflight
 
-    return preflight.check(job, folder, lambda warning: say(f"warning: {warning}"), awaited=awaited)
+    def warn(warning: str) -> None:
+        say(f"warning: {warning}")
+
+    try:
+        return preflight.check(job, folder, warn, awaited=awaited)
+    except JobFailed as error:  # nothing was started that could have failed
+        raise UsageError(str(error)) from error
 
 
 def _head_ip(offered: Capacity) -> str | None:

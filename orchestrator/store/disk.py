@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.files import make_folder, sync_folder, write_whole
+from orchestrator.files import FULL, make_folder, sync_folder, write_whole
 
 CHUNK = 1 << 20
 """How many bytes are read at once."""
@@ -54,6 +54,7 @@ class DiskFolder:
         """Write and remove a file in the nearest folder above that exists; say what is wrong then.
 
         Rights alone tell too little: root has them on a disk that is full or only to be read.
+        Raises OSError where it is full.
         """
         try:
             nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
@@ -65,6 +66,8 @@ class DiskFolder:
         try:
             probe.write_bytes(b"orch asks whether it can write here")
         except OSError as error:
+            if error.errno in FULL:
+                raise
             return f"{nearest} cannot be written ({error.strerror})"
         finally:
             with contextlib.suppress(OSError):

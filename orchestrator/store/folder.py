@@ -86,7 +86,10 @@ class Folder(Protocol):
         """Create the folder if it does not exist."""
 
     def unwritable(self) -> str | None:
-        """Return why the folder could not be made and written, and what to do; None if it could."""
+        """Return why the folder could not be made and written, and what to do; None if it could.
+
+        Raises OSError where nothing but a full disk is in the way.
+        """
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a file, piece by piece."""

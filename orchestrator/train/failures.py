@@ -4,7 +4,6 @@ An error in the code, the settings or the data would occur again, so it ends the
 lost processes are restarted: see `patience.py`.
 """
 
-import errno
 import os
 import traceback
 from pathlib import Path
@@ -13,11 +12,11 @@ import torch
 
 import orchestrator
 from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
+from orchestrator.files import FULL
 from orchestrator.plan.batch import LARGER_PASS, SMALLER_PASS
 from orchestrator.store.folder import StorageTrouble
 
 _BY_CODE = {1: JobFailed, 2: UsageError, 3: Unreachable}
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ROOT = Path(orchestrator.__file__).parents[1]
 
 
@@ -52,7 +51,7 @@ def _full(error: Exception) -> str | None:
     """Return the system's message for a full disk or quota, also from shutil's own error."""
     if not isinstance(error, OSError):
         return None
-    texts = (os.strerror(code) for code in _FULL)
+    texts = (os.strerror(code) for code in FULL)
     return next((text for text in texts if text in f"{error.strerror} {error}"), None)
 
 

@@ -1,10 +1,12 @@
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from orchestrator.errors import Unreachable, UsageError
+from orchestrator.errors import JobFailed, Unreachable, UsageError
 from orchestrator.job.schema import Job
 from orchestrator.prepare import preflight
 from orchestrator.prepare.build import build_network
@@ -32,6 +34,23 @@ def test_everything_that_is_missing_is_named_at_once(
     assert "/nowhere/pictures" in message
     assert "--set start.from=scratch" in message
     assert f"{occupied} is a file, not a folder" in message
+
+
+def test_a_run_that_goes_on_can_have_no_other_folder_than_its_own_on_a_full_disk(
+    tiny_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    folder = RunFolder(tmp_path / "runs" / "tiny-1")
+    why = r"^output: .*runs cannot be written \(No space left on device\); "
+    with pytest.raises(UsageError, match=f"{why}name another with --set output=DIR"):
+        preflight.check(tiny_job())
+    with pytest.raises(JobFailed, match=f"{why}free some space, and `orch resume` continues"):
+        preflight.check(tiny_job(), folder)
+    with pytest.raises(UsageError, match=r"^data: (?s:.*)free some space"):
+        preflight.check(tiny_job("data.root=/nowhere"), folder)
 
 
 def test_float_weights_that_are_not_there_or_no_weights_are_refused(

@@ -1,6 +1,8 @@
 """What a cluster receives with a job, against a fake cluster: all it needs, and no secret."""
 
+import errno
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from orchestrator.job.schema import Job
 from orchestrator.runs import registry, submission
 from orchestrator.runs.registry import Record
 from orchestrator.runs.submission import Place
+from orchestrator.store.run_folder import RunFolder
 from tests.fake_cluster import NODE, FakeCluster
 from tests.unreliable import Mood, Unreliable, Weather, on_the_way_to
 
@@ -112,6 +115,17 @@ def test_what_the_initial_weights_lack_is_said_before_anything_is_submitted(
     said: list[str] = []
     submission.check(tiny_job(), None, said.append)
     assert said == ["warning: Not trained at 2bit."]
+
+
+def test_a_run_that_cannot_go_on_for_its_full_disk_is_refused_as_nothing_has_failed(
+    tiny_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match="free some space, and `orch resume` continues"):
+        submission.check(tiny_job(), None, lambda _: None, RunFolder(tmp_path / "runs" / "tiny-1"))
 
 
 def test_a_search_whose_corner_never_fits_is_refused_with_the_corner(

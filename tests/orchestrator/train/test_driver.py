@@ -1,5 +1,7 @@
 """What a driver makes of what an earlier attempt left."""
 
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,6 +102,25 @@ def test_a_run_whose_folder_has_gone_does_not_begin_again_and_makes_no_other_one
     assert driver.drive(str(tmp_path / "run.json"), lambda *_: 0) == 2
     assert "had come to epoch 7, and nothing of it is in" in capsys.readouterr().out
     assert not (tmp_path / "a-1").exists()
+
+
+def test_a_driver_that_is_started_again_on_a_full_disk_fails_with_the_way_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_job: Callable[..., Job],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder, job = RunFolder(tmp_path / "runs" / "a-1"), tiny_job()
+    driver.prepare(folder, job)
+    given = Shipment("a-1", str(folder), attempt=2, job=job.as_dict())
+    (tmp_path / "run.json").write_text(given.text())
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert driver.drive(str(tmp_path / "run.json"), lambda *_: 0) == 1
+    assert "free some space, and `orch resume` continues" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])
