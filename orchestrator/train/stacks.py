@@ -101,7 +101,6 @@ class _Watch(threading.Thread):
 
     def _write(self, told: RankFile) -> None:
         file = self._replace(told, with_stacks=True)
-        faulthandler.dump_traceback_later(told.next_within + HANG_SECONDS, file=file)
         if self._file:
             self._file.close()
         self._file = file
@@ -113,5 +112,7 @@ class _Watch(threading.Thread):
         file.write(told.head.encode())
         if with_stacks:
             faulthandler.dump_traceback(file)
+            # Before the file is in place: Python's lock may be taken for good in any call.
+            faulthandler.dump_traceback_later(told.next_within + HANG_SECONDS, file=file)
         scratch.replace(self._path)
         return file

@@ -26,6 +26,16 @@ def holds_the_lock():
     time.sleep(0.2)
     ctypes.PyDLL(None).sleep(60)
 
+def holds_it_as_the_file_is_replaced():
+    import ctypes
+    from pathlib import Path
+    replace = Path.replace
+    def and_hold(file, target):
+        replace(file, target)
+        ctypes.PyDLL(None).sleep(60)
+    Path.replace = and_hold
+    time.sleep(60)
+
 with stacks.shown("digits-1", 1, 2, trial="t007"):
     globals()[sys.argv[1]]()
 """
@@ -73,12 +83,16 @@ def test_a_process_that_waits_is_shown_with_where_it_is(start: Start) -> None:
     assert later.began == said.began
 
 
+@pytest.mark.parametrize(
+    ("holds", "where"),
+    [("holds_the_lock", "holds_the_lock"), ("holds_it_as_the_file_is_replaced", "and_hold")],
+)
 def test_a_process_that_holds_pythons_lock_is_shown_by_a_thread_that_needs_none(
-    start: Start,
+    start: Start, holds: str, where: str
 ) -> None:
-    file = start(WAITS, "holds_the_lock")
+    file = start(WAITS, holds)
     said = wait_for(file, lambda said: "Timeout (" in said.stacks)
-    assert " in holds_the_lock\n" in said.stacks.rpartition("Timeout (")[2]
+    assert f" in {where}\n" in said.stacks.rpartition("Timeout (")[2]
 
 
 def test_at_the_end_the_file_says_so_and_keeps_where_the_output_is(start: Start) -> None:
