@@ -164,11 +164,6 @@ def locked(run: str) -> AbstractContextManager[None]:
     return home.locked(home.folder("locks") / (trial[1] if trial else run))
 
 
-def forget(record: Record) -> None:
-    """Remove a record."""
-    change(record.run, lambda _: None)
-
-
 def note_outcome(record: Record, outcome: Outcome) -> Record:
     """Record how the latest attempt ended, and return the new record.
 

@@ -77,7 +77,7 @@ def test_an_outcome_belongs_to_the_latest_attempt(make_record: Make) -> None:
     registry.note_outcome(record, outcome)
     kept = registry.find("digits-1")
     assert [attempt.outcome for attempt in kept.attempts] == [None, outcome]
-    registry.forget(kept)
+    registry.change(kept.run, lambda _: None)
     assert registry.load_all() == []
 
 
