@@ -2,6 +2,7 @@
 fake cluster."""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -123,6 +124,12 @@ class PretendedHead:
         local.folder("local")
         local.save(local._state_file(), json.dumps(asdict(self.head)))
 
+    def logs(self) -> Path:
+        """Return the folder of Ray's logs, which lie there beside what jobs have said."""
+        logs = Path(self.head.folder) / "ray" / "session_latest" / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return logs
+
     def die(self) -> None:
         """End as a head that is killed does."""
         self._alive.close()
@@ -139,6 +146,16 @@ def pretended_head(tmp_path: Path) -> Iterator[Callable[..., PretendedHead]]:
             return head
 
         yield make
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[object, str], None]:
+    """Return what lets a disk be full from now on for whoever calls a function, such as fsync."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # names no file, as the real one
+
+    return lambda where, function: monkeypatch.setattr(where, function, full)
 
 
 @pytest.fixture(scope="session")

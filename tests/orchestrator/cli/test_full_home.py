@@ -1,9 +1,7 @@
 """The disk of orch's own folder is full: what is known is shown, what is not kept is said."""
 
-import errno
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +12,18 @@ from tests.orchestrator.cli.conftest import Orch, Submitted
 from tests.orchestrator.conftest import PretendedHead
 
 
-@pytest.fixture
-def fill(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Let no file reach the disk any more."""
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # names no file, as the real one
-
-    return lambda: monkeypatch.setattr(os, "fsync", full)
-
-
 @pytest.mark.parametrize(
     ("command", "code"), [("wait", 3), ("status", 0), ("stop", 0), ("resume", 2)]
 )
 def test_how_a_run_ended_is_shown_with_one_warning(
-    orch: Orch, submitted: Submitted, fill: Callable[[], None], command: str, code: int
+    orch: Orch,
+    submitted: Submitted,
+    full_disk: Callable[[object, str], None],
+    command: str,
+    code: int,
 ) -> None:
     run = submitted(statuses=["FAILED"], exit_code=3)
-    fill()
+    full_disk(os, "fsync")
     done = orch(command, run)
     assert done.exit_code == code, done.output
     if command != "resume":
@@ -43,15 +35,14 @@ def test_how_a_run_ended_is_shown_with_one_warning(
 
 def test_logs_that_are_lost_with_their_local_head_are_named(
     pretended_head: Callable[..., PretendedHead],
-    fill: Callable[[], None],
+    full_disk: Callable[[object, str], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     head = pretended_head()
-    logs = Path(head.head.folder) / "ray" / "session_latest" / "logs"
-    logs.mkdir(parents=True)
+    logs = head.logs()
     (logs / "job-driver-tiny-1.log").write_bytes(b"one")
     head.die()
-    fill()
+    full_disk(os, "fsync")
     local.stop_all()
     [said] = caplog.messages
     assert said.startswith("1 logs of the local cluster's jobs are not kept: ")

@@ -28,11 +28,9 @@ Make = Callable[..., Record]
 
 def leave_events(head: PretendedHead, run: str, *events: Event) -> None:
     """Leave what a job has said where it lies beside Ray's logs, after much else."""
-    logs = Path(head.head.folder) / "ray" / "session_latest" / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
     before = [Log(message="x" * 100)] * 1000
     text = "".join(f"{to_json(event)}\n" for event in (*before, *events))
-    (logs / events_file(run)).write_text(text)
+    (head.logs() / events_file(run)).write_text(text)
 
 
 @pytest.mark.parametrize("cleaned_up", [False, True])

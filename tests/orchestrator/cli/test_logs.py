@@ -1,7 +1,6 @@
 """What a job prints, against a fake cluster."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -62,8 +61,7 @@ def test_the_logs_of_a_local_cluster_that_died_are_there_also_once_it_is_cleaned
 ) -> None:
     head = pretended_head()
     registry.save(make_record("tiny-1", local=True))
-    logs = Path(head.head.folder) / "ray" / "session_latest" / "logs"
-    logs.mkdir(parents=True)
+    logs = head.logs()
     (logs / "job-driver-tiny-1.log").write_bytes(b"one\n\xfftwo\n")
     for unreadable in ("job-driver-a-1.log", "job-driver-z-1.log"):
         (logs / unreadable).mkdir()

@@ -1,5 +1,3 @@
-import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,12 +35,9 @@ def test_everything_that_is_missing_is_named_at_once(
 
 
 def test_a_run_that_goes_on_can_have_no_other_folder_than_its_own_on_a_full_disk(
-    tiny_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_job: Callable[..., Job], tmp_path: Path, full_disk: Callable[[object, str], None]
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    full_disk(Path, "write_bytes")
     folder = RunFolder(tmp_path / "runs" / "tiny-1")
     why = r"^output: .*runs cannot be written \(No space left on device\); "
     with pytest.raises(UsageError, match=f"{why}name another with --set output=DIR"):

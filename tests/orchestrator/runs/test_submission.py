@@ -1,8 +1,6 @@
 """What a cluster receives with a job, against a fake cluster: all it needs, and no secret."""
 
-import errno
 import json
-import os
 import stat
 import sys
 from collections.abc import Callable
@@ -118,12 +116,9 @@ def test_what_the_initial_weights_lack_is_said_before_anything_is_submitted(
 
 
 def test_a_run_that_cannot_go_on_for_its_full_disk_is_refused_as_nothing_has_failed(
-    tiny_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_job: Callable[..., Job], tmp_path: Path, full_disk: Callable[[object, str], None]
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    full_disk(Path, "write_bytes")
     with pytest.raises(UsageError, match="free some space, and `orch resume` continues"):
         submission.check(tiny_job(), None, lambda _: None, RunFolder(tmp_path / "runs" / "tiny-1"))
 

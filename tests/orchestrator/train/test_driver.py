@@ -1,7 +1,5 @@
 """What a driver makes of what an earlier attempt left."""
 
-import errno
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,16 +107,14 @@ def test_a_driver_that_is_started_again_on_a_full_disk_fails_with_the_way_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tiny_job: Callable[..., Job],
+    full_disk: Callable[[object, str], None],
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     folder, job = RunFolder(tmp_path / "runs" / "a-1"), tiny_job()
     driver.prepare(folder, job)
     given = Shipment("a-1", str(folder), attempt=2, job=job.as_dict())
     (tmp_path / "run.json").write_text(given.text())
     monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(Path, "write_bytes", full)
+    full_disk(Path, "write_bytes")
     assert driver.drive(str(tmp_path / "run.json"), lambda *_: 0) == 1
     assert "free some space, and `orch resume` continues" in capsys.readouterr().out
 
