@@ -123,11 +123,17 @@ class LsqFloorWeight(WeightQuantizer):
         return with_gradients(values, source, self.steps.at(bits), ratio, self._grid(bits))
 
     def _ratio(self, weight: Tensor, bits: int) -> Tensor:
-        """Return v, to be rounded: W / alpha_b, or code_n alpha_n / alpha_b."""
+        """Return v, to be rounded: W / alpha_b, or code_n alpha_n / alpha_b.
+
+        Rounding and clipping may change places, but for a sign: that is one of the code.
+        """
         if self._nests(bits):
             stored = self._grid(self.highest).multiples(self._ratio(weight, self.highest))
             return stored * (self._step(weight, self.highest) / self._step(weight, bits))
-        return weight.detach().to(arithmetic_dtype(weight)) / self._step(weight, bits)
+        ratio = weight.detach().to(arithmetic_dtype(weight)) / self._step(weight, bits)
+        if self.settings.lower == "clip" and bits == 1 < self.highest:
+            ratio = ratio.where(self._grid(self.highest).multiples(ratio) != 0, 0.0)
+        return ratio
 
     def _nests(self, bits: int) -> bool:
         return self.settings.lower == "nested" and bits < self.highest

@@ -108,6 +108,7 @@ def _not_numbers(tensor: Tensor) -> str:
 def spread(name: str, weights: Tensor) -> Spread:
     """Measure filters (filters, channels, height, width) of more than one weight each."""
     sizes = weights.abs().flatten(1)
+    sizes = sizes / sizes.max()  # all below are shares of sigma^2; squares overflow
     filters, d = sizes.shape
     power = float(sizes.square().mean())
     pairs = float((sizes.sum(1).square() - sizes.square().sum(1)).mean()) / (d * (d - 1))

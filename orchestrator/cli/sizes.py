@@ -64,7 +64,7 @@ class Row:
 )  # fmt: skip
 @click.option(
     "--plot",
-    type=click.Path(),
+    type=click.Path(dir_okay=False),
     metavar="FILE.png",
     help="Draw size against BitOPs; FILE.csv has the numbers.",
 )
@@ -109,11 +109,11 @@ def sizes(
 def _job(name: str, overrides: Sequence[str]) -> "Job":
     """Return the job of a file, or of a run."""
     from orchestrator.job.load import load_job, load_values
-    from orchestrator.runs import registry
+    from orchestrator.runs import registry, trials
 
     if name.endswith((".yaml", ".yml")) or Path(name).is_file():
         return load_job(job_file.here(name), list(overrides)).job
-    return load_values(registry.find(name).job, name, list(overrides)).job
+    return load_values(trials.job_of(registry.find(name)), name, list(overrides)).job
 
 
 def _rows(job: "Job", classes: int, image_size: int, c_size: float | None) -> list[Row]:

@@ -82,7 +82,7 @@ def _job(record: "Record") -> "Job":
 
     if record.is_search:
         raise UsageError(f"{record.run} is a search; name one of its trials, {record.run}.t001.")
-    return job_from_dict(trials.job_of(record) if record.within else record.job)
+    return job_from_dict(trials.job_of(record))
 
 
 def _beside(record: "Record") -> Path:

@@ -43,6 +43,12 @@ class Merged:
         source = self.sources[keys]
         return next(place for place, layer in enumerate(self.layers) if layer is source)
 
+    def is_weaker(self, keys: Keys, than: Keys) -> bool:
+        """Return whether a value comes from a weaker source than another; `--set` is one source."""
+        if self.sources[keys].name == self.sources[than].name == "--set":
+            return False
+        return self.rank(keys) < self.rank(than)
+
     def source_of(self, keys: Keys) -> Source | None:
         """Return the source of the value at `keys`, or of its nearest section."""
         for end in range(len(keys), 0, -1):

@@ -134,8 +134,12 @@ def _have_no_clip_levels(job: Job) -> bool:
 
 def _given(merged: Merged, keys: Iterable[Keys], *, since: Keys) -> list[str]:
     """Return those of some keys that are given by the source of another one or a stronger one."""
-    least = merged.rank(since) if since in merged.sources else -1
-    return [".".join(one) for one in keys if one in merged.sources and merged.rank(one) >= least]
+    return [
+        ".".join(one)
+        for one in keys
+        if one in merged.sources
+        and not (since in merged.sources and merged.is_weaker(one, than=since))
+    ]
 
 
 def float_and_quantized(job: Job, merged: Merged) -> list[str]:
@@ -149,12 +153,11 @@ def float_and_quantized(job: Job, merged: Merged) -> list[str]:
     weights = job.quantizer.weights
     clamps = resolve(WEIGHT_QUANTIZERS, weights.name).changes_float(weights)
     reason = f"the method '{job.method.name}' quantizes nothing"
-    since = merged.rank(("method", "name"))
     return [
         f"{'.'.join(keys)}: no effect, {reason}."
         for keys in merged.sources
         if (keys[0] == "quantizer" or keys[:2] in _OF_CODES)
         and not (clamps and keys[:2] == ("quantizer", "weights"))
         and not any(other[:-1] == keys for other in merged.sources)
-        and merged.rank(keys) >= since
+        and not merged.is_weaker(keys, than=("method", "name"))
     ]

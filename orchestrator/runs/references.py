@@ -146,8 +146,7 @@ def _one_for_all(runs: Mapping[str, str]) -> str | None:
 def _mlflow_id(job: "Job", point: str, name: str) -> str:
     """Return MLflow's id of the run with a name. Raises UsageError for an unsuitable one."""
     record = registry.find(name)
-    if record.within:
-        record = replace(record, job=trials.job_of(record))
+    record = replace(record, job=trials.job_of(record))
     if unlike := _unlike(job, point, record):
         raise UsageError(f"{record.run} {unlike}.")
     now = view.look(record)

@@ -110,9 +110,11 @@ def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:
 
 
 def job_of(record: Record) -> Values:
-    """Return the settings with which a trial began. Raises UsageError where they are not seen."""
+    """Return the settings with which a run began. Raises UsageError for a trial's, if not seen."""
     import yaml
 
+    if not record.within:
+        return record.job
     try:
         values = yaml.safe_load(record.folder.job.read())
         if not isinstance(values, dict):

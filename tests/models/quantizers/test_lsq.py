@@ -174,8 +174,10 @@ def test_nested_gradients_go_through_the_highest_bit_width() -> None:
         torch.testing.assert_close(found[2], scales[1] * wanted[2])
 
 
-def test_clipped_codes_are_those_of_the_next_bit_width_clipped_at_one_step() -> None:
-    bound = Bound(LsqFloorWeight, torch.randn(2000, dtype=torch.float64), 4, lower="clip")
+@pytest.mark.parametrize("rounding", ["floor", "round"])
+def test_clipped_codes_are_those_of_the_next_bit_width_clipped_at_one_step(rounding: str) -> None:
+    weight = torch.randn(2000, dtype=torch.float64)
+    bound = Bound(LsqFloorWeight, weight, 4, lower="clip", rounding=rounding)
     (step,) = bound.quantizer.parameters()
     assert step.item() == pytest.approx(2 * bound.weight.abs().mean().item() / 7**0.5)
     multiples = {bits: (bound.values(bits) / step).round() for bits in (4, 3, 2, 1)}

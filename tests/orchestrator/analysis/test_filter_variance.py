@@ -37,9 +37,10 @@ def test_dependent_weights_vary_as_the_proposition_says(correlation: float) -> N
         assert found.measured > 1.5 * found.independent
 
 
-def test_the_unit_of_weights_does_not_matter() -> None:
-    weights = drawn_filters(100, seed=0)["4x3x3"]
-    one, other = spread("a", weights), spread("a", 1000 * weights)
+@pytest.mark.parametrize("unit", [1000, 1e200, 1e-200])
+def test_the_unit_of_weights_does_not_matter(unit: float) -> None:
+    weights = drawn_filters(100, seed=0)["4x3x3"].double()
+    one, other = spread("a", weights), spread("a", unit * weights)
     assert one.measured == pytest.approx(other.measured, rel=1e-9)
     assert one.proposition == pytest.approx(other.proposition, rel=1e-9)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.runs import registry
+from orchestrator.runs.registry import Record
 from tests.orchestrator.cli.conftest import Orch
 
 MOBILENET = """
@@ -70,6 +72,21 @@ def test_the_network_of_a_run_is_that_of_its_job(orch: Orch, submitted: Callable
     assert by_run == json.loads(orch("sizes", "tiny.yaml", "--json").stdout)["points"]
 
 
+def test_the_network_of_a_trial_is_its_own(orch: Orch, search: Record) -> None:
+    trial = registry.find(f"{search.run}.t002")
+    trial.folder.make()
+    trial.folder.job.write(MOBILENET + "model: {name: mobilenet_v1, width: 0.5}\n")
+    by_trial = json.loads(orch("sizes", trial.run, "--json").stdout)["points"]
+    trial.folder.job.write(MOBILENET)
+    assert (
+        by_trial[0]["size_mib"]
+        < 0.5 * json.loads(orch("sizes", trial.run, "--json").stdout)["points"][0]["size_mib"]
+    )
+    done = orch("sizes", f"{search.run}.t009")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"The job of {search.run}.t009 is not seen here" in done.stderr
+
+
 def test_widths_are_found_for_a_size(orch: Orch) -> None:
     done = orch("sizes", "tiny.yaml", "--json", "--c-size", "0.05")
     widths = [point["width"] for point in json.loads(done.stdout)["points"]]
@@ -104,6 +121,7 @@ def test_a_network_that_no_memory_holds_is_counted(orch: Orch) -> None:
             "--plot sizes.pdf: the name of a figure ends in .png",
         ),
         (("tiny.yaml", "--plot", "tiny.yaml/x.png"), "tiny.yaml cannot be made"),
+        (("tiny.yaml", "--plot", "."), "'.' is a directory"),
         (("tiny.yaml", "--c-size", "0.000001"), "--c-size cannot be reached at 8bit: even 0.001"),
         (("tiny.yaml", "--classes", "100000000000"), "is not in the range 1<=x<=1000000000"),
         (("missing.yaml",), "missing.yaml"),

@@ -108,10 +108,8 @@ SIGNED = "quantizer.activations.signed_inputs=relu"
             [LSQ, "optimizer.clip.lr=0.2"],
             "optimizer.clip.lr: no effect, 'lsq_floor' activations ha",
         ),
-        (["optimizer.clip.lr=0.2", LSQ], ""),
         (["optimizer.clip.lr=0.2"], ""),
         ([CLIPS, f"{INIT}=4"], f"{INIT}: no effect, clip levels start from data"),
-        ([f"{INIT}=4", CLIPS], ""),
         ([f"{INIT}=4"], ""),
         ([SIGNED], "quantizer.activations.signed_inputs: no effect, the network has no signed in"),
         (["model={name: mobilenet_v2_cifar}", SIGNED], ""),
@@ -119,15 +117,30 @@ SIGNED = "quantizer.activations.signed_inputs=relu"
         ([SHOTS, LSQ, f"{MEAN}=mean"], f"{MEAN}: mean is as high, 'lsq_floor' activations have no"),
         ([SHOTS, LSQ, f"{MEAN}=low"], ""),
         ([SHOTS, f"{MEAN}=mean"], ""),
-        ([SIGNED, "model.name=resnet18_cifar"], ""),
     ],
 )
-def test_settings_that_the_activations_have_no_use_for_are_warned_about_unless_meant_for_others(
+def test_settings_that_the_activations_have_no_use_for_are_warned_about_in_any_order(
     file: Path, overrides: list[str], found: str
 ) -> None:
-    lines = warnings(file, *overrides)
-    assert len(lines) == bool(found)
-    assert all(line.startswith(found) for line in lines)
+    for given in (overrides, overrides[::-1]):
+        lines = warnings(file, *given)
+        assert len(lines) == bool(found)
+        assert all(line.startswith(found) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("extended", "override"),
+    [
+        ("lr: 5e-2, clip: {lr: 0.2}}", LSQ),
+        ("lr: 5e-2}\nquantizer: {activations: {clip_init: 4}}", CLIPS),
+        ("lr: 5e-2}\nquantizer: {activations: {signed_inputs: relu}}", "model.name=resnet18_cifar"),
+    ],
+)
+def test_settings_of_a_file_that_is_extended_were_meant_for_other_activations(
+    file: Path, extended: str, override: str
+) -> None:
+    file.write_text(GOOD.replace("optimizer: {lr: 5e-2}", f"optimizer: {{{extended}"))
+    assert warnings(file, override) == []
 
 
 def test_a_float_network_has_no_use_for_settings_of_quantizers(tmp_path: Path) -> None:
@@ -154,6 +167,7 @@ def test_float_weights_that_are_clamped_are_a_use_for_their_quantizer(file: Path
     clamped = ("method={name: float}", "quantizer.weights.name=adabits")
     flag = "quantizer.weights.clamp_float"
     assert warnings(file, *clamped, f"{flag}=true") == []
+    assert len(warnings(file, "training.arithmetic=auto", "method={name: float}")) == 1
     said = "no effect, the method 'float' quantizes nothing."
     assert warnings(file, *clamped, f"{flag}=false") == [
         f"{key}: {said}" for key in ("quantizer.weights.name", flag)
