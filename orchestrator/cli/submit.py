@@ -200,13 +200,21 @@ def _check_ended(now: RunView, advice: str) -> None:
 
 
 def _changed(record: Record, overrides: tuple[str, ...]) -> "Job":
-    """Return the run's job with some settings changed. Raises CheckpointMismatch for others."""
+    """Return the run's job with some settings changed.
+
+    Raises CheckpointMismatch for others, and UsageError for another output.
+    """
     from orchestrator.job.differ import check_unchanged
     from orchestrator.job.load import load_values
 
     loaded = load_values(record.job, record.run, overrides)
     job = references.resolved(loaded.job)
     check_unchanged(record.job, job.as_dict(), record.run)
+    if job.output != record.job.get("output", job.output):
+        raise UsageError(
+            f"output: the folder of {record.run} is {record.run_dir}, and a run cannot move; for "
+            "another output, `orch submit` the job as a new run."
+        )
     members.warn([loaded])
     return job
 

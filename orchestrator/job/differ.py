@@ -12,9 +12,10 @@ FREE = (
     *("search.trials", "search.budget", "search.at_once", "search.max_failed"),
 )
 """What may change between a run and its continuation: where and how it is carried out and recorded.
-The initial weights are in the checkpoint. Another number of workers continues with the same samples
-in passes of another size; a search goes on with more trials, or with fewer. One by delta_b needs
-its reference."""
+The initial weights are in the checkpoint. A run stays in its folder, so `orch resume` refuses
+another output; the files of one whose output is named otherwise today still fit. Another number of
+workers continues with the same samples in passes of another size; a search goes on with more
+trials, or with fewer. One by delta_b needs its reference."""
 
 
 def differences(old: Values, new: Values) -> list[str]:

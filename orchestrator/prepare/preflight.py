@@ -53,7 +53,7 @@ def check(
     begins, which are not looked at. known: the reference of Delta_B, if it was found before. away:
     is called when the tracking server does not answer and is not needed now. Returns the reference.
     Raises UsageError with every problem found, or Unreachable when the tracking server is the only
-    one, or JobFailed when that is the full disk of a run that goes on.
+    one, or JobFailed when that is the folder of a run that goes on.
     """
     resumed = folder is not None and bool(folder.to_continue_from())
     warnings: dict[str, None] = {}
@@ -199,15 +199,16 @@ def _output(job: Job, folder: RunFolder | None) -> OrchError | None:
 
     folder: of a run that goes on, which can have no other one.
     """
-    place = folder_at(job.output)
+    place, remedy = folder.place if folder else folder_at(job.output), "make it writable"
     try:
         problem = place.unwritable()
     except OSError as full:
-        problem = f"{place} cannot be written ({full.strerror})"
-        if folder is not None:
-            return JobFailed(f"output: {problem}; free some space, and `orch resume` continues.")
-    wrong = f"output: {problem}; name another with --set output=DIR."
-    return UsageError(wrong) if problem else None
+        problem, remedy = f"{place} cannot be written ({full.strerror})", "free some space"
+    if not problem:
+        return None
+    if folder is None:
+        return UsageError(f"output: {problem}; name another with --set output=DIR.")
+    return JobFailed(f"output: {problem}; {remedy}, and `orch resume` continues.")
 
 
 def _collect(action: Callable[[], object], unreachable: list[str]) -> list[str]:

@@ -61,6 +61,15 @@ def test_what_a_run_learns_cannot_be_changed_in_resuming(orch: Orch, cluster: Fa
     assert list(cluster.jobs) == [run]
 
 
+def test_a_run_cannot_move_to_another_output(orch: Orch, cluster: FakeCluster) -> None:
+    run = ended_run(orch, cluster)
+    done = orch("resume", run, "--set", "output=/elsewhere")
+    assert done.exit_code == 2
+    assert f"the folder of {run} is {registry.find(run).run_dir}, and a run cannot" in done.stderr
+    assert orch("resume", run, "--detach", "--set", "output=runs").exit_code == 0
+    assert list(cluster.jobs) == [run, f"{run}.a2"]
+
+
 def test_a_refused_change_is_not_preceded_by_warnings_about_it(
     orch: Orch, cluster: FakeCluster
 ) -> None:

@@ -34,15 +34,21 @@ def test_everything_that_is_missing_is_named_at_once(
     assert f"{occupied} is a file, not a folder" in message
 
 
-def test_a_run_that_goes_on_can_have_no_other_folder_than_its_own_on_a_full_disk(
+def test_a_run_that_goes_on_can_have_no_other_folder_than_its_own(
     tiny_job: Callable[..., Job], tmp_path: Path, full_disk: Callable[[object, str], None]
 ) -> None:
+    occupied, folder = tmp_path / "file", RunFolder(tmp_path / "runs" / "tiny-1")
+    occupied.touch()
+    preflight.check(tiny_job(f"output={occupied}/runs"), folder)
+    why = f"^output: {occupied} is a file, not a folder; make it writable, and `orch resume` con"
+    with pytest.raises(JobFailed, match=why):
+        preflight.check(tiny_job(), RunFolder(occupied / "tiny-1"))
     full_disk(Path, "write_bytes")
-    folder = RunFolder(tmp_path / "runs" / "tiny-1")
-    why = r"^output: .*runs cannot be written \(No space left on device\); "
-    with pytest.raises(UsageError, match=f"{why}name another with --set output=DIR"):
+    why = r"^output: .*runs{} cannot be written \(No space left on device\); "
+    with pytest.raises(UsageError, match=f"{why.format('')}name another with --set output=DIR"):
         preflight.check(tiny_job())
-    with pytest.raises(JobFailed, match=f"{why}free some space, and `orch resume` continues"):
+    why = f"{why.format('/tiny-1')}free some space, and `orch resume` continues"
+    with pytest.raises(JobFailed, match=why):
         preflight.check(tiny_job(), folder)
     with pytest.raises(UsageError, match=r"^data: (?s:.*)free some space"):
         preflight.check(tiny_job("data.root=/nowhere"), folder)
