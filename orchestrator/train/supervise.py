@@ -35,6 +35,10 @@ WAIT_SECONDS = 1.0
 """Before a driver is started again, and twice as long after each further loss without progress."""
 LONGEST_WAIT_SECONDS = 30.0
 STOPPED = "Stopped on request; what was done is saved; `orch resume` continues from there."
+CUT_SHORT = (
+    "Stopped on request; the driver ended before it could say what was saved; `orch resume` "
+    "continues from the last checkpoint, if there is one."
+)
 
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of Linux's prctl."""
@@ -75,7 +79,7 @@ class Supervisor:
     def _stopped(self) -> int:
         """Say how a run ended whose driver could not, and return the exit code."""
         end = end_of(self._folder)
-        self._say(end or Stopped(message=STOPPED))
+        self._say(end or Stopped(message=CUT_SHORT))
         return 0 if end else 1
 
     def _run_driver(self) -> int:

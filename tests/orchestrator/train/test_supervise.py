@@ -181,6 +181,7 @@ def test_a_driver_that_a_stop_kills_cannot_say_how_the_run_ended_but_is_not_lost
     code, printed = end(process)
     [event] = [json.loads(line.partition("::orch ")[2]) for line in printed.splitlines()]
     assert (code, event["event"], len(drivers(tmp_path))) == (1, "stopped", 1)
+    assert "the driver ended before it could say what was saved" in event["message"]
     assert facts_of(RunFolder(tmp_path / "run-1")).state is State.STOPPED
 
 
