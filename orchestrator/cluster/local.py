@@ -154,12 +154,22 @@ def active_jobs(head: Head) -> list[JobInfo]:
 
 
 def release() -> bool:
-    """Stop the local head if it says that it has no active job. Returns whether it was stopped."""
+    """Stop the local head if it says that it has no active job. Returns whether it was stopped.
+
+    Nobody has asked for that, so it stays, with a warning, where its jobs' logs cannot be kept.
+    """
     with locked():
         head = running()
         if head is None or not _is_idle(head):
             return False
-        stop(head)
+        if lost := _keep_logs(head):
+            _LOG.warning(
+                "The local Ray cluster stays, as its jobs' logs cannot be kept; `orch down` ends "
+                "it: %s",
+                lost[0],
+            )
+            return False
+        stop(head)  # which keeps them once more, with the last lines
         return True
 
 
@@ -191,7 +201,7 @@ def keep_logs() -> None:
     """Keep what the jobs of this environment's head have said, if it has died."""
     head = _remembered(_state_file())
     if head and not head_process.is_alive(Path(head.folder)):
-        _keep_logs(head)
+        _warn_of(_keep_logs(head))
 
 
 def kept_log(submission_id: str) -> Path:
@@ -277,20 +287,27 @@ def _is_idle(head: Head) -> bool:
 
 def _end(head: Head, path: Path) -> bool:
     lived = head_process.end(Path(head.folder))
-    _keep_logs(head)
+    _warn_of(_keep_logs(head))
     head_process.remove(Path(head.folder))
     path.unlink(missing_ok=True)
     return lived
 
 
-def _keep_logs(head: Head) -> None:
-    """Keep what the jobs of a head have said; they lie in its folder even if it has died."""
+def _keep_logs(head: Head) -> list[str]:
+    """Keep what the jobs of a head have said; they lie in its folder even if it has died.
+
+    Returns, for each log that cannot be kept, why.
+    """
     lost: list[str] = []
     for name, file in head_process.logs(Path(head.folder)):
         try:
             save(folder("logs") / name, file.read_bytes())
         except (OSError, UsageError) as error:  # the disk may be full, and the head must end
             lost.append(str(error))
+    return lost
+
+
+def _warn_of(lost: list[str]) -> None:
     if lost:
         _LOG.warning("%d logs of the local cluster's jobs are not kept: %s", len(lost), lost[0])
 

@@ -8,6 +8,7 @@ import pytest
 from orchestrator import home
 from orchestrator.cluster import local
 from orchestrator.runs import registry
+from tests.fake_cluster import FakeCluster
 from tests.orchestrator.cli.conftest import Orch, Submitted
 from tests.orchestrator.conftest import PretendedHead
 
@@ -31,6 +32,27 @@ def test_how_a_run_ended_is_shown_with_one_warning(
     assert done.stderr.count(f"warning: How {run} ended is shown, but not kept: ") == 1
     assert f"(No space left on device: {home.orch_home() / 'runs' / run}.json)" in done.stderr
     assert registry.find(run).last.outcome is None
+
+
+def test_a_local_head_that_nobody_has_ended_stays_until_its_jobs_logs_can_be_kept(
+    cluster: FakeCluster,
+    pretended_head: Callable[..., PretendedHead],
+    full_disk: Callable[[object, str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head, fsync = pretended_head(cluster.url), os.fsync
+    log = head.logs() / "job-driver-tiny-1.log"
+    log.write_bytes(b"one")
+    full_disk(os, "fsync")
+    assert not local.release()
+    assert (local.running(), log.read_bytes()) == (head.head, b"one")
+    [said] = caplog.messages
+    assert "stays, as its jobs' logs cannot be kept; `orch down` ends it: " in said
+    assert f"No space left on device: {local.kept_log('tiny-1')}" in said
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert local.release()
+    assert local.kept_log("tiny-1").read_bytes() == b"one"
 
 
 def test_logs_that_are_lost_with_their_local_head_are_named(
