@@ -130,7 +130,7 @@ def resume(
     """Continue a run that has ended, from its last checkpoint; a search with the trials it lacks.
 
     Settings that change what is learned must stay; where and how it runs may change (cluster.*,
-    tracking.*, checkpoint.*).
+    tracking.*, checkpoint.* and some others), but not its folder.
 
     \b
     Examples:

@@ -1,10 +1,11 @@
+import re
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import CheckpointMismatch
-from orchestrator.job.differ import check_unchanged, differences
+from orchestrator.job.differ import FREE, check_unchanged, differences
 from orchestrator.job.load import load_job
 
 JOB = """
@@ -34,6 +35,12 @@ def test_only_what_is_learned_counts_as_a_difference() -> None:
 def test_where_the_data_lies_may_change() -> None:
     old = {"data": {"root": "/a", "crop": 224}, "start": {"weights": "/a/w.pt"}}
     assert differences(old, {"data": {"root": "/b", "crop": 224}, "start": {"weights": None}}) == []
+
+
+def test_the_readme_names_what_may_change() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    [sentence] = re.findall(r"A run continues only with(.*?)Other\s+changes", readme, re.DOTALL)
+    assert set(re.findall(r"`(.+?)`", sentence)) == set(FREE) - {"output"}
 
 
 def test_settings_that_only_one_job_has_are_differences() -> None:
