@@ -9,6 +9,7 @@ instead of the one below, and the range [-2^(b-1), 2^(b-1) - 1] instead of [-m_b
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -90,16 +91,22 @@ def first_step(values: Tensor, bits: int) -> Tensor:
 
 
 def with_gradients(
-    values: Tensor, differentiable: Tensor, step: Tensor, ratio: Tensor, grid: Grid
+    values: Tensor,
+    differentiable: Tensor,
+    step: Tensor,
+    ratio: Tensor,
+    grid: Grid,
+    rounded: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Return values, or a stand-in for them, with Bit-Mixer's gradients.
 
         dy/dx = [low < v < high]        dy/dalpha = g (y / alpha - v inside, y / alpha outside)
 
-    differentiable: x. ratio: v. g = 1 / sqrt(N m_b) for N elements.
+    differentiable: x. ratio: v. g = 1 / sqrt(N m_b) for N elements. rounded: from v to y / alpha,
+    if that is not the grid's own rounding.
     """
     output: Tensor = _LearnedStep.apply(  # type: ignore[no-untyped-call]
-        differentiable, step, values, ratio, grid
+        differentiable, step, values, ratio, grid, rounded or grid.multiples
     )
     return output
 
@@ -109,10 +116,16 @@ class _LearnedStep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, differentiable: Tensor, step: Tensor, values: Tensor, ratio: Tensor, grid: Grid
+        ctx: Any,
+        differentiable: Tensor,
+        step: Tensor,
+        values: Tensor,
+        ratio: Tensor,
+        grid: Grid,
+        rounded: Callable[[Tensor], Tensor],
     ) -> Tensor:
         ctx.save_for_backward(step, ratio)
-        ctx.grid, ctx.dtype = grid, differentiable.dtype
+        ctx.grid, ctx.rounded, ctx.dtype = grid, rounded, differentiable.dtype
         return values.view_as(values)
 
     @staticmethod
@@ -120,9 +133,9 @@ class _LearnedStep(torch.autograd.Function):
         step, ratio = ctx.saved_tensors
         grid: Grid = ctx.grid
         inside = (ratio > grid.low) & (ratio < grid.high)
-        multiples = grid.multiples(ratio)
+        multiples = ctx.rounded(ratio)
         slope = torch.where(inside, multiples - ratio, multiples)
         scale = (ratio.numel() * grid.high) ** -0.5
         grad_step = scale * (grads[0] * slope).sum() * torch.where(step < 0, -1.0, 1.0)
         grad_inputs = torch.where(inside, grads[0], 0).to(ctx.dtype)
-        return grad_inputs, grad_step.to(step.dtype), None, None, None
+        return grad_inputs, grad_step.to(step.dtype), None, None, None, None

@@ -9,6 +9,7 @@ the highest one's is a power of two. The other two need no more than the highest
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -101,14 +102,14 @@ class LsqFloorWeight(WeightQuantizer):
     def levels(self, weight: Tensor, bits: int) -> Levels:
         """Return the places on the grid, the distance of two levels, and the lowest level."""
         grid, step = self._grid(bits), self._shown_step(weight, bits).double()
-        places = grid.places(grid.multiples(self._ratio(weight, bits)))
+        places = grid.places(self._multiples(self._ratio(weight, bits), bits))
         return Levels(places.to(torch.uint8), grid.apart * step, grid.low * step)
 
     def forward(self, weight: Tensor, bits: int) -> Tensor:
         """Return W_b with Bit-Mixer's gradients for the weight and for the step."""
         with torch.no_grad():
             ratio = self._ratio(weight, bits)
-            values = self._grid(bits).multiples(ratio) * self._shown_step(weight, bits)
+            values = self._multiples(ratio, bits) * self._shown_step(weight, bits)
         return self._attach(values, ratio, weight, bits)
 
     def stand_in(self, weight: Tensor, bits: int) -> Tensor:
@@ -120,20 +121,24 @@ class LsqFloorWeight(WeightQuantizer):
     def _attach(self, values: Tensor, ratio: Tensor, weight: Tensor, bits: int) -> Tensor:
         """Return values with their gradients, nested ones through the highest bit-width."""
         source = self.stand_in(weight, self.highest) if self._nests(bits) else weight
-        return with_gradients(values, source, self.steps.at(bits), ratio, self._grid(bits))
+        rounded = partial(self._multiples, bits=bits)
+        return with_gradients(values, source, self.steps.at(bits), ratio, self._grid(bits), rounded)
 
     def _ratio(self, weight: Tensor, bits: int) -> Tensor:
-        """Return v, to be rounded: W / alpha_b, or code_n alpha_n / alpha_b.
-
-        Rounding and clipping may change places, but for a sign: that is one of the code.
-        """
+        """Return v, to be rounded: W / alpha_b, or code_n alpha_n / alpha_b."""
         if self._nests(bits):
             stored = self._grid(self.highest).multiples(self._ratio(weight, self.highest))
             return stored * (self._step(weight, self.highest) / self._step(weight, bits))
-        ratio = weight.detach().to(arithmetic_dtype(weight)) / self._step(weight, bits)
+        return weight.detach().to(arithmetic_dtype(weight)) / self._step(weight, bits)
+
+    def _multiples(self, ratio: Tensor, bits: int) -> Tensor:
+        """Return the codes that v becomes.
+
+        Rounding and clipping may change places, but for a sign: that is one of the highest code.
+        """
         if self.settings.lower == "clip" and bits == 1 < self.highest:
-            ratio = ratio.where(self._grid(self.highest).multiples(ratio) != 0, 0.0)
-        return ratio
+            ratio = self._grid(self.highest).multiples(ratio)
+        return self._grid(bits).multiples(ratio)
 
     def _nests(self, bits: int) -> bool:
         return self.settings.lower == "nested" and bits < self.highest

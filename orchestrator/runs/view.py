@@ -106,6 +106,8 @@ def look(record: Record) -> RunView:
     seen = settle(_up_to_date(_join(record, info, facts, answered)))
     if client is None or seen.state is not State.RUNNING:
         return seen
+    if len(record.attempts) > 1 and (facts.last_time or 0.0) < record.last.submitted_at:
+        facts = RunFacts()  # what an earlier attempt said last tells nothing of this one's silence
     return replace(seen, delay=Delay(record, client).sentence(facts, silence(facts)))
 
 
@@ -296,7 +298,7 @@ def _seen_among(
     """Return the state of a run that has not ended, by its cluster's jobs."""
     info = jobs.get(record.last.submission_id) if jobs is not None else None
     facts = facts_for_list(record, client, info) if client and info else facts_of(record)
-    return _join(record, info, facts, jobs is not None)
+    return _up_to_date(_join(record, info, facts, jobs is not None))
 
 
 def _known_jobs(client: ClusterClient | None) -> dict[str, JobInfo] | None:

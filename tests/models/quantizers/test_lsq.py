@@ -186,6 +186,24 @@ def test_clipped_codes_are_those_of_the_next_bit_width_clipped_at_one_step(round
     assert torch.equal(multiples[1], torch.where(multiples[2] < 0, -1.0, 1.0).double())
 
 
+@pytest.mark.parametrize("rounding", ["floor", "round"])
+def test_the_step_of_clipped_codes_learns_from_what_each_weight_was_rounded_by(
+    rounding: str,
+) -> None:
+    weight = torch.tensor([-1.5, -0.9, -0.3, 0.0, 0.3, 0.9, 1.5], dtype=torch.float64)
+    bound = Bound(LsqFloorWeight, weight.requires_grad_(), 4, lower="clip", rounding=rounding)
+    step = bound.quantizer.get_parameter("steps.shared")
+    with torch.no_grad():
+        step.fill_(1.0)
+    codes = {"floor": [-1, -1, -1, 1, 1, 1, 1], "round": [-1, -1, 1, 1, 1, 1, 1]}[rounding]
+    for number, (code, v) in enumerate(zip(codes, weight.tolist(), strict=True)):
+        wanted = (code - v if -1 < v < 1 else code) / (7 * 1) ** 0.5
+        for path in (bound.values(1), bound.quantizer.stand_in(weight, 1)):
+            slope, own = torch.autograd.grad(path[number], (step, weight))
+            assert slope.item() == pytest.approx(wanted)
+            assert own[number] == (-1 < v < 1)
+
+
 def test_a_shared_step_stays_when_another_precision_begins() -> None:
     bound = Bound(LsqFloorWeight, torch.randn(50), code_bits=4, lower="clip")
     steps = bound.quantizer.get_submodule("steps")

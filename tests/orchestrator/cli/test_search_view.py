@@ -86,6 +86,15 @@ def test_the_list_has_a_search_in_one_row_with_its_best_trial(orch: Orch, search
     assert "delta_b 98.31 t007" in row
 
 
+def test_the_list_knows_more_of_a_search_than_its_last_event_where_its_journal_is_seen(
+    orch: Orch, search: Record, cluster: FakeCluster
+) -> None:
+    cluster.jobs["digits-1"].logs = [log_of(now(replace(SEARCHING, ended={}, living=())))]
+    journals.write(search, journals.half_done())
+    [row] = orch("list").stdout.splitlines()[2:]
+    assert "3/4 trials" in row
+
+
 def test_json_has_the_search_with_stable_keys(orch: Orch, search: Record) -> None:
     journals.write(search, journals.half_done())
     whole = json.loads(orch("status", "digits", "--json").stdout)

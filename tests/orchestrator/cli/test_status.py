@@ -12,7 +12,8 @@ import pytest
 from orchestrator.cli.summary import as_dict
 from orchestrator.event_parts import WorkerPlace
 from orchestrator.events import Event, Failed, Gathered, Restarted, Stopped
-from orchestrator.run_facts import RunFacts
+from orchestrator.run_facts import Events, RunFacts
+from orchestrator.runs import registry
 from orchestrator.runs.registry import Attempt, Record
 from orchestrator.runs.view import RunView
 from orchestrator.state import State
@@ -103,6 +104,22 @@ def test_the_status_of_a_silent_run_has_its_age_its_restarts_and_no_eta(
     printed = json.loads(orch("status", "last", "--json").stdout)
     assert [each["reason"] for each in printed["restarts"]] == ["Killed."]
     assert printed["delay"].startswith("No progress ")
+
+
+def test_a_resumed_run_that_only_starts_is_not_silent_since_its_earlier_attempt(
+    orch: Orch, submitted: Submitted, cluster: FakeCluster
+) -> None:
+    run = submitted(statuses=["RUNNING"])
+    record = registry.find(run)
+    record.folder.make()
+    Events(record.folder).keep(replace(PROGRESS, time=time.time() - 600, next_within=1))
+    assert "No progress for 10m" in orch("status", run).stdout
+    again = record.again(time.time())
+    registry.save(again)
+    cluster.add(again.last.submission_id, statuses=["RUNNING"])
+    shown = orch("status", run).stdout
+    assert "epoch 1/2  step 3/9" in shown
+    assert "No progress" not in shown
 
 
 def test_the_status_says_how_a_run_computes(orch: Orch, submitted: Submitted) -> None:
