@@ -76,13 +76,17 @@ def subnet(
 
 
 def _job(record: "Record") -> "Job":
-    """Return the settings of a run. Raises UsageError for a search, which is many runs."""
-    from orchestrator.job.schema import job_from_dict
+    """Return the settings of a run.
+
+    Raises UsageError for a search, which is many runs, and JobFileError for settings that are no
+    job here, such as those that name own code which is gone.
+    """
+    from orchestrator.job.load import load_values
     from orchestrator.runs import trials
 
     if record.is_search:
         raise UsageError(f"{record.run} is a search; name one of its trials, {record.run}.t001.")
-    return job_from_dict(trials.job_of(record))
+    return load_values(trials.job_of(record), record.run).job
 
 
 def _beside(record: "Record") -> Path:

@@ -1,14 +1,15 @@
 """A trial of a search as a run: what its search, its folder and its events say of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator import run_facts
-from orchestrator.errors import UnknownJob, UsageError
+from orchestrator.errors import OrchError, UnknownJob, UsageError
 from orchestrator.event_parts import TrialRow
 from orchestrator.events import Evaluated, Event, Searching, TrialEnded
 from orchestrator.run_facts import RunFacts
+from orchestrator.runs import registry
 from orchestrator.runs.registry import Record
 from orchestrator.search import announce
 from orchestrator.search.journal import SearchJournal
@@ -28,6 +29,9 @@ _STATES = {
     TrialState.FAILED: State.FAILED,
 }
 """The state of a run that was a trial, once that has ended."""
+
+_SECTIONS = ("model", "quantizer", "method", "data", "optimizer", "training")
+"""What the settings of every run have; other sections follow, so that a cut file lacks some."""
 
 
 class Seen(NamedTuple):
@@ -64,10 +68,7 @@ def in_folder(record: Record, standing: Standing) -> Seen:
     """Return what the folder of its search says of a trial. Raises UnknownJob without such one."""
     trial = standing.trials.get(trial_of(record.within))
     if trial is None:
-        raise UnknownJob(
-            f"{record.search} has no trial {trial_of(record.within)}: it has {_known(standing)}. "
-            f"`orch status {record.search}` shows them."
-        )
+        raise _unknown(record, standing)
     return Seen(announce.row(trial), _facts(record, trial, standing))
 
 
@@ -110,21 +111,59 @@ def folders_of(search: Record, trial: str, seeds: int) -> list[RunFolder]:
 
 
 def job_of(record: Record) -> Values:
-    """Return the settings with which a run began. Raises UsageError for a trial's, if not seen."""
+    """Return the settings with which a run began.
+
+    Raises UsageError where they are damaged or, for a trial, not seen here, and UnknownJob for one
+    that its search does not have.
+    """
+    if not record.within:
+        return _whole(record.job, f"The record of {record.run}")
     import yaml
 
-    if not record.within:
-        return record.job
+    file = record.folder.job
     try:
-        values = yaml.safe_load(record.folder.job.read())
-        if not isinstance(values, dict):
-            raise ValueError(f"{record.folder.job} is damaged")
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"The job of {record.run} is not seen here ({error}). A trial of several seeds is "
-            f"named with one of them: {record.run}s1."
-        ) from error
-    return values
+        return _whole(yaml.safe_load(file.read()), str(file))
+    except OSError as error:
+        raise _unseen(record, error) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UsageError(f"{file} is damaged: it is no YAML.") from error
+
+
+def _whole(values: Any, where: str) -> Values:
+    """Return the settings of a run. Raises UsageError for values that are none, as of a cut file.
+
+    where: what holds the values.
+    """
+    is_mapping = isinstance(values, Mapping)
+    missing = [one for one in _SECTIONS if not (is_mapping and isinstance(values.get(one), dict))]
+    if missing:
+        lacking = " and ".join(missing[:2])
+        raise UsageError(f"{where} is damaged: expected are the settings of a run, with {lacking}.")
+    return dict(values)
+
+
+def _unseen(record: Record, error: OSError) -> OrchError:
+    """Return the error for a trial whose settings cannot be read."""
+    search = registry.kept(record.search)
+    opened = (standing := standing_of(search) if search else Standing()).opened
+    name = trial_of(record.within)
+    if opened and name not in standing.trials:
+        return _unknown(record, standing)
+    hint = ""
+    if opened and opened.seeds > 1 and record.within not in run_names(name, opened.seeds):
+        hint = f" Name it with one of its {opened.seeds} seeds: {record.search}.{name}s1."
+    why = error.strerror or error
+    return UsageError(
+        f"The job of {record.run} is not seen here ({record.folder.job}: {why}).{hint}"
+    )
+
+
+def _unknown(record: Record, standing: Standing) -> UnknownJob:
+    """Return the error for a trial that its search does not have."""
+    return UnknownJob(
+        f"{record.search} has no trial {trial_of(record.within)}: it has {_known(standing)}. "
+        f"`orch status {record.search}` shows them."
+    )
 
 
 def _known(standing: Standing) -> str:

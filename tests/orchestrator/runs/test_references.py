@@ -98,6 +98,21 @@ def test_an_individual_run_at_an_assignment_is_compared_with(
     assert ("was trained at" in str(caught.value)) != fits
 
 
+def test_a_damaged_trial_or_record_is_no_reference(
+    tiny_job: Callable[..., Job], make_record: Callable[..., Record]
+) -> None:
+    registry.save(make_record("digits-1", job={"search": journals.SEARCH}))
+    registry.save(make_record("plain-1", job={"name": "plain"}))
+    file = registry.find("digits.t001").folder.job
+    file.folder.make()
+    file.write("name: digits\nmodel: {name: tiny}\n")
+    for name, damaged in (("digits.t001", file), ("plain", "The record of plain-1")):
+        points = ("method={name: individual}", "quantizer.bit_widths=[8]")
+        job = tiny_job(*points, f"reference.runs={{8: {name}}}")
+        with pytest.raises(UsageError, match=f"{damaged} is damaged: .* a run, with "):
+            references.resolved(job)
+
+
 def test_the_name_of_a_run_as_teacher_means_its_folder_in_the_job_and_in_its_phases(
     tiny_job: Callable[..., Job], run_dir: Path
 ) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from orchestrator.errors import UnknownJob, UsageError
 from orchestrator.events import Failed
+from orchestrator.job.schema import Job
+from orchestrator.job.source import dump
 from orchestrator.run_facts import Events, RunFacts
 from orchestrator.runs import registry, trials, view
 from orchestrator.runs.registry import Record
@@ -180,13 +182,41 @@ def test_on_another_machine_the_events_tell_of_a_trial(
         view.look(registry.find("digits.t020"))
 
 
-def test_the_job_of_a_trial_is_that_of_its_folder(search: Record) -> None:
-    record = registry.find("digits.t001")
-    with pytest.raises(UsageError, match=r"is not seen here .*digits-1\.t001s1"):
+def test_the_job_of_a_trial_is_that_of_its_folder(
+    search: Record, tiny_job: Callable[..., Job]
+) -> None:
+    record, job = registry.find("digits.t001"), tiny_job("seed=3").as_dict()
+    with pytest.raises(
+        UsageError, match=r"t001 is not seen here \(.*No such file or directory\)\.$"
+    ):
         trials.job_of(record)
     record.folder.make()
-    record.folder.job.write("name: digits\nseed: 3\n")
-    assert trials.job_of(record) == {"name": "digits", "seed": 3}
+    record.folder.job.write(dump(job))
+    assert trials.job_of(record) == job
+
+
+@pytest.mark.parametrize("kept", [b"", b"name: digits\n", b"a: [", b"- 1", b"\xff\xfe\0", 0.3, 0.6])
+def test_a_job_of_a_trial_that_was_cut_is_damaged(
+    search: Record, tiny_job: Callable[..., Job], kept: bytes | float
+) -> None:
+    record, whole = registry.find("digits.t001"), dump(tiny_job().as_dict()).encode()
+    whole = whole[: whole.index(b"training:") + len(b"training:")]
+    record.folder.make()
+    part = kept if isinstance(kept, bytes) else whole[: int(kept * len(whole))]
+    Path(str(record.folder.job)).write_bytes(part)
+    with pytest.raises(UsageError, match=rf"^{record.folder.job} is damaged: "):
+        trials.job_of(record)
+
+
+@pytest.mark.parametrize(("seeds", "hint"), [(1, ""), (2, " Name .* 2 seeds: digits-1.t001s1.")])
+def test_a_trial_that_the_search_does_not_have_is_told_from_one_whose_job_is_not_seen(
+    search: Record, seeds: int, hint: str
+) -> None:
+    journals.write(search, [journals.opened(seeds), Planned(0.0, "t001", {}, "near")])
+    with pytest.raises(UnknownJob, match="no trial t009: it has 1 of 4 so far, t001 to t001"):
+        trials.job_of(registry.find("digits.t009"))
+    with pytest.raises(UsageError, match=rf"t001 is not seen here \(.*\)\.{hint}$"):
+        trials.job_of(registry.find("digits.t001"))
 
 
 @pytest.mark.parametrize("damage", [b"\xff\0\n", b'{"is": "open', None])

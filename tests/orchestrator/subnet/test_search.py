@@ -94,6 +94,21 @@ def test_a_run_in_a_bucket_needs_a_folder_for_its_figures(
     assert "s3://models/runs/tiny-1; name a folder for tables and figures" in done.output
 
 
+def test_settings_that_are_no_job_here_are_said_in_a_line(
+    make_record: Callable[..., Record], tiny_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = tiny_job().as_dict()
+    gone = job | {"code": str(tmp_path / "gone"), "method": {"name": "own:Method"}}
+    for settings, problem in (
+        (gone, "own"),
+        (job | {"optimizer": {}}, "optimizer.lr"),
+        ({"name": "tiny"}, "The record of tiny-1 is damaged"),
+    ):
+        registry.save(make_record("tiny-1", name="tiny", job=settings))
+        done = CliRunner().invoke(cli, ("subnet", "tiny", "--average-bits", "3"))
+        assert (done.exit_code, problem in done.output) == (2, True), done.output
+
+
 def test_a_run_that_ended_before_it_began_is_named_as_such(
     make_record: Callable[..., Record], tiny_job: Callable[..., Job], tmp_path: Path
 ) -> None:
