@@ -40,6 +40,14 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
         sync_folder(one.parent)
 
 
+def nearest_there(path: Path) -> Path:
+    """Return a path or, if nothing is there, the nearest folder above it where something is.
+
+    A link is something, wherever it leads. Raises OSError, as for a name that is too long.
+    """
+    return next(one for one in (path, *path.parents) if one.exists() or one.is_symlink())
+
+
 def sync_folder(folder: Path) -> None:
     """Bring to the disk which files a folder has, and by which names, where that is possible."""
     with contextlib.suppress(OSError):

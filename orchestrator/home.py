@@ -4,11 +4,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.files import make_folder, write_whole
+from orchestrator.files import make_folder, nearest_there, write_whole
 
 
 def orch_home() -> Path:
@@ -79,8 +80,8 @@ def check_writable() -> None:
     """Raise UsageError when orch could not keep a record; creates nothing."""
     path = orch_home() / "runs"
     try:
-        nearest = next(place for place in (path, *path.parents) if place.exists())
-        if not nearest.is_dir():
+        nearest = nearest_there(path)
+        if not stat.S_ISDIR(nearest.stat().st_mode):  # an error for a link that leads nowhere
             raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(nearest))
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied", str(nearest))

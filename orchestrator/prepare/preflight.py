@@ -41,6 +41,7 @@ def check(
     folder: RunFolder | None = None,
     warn: Callable[[str], object] = lambda _: None,
     *,
+    first: bool = False,
     awaited: Collection[str] = (),
     known: ReferenceResults | None = None,
     away: Callable[[str], object] | None = None,
@@ -49,7 +50,8 @@ def check(
 
     Data and initial weights are those of each corner of a search. folder: of the run that the job
     continues; if it holds a checkpoint, the initial weights are not needed. warn: is called with
-    what the initial weights lack. awaited: the folders of runs that will have ended when the job
+    what the initial weights lack. first: it is the run's first attempt, which goes on only if an
+    earlier driver made the folder. awaited: the folders of runs that will have ended when the job
     begins, which are not looked at. known: the reference of Delta_B, if it was found before. away:
     is called when the tracking server does not answer and is not needed now. Returns the reference.
     Raises UsageError with every problem found, or Unreachable when the tracking server is the only
@@ -62,7 +64,7 @@ def check(
         return not resumed and weights not in awaited
 
     problems = _of_corners(job, lambda corner: _of_job(corner, needed, warnings.setdefault))
-    unwritable = _output(job, folder)
+    unwritable = _output(job, folder, first)
     for warning in warnings:
         warn(warning)
     if unwritable and not problems:
@@ -194,21 +196,29 @@ def _teachers(job: Job, needed: Needed) -> list[str]:
     return [problem for problem in dict.fromkeys(found) if problem]
 
 
-def _output(job: Job, folder: RunFolder | None) -> OrchError | None:
+def _output(job: Job, folder: RunFolder | None, first: bool) -> OrchError | None:
     """Return what is wrong when the run's folder could not be written.
 
-    folder: of a run that goes on, which can have no other one.
+    A run that goes on can have no other folder than its own.
     """
-    place, remedy = folder.place if folder else folder_at(job.output), "make it writable"
+    place, remedy = folder.place if folder else folder_at(job.output), "put that right"
     try:
         problem = place.unwritable()
     except OSError as full:
         problem, remedy = f"{place} cannot be written ({full.strerror})", "free some space"
     if not problem:
         return None
-    if folder is None:
+    if folder is None or (first and not _has_begun(folder)):
         return UsageError(f"output: {problem}; name another with --set output=DIR.")
     return JobFailed(f"output: {problem}; {remedy}, and `orch resume` continues.")
+
+
+def _has_begun(folder: RunFolder) -> bool:
+    """Return whether a driver has written the run's settings, as far as can be seen."""
+    try:
+        return folder.job.exists()
+    except OSError:
+        return False
 
 
 def _collect(action: Callable[[], object], unreachable: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.files import FULL, make_folder, sync_folder, write_whole
+from orchestrator.files import FULL, make_folder, nearest_there, sync_folder, write_whole
 
 CHUNK = 1 << 20
 """How many bytes are read at once."""
@@ -57,11 +57,11 @@ class DiskFolder:
         Raises OSError where it is full.
         """
         try:
-            nearest = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
+            nearest = nearest_there(self.path)
         except OSError as error:  # a name that is too long for this file system
             return f"{self} cannot be written ({error.strerror})"
         if not nearest.is_dir():
-            return f"{nearest} is a file, not a folder"
+            return _no_folder(nearest)
         probe = nearest / f".orch-{secrets.token_hex(4)}"
         try:
             probe.write_bytes(b"orch asks whether it can write here")
@@ -229,6 +229,17 @@ class DiskLines:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - 1, 0))
             return file.read() in (b"", b"\n")
+
+
+def _no_folder(path: Path) -> str:
+    """Return what is at a path instead of a folder: a file, or a link that leads nowhere."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return f"{path} is a link that leads in a circle"
+        return f"{path} is a link to {os.path.realpath(path)}, which is not there"
+    return f"{path} is a file, not a folder"
 
 
 def _written(path: Path) -> float | None:

@@ -56,7 +56,13 @@ def drive(path: str, go: Callable[[Job, Run, int, Sender], int]) -> int:
         job = _job(given.job)
         check_is_there(folder, given.reached)
         wait_for_sources(job, folder)
-        reference = preflight.check(job, folder, known=given.reference, away=_go_on_without)
+        reference = preflight.check(
+            job,
+            folder,
+            first=given.attempt == 1,
+            known=given.reference,
+            away=_go_on_without,
+        )
         prepare(folder, job)
         folder.withdraw_stop_by_name()  # whoever resumes a trial by its name wants it to go on
         begin(folder, given.attempt)

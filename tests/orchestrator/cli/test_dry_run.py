@@ -67,8 +67,13 @@ def test_a_dry_run_says_that_no_record_could_be_kept(
     orch: Orch, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("ORCH_HOME", str(tmp_path / "file" / "orch"))
-    for options in ([], ["--dry-run"]):
+    (tmp_path / "link").symlink_to(tmp_path / "unmounted")
+    for place, options in (
+        ("file/orch", []),
+        ("file/orch", ["--dry-run"]),
+        ("link", ["--dry-run"]),
+    ):
+        monkeypatch.setenv("ORCH_HOME", str(tmp_path / place))
         done = orch("submit", "tiny.yaml", "--address", cluster.url, *options)
         assert done.exit_code == 2
         assert "orch cannot keep its records" in done.stderr

@@ -40,7 +40,7 @@ def test_a_run_that_goes_on_can_have_no_other_folder_than_its_own(
     occupied, folder = tmp_path / "file", RunFolder(tmp_path / "runs" / "tiny-1")
     occupied.touch()
     preflight.check(tiny_job(f"output={occupied}/runs"), folder)
-    why = f"^output: {occupied} is a file, not a folder; make it writable, and `orch resume` con"
+    why = f"^output: {occupied} is a file, not a folder; put that right, and `orch resume` con"
     with pytest.raises(JobFailed, match=why):
         preflight.check(tiny_job(), RunFolder(occupied / "tiny-1"))
     full_disk(Path, "write_bytes")
@@ -52,6 +52,25 @@ def test_a_run_that_goes_on_can_have_no_other_folder_than_its_own(
         preflight.check(tiny_job(), folder)
     with pytest.raises(UsageError, match=r"^data: (?s:.*)free some space"):
         preflight.check(tiny_job("data.root=/nowhere"), folder)
+
+
+def test_a_first_attempt_can_have_another_folder_until_its_settings_are_in_its_own(
+    tiny_job: Callable[..., Job], tmp_path: Path, full_disk: Callable[[object, str], None]
+) -> None:
+    folder = RunFolder(tmp_path / "runs" / "tiny-1")
+    (tmp_path / "runs").symlink_to(tmp_path / "unmounted")
+    why = r"^output: .*runs is a link to .*unmounted, which is not there; name another with --set"
+    with pytest.raises(UsageError, match=why):
+        preflight.check(tiny_job(), folder, first=True)
+    (tmp_path / "unmounted").mkdir()
+    preflight.check(tiny_job(), folder, first=True)
+    folder.make()
+    full_disk(Path, "write_bytes")
+    with pytest.raises(UsageError, match=r"No space left on device\); name another with --set"):
+        preflight.check(tiny_job(), folder, first=True)
+    Path(str(folder.job)).touch()
+    with pytest.raises(JobFailed, match="free some space, and `orch resume` continues"):
+        preflight.check(tiny_job(), folder, first=True)
 
 
 def test_float_weights_that_are_not_there_or_no_weights_are_refused(

@@ -63,6 +63,18 @@ def test_a_folder_that_even_root_cannot_make_cannot_be_written(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_link_that_leads_nowhere_cannot_be_written(tmp_path: Path) -> None:
+    link, loop = tmp_path / "link", tmp_path / "loop"
+    link.symlink_to("unmounted/runs")
+    loop.symlink_to("loop")
+    lost = f"{link} is a link to {tmp_path.resolve()}/unmounted/runs, which is not there"
+    for below in ("", "runs/tiny"):
+        assert folder_at(link / below).unwritable() == lost
+        assert folder_at(loop / below).unwritable() == f"{loop} is a link that leads in a circle"
+    (tmp_path / "unmounted" / "runs").mkdir(parents=True)
+    assert folder_at(link / "tiny").unwritable() is None
+
+
 def test_whole_folders_are_listed_read_renamed_and_removed(folder: Folder) -> None:
     folder.write("c_", b"a file is no folder")
     for name in ("c_2", "c_10", "d_1"):

@@ -119,6 +119,23 @@ def test_a_driver_that_is_started_again_on_a_full_disk_fails_with_the_way_on(
     assert "free some space, and `orch resume` continues" in capsys.readouterr().out
 
 
+def test_a_first_attempt_whose_folder_cannot_be_made_is_to_have_another(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_job: Callable[..., Job],
+) -> None:
+    folder = tmp_path / "file" / "a-1"
+    folder.parent.touch()
+    (tmp_path / "run.json").write_text(
+        Shipment("a-1", str(folder), attempt=1, job=tiny_job().as_dict()).text()
+    )
+    monkeypatch.setattr(driver.signal, "signal", lambda *_: None)
+    assert driver.drive(str(tmp_path / "run.json"), lambda *_: 0) == 2
+    said = capsys.readouterr().out
+    assert "is a file, not a folder; name another with --set output=DIR" in said
+
+
 @pytest.mark.parametrize("content", [b"", b"a: [", b"- 1", b"\xff\xfe\x00"])
 def test_damaged_settings_of_a_run_are_reported_and_rewritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
