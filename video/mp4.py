@@ -1,0 +1,242 @@
+"""The sample table of an MP4 or MOV file: where each coded frame lies, and which are shown.
+
+ISO/IEC 14496-12 (boxes and their tables) and 14496-15 (H.264 in them). With a table any frame can
+be read without a demuxer.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_TABLE = 256 << 20  # bytes: more than the table of a week of video
+H264 = (b"avc1", b"avc3")
+
+Integers = NDArray[np.int64]
+Boxes = dict[bytes, bytes]
+
+
+class NoTable(ValueError):
+    """A file has no table from which its frames can be read one by one; says why."""
+
+
+@dataclass(frozen=True)
+class SampleTable:
+    """The coded frames (samples) of a video track, in the order in which they are decoded.
+
+    offsets, sizes: bytes in the file, (samples,). ranks: the place of each sample among all in the
+    order in which they are shown, (samples,). shown: the samples in that order, without those that
+    an edit list cuts off, (frames,). starts: samples before and after which all is shown that is
+    decoded before and after them, ascending. length_size: bytes of the length in front of each NAL
+    unit. description: the box of the codec (stsd), with its parameters. header: the header box of
+    the track, with its rotation.
+    """
+
+    offsets: Integers
+    sizes: Integers
+    ranks: Integers
+    shown: Integers
+    starts: Integers
+    length_size: int
+    description: bytes
+    header: bytes
+
+
+def read_table(path: Path) -> SampleTable:
+    """Return the table of the one H.264 track of a file, up to the first sample cut off its end.
+
+    Raises NoTable when there is no such table, as in a fragmented file or of another codec.
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        length = file.seek(0, 2)
+        try:
+            return _table(_movie(file, length), length)
+        except (struct.error, IndexError, KeyError) as error:
+            raise NoTable(f"its table is damaged ({error!r})") from error
+
+
+def box(kind: bytes, *content: bytes) -> bytes:
+    """Return a box of a kind, such as b"moov", with some content."""
+    return struct.pack(">I4s", 8 + sum(map(len, content)), kind) + b"".join(content)
+
+
+def _movie(file: BinaryIO, length: int) -> bytes:
+    """Return the content of the moov box."""
+    at = 0
+    while at + 8 <= length:
+        file.seek(at)
+        size, start, kind = _head(file.read(16), 0, length - at)
+        if kind == b"moov":
+            if size > MAX_TABLE:
+                raise NoTable("its table is too large")
+            file.seek(at + start)
+            return file.read(size - start)
+        at += size
+    raise NoTable("it has no table of samples")
+
+
+def _head(content: bytes, at: int, room: int) -> tuple[int, int, bytes]:
+    """Return the size of a box, that of its own head, and its kind. room: bytes that it may have."""
+    size, kind = struct.unpack_from(">I4s", content, at)
+    start = 8
+    if size == 1:  # it stands behind the kind
+        size, start = struct.unpack_from(">Q", content, at + 8)[0], 16
+    size = size or room
+    if kind != b"mdat" and not start <= size <= room or size < start:
+        raise NoTable("its boxes are damaged")
+    return size, start, kind
+
+
+def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at + 8 <= len(content):
+        size, start, kind = _head(content, at, len(content) - at)
+        yield kind, content[at + start : at + size]
+        at += size
+
+
+def _table(movie: bytes, length: int) -> SampleTable:
+    boxes = list(_boxes(movie))
+    if any(kind == b"mvex" for kind, _ in boxes):
+        raise NoTable("it is fragmented")
+    track, media = _video_track([dict(_boxes(content)) for kind, content in boxes if kind == b"trak"])
+    samples = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))
+    length_size = _length_size(samples[b"stsd"])
+    offsets, sizes = _places(samples)
+    inside = offsets + sizes <= length
+    count = len(inside) if inside.all() else int(np.argmin(inside))
+    if not count:
+        raise NoTable("no sample is inside the file")
+    times = _times(samples, len(offsets))[:count]
+    edits = _edits(track, _time_scale(dict(boxes)[b"mvhd"]), _time_scale(media[b"mdhd"]))
+    return SampleTable(
+        offsets[:count],
+        sizes[:count],
+        np.argsort(np.argsort(times, kind="stable"), kind="stable"),
+        _shown(times, edits),
+        _starts(samples, times),
+        length_size,
+        box(b"stsd", samples[b"stsd"]),
+        box(b"tkhd", track[b"tkhd"]),
+    )
+
+
+def _video_track(tracks: list[Boxes]) -> tuple[Boxes, Boxes]:
+    """Return the boxes of the video track, and those of its media."""
+    both = [(track, dict(_boxes(track[b"mdia"]))) for track in tracks]
+    found = [(track, media) for track, media in both if media[b"hdlr"][8:12] == b"vide"]
+    if len(found) != 1:
+        raise NoTable(f"it has {len(found)} video tracks")
+    return found[0]
+
+
+def _length_size(descriptions: bytes) -> int:
+    """Return the bytes of the length of NAL units, from the one description of the codec."""
+    [count] = struct.unpack_from(">I", descriptions, 4)
+    if count != 1:
+        raise NoTable(f"it has {count} descriptions of its codec")
+    [(codec, entry)] = list(_boxes(descriptions[8:]))[:1]
+    if codec not in H264:
+        raise NoTable(f"its codec is {codec.decode('ascii', 'replace')}")
+    parameters = dict(_boxes(entry[78:]))[b"avcC"]  # 78 bytes: VisualSampleEntry
+    return 1 + (parameters[4] & 3)
+
+
+def _places(samples: Boxes) -> tuple[Integers, Integers]:
+    """Return the offset and the size of each sample."""
+    sizes = _sizes(samples[b"stsz"])
+    wide = b"co64" in samples
+    chunks = _numbers(samples[b"co64" if wide else b"stco"], ">u8" if wide else ">u4")
+    runs = _numbers(samples[b"stsc"], ">u4", 3).reshape(-1, 3)
+    first = np.append(runs[:, 0] - 1, len(chunks))
+    per_chunk = np.repeat(runs[:, 1], np.clip(np.diff(first), 0, len(chunks)))
+    if len(per_chunk) != len(chunks) or per_chunk.sum() < len(sizes) or first[0] != 0:
+        raise NoTable("its table of chunks is damaged")
+    chunk = np.repeat(np.arange(len(chunks)), per_chunk)[: len(sizes)]
+    before = np.cumsum(sizes) - sizes
+    first_sample = np.minimum(np.cumsum(per_chunk) - per_chunk, len(sizes) - 1)
+    return chunks[chunk] + before - before[first_sample][chunk], sizes
+
+
+def _sizes(content: bytes) -> Integers:
+    size, count = struct.unpack_from(">II", content, 4)
+    if size:
+        return np.full(min(count, MAX_TABLE // 8), size, np.int64)
+    return _numbers(content[4:], ">u4")
+
+
+def _numbers(content: bytes, kind: str, each: int = 1, count_at: int = 4) -> Integers:
+    """Return the numbers of a table that follow their count, `each` for one."""
+    [count] = struct.unpack_from(">I", content, count_at)
+    if len(content) < count_at + 4 + count * each * np.dtype(kind).itemsize:
+        raise NoTable("one of its tables is cut short")
+    return np.frombuffer(content, kind, count * each, count_at + 4).astype(np.int64)
+
+
+def _times(samples: Boxes, count: int) -> Integers:
+    """Return when each sample is shown, in units of the track."""
+    durations = _spread(samples[b"stts"], count)
+    times = np.cumsum(durations) - durations
+    return times + _spread(samples[b"ctts"], count) if b"ctts" in samples else times
+
+
+def _spread(content: bytes, count: int) -> Integers:
+    """Return a value for each sample from a table of (samples, value)."""
+    runs = _numbers(content, ">i4", 2).reshape(-1, 2)
+    if not len(runs) or runs[:, 0].min() < 0:
+        raise NoTable("its table of times is damaged")
+    repeats = np.minimum(runs[:, 0], count)
+    values = np.repeat(runs[:, 1], repeats)[:count]
+    return np.append(values, np.full(count - len(values), runs[-1, 1]))
+
+
+def _time_scale(content: bytes) -> int:
+    """Return the units of a second, of a movie's or a track's header."""
+    scale: int = struct.unpack_from(">I", content, 20 if content[0] else 12)[0]
+    if not scale:
+        raise NoTable("its time scale is 0")
+    return scale
+
+
+def _edits(track: Boxes, movie_scale: int, scale: int) -> list[tuple[float, float]]:
+    """Return the spans of the track that are shown, from and to, in its units; none for all."""
+    lists = dict(_boxes(track.get(b"edts", b"")))
+    if b"elst" not in lists:
+        return []
+    content = lists[b"elst"]
+    entry = struct.Struct(">Qqi" if content[0] else ">Iii")
+    [count] = struct.unpack_from(">I", content, 4)
+    spans = []
+    for number in range(count):
+        duration, start, rate = entry.unpack_from(content, 8 + number * entry.size)
+        if start == -1:  # nothing is shown for a while
+            continue
+        if rate != 1 << 16:
+            raise NoTable("an edit changes its speed")
+        # A duration is rounded to the units of the movie: what begins in its last half is not shown.
+        length = (duration - 0.5) * scale / movie_scale if duration else float("inf")
+        spans.append((float(start), start + length))
+    return spans
+
+
+def _shown(times: Integers, edits: list[tuple[float, float]]) -> Integers:
+    order = np.argsort(times, kind="stable")
+    if not edits:
+        return order
+    at = times[order]
+    return np.concatenate([order[(at >= start) & (at < end)] for start, end in edits])
+
+
+def _starts(samples: Boxes, times: Integers) -> Integers:
+    """Return the samples that are said to need no other one, and that no later one is shown before."""
+    said = _numbers(samples[b"stss"], ">u4") - 1 if b"stss" in samples else np.arange(len(times))
+    said = said[(said >= 0) & (said < len(times))]
+    earliest = np.minimum.accumulate(times[::-1])[::-1]
+    latest = np.maximum.accumulate(times)
+    before = np.append(np.iinfo(np.int64).min, latest[:-1])
+    return said[(earliest[said] >= times[said]) & (before[said] < times[said])]

@@ -1,0 +1,140 @@
+"""Small MP4 files, in memory, with only those samples of a large one that some frames need.
+
+A decoder that opens the whole file reads its table and all its packets. Here it gets, for each
+wanted frame, the samples from the last one that decoding may begin with up to the frame itself, less
+those that no other one refers to (nal_ref_idc is 0; ITU-T H.264, 7.4.1).
+"""
+
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from video.mp4 import Integers, NoTable, SampleTable, box
+
+MAX_BYTES = 64 << 20  # of samples in memory at once
+_PICTURE = range(1, 6)  # the types of NAL units with a part of a picture
+_IDR = 5  # the one of a picture with which all before is forgotten
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A small MP4 file. frames: the numbers in it of those that were asked for, in that order.
+
+    count: of all frames in it.
+    """
+
+    content: bytes
+    frames: list[int]
+    count: int
+
+
+def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
+    """Return a small file with the frames of a large one that have these numbers there.
+
+    Raises NoTable when the file is not what its table says, or MAX_BYTES do not hold the samples.
+    Raises OSError, and IndexError for the number of no frame.
+    """
+    wanted = table.shown[np.asarray(frames, np.int64)]
+    groups = np.searchsorted(table.starts, wanted, side="right") - 1
+    if groups.min(initial=0) < 0:
+        raise NoTable("no sample is said to be one with which decoding may begin")
+    kept: dict[int, bytes] = {}
+    file = os.open(path, os.O_RDONLY)
+    try:
+        for group in np.unique(groups):
+            kept |= _needed(file, table, int(group), set(wanted[groups == group].tolist()))
+    finally:
+        os.close(file)
+    samples = np.array(sorted(kept))
+    ranks = table.ranks[samples]
+    content = _file(table, [kept[sample] for sample in samples], np.argsort(np.argsort(ranks)))
+    return Slice(content, np.searchsorted(np.sort(ranks), table.ranks[wanted]).tolist(), len(samples))
+
+
+def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict[int, bytes]:
+    """Return the samples of a group of pictures that some of them need, by number."""
+    while True:
+        first, last = int(table.starts[group]), max(wanted)
+        samples = dict(enumerate(_read(file, table, first, last + 1), first))
+        if any(kind == _IDR for kind, _ in _pictures(samples[first], table.length_size)):
+            break
+        if not group:
+            raise NoTable("its first picture is not one with which decoding may begin")
+        group -= 1  # a picture from which it can be looked at after some time (intra refresh)
+    return {
+        sample: content
+        for sample, content in samples.items()
+        if sample in wanted or any(refers for _, refers in _pictures(content, table.length_size))
+    }
+
+
+def _read(file: int, table: SampleTable, first: int, end: int) -> Iterator[bytes]:
+    """Yield the samples of a file from the first to before the end, read at once."""
+    offsets, sizes = table.offsets[first:end], table.sizes[first:end]
+    low, high = int(offsets.min()), int((offsets + sizes).max())
+    if high - low > MAX_BYTES:
+        raise NoTable("too many bytes lie between pictures with which decoding may begin")
+    content = os.pread(file, high - low, low)
+    if len(content) < high - low:
+        raise NoTable("it is shorter than it was")
+    for offset, size in zip((offsets - low).tolist(), sizes.tolist(), strict=True):
+        yield content[offset : offset + size]
+
+
+def _pictures(sample: bytes, length_size: int) -> Iterator[tuple[int, bool]]:
+    """Yield the type of each NAL unit with a part of a picture, and whether others refer to it."""
+    at = 0
+    while at + length_size < len(sample):
+        head = sample[at + length_size]
+        if head & 31 in _PICTURE:
+            yield head & 31, head & 0x60 > 0
+        at += length_size + int.from_bytes(sample[at : at + length_size])
+
+
+def _file(table: SampleTable, samples: Sequence[bytes], ranks: Integers) -> bytes:
+    """Return an MP4 file of samples. ranks: the place of each in the order of showing."""
+    start = box(b"ftyp", b"isom\0\0\2\0isomiso2avc1mp41")
+    data = box(b"mdat", *samples)
+    offset = len(start) + 8 + len(_movie(table, samples, ranks, 0))
+    return start + _movie(table, samples, ranks, offset) + data
+
+
+def _movie(table: SampleTable, samples: Sequence[bytes], ranks: Integers, offset: int) -> bytes:
+    count = len(samples)
+    delays = ranks - np.arange(count)
+    composition = np.stack([np.ones(count, np.int64), delays - delays.min()], axis=1)
+    lists = box(
+        b"stbl",
+        table.description,
+        _full(b"stts", _numbers(1, count, 1)),
+        _full(b"ctts", _numbers(count), composition.astype(">u4").tobytes()),
+        _full(b"stss", _numbers(1, 1)),
+        _full(b"stsc", _numbers(1, 1, count, 1)),
+        _full(b"stsz", _numbers(0, count, *map(len, samples))),
+        _full(b"stco", _numbers(1, offset)),
+    )
+    source = box(b"dinf", _full(b"dref", _numbers(1), box(b"url ", _numbers(1))))
+    media = box(
+        b"mdia",
+        _full(b"mdhd", _numbers(0, 0, _RATE, count, 0)),
+        _full(b"hdlr", _numbers(0), b"vide", bytes(13)),
+        box(b"minf", box(b"vmhd", _numbers(1, 0, 0)), source, lists),
+    )
+    header = _numbers(0, 0, _RATE, count, 1 << 16, 1 << 24, 0, 0, *_UPRIGHT, *[0] * 6, 2)
+    return box(b"moov", _full(b"mvhd", header), box(b"trak", table.header, media))
+
+
+_RATE = 25  # frames a second: of no consequence
+_UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+
+
+def _full(kind: bytes, *content: bytes) -> bytes:
+    return box(kind, bytes(4), *content)
+
+
+def _numbers(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}I", *numbers)
