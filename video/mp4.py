@@ -1,6 +1,6 @@
 """The sample table of an MP4 or MOV file: where each coded frame lies, and which are shown.
 
-ISO/IEC 14496-12 (boxes and their tables) and 14496-15 (H.264 in them). With a table any frame can
+ISO/IEC 14496-12 (boxes and their tables) and 14496-15 (H.264 and HEVC in them). With a table any frame can
 be read without a demuxer.
 """
 
@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_TABLE = 256 << 20  # bytes: more than the table of a week of video
-H264 = (b"avc1", b"avc3")
+H264, HEVC = (b"avc1", b"avc3"), (b"hvc1", b"hev1")
+_LENGTH_SIZE = dict.fromkeys(H264, (b"avcC", 4)) | dict.fromkeys(HEVC, (b"hvcC", 21))
+"""The box of a codec's parameters, and the byte in it with the size of the length of NAL units."""
+_UNREADABLE = {b"encv": "it is encrypted", b"av01": "its codec is AV1, which decord cannot read"}
 
 Integers = NDArray[np.int64]
 Boxes = dict[bytes, bytes]
@@ -31,8 +34,8 @@ class SampleTable:
     offsets, sizes: bytes in the file, (samples,). ranks: the place of each sample among all in the
     order in which they are shown, (samples,). shown: the samples in that order, without those that
     an edit list cuts off, (frames,). starts: samples before and after which all is shown that is
-    decoded before and after them, ascending. length_size: bytes of the length in front of each NAL
-    unit. description: the box of the codec (stsd), with its parameters. header: the header box of
+    decoded before and after them, ascending. codec: four letters, such as b"avc1". length_size:
+    bytes of the length in front of each NAL unit, if it has such. description: the box of the codec (stsd), with its parameters. header: the header box of
     the track, with its rotation.
     """
 
@@ -41,15 +44,16 @@ class SampleTable:
     ranks: Integers
     shown: Integers
     starts: Integers
+    codec: bytes
     length_size: int
     description: bytes
     header: bytes
 
 
 def read_table(path: Path) -> SampleTable:
-    """Return the table of the one H.264 track of a file, up to the first sample cut off its end.
+    """Return the table of the one video track of a file, up to the first sample cut off its end.
 
-    Raises NoTable when there is no such table, as in a fragmented file or of another codec.
+    Raises NoTable when there is no such table, as in a fragmented file.
     Raises OSError.
     """
     with path.open("rb") as file:
@@ -106,7 +110,7 @@ def _table(movie: bytes, length: int) -> SampleTable:
         raise NoTable("it is fragmented")
     track, media = _video_track([dict(_boxes(content)) for kind, content in boxes if kind == b"trak"])
     samples = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))
-    length_size = _length_size(samples[b"stsd"])
+    codec, length_size = _codec(samples[b"stsd"])
     offsets, sizes = _places(samples)
     inside = offsets + sizes <= length
     count = len(inside) if inside.all() else int(np.argmin(inside))
@@ -120,6 +124,7 @@ def _table(movie: bytes, length: int) -> SampleTable:
         np.argsort(np.argsort(times, kind="stable"), kind="stable"),
         _shown(times, edits),
         _starts(samples, times),
+        codec,
         length_size,
         box(b"stsd", samples[b"stsd"]),
         box(b"tkhd", track[b"tkhd"]),
@@ -135,16 +140,19 @@ def _video_track(tracks: list[Boxes]) -> tuple[Boxes, Boxes]:
     return found[0]
 
 
-def _length_size(descriptions: bytes) -> int:
-    """Return the bytes of the length of NAL units, from the one description of the codec."""
+def _codec(descriptions: bytes) -> tuple[bytes, int]:
+    """Return the one codec of the samples, and the bytes of the length of its NAL units."""
     [count] = struct.unpack_from(">I", descriptions, 4)
     if count != 1:
         raise NoTable(f"it has {count} descriptions of its codec")
-    [(codec, entry)] = list(_boxes(descriptions[8:]))[:1]
-    if codec not in H264:
-        raise NoTable(f"its codec is {codec.decode('ascii', 'replace')}")
-    parameters = dict(_boxes(entry[78:]))[b"avcC"]  # 78 bytes: VisualSampleEntry
-    return 1 + (parameters[4] & 3)
+    codec, entry = next(_boxes(descriptions[8:]))
+    if codec in _UNREADABLE:
+        raise NoTable(_UNREADABLE[codec])
+    if codec not in _LENGTH_SIZE:
+        return codec, 0
+    kind, at = _LENGTH_SIZE[codec]
+    parameters = dict(_boxes(entry[78:]))[kind]  # 78 bytes: VisualSampleEntry
+    return codec, 1 + (parameters[at] & 3)
 
 
 def _places(samples: Boxes) -> tuple[Integers, Integers]:

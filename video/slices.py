@@ -1,8 +1,8 @@
 """Small MP4 files, in memory, with only those samples of a large one that some frames need.
 
 A decoder that opens the whole file reads its table and all its packets. Here it gets, for each
-wanted frame, the samples from the last one that decoding may begin with up to the frame itself, less
-those that no other one refers to (nal_ref_idc is 0; ITU-T H.264, 7.4.1).
+wanted frame, the samples from the last one that decoding may begin with up to the frame itself; of
+H.264 less those that no other one refers to (nal_ref_idc is 0; ITU-T H.264, 7.4.1).
 """
 
 import os
@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from video.mp4 import Integers, NoTable, SampleTable, box
+from video.mp4 import H264, HEVC, Integers, NoTable, SampleTable, box
 
 MAX_BYTES = 64 << 20  # of samples in memory at once
-_PICTURE = range(1, 6)  # the types of NAL units with a part of a picture
+_PICTURE = range(1, 6)  # the types of NAL units of H.264 with a part of a picture
 _IDR = 5  # the one of a picture with which all before is forgotten
+_RANDOM_ACCESS = range(16, 24)  # the types of HEVC with which decoding may begin (ITU-T H.265, 7.4.2)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict
     while True:
         first, last = int(table.starts[group]), max(wanted)
         samples = dict(enumerate(_read(file, table, first, last + 1), first))
-        if any(kind == _IDR for kind, _ in _pictures(samples[first], table.length_size)):
+        if _may_begin(samples[first], table):
             break
         if not group:
             raise NoTable("its first picture is not one with which decoding may begin")
@@ -68,8 +69,26 @@ def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict
     return {
         sample: content
         for sample, content in samples.items()
-        if sample in wanted or any(refers for _, refers in _pictures(content, table.length_size))
+        if sample in wanted or _is_referred_to(content, table)
     }
+
+
+def _may_begin(sample: bytes, table: SampleTable) -> bool:
+    """Return whether a sample that is said to need no other one keeps that word."""
+    heads = list(_heads(sample, table.length_size))
+    if table.codec in H264:
+        return any(head & 31 == _IDR for head in heads)
+    if table.codec in HEVC:
+        return any(head >> 1 & 63 in _RANDOM_ACCESS for head in heads)
+    return True
+
+
+def _is_referred_to(sample: bytes, table: SampleTable) -> bool:
+    """Return whether other samples may need one."""
+    if table.codec not in H264:
+        return True
+    heads = _heads(sample, table.length_size)
+    return any(head & 31 in _PICTURE and head & 0x60 for head in heads)
 
 
 def _read(file: int, table: SampleTable, first: int, end: int) -> Iterator[bytes]:
@@ -85,13 +104,11 @@ def _read(file: int, table: SampleTable, first: int, end: int) -> Iterator[bytes
         yield content[offset : offset + size]
 
 
-def _pictures(sample: bytes, length_size: int) -> Iterator[tuple[int, bool]]:
-    """Yield the type of each NAL unit with a part of a picture, and whether others refer to it."""
+def _heads(sample: bytes, length_size: int) -> Iterator[int]:
+    """Yield the first byte of each NAL unit: its type and, of H.264, whether others refer to it."""
     at = 0
     while at + length_size < len(sample):
-        head = sample[at + length_size]
-        if head & 31 in _PICTURE:
-            yield head & 31, head & 0x60 > 0
+        yield sample[at + length_size]
         at += length_size + int.from_bytes(sample[at : at + length_size])
 
 

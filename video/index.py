@@ -1,0 +1,103 @@
+"""How a video is read, found out once: its number of frames, the way to them, and its table.
+
+An index is kept on disk by the path, the size and the time of the file, so that neither another
+worker nor another run finds it out again.
+"""
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from video.mp4 import SampleTable
+
+VERSION = 1
+"""Of the files: one of another version is not read."""
+
+
+class Way(StrEnum):
+    """How the frames of a file are reached.
+
+    slices: from its table, only what they need. seek: the decoder jumps to them. in_order: it
+    decodes all before them, since a jump would end at another frame.
+    """
+
+    SLICES = "slices"
+    SEEK = "seek"
+    IN_ORDER = "in order"
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a video.
+
+    frames: how many are shown. table: for slices. broken: why nothing of it can be read, else "".
+    """
+
+    frames: int
+    way: Way = Way.SEEK
+    table: SampleTable | None = None
+    broken: str = ""
+
+
+class IndexFolder:
+    """Indices on disk, a few kilobytes for a video; one that cannot be kept is found out again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, video: Path) -> Index | None:
+        """Return the index of a video as it is now, if it is known."""
+        try:
+            return unpacked(self._file(video).read_bytes())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, video: Path, index: Index) -> None:
+        """Keep the index of a video, whole or not at all."""
+        try:
+            file = self._file(video)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            new = file.with_suffix(f".{os.getpid()}.tmp")
+            new.write_bytes(packed(index))
+            new.replace(file)
+        except OSError:
+            return
+
+    def _file(self, video: Path) -> Path:
+        known = video.stat()
+        key = f"{video.resolve()}\n{known.st_size}\n{known.st_mtime_ns}"
+        name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        return self._folder / name[:2] / f"{name}.index"
+
+
+def packed(index: Index) -> bytes:
+    """Return an index as bytes: a line of JSON, and the numbers of its table, compressed.
+
+    Offsets are kept as the bytes between two samples, ranks as the distance from their place.
+    """
+    plain = {"version": VERSION, "frames": index.frames, "way": index.way, "broken": index.broken}
+    table, arrays = index.table, {}
+    if table is not None:
+        ends = table.offsets + table.sizes
+        arrays = {
+            "gaps": np.append(table.offsets[:1], table.offsets[1:] - ends[:-1]),
+            "sizes": table.sizes,
+            "delays": table.ranks - np.arange(len(table.ranks)),
+            "shown": np.diff(table.ranks[table.shown], prepend=0),
+            "starts": np.diff(table.starts, prepend=0),
+        }
+        plain |= {
+            "codec": table.codec.hex(),
+            "length_size": table.length_size,
+            "description": table.description.hex(),
+            "header": table.header.hex(),
+        }
+    content = io.BytesIO()
+    np.savez_compressed(content, **{name: _small(values) for name, values in arrays.items()})
+    return json.dumps(plain).encode() + b"\n" + content.getvalue()
