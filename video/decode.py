@@ -1,10 +1,14 @@
-"""Read chosen frames of a video file: the only file that opens a video.
+"""Frames of video files: the only module that knows decord.
 
-A reader is used within one call: decord readers survive neither a fork nor a pickle.
+Its readers survive neither a fork nor a pickle, and a jump to a frame silently ends at another one
+in some files. So a reader lives within one call, in one thread, and how a file is read is found out
+once (`probe`): MP4 and MOV files by their table, others by a jump where that was seen to be right,
+and else from the start.
 """
 
+import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +17,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from video import BrokenVideo
+from video.index import Index, Way
+from video.mp4 import NoTable, read_table
+from video.slices import cut
 
-__all__ = ["CONTAINERS", "BrokenVideo", "count_frames", "read_frames"]
+Frames = NDArray[np.uint8]
 
-# Containers in which decord's seek finds the requested frame, except with edit lists, open groups
-# of pictures and intra refresh, where it finds one nearby. In the others (MPEG-4 AVI with B-frames,
-# MPEG-TS, MPEG-PS ...) a seek is often wrong, so they are read from the start.
-SEEKABLE = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm"})
-CONTAINERS = SEEKABLE | {".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv"}
-
+CONTAINERS = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv"}
+    | {".wmv", ".3gp", ".ogv"}
+)
 READ_ERRORS = (decord.DECORDError, RuntimeError, OSError, IndexError, StopIteration)
+COMPARED_KEYS = 3
+"""Pictures with which decoding may begin, around which a jump is compared."""
+_PACKET = 188  # bytes, of an MPEG transport stream; each begins with 0x47
 
 
-def count_frames(path: Path) -> int:
-    """Return the number of frames of a video. Raises BrokenVideo when it cannot be opened."""
-    return len(_open(path))
+def probe(path: Path) -> Index:
+    """Find out how a video is read. Raises BrokenVideo for one of which nothing can be read right.
 
-
-def read_frames(
-    path: Path, choose: Callable[[int], Sequence[int]], *, min_frames: int = 1
-) -> NDArray[np.uint8]:
-    """Return the chosen frames as RGB, shape (frames, height, width, 3), in the order chosen.
-
-    choose: maps the number of frames of the video to the indices wanted, which may repeat.
-    Raises BrokenVideo when the file cannot be opened, has fewer than min_frames frames, or when
-    one of the chosen frames cannot be decoded.
+    It may decode some seconds of the video.
     """
-    reader = _open(path)
-    if len(reader) < min_frames:
-        raise BrokenVideo(path, f"{len(reader)} frames, at least {min_frames} are needed")
-    unique, positions = np.unique(np.asarray(choose(len(reader))), return_inverse=True)
-    read = _seek if path.suffix.lower() in SEEKABLE else _read_from_start
     try:
-        frames = read(reader, unique.tolist())
+        table = read_table(path)
+        return Index(len(table.shown), Way.SLICES, table)
+    except NoTable:
+        pass
+    except OSError as error:
+        raise BrokenVideo(path, f"cannot be read ({error.strerror})") from error
+    _refuse_transport_stream(path)
+    reader = _open(path)
+    keys = [int(key) for key in reader.get_key_indices()][1 : 1 + COMPARED_KEYS]
+    near = {at for key in (0, *keys) for at in range(key - 2, key + 4)}
+    compared = sorted(at for at in near if 0 <= at < len(reader))
+    try:
+        right = _in_order(reader, compared)
+        jumped = _seek(_open(path), compared)
     except READ_ERRORS as error:
         raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
-    chosen: NDArray[np.uint8] = frames[positions]
-    return chosen
+    way = Way.SEEK if np.array_equal(right, jumped) else Way.IN_ORDER
+    return Index(len(reader), way)
+
+
+def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
+    """Return frames by their numbers, RGB, uint8 (frames, height, width, 3), as they were asked for.
+
+    Numbers may repeat. Raises BrokenVideo when one cannot be decoded.
+    """
+    unique, positions = np.unique(np.asarray(numbers, np.int64), return_inverse=True)
+    try:
+        found = _read(path, index, unique.tolist())
+    except READ_ERRORS as error:
+        raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
+    return found[positions]
+
+
+def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
+    if index.table is not None:
+        try:
+            small = cut(path, index.table, numbers)
+        except NoTable:
+            return _in_order(_open(path), numbers)
+        reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
+        return _in_order(reader, small.frames)
+    return (_seek if index.way is Way.SEEK else _in_order)(_open(path), numbers)
+
+
+def _refuse_transport_stream(path: Path) -> None:
+    with path.open("rb") as file:
+        begin = file.read(2 * _PACKET + 1)
+    if begin[::_PACKET] == b"GGG":
+        raise BrokenVideo(path, "frames of MPEG transport streams cannot be told apart")
 
 
 def _open(path: Path) -> Any:
@@ -67,17 +105,18 @@ def _open(path: Path) -> Any:
     return reader
 
 
-def _seek(reader: Any, indices: list[int]) -> NDArray[np.uint8]:
-    frames: NDArray[np.uint8] = reader.get_batch(indices).asnumpy()
-    return frames
+def _seek(reader: Any, numbers: list[int]) -> Frames:
+    found: Frames = reader.get_batch(numbers).asnumpy()
+    return found
 
 
-def _read_from_start(reader: Any, indices: list[int]) -> NDArray[np.uint8]:
-    wanted = set(indices)
-    kept: list[NDArray[np.uint8]] = []
-    for index in range(indices[-1] + 1):
+def _in_order(reader: Any, numbers: list[int]) -> Frames:
+    """Return frames by ascending numbers; all before them are decoded."""
+    wanted = set(numbers)
+    kept = []
+    for number in range(numbers[-1] + 1):
         frame = reader.next()
-        if index in wanted:
+        if number in wanted:
             kept.append(frame.asnumpy())
     return np.stack(kept)
 

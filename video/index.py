@@ -8,13 +8,13 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from video.mp4 import SampleTable
+from video.mp4 import Integers, SampleTable
 
 VERSION = 1
 """Of the files: one of another version is not read."""
@@ -79,25 +79,51 @@ class IndexFolder:
 def packed(index: Index) -> bytes:
     """Return an index as bytes: a line of JSON, and the numbers of its table, compressed.
 
-    Offsets are kept as the bytes between two samples, ranks as the distance from their place.
+    Offsets are kept as the bytes between two samples, ranks as the distance from their place: both
+    are small, and mostly the same.
     """
     plain = {"version": VERSION, "frames": index.frames, "way": index.way, "broken": index.broken}
-    table, arrays = index.table, {}
-    if table is not None:
-        ends = table.offsets + table.sizes
-        arrays = {
-            "gaps": np.append(table.offsets[:1], table.offsets[1:] - ends[:-1]),
-            "sizes": table.sizes,
-            "delays": table.ranks - np.arange(len(table.ranks)),
-            "shown": np.diff(table.ranks[table.shown], prepend=0),
-            "starts": np.diff(table.starts, prepend=0),
-        }
-        plain |= {
-            "codec": table.codec.hex(),
-            "length_size": table.length_size,
-            "description": table.description.hex(),
-            "header": table.header.hex(),
-        }
     content = io.BytesIO()
-    np.savez_compressed(content, **{name: _small(values) for name, values in arrays.items()})
+    if table := index.table:
+        plain |= {"codec": table.codec.hex(), "length_size": table.length_size}
+        plain |= {"description": table.description.hex(), "header": table.header.hex()}
+        np.savez_compressed(
+            content,
+            gaps=np.diff(table.offsets, prepend=0) - np.append(0, table.sizes[:-1]),
+            sizes=_small(table.sizes),
+            delays=_small(table.ranks - np.arange(len(table.ranks))),
+            shown=_small(np.diff(table.ranks[table.shown], prepend=0)),
+            starts=_small(np.diff(table.starts, prepend=0)),
+        )
     return json.dumps(plain).encode() + b"\n" + content.getvalue()
+
+
+def unpacked(content: bytes) -> Index:
+    """Return the index in bytes. Raises ValueError, KeyError or TypeError for others."""
+    line, _, rest = content.partition(b"\n")
+    plain = json.loads(line)
+    if plain["version"] != VERSION:
+        raise ValueError("an index of another version")
+    table = None
+    if rest:
+        with np.load(io.BytesIO(rest)) as arrays:
+            values = {name: arrays[name].astype(np.int64) for name in arrays.files}
+        sizes = values["sizes"]
+        ranks = values["delays"] + np.arange(len(sizes))
+        table = SampleTable(
+            offsets=np.cumsum(values["gaps"] + np.append(0, sizes[:-1])),
+            sizes=sizes,
+            ranks=ranks,
+            shown=np.argsort(ranks, kind="stable")[np.cumsum(values["shown"])],
+            starts=np.cumsum(values["starts"]),
+            codec=bytes.fromhex(plain["codec"]),
+            length_size=plain["length_size"],
+            description=bytes.fromhex(plain["description"]),
+            header=bytes.fromhex(plain["header"]),
+        )
+    return Index(plain["frames"], Way(plain["way"]), table, plain["broken"])
+
+
+def _small(values: Integers) -> np.ndarray:
+    """Return whole numbers in the smallest type that holds them all."""
+    return values.astype(np.result_type(*map(np.min_scalar_type, (values.min(), values.max()))))
