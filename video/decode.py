@@ -52,10 +52,10 @@ def probe(path: Path) -> Index:
     compared = sorted(at for at in near if 0 <= at < len(reader))
     try:
         right = _in_order(reader, compared)
-        jumped = _seek(_open(path), compared)
+        jumped = [_seek(reader, [number])[0] for number in reversed(compared)]
     except READ_ERRORS as error:
         raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
-    way = Way.SEEK if np.array_equal(right, jumped) else Way.IN_ORDER
+    way = Way.SEEK if np.array_equal(right, jumped[::-1]) else Way.IN_ORDER
     return Index(len(reader), way)
 
 

@@ -108,7 +108,9 @@ def _table(movie: bytes, length: int) -> SampleTable:
     boxes = list(_boxes(movie))
     if any(kind == b"mvex" for kind, _ in boxes):
         raise NoTable("it is fragmented")
-    track, media = _video_track([dict(_boxes(content)) for kind, content in boxes if kind == b"trak"])
+    track, media = _video_track(
+        [dict(_boxes(content)) for kind, content in boxes if kind == b"trak"]
+    )
     samples = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))
     codec, length_size = _codec(samples[b"stsd"])
     offsets, sizes = _places(samples)

@@ -18,7 +18,9 @@ from video.mp4 import H264, HEVC, Integers, NoTable, SampleTable, box
 MAX_BYTES = 64 << 20  # of samples in memory at once
 _PICTURE = range(1, 6)  # the types of NAL units of H.264 with a part of a picture
 _IDR = 5  # the one of a picture with which all before is forgotten
-_RANDOM_ACCESS = range(16, 24)  # the types of HEVC with which decoding may begin (ITU-T H.265, 7.4.2)
+_RANDOM_ACCESS = range(
+    16, 24
+)  # the types of HEVC with which decoding may begin (ITU-T H.265, 7.4.2)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
     samples = np.array(sorted(kept))
     ranks = table.ranks[samples]
     content = _file(table, [kept[sample] for sample in samples], np.argsort(np.argsort(ranks)))
-    return Slice(content, np.searchsorted(np.sort(ranks), table.ranks[wanted]).tolist(), len(samples))
+    return Slice(
+        content, np.searchsorted(np.sort(ranks), table.ranks[wanted]).tolist(), len(samples)
+    )
 
 
 def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict[int, bytes]:
@@ -75,11 +79,10 @@ def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict
 
 def _may_begin(sample: bytes, table: SampleTable) -> bool:
     """Return whether a sample that is said to need no other one keeps that word."""
-    heads = list(_heads(sample, table.length_size))
     if table.codec in H264:
-        return any(head & 31 == _IDR for head in heads)
+        return any(head & 31 == _IDR for head in _heads(sample, table.length_size))
     if table.codec in HEVC:
-        return any(head >> 1 & 63 in _RANDOM_ACCESS for head in heads)
+        return any(head >> 1 & 63 in _RANDOM_ACCESS for head in _heads(sample, table.length_size))
     return True
 
 
