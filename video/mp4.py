@@ -1,7 +1,7 @@
 """The sample table of an MP4 or MOV file: where each coded frame lies, and which are shown.
 
-ISO/IEC 14496-12 (boxes and their tables) and 14496-15 (H.264 and HEVC in them). With a table any frame can
-be read without a demuxer.
+ISO/IEC 14496-12 (boxes and their tables) and 14496-15 (H.264 and HEVC in them). With a table any
+frame can be read without a demuxer.
 """
 
 import struct
@@ -35,8 +35,8 @@ class SampleTable:
     order in which they are shown, (samples,). shown: the samples in that order, without those that
     an edit list cuts off, (frames,). starts: samples before and after which all is shown that is
     decoded before and after them, ascending. codec: four letters, such as b"avc1". length_size:
-    bytes of the length in front of each NAL unit, if it has such. description: the box of the codec (stsd), with its parameters. header: the header box of
-    the track, with its rotation.
+    bytes of the length in front of each NAL unit, 0 without such units. description: the box of the
+    codec (stsd), with its parameters. header: the header box of the track, with its rotation.
     """
 
     offsets: Integers
@@ -85,13 +85,13 @@ def _movie(file: BinaryIO, length: int) -> bytes:
 
 
 def _head(content: bytes, at: int, room: int) -> tuple[int, int, bytes]:
-    """Return the size of a box, that of its own head, and its kind. room: bytes that it may have."""
+    """Return the size of a box, that of its head, and its kind. room: bytes that it may have."""
     size, kind = struct.unpack_from(">I4s", content, at)
     start = 8
     if size == 1:  # it stands behind the kind
         size, start = struct.unpack_from(">Q", content, at + 8)[0], 16
     size = size or room
-    if kind != b"mdat" and not start <= size <= room or size < start:
+    if size < start or (kind != b"mdat" and size > room):
         raise NoTable("its boxes are damaged")
     return size, start, kind
 
@@ -228,7 +228,7 @@ def _edits(track: Boxes, movie_scale: int, scale: int) -> list[tuple[float, floa
             continue
         if rate != 1 << 16:
             raise NoTable("an edit changes its speed")
-        # A duration is rounded to the units of the movie: what begins in its last half is not shown.
+        # A duration is rounded to the movie's units: what begins in its last half is not shown.
         length = (duration - 0.5) * scale / movie_scale if duration else float("inf")
         spans.append((float(start), start + length))
     return spans
@@ -243,7 +243,7 @@ def _shown(times: Integers, edits: list[tuple[float, float]]) -> Integers:
 
 
 def _starts(samples: Boxes, times: Integers) -> Integers:
-    """Return the samples that are said to need no other one, and that no later one is shown before."""
+    """Return the samples that are said to need no other one, and to part all others in two."""
     said = _numbers(samples[b"stss"], ">u4") - 1 if b"stss" in samples else np.arange(len(times))
     said = said[(said >= 0) & (said < len(times))]
     earliest = np.minimum.accumulate(times[::-1])[::-1]

@@ -1,7 +1,5 @@
 """Videos whose every frame shows its own number, in coded forms of which decoders lose count."""
 
-import re
-import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
