@@ -60,7 +60,7 @@ def probe(path: Path) -> Index:
 
 
 def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
-    """Return frames by their numbers, RGB, uint8 (frames, height, width, 3), in the order asked for.
+    """Return frames by their numbers, RGB, uint8 (frames, height, width, 3), in the order asked.
 
     Numbers may repeat. Raises BrokenVideo when one cannot be decoded.
     """

@@ -82,7 +82,8 @@ def packed(index: Index) -> bytes:
     Offsets are kept as the bytes between two samples, ranks as the distance from their place: both
     are small, and mostly the same.
     """
-    plain = {"version": VERSION, "frames": index.frames, "way": index.way, "broken": index.broken}
+    plain: dict[str, object] = {"version": VERSION, "frames": index.frames}
+    plain |= {"way": index.way, "broken": index.broken}
     content = io.BytesIO()
     if table := index.table:
         plain |= {"codec": table.codec.hex(), "length_size": table.length_size}
@@ -95,6 +96,7 @@ def packed(index: Index) -> bytes:
             shown=_small(np.diff(table.ranks[table.shown], prepend=0)),
             starts=_small(np.diff(table.starts, prepend=0)),
         )
+    plain |= {"sha256": hashlib.sha256(content.getvalue()).hexdigest()}
     return json.dumps(plain).encode() + b"\n" + content.getvalue()
 
 
@@ -104,6 +106,8 @@ def unpacked(content: bytes) -> Index:
     plain = json.loads(line)
     if plain["version"] != VERSION:
         raise ValueError("an index of another version")
+    if plain["sha256"] != hashlib.sha256(rest).hexdigest():
+        raise ValueError("a damaged index")
     table = None
     if rest:
         with np.load(io.BytesIO(rest)) as arrays:
