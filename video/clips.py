@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -13,7 +12,8 @@ from pydantic.config import JsonDict
 from torch import Tensor
 
 from video import BrokenVideo
-from video.decode import CONTAINERS, read_frames
+from video.decode import CONTAINERS, frames
+from video.library import Library
 from video.sampling import random_frames, segment_centers
 from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
 
@@ -98,6 +98,7 @@ class ClipDataset:
         self.clips = [clips[index] for index in kept]
         self._settings = settings
         self._num_segments = num_segments
+        self._library = Library()
 
     @property
     def num_missing(self) -> int:
@@ -127,13 +128,16 @@ class ClipDataset:
         clip = self.clips[index]
         if not clip.found:
             raise BrokenVideo(clip.path, "no such file")
-        frames = partial(read_frames, clip.path, min_frames=self.min_frames)
+        known = self._library.index(clip.path)
+        if known.frames < self.min_frames:
+            few = f"{known.frames} frames, at least {self.min_frames} are needed"
+            raise BrokenVideo(clip.path, few)
         settings, segments = self._settings, self._num_segments
         if generator is None:
-            chosen = frames(lambda count: segment_centers(count, segments))
+            chosen = frames(clip.path, known, segment_centers(known.frames, segments))
             tested = scale_and_center_crop(_as_clip(chosen), settings.test_scale, settings.crop)
             return tested.contiguous()
-        chosen = frames(lambda count: random_frames(count, segments, generator))
+        chosen = frames(clip.path, known, random_frames(known.frames, segments, generator))
         cut = multi_scale_crop(_as_clip(chosen), settings.crop, settings.crop_scales, generator)
         return (random_flip(cut, generator) if settings.flip else cut).contiguous()
 
@@ -158,6 +162,6 @@ def too_many_missing(dataset: ClipDataset, subset: str, allowed: float) -> list[
     ]
 
 
-def _as_clip(frames: np.ndarray) -> Tensor:
+def _as_clip(chosen: np.ndarray) -> Tensor:
     """(frames, height, width, 3) -> (frames, 3, height, width), the same memory."""
-    return torch.from_numpy(frames).permute(0, 3, 1, 2)
+    return torch.from_numpy(chosen).permute(0, 3, 1, 2)

@@ -6,6 +6,7 @@ once (`probe`): MP4 and MOV files by their table, others by a jump where that wa
 and else from the start.
 """
 
+import contextlib
 import io
 import re
 from collections.abc import Sequence
@@ -34,18 +35,15 @@ _PACKET = 188  # bytes, of an MPEG transport stream; each begins with 0x47
 
 
 def probe(path: Path) -> Index:
-    """Find out how a video is read. Raises BrokenVideo for one of which nothing can be read right.
+    """Find out how a video is read, for which some seconds of it may be decoded.
 
-    It may decode some seconds of the video.
+    Raises BrokenVideo for one of which no frame can be read right, and OSError where the disk is to
+    blame, or there is no such file.
     """
-    try:
+    with contextlib.suppress(NoTable):
         table = read_table(path)
         return Index(len(table.shown), Way.SLICES, table)
-    except NoTable:
-        pass
-    except OSError as error:
-        raise BrokenVideo(path, f"cannot be read ({error.strerror})") from error
-    _refuse_transport_stream(path)
+    _refuse_at_once(path)
     reader = _open(path)
     keys = [int(key) for key in reader.get_key_indices()][1 : 1 + COMPARED_KEYS]
     near = {at for key in (0, *keys) for at in range(key - 2, key + 4)}
@@ -83,18 +81,16 @@ def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
     return (_seek if index.way is Way.SEEK else _in_order)(_open(path), numbers)
 
 
-def _refuse_transport_stream(path: Path) -> None:
+def _refuse_at_once(path: Path) -> None:
     with path.open("rb") as file:
         begin = file.read(2 * _PACKET + 1)
+    if not begin:
+        raise BrokenVideo(path, "the file is empty")
     if begin[::_PACKET] == b"GGG":
-        raise BrokenVideo(path, "frames of MPEG transport streams cannot be told apart")
+        raise BrokenVideo(path, "an MPEG transport stream, whose frames decord cannot tell apart")
 
 
 def _open(path: Path) -> Any:
-    if not path.is_file():
-        raise BrokenVideo(path, "no such file")
-    if path.stat().st_size == 0:
-        raise BrokenVideo(path, "the file is empty")
     decord.logging.set_level(decord.logging.QUIET)  # FFmpeg prints what it finds; here it is raised
     try:
         reader = decord.VideoReader(str(path), num_threads=1)

@@ -205,7 +205,7 @@ def _home() -> Iterator[Finding]:
 
 def _video() -> Iterator[Finding]:
     try:
-        from video.decode import count_frames
+        from video.decode import frames, probe
     except ImportError as error:
         advice = "Install decord (x86-64) or decord2 (elsewhere)."
         yield Finding("decord", "fail", f"cannot be loaded ({error})", advice)
@@ -217,11 +217,14 @@ def _video() -> Iterator[Finding]:
         yield Finding("decord", "ok", f"{name} {version}, no sample video here to open")
         return
     try:
-        count = count_frames(sample)
+        index = probe(sample)
+        frames(sample, index, [0])
     except (ValueError, OSError, ImportError) as error:
         yield Finding("decord", "fail", f"cannot open {sample} ({error})", "Reinstall decord.")
     else:
-        yield Finding("decord", "ok", f"{name} {version} opens {sample.name} ({count} frames)")
+        yield Finding(
+            "decord", "ok", f"{name} {version} opens {sample.name} ({index.frames} frames)"
+        )
 
 
 def _installed(package: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from video.activitynet import ActivityNet, ActivityNetSettings
-from video.decode import read_frames
+from video.decode import frames, probe
 
 FOLDER = Path(__file__).parents[2] / "jobs" / "quickstart"
 
@@ -58,7 +58,8 @@ def test_the_files_hold_the_frames_and_labels_that_the_script_draws(make_clips: 
         generator = np.random.default_rng((make_clips.SEED, number))
         drawn = make_clips.draw_clip(image, generator).astype(float)
         path = FOLDER / "videos" / f"v_{video_id}.mp4"
-        stored = read_frames(path, lambda count: range(count)).astype(float)
+        index = probe(path)
+        stored = frames(path, index, range(index.frames)).astype(float)
         assert stored.shape == drawn.shape
         assert np.abs(stored - drawn).mean() < 12  # lossy, with colors at half resolution
         for order in (drawn[::-1], np.roll(drawn, 3, axis=0)):  # each frame at its own place
