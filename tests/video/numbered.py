@@ -1,11 +1,47 @@
-"""Videos whose every frame shows its own number, in coded forms of which decoders lose count."""
+"""Videos whose every frame shows its own number, in coded forms in which decoders lose count.
 
+    python -m tests.video.numbered FOLDER     writes one of each form
+
+In a process of their own: the libraries of PyAV and of decord do not go together in one.
+"""
+
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
+
+COUNT = 120
+"""How many frames each video has, 25 a second unless it is irregular."""
+
+_B_FRAMES = "bframes=3:b-pyramid=normal:ref=3:scenecut=0"
+_REFRESH = "intra-refresh=1:keyint=24:bframes=0"
+_HEVC = "log-level=none"
+_IRREGULAR = [4 * number + number % 3 + (50 if number > 60 else 0) for number in range(COUNT)]
+FORMS: dict[str, dict[str, Any]] = {
+    "closed.mp4": {"g": 24, "x264_params": _B_FRAMES},
+    "open.mp4": {"g": 24, "x264_params": f"{_B_FRAMES}:open-gop=1"},
+    "refresh.mp4": {"x264_params": _REFRESH},
+    "one-key.mp4": {"g": 600, "bf": 3},
+    "irregular.mp4": {"g": 24, "bf": 3, "times": _IRREGULAR},
+    "trimmed.mp4": {"g": 24, "bf": 3},
+    "table-first.mp4": {"g": 24, "bf": 3, "container": {"movflags": "faststart"}},
+    "fragments.mp4": {"g": 24, "bf": 3, "container": {"movflags": "frag_keyframe+empty_moov"}},
+    "mpeg4.mp4": {"codec": "mpeg4", "g": 24, "bf": 2, "b": 800000},
+    "jpeg.mov": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "hevc.mp4": {"codec": "libx265", "g": 24, "x265_params": _HEVC},
+    "hevc-open.mp4": {"codec": "libx265", "x265_params": f"{_HEVC}:keyint=24:open-gop=1:bframes=3"},
+    "closed.mkv": {"g": 24, "x264_params": _B_FRAMES},
+    "refresh.mkv": {"x264_params": _REFRESH},
+    "vp9.webm": {"codec": "libvpx-vp9", "g": 24, "b": 500000},
+    "mpeg4.avi": {"codec": "mpeg4", "g": 24, "bf": 0, "b": 800000},
+    "b-frames.avi": {"codec": "mpeg4", "g": 24, "bf": 2, "b": 800000},
+    "program.mpg": {"codec": "mpeg2video", "g": 12, "bf": 2, "b": 2000000},
+    "transport.ts": {"g": 24, "bf": 3},
+}
+"""Coded forms of the same frames: the options of `write_video`, by the name of the file."""
 
 BITS, SIDE = 12, 16
 """Of a number, and the height and width of the square that shows one of them."""
@@ -32,27 +68,29 @@ def numbers_in(frames: np.ndarray) -> list[int]:
 
 def write_video(
     path: Path,
-    count: int,
     codec: str = "libx264",
     *,
     times: Sequence[int] | None = None,
     pixels: str = "yuv420p",
     container: dict[str, str] | None = None,
     **options: object,
-) -> Path:
-    """Write a video of numbered frames. times: of each, in 1/100 s. options: of the codec."""
+) -> None:
+    """Write a video of COUNT numbered frames. times: of each, in 1/100 s. options: of the codec."""
+    import av
+
     with av.open(str(path), "w", options=container or {}) as file:
-        stream = file.add_stream(codec, rate=25, options=_texts(options))
+        texts = {name.replace("_", "-"): str(value) for name, value in options.items()}
+        stream = file.add_stream(codec, rate=25, options=texts)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
         stream.codec_context.time_base = Fraction(1, 25 if times is None else 100)
-        for number in range(count):
+        for number in range(COUNT):
             frame = av.VideoFrame.from_ndarray(picture(number), "rgb24")
             frame.pts = number if times is None else times[number]
             frame.time_base = stream.codec_context.time_base
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
-    return path
 
 
-def _texts(options: dict[str, object]) -> dict[str, str]:
-    return {name.replace("_", "-"): str(value) for name, value in options.items()}
+if __name__ == "__main__":
+    for name, options in FORMS.items():
+        write_video(Path(sys.argv[1]) / name, **options)
