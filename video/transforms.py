@@ -9,6 +9,9 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+LONGEST = 4
+"""How many short sides of a clip are resized for a crop from its center."""
+
 
 def multi_scale_crop(
     clip: Tensor, size: int, scales: Sequence[float], generator: np.random.Generator
@@ -47,8 +50,15 @@ def random_flip(clip: Tensor, generator: np.random.Generator) -> Tensor:
 
 
 def scale_and_center_crop(clip: Tensor, short_side: int, size: int) -> Tensor:
-    """Resize the short side, then cut (size, size) from the center. Needs size <= short_side."""
-    return center_crop(resize_short_side(clip, short_side), size)
+    """Resize the short side, then cut (size, size) from the center. Needs size <= short_side.
+
+    Of a clip that is longer than LONGEST short sides only the middle is resized: it may be a
+    thousand times as large as what is cut from it.
+    """
+    height, width = clip.shape[-2:]
+    most = LONGEST * min(height, width)
+    middle = center_crop(clip, min(height, most), min(width, most))
+    return center_crop(resize_short_side(middle, short_side), size, size)
 
 
 def resize_short_side(clip: Tensor, size: int) -> Tensor:
@@ -58,11 +68,10 @@ def resize_short_side(clip: Tensor, size: int) -> Tensor:
     return resize(clip, size * height // short, size * width // short)
 
 
-def center_crop(clip: Tensor, size: int) -> Tensor:
-    """Cut (size, size) from the center."""
-    height, width = clip.shape[-2:]
-    top, left = round((height - size) / 2), round((width - size) / 2)
-    return clip[..., top : top + size, left : left + size]
+def center_crop(clip: Tensor, height: int, width: int) -> Tensor:
+    """Cut (height, width) from the center."""
+    top, left = round((clip.shape[-2] - height) / 2), round((clip.shape[-1] - width) / 2)
+    return clip[..., top : top + height, left : left + width]
 
 
 def resize(clip: Tensor, height: int, width: int) -> Tensor:

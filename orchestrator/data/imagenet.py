@@ -1,21 +1,20 @@
 """ImageNet (Russakovsky et al., IJCV 2015): train and val with a folder of images per class."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-import torch
-from PIL import Image
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from orchestrator.data.image_file import decode_image
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
-from orchestrator.data.images import BrokenImage, ImageSettings, refuse_segments
+from orchestrator.data.images import ImageSettings, refuse_segments
 from orchestrator.data.subset import evenly_spread
 
 SUBSETS = {True: "train", False: "val"}
 ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 HOW_TO_GET = (
     "ImageNet (ILSVRC 2012) is downloaded after registration at https://image-net.org/download.php;"
@@ -119,7 +118,7 @@ def class_folders(folder: Path) -> list[str]:
     """Return the sorted names of the folders in a folder; none when it does not exist."""
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+    return sorted(entry.name for entry in _seen(folder) if entry.is_dir())
 
 
 def list_images(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
@@ -128,16 +127,11 @@ def list_images(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
         (name, label)
         for label, class_name in enumerate(class_names)
         if (folder / class_name).is_dir()
-        for name in sorted(entry.name for entry in (folder / class_name).iterdir())
+        for name in sorted(entry.name for entry in _seen(folder / class_name))
         if Path(name).suffix.lower() in ENDINGS
     ]
 
 
-def decode_image(source: str) -> Tensor:
-    """Return an image file as uint8 RGB (3, height, width). Raises BrokenImage."""
-    try:
-        with Image.open(source) as image:
-            pixels = np.array(image.convert("RGB"))
-    except DECODE_ERRORS as error:
-        raise BrokenImage(source, f"cannot be decoded ({error})") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+def _seen(folder: Path) -> Iterator[Path]:
+    """Yield what is in a folder, but for hidden entries: notebooks and file managers leave them."""
+    return (entry for entry in folder.iterdir() if not entry.name.startswith("."))

@@ -47,7 +47,7 @@ def test_the_short_side_is_resized_and_the_shape_kept() -> None:
 
 def test_the_test_crop_is_the_center() -> None:
     clip = noise(2, 3, 20, 31)
-    assert torch.equal(center_crop(clip, 10), clip[..., 5:15, 10:20])
+    assert torch.equal(center_crop(clip, 10, 10), clip[..., 5:15, 10:20])
     assert torch.equal(scale_and_center_crop(clip, 20, 10), clip[..., 5:15, 10:20])
 
 

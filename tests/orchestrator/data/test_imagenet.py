@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from orchestrator.data.imagenet import ImageNet, ImageNetSettings, decode_image
+from orchestrator.data.imagenet import ImageNet, ImageNetSettings
 from orchestrator.data.images import BrokenImage
 from tests.real_data import real_data
 
@@ -84,12 +84,6 @@ def test_half_of_the_training_images_are_mirrored_and_no_test_image(root: Path) 
     count = sum(mirrored(train.load(0, generator)) for _ in range(400))
     assert 160 < count < 240
     assert not mirrored(imagenet(root, train=False).load(1, None))
-
-
-@pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grey_and_cmyk_images_become_rgb(tmp_path: Path, mode: str) -> None:
-    (tmp_path / "image.JPEG").write_bytes(picture(0, mode))
-    assert decode_image(str(tmp_path / "image.JPEG")).shape == (3, 40, 60)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", picture(0)[:300]], ids=["0", "text", "cut"])

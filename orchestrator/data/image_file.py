@@ -1,0 +1,91 @@
+"""Image files as pixels: each mode by its range, JPEGs by the fast decoder where it gives the same.
+
+libjpeg-turbo by way of simplejpeg gives Pillow's pixels for grey and RGB files that are whole.
+Pillow decides about the others: CMYK, damaged ones, and other formats, whatever the file is called.
+"""
+
+import contextlib
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from orchestrator.data.images import BrokenImage
+
+MAX_PIXELS = 1 << 26
+"""Of one image, 200 MB in memory; the largest of ImageNet has 61 million."""
+FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "GIF", "BMP")
+"""What is looked for in a file, whatever its name; other decoders are not tried on damaged ones."""
+_JPEG = b"\xff\xd8\xff"
+_WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"}
+
+Pixels = NDArray[np.uint8]
+
+
+def decode_image(source: str) -> Tensor:
+    """Return an image file as uint8 RGB (3, height, width). Raises BrokenImage."""
+    try:
+        content = Path(source).read_bytes()
+    except OSError as error:
+        raise BrokenImage(source, f"cannot be read ({error.strerror})") from error
+    return torch.from_numpy(decode_bytes(content, source)).permute(2, 0, 1)
+
+
+def decode_bytes(content: bytes, source: str) -> Pixels:
+    """Return the content of an image file as RGB (height, width, 3). Raises BrokenImage.
+
+    source: its name, for the message.
+    """
+    if content.startswith(_JPEG):
+        with contextlib.suppress(ValueError):
+            return _jpeg(content)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, once for each sample
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                _check_size(image.height, image.width)
+                return _rgb(image)
+    except _Unusable as error:
+        raise BrokenImage(source, str(error)) from error
+    except Exception as error:  # Pillow's decoders let all kinds escape for damaged files
+        raise BrokenImage(source, f"cannot be decoded ({_first_line(error)})") from error
+
+
+class _Unusable(Exception):
+    """Says why an image that could be decoded is not."""
+
+
+def _jpeg(content: bytes) -> Pixels:
+    """Decode a grey or RGB JPEG. Raises ValueError for others, and for damaged ones."""
+    height, width, colors, _ = simplejpeg.decode_jpeg_header(content)
+    if colors not in ("Gray", "YCbCr"):
+        raise ValueError(f"a JPEG of {colors}")
+    if height * width > MAX_PIXELS:
+        raise ValueError("too large")
+    pixels: Pixels = simplejpeg.decode_jpeg(content, "RGB")
+    return pixels
+
+
+def _check_size(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise _Unusable(f"has {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} million")
+
+
+def _rgb(image: Image.Image) -> Pixels:
+    """Return the pixels of an opened image. Raises _Unusable for numbers without a range."""
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.float32) * np.float32(255 / 65535)
+        return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode in _WITHOUT_RANGE:
+        raise _Unusable(f"has {_WITHOUT_RANGE[image.mode]} for pixels, whose range is not known")
+    return np.array(image.convert("RGB"))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

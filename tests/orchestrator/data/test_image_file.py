@@ -1,0 +1,107 @@
+"""Image files: Pillow's pixels by whatever decoder, each mode by its range, or broken by name."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from orchestrator.data import image_file
+from orchestrator.data.image_file import decode_bytes, decode_image
+from orchestrator.data.images import BrokenImage
+from tests.real_data import real_data
+
+DRAWN = np.random.default_rng(0).integers(256, size=(24, 36, 3), dtype=np.uint8)
+
+
+def stored(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def by_pillow(content: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_have_the_pixels_that_pillow_gives(
+    mode: str, subsampling: int, progressive: bool
+) -> None:
+    image = Image.fromarray(DRAWN).convert(mode)
+    content = stored(image, "JPEG", subsampling=subsampling, progressive=progressive)
+    assert np.array_equal(decode_bytes(content, "x"), by_pillow(content))
+
+
+def test_a_whole_jpeg_needs_no_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = stored(Image.fromarray(DRAWN), "JPEG")
+    expected = by_pillow(content)
+    monkeypatch.delattr(Image, "open")
+    assert np.array_equal(decode_bytes(content, "x"), expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_pngs_have_the_pixels_that_pillow_gives(mode: str) -> None:
+    content = stored(Image.fromarray(DRAWN).convert(mode), "PNG")
+    assert np.array_equal(decode_bytes(content, "x.jpg"), by_pillow(content))
+
+
+def test_grey_of_16_bits_keeps_its_shades() -> None:
+    shades = np.linspace(0, 65535, 256 * 4).reshape(32, 32).astype(np.uint16)
+    found = decode_bytes(stored(Image.fromarray(shades), "PNG"), "x.png")
+    assert found.shape == (32, 32, 3)
+    assert np.abs(found[..., 1] - shades / 257).max() <= 0.5
+
+
+def test_numbers_without_a_range_are_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_file, "FORMATS", ("TIFF",))
+    for mode, said in (("I", "whole numbers of 32 bits"), ("F", "floating-point numbers")):
+        content = stored(Image.new(mode, (4, 4), 7), "TIFF")
+        with pytest.raises(BrokenImage, match=rf"x\.jpg: has {said} for pixels"):
+            decode_bytes(content, "x.jpg")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def test_an_image_too_large_for_memory_is_named_before_it_is_decoded() -> None:
+    head = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    with pytest.raises(BrokenImage, match=r"has 100000 x 100000 pixels, at most 67 million"):
+        decode_bytes(png, "x.png")
+
+
+@pytest.mark.parametrize(
+    "magic",
+    [b"", b"no image", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"II*\0", b"BM", b"RIFF"],
+)
+def test_a_damaged_file_is_broken_whatever_it_begins_with(magic: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "x.jpg"
+    for seed in range(20):
+        path.write_bytes(magic + np.random.default_rng(seed).bytes(seed * 40))
+        with pytest.raises(BrokenImage, match=r"x\.jpg: cannot be decoded") as caught:
+            decode_image(str(path))
+        assert "\n" not in caught.value.reason
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_a_jpeg_that_is_cut_off_is_broken(share: float) -> None:
+    content = stored(Image.fromarray(DRAWN), "JPEG")
+    with pytest.raises(BrokenImage, match="cannot be decoded"):
+        decode_bytes(content[: int(share * len(content))], "x.jpg")
+
+
+@pytest.mark.real
+def test_real_photographs_have_the_pixels_that_pillow_gives() -> None:
+    paths = sorted((real_data() / "imagenet10").rglob("*.JPEG"))[::10]
+    assert len(paths) > 10
+    for path in paths:
+        content = path.read_bytes()
+        assert np.array_equal(decode_bytes(content, "x"), by_pillow(content)), path
