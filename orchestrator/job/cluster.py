@@ -56,7 +56,18 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
     max_batch_per_worker: int = Field(
         64, ge=1, description="most samples of a worker's forward pass"
     )
-    loader_workers: int = Field(0, ge=0, le=1000, description="loader processes beside each worker")
+    loader_workers: int = Field(
+        0, ge=0, le=1000, description="threads beside each worker that load samples ahead of use"
+    )
+    loader: Literal["threads", "processes"] = Field(
+        "threads", description="processes: for storage that may hang, which then ends the run"
+    )
+    loader_memory: int = Field(
+        256, ge=1, description="MiB for batches that are loaded ahead; one always is"
+    )
+    loader_timeout: float = Field(
+        300.0, gt=0, description="seconds that a loader process may take for a sample"
+    )
     gpus_per_worker: Literal["auto", 0, 1] = Field(
         "auto", description="auto: one each where the cluster has one for every worker, else none"
     )
@@ -89,5 +100,5 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def cpus_per_worker(self) -> int:
-        """The CPUs of each worker: one for itself and one for each loader process."""
+        """The CPUs of each worker: one for itself and one for each of its loaders."""
         return cpus_per_worker(self.loader_workers)

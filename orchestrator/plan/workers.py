@@ -5,7 +5,7 @@ HEALTH_CHECK_SECONDS = 40
 
 
 def cpus_per_worker(loader_workers: int) -> int:
-    """Return one CPU for the worker and one for each of its loader processes."""
+    """Return one CPU for the worker and one for each of its loaders."""
     return 1 + loader_workers
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from models.networks.base import AnyBitNetwork
 from models.precision import Assignment, OperatingPoint
 from orchestrator.data import Dataset
+from orchestrator.data.ahead import Loaders
 from orchestrator.data.loader import eval_batches
 from orchestrator.errors import Diverged
 from orchestrator.track.result import PointResult
@@ -60,11 +61,11 @@ def evaluate(
     ranks: Ranks,
     *,
     batch: int,
-    loader_workers: int = 0,
+    loaders: Loaders | None = None,
 ) -> Evaluation:
     """Run the network at each of the points over the whole evaluation set; see `evaluate_ways`."""
     ways = {point.name: _always(point) for point in points}
-    return evaluate_ways(network, ways, dataset, ranks, batch=batch, loader_workers=loader_workers)
+    return evaluate_ways(network, ways, dataset, ranks, batch=batch, loaders=loaders)
 
 
 @torch.no_grad()
@@ -75,7 +76,7 @@ def evaluate_ways(
     ranks: Ranks,
     *,
     batch: int,
-    loader_workers: int = 0,
+    loaders: Loaders | None = None,
 ) -> Evaluation:
     """Run the network in several ways over the whole evaluation set.
 
@@ -87,7 +88,7 @@ def evaluate_ways(
     average_norm_statistics(network, ranks)
     was_training = network.training
     network.eval()
-    part = _run(network, ways, dataset, ranks, batch=batch, loader_workers=loader_workers)
+    part = _run(network, ways, dataset, ranks, batch=batch, loaders=loaders)
     network.train(was_training)
     parts = ranks.gather(part)
     names = list(ways)
@@ -106,7 +107,7 @@ def _run(
     ranks: Ranks,
     *,
     batch: int,
-    loader_workers: int,
+    loaders: Loaders | None,
 ) -> _Part:
     part = _Part()
     valid: list[Tensor] = []
@@ -116,8 +117,7 @@ def _run(
         batch=batch,
         rank=ranks.rank,
         world=ranks.world,
-        num_workers=loader_workers,
-        pin=ranks.pins,
+        loaders=loaders,
     )
     for number, item in enumerate(items):
         part.broken |= dict(item.broken)

@@ -40,7 +40,7 @@ def random_precision(
         parts.val_set,
         ranks,
         batch=job.cluster.max_batch_per_worker,
-        loader_workers=job.cluster.loader_workers,
+        loaders=parts.loaders,
     ).rows
     metrics = [row.metric for row in rows]
     return PointResult(

@@ -1,9 +1,10 @@
 """From a job to what all its phases share: data sets and network."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.networks.base import AnyBitNetwork
 from orchestrator.data import Dataset
+from orchestrator.data.ahead import MIB, Loaders
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network, check_data
 from orchestrator.prepare.datasets import open_datasets
@@ -17,7 +18,7 @@ class Parts:
     """What one rank trains and evaluates with, from the first step to the last.
 
     arithmetic: in which the network computes. warning: about what it did not get from the weights
-    that the job starts from.
+    that the job starts from. loaders: load the samples of both sets.
     """
 
     train_set: Dataset
@@ -25,6 +26,7 @@ class Parts:
     network: AnyBitNetwork
     arithmetic: Arithmetic
     warning: str | None = None
+    loaders: Loaders = field(default_factory=Loaders)
 
 
 def build_parts(job: Job, ranks: Ranks, *, resumed: bool = False) -> Parts:
@@ -37,7 +39,15 @@ def build_parts(job: Job, ranks: Ranks, *, resumed: bool = False) -> Parts:
     check_data(job, train_set, val_set)
     network = build_network(job, train_set.num_classes)
     warning = None if resumed else start(network, job)
-    return Parts(train_set, val_set, network, place(network, job, ranks), warning)
+    arithmetic, asked = place(network, job, ranks), job.cluster
+    loaders = Loaders(
+        asked.loader_workers,
+        asked.loader,
+        memory=asked.loader_memory * MIB,
+        timeout=asked.loader_timeout,
+        pin=ranks.pins,
+    )
+    return Parts(train_set, val_set, network, arithmetic, warning, loaders)
 
 
 def place(network: AnyBitNetwork, job: Job, ranks: Ranks) -> Arithmetic:

@@ -112,8 +112,7 @@ class Worker:
             seed=self.job.seed,
             epoch=self._epochs_done(),
             start_step=self.at.step,
-            num_workers=self.job.cluster.loader_workers,
-            pin=self.ranks.pins,
+            loaders=self.parts.loaders,
         )
         stopped = train_epoch(
             self.phase.loop,
@@ -158,7 +157,7 @@ class Worker:
             self.parts.val_set,
             self.ranks,
             batch=self.job.cluster.max_batch_per_worker,
-            loader_workers=self.job.cluster.loader_workers,
+            loaders=self.parts.loaders,
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
         epoch = self._epochs_done() if self.phase.job.method.trains else -1

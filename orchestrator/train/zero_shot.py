@@ -49,7 +49,7 @@ def zero_shot(
             parts.val_set,
             ranks,
             batch=job.cluster.max_batch_per_worker,
-            loader_workers=job.cluster.loader_workers,
+            loaders=parts.loaders,
         )
         mark = EARLIER_PHASE if _is_trained(point, job) else ZERO_SHOT
         rows += (row._replace(calibrated=mark) for row in found.rows)
@@ -121,8 +121,7 @@ def _inputs(job: Job, parts: Parts, plan: BatchPlan, ranks: Ranks) -> Iterator[T
         rank=ranks.rank,
         seed=job.seed,
         epoch=job.epochs,
-        num_workers=job.cluster.loader_workers,
-        pin=ranks.pins,
+        loaders=parts.loaders,
     )
     for batches in islice(steps, job.evaluate.calibration_batches):
         for batch in batches:

@@ -58,7 +58,9 @@ def trim(path: Path, first: int, count: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_file_that_is_cut_off_has_the_frames_before_the_cut(written: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_has_the_frames_before_the_cut(
+    written: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "cut.mp4"
     content = (written / "table-first.mp4").read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3])

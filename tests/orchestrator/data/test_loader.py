@@ -1,14 +1,18 @@
 """The order of an epoch and its share for each rank, on a tiny data set in memory."""
 
+import multiprocessing
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from orchestrator.data.ahead import MOST_AHEAD, Loaders
 from orchestrator.data.images import BrokenImage
 from orchestrator.data.loader import (
     LoadedBatch,
@@ -20,6 +24,8 @@ from orchestrator.data.loader import (
 from orchestrator.errors import DataError, UsageError
 from orchestrator.plan.batch import plan_batch
 from video import BrokenVideo
+
+Kind = Literal["threads", "processes"]
 
 
 class Numbers:
@@ -51,21 +57,23 @@ class Numbers:
         return torch.tensor([index, drawn, 0], dtype=torch.uint8)[:, None, None]
 
 
-def train(dataset: Numbers, **settings: int) -> list[list[LoadedBatch]]:
+def train(dataset: Numbers, **settings: Any) -> list[list[LoadedBatch]]:
     return [list(step) for step in asked(dataset, **settings)]
 
 
 def asked(
-    dataset: Numbers, *, world: int = 1, micro_batch: int = 2, **settings: int
+    dataset: Numbers, *, world: int = 1, micro_batch: int = 2, **settings: Any
 ) -> Iterator[Iterator[LoadedBatch]]:
     """The steps of 8 samples that a rank is given."""
     chosen = {"seed": 3, "epoch": 1, "rank": 0} | settings
     return train_batches(dataset, plan_batch(8, world, micro_batch), **chosen)
 
 
-def evaluate(dataset: Numbers, *, world: int, num_workers: int = 0) -> list[list[LoadedBatch]]:
+def evaluate(
+    dataset: Numbers, *, world: int, loaders: Loaders | None = None
+) -> list[list[LoadedBatch]]:
     return [
-        list(eval_batches(dataset, batch=4, rank=rank, world=world, num_workers=num_workers))
+        list(eval_batches(dataset, batch=4, rank=rank, world=world, loaders=loaders))
         for rank in range(world)
     ]
 
@@ -74,7 +82,7 @@ def whole(batches: Iterable[LoadedBatch], part: Callable[[LoadedBatch], Tensor])
     return torch.cat([part(batch) for batch in batches])
 
 
-def global_steps(dataset: Numbers, world: int, **settings: int) -> list[Tensor]:
+def global_steps(dataset: Numbers, world: int, **settings: Any) -> list[Tensor]:
     """The inputs of each step, those of all ranks one after another."""
     ranks = [train(dataset, rank=rank, world=world, **settings) for rank in range(world)]
     return [
@@ -119,16 +127,13 @@ def test_a_global_batch_is_the_same_at_any_number_of_ranks(broken: tuple[int, ..
         assert same(alone, global_steps(Numbers(30, broken), world))
 
 
-def test_worker_processes_change_nothing() -> None:
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_loaders_change_nothing(kind: Kind) -> None:
     alone = global_steps(Numbers(30, (4, 9)), 1)
-    for num_workers in (1, 2):
-        assert same(alone, global_steps(Numbers(30, (4, 9)), 1, num_workers=num_workers))
-
-
-def test_worker_processes_run_after_a_backward_pass() -> None:
-    weight = torch.randn(64, 64, requires_grad=True)
-    (weight @ weight).sum().backward()
-    assert len(train(Numbers(30), num_workers=2)) == 3
+    loaders = Loaders(2, kind, memory=1)
+    data = Numbers(30, (4, 9))
+    for _ in range(2):
+        assert same(alone, global_steps(data, 1, loaders=loaders))
 
 
 def test_an_epoch_draws_other_random_numbers_than_the_next() -> None:
@@ -153,7 +158,7 @@ def test_loading_leaves_the_global_random_state_alone() -> None:
     expected = torch.rand(3)
     torch.manual_seed(5)
     train(Numbers(16))
-    train(Numbers(16), num_workers=1)
+    train(Numbers(16), loaders=Loaders(1))
     evaluate(Numbers(9), world=1)
     assert torch.equal(torch.rand(3), expected)
 
@@ -169,11 +174,13 @@ def test_micro_batches_are_loaded_when_they_are_asked_for() -> None:
     assert len(dataset.loaded) == 4
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_broken_training_sample_is_replaced_by_the_next_and_named(num_workers: int) -> None:
+@pytest.mark.parametrize("loaders", [None, Loaders(2)])
+def test_a_broken_training_sample_is_replaced_by_the_next_and_named(
+    loaders: Loaders | None,
+) -> None:
     order = epoch_order(16, seed=3, epoch=1).tolist()
     dataset = Numbers(16, order[2:4])
-    (first, *_), *_ = train(dataset, micro_batch=8, num_workers=num_workers)
+    (first, *_), *_ = train(dataset, micro_batch=8, loaders=loaders)
     assert first.indices.tolist() == [*order[:2], order[4], order[4], *order[4:8]]
     assert torch.equal(first.labels, first.indices % 3)
     assert first.valid.all()
@@ -187,12 +194,14 @@ def test_the_end_of_the_order_is_replaced_from_its_beginning() -> None:
     assert step[0].indices.tolist() == [*order[:7], order[0]]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_too_many_broken_samples_in_a_row_end_the_run_with_one_clear_line(num_workers: int) -> None:
+@pytest.mark.parametrize("loaders", [None, Loaders(2)])
+def test_too_many_broken_samples_in_a_row_end_the_run_with_one_clear_line(
+    loaders: Loaders | None,
+) -> None:
     order = epoch_order(40, seed=3, epoch=1).tolist()
-    assert len(train(Numbers(40, order[10:25]), num_workers=num_workers)) == 5
+    assert len(train(Numbers(40, order[10:25]), loaders=loaders)) == 5
     with pytest.raises(DataError) as caught:
-        train(Numbers(40, order[10:26]), num_workers=num_workers)
+        train(Numbers(40, order[10:26]), loaders=loaders)
     message = str(caught.value)
     assert message.startswith("16 samples in a row cannot be loaded")
     assert f"image {order[25]}: cut short" in message
@@ -213,9 +222,11 @@ def test_evaluation_gives_rank_r_every_sample_from_r_on() -> None:
     assert [batch.indices.tolist() for batch in second] == [[1, 3, 5, 7], [9]]
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_broken_evaluation_sample_is_blank_masked_and_named(num_workers: int) -> None:
-    ((first, second),) = evaluate(Numbers(8, (1, 4, 5, 6, 7)), world=1, num_workers=num_workers)
+@pytest.mark.parametrize("loaders", [None, Loaders(2)])
+def test_a_broken_evaluation_sample_is_blank_masked_and_named(
+    loaders: Loaders | None,
+) -> None:
+    ((first, second),) = evaluate(Numbers(8, (1, 4, 5, 6, 7)), world=1, loaders=loaders)
     assert first.indices.tolist() == [0, 1, 2, 3]
     assert first.valid.tolist() == [True, False, True, True]
     assert first.broken == [("image 1", "cut short")]
@@ -230,20 +241,57 @@ def test_steps_are_whole_global_batches() -> None:
         steps_per_epoch(7, 8)
 
 
-def test_a_pinned_batch_is_the_same_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a machine with a GPU can pin; here a copy takes the place of a pinned tensor."""
-    pinned: list[Tensor] = []
+def test_batches_are_loaded_ahead_as_far_as_memory_allows() -> None:
+    dataset, others = Numbers(32), Numbers(32)
+    for data, memory, most in ((dataset, 1, 1), (others, 1 << 20, MOST_AHEAD)):
+        steps = asked(data, loaders=Loaders(2, memory=memory))
+        next(next(steps))
+        limit = time.monotonic() + 10
+        while len(data.loaded) < 2 * (1 + most) and time.monotonic() < limit:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert len(data.loaded) == 2 * (1 + most)
 
-    def pin(tensor: Tensor) -> Tensor:
-        pinned.append(tensor.clone())
-        return pinned[-1]
 
-    monkeypatch.setattr(Tensor, "pin_memory", pin)
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
-    for step, plain in zip(asked(Numbers(16), pin=True), asked(Numbers(16)), strict=True):
-        for batch, other in zip(step, plain, strict=True):
-            assert [batch.inputs, batch.labels] == pinned[-2:]
-            assert torch.equal(batch.inputs, other.inputs)
-            assert torch.equal(batch.labels, other.labels)
-            assert batch.indices.tolist() == other.indices.tolist()
-    assert len(pinned) == 16
+def test_what_is_no_longer_wanted_is_not_loaded() -> None:
+    dataset = Slow(64)
+    steps = asked(dataset, loaders=Loaders(1))
+    next(next(steps))
+    steps.close()
+    time.sleep(0.2)
+    count = len(dataset.loaded)
+    time.sleep(0.2)
+    assert len(dataset.loaded) == count < 12
+
+
+class Slow(Numbers):
+    """Takes a moment for each sample; forever for those that hang."""
+
+    def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
+        time.sleep(3600 if index in self.broken else 0.02)
+        return super().load(index, generator)
+
+
+def test_storage_that_hangs_ends_the_run_and_not_the_hours() -> None:
+    loaders = Loaders(1, "processes", timeout=1)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"not read within 1 seconds.*cluster\.loader_timeout"):
+        train(Slow(16, epoch_order(16, seed=3, epoch=1)[5:6].tolist()), loaders=loaders)
+    assert 1 < time.monotonic() - began < 60
+    assert not any(process.is_alive() for process in multiprocessing.active_children())
+
+
+def test_a_gpu_gets_pinned_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a machine with a GPU can pin; here it is seen who asks for it."""
+    pinned: list[tuple[int, ...]] = []
+    empty = torch.empty
+
+    def asked_for(shape: tuple[int, ...], *, dtype: torch.dtype, pin_memory: bool) -> Tensor:
+        pinned.extend([shape] if pin_memory else [])
+        return empty(shape, dtype=dtype)
+
+    monkeypatch.setattr(torch, "empty", asked_for)
+    train(Numbers(8), loaders=Loaders(pin=True))
+    train(Numbers(8), loaders=Loaders(1, pin=True))
+    train(Numbers(8))
+    assert pinned == [(2, 3, 1, 1)] * 8
