@@ -124,6 +124,7 @@ class Loaders:
         except TimeoutError as error:
             for process in multiprocessing.active_children():
                 process.kill()  # else this process waits for them before it ends
+                process.join()
             raise DataError(
                 f"A sample was not read within {self._timeout:g} seconds. The storage may hang: "
                 "see that it answers, or allow more with --set cluster.loader_timeout=SECONDS."
