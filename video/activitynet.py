@@ -3,12 +3,12 @@
 Annotations are the official JSON: {"database": {id: {"subset", "annotations": [{"label", ...}]}}}.
 """
 
-import json
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from video.annotations import read_activitynet
 from video.clips import (
     FILE_IN_ROOT,
     IN_ROOT,
@@ -59,15 +59,15 @@ class ActivityNet(ClipDataset):
     ) -> None:
         """Raises ValueError when the annotations are not in the format of ActivityNet."""
         root = Path(settings.root)
-        database = read_annotations(root / settings.annotations)
-        class_names = sorted({name for entry in database.values() for name in labels_of(entry)})
+        database, left_out = read_activitynet(root / settings.annotations)
+        class_names = sorted({name for entry in database.values() for name in entry.labels})
         number = {name: place for place, name in enumerate(class_names)}
         folder = root / settings.videos
         files = find_videos(folder)
         clips = [
-            _clip(folder, files, video_id, [number[name] for name in labels_of(entry)])
+            _clip(folder, files, video_id, [number[name] for name in entry.labels])
             for video_id, entry in database.items()
-            if entry["subset"] == SUBSETS[train] and labels_of(entry)
+            if entry.subset == SUBSETS[train] and entry.labels
         ]
         if not clips:
             raise ValueError(
@@ -80,6 +80,7 @@ class ActivityNet(ClipDataset):
             clips=clips,
             train=train,
             num_segments=num_segments,
+            remarks=left_out.remarks(),
         )
         self.metric = settings.metric
 
@@ -103,31 +104,6 @@ class ActivityNet(ClipDataset):
             else:
                 problems += too_many_missing(dataset, subset, settings.max_broken_share)
         return list(dict.fromkeys(problems))
-
-
-def read_annotations(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the database of an annotation file: from video id to its entry.
-
-    Raises ValueError when the file is not JSON or not in the format of ActivityNet.
-    """
-    try:
-        database: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8"))["database"]
-        for entry in database.values():
-            _ = entry["subset"], labels_of(entry)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not in the format of ActivityNet, which is "
-            '{"database": {id: {"subset": ..., "annotations": [{"label": ...}, ...]}}} '
-            f"({type(error).__name__}: {error})"
-        ) from error
-    return database
-
-
-def labels_of(entry: dict[str, Any]) -> list[str]:
-    """Return the distinct labels of a video's annotations, sorted."""
-    return sorted({annotation["label"] for annotation in entry["annotations"]})
 
 
 def _clip(folder: Path, files: dict[str, Path], video_id: str, labels: list[int]) -> Clip:

@@ -85,6 +85,7 @@ class ClipDataset:
         clips: Sequence[Clip],
         train: bool,
         num_segments: int | None,
+        remarks: Sequence[str] = (),
     ) -> None:
         if num_segments is None:
             raise ValueError(
@@ -92,6 +93,7 @@ class ClipDataset:
             )
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
+        self.remarks = list(remarks)
         self.sample_shape = (num_segments, 3, settings.crop, settings.crop)
         limit = settings.limit_train if train else settings.limit_val
         kept = segment_centers(len(clips), min(limit or len(clips), len(clips)))

@@ -77,7 +77,7 @@ def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
         except NoTable:
             return _in_order(_open(path), numbers)
         reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
-        return _in_order(reader, small.frames)
+        return _seek(reader, small.frames)
     return (_seek if index.way is Way.SEEK else _in_order)(_open(path), numbers)
 
 

@@ -3,13 +3,13 @@
 A list of class names over the CSV files of Kinetics: label,youtube_id,time_start,time_end,split.
 """
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from video.annotations import Row, read_kinetics
 from video.clips import (
     FILE_IN_ROOT,
     IN_ROOT,
@@ -20,7 +20,6 @@ from video.clips import (
     too_many_missing,
 )
 
-COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
 
 HOW_TO_GET = {
@@ -85,8 +84,9 @@ class MiniKinetics(ClipDataset):
         root = Path(settings.root)
         annotations = root / (settings.train_annotations if train else settings.val_annotations)
         class_names = read_classes(root / settings.classes)
-        rows = [row for row in read_annotations(annotations) if row["split"] in SPLITS[train]]
-        if unknown := sorted(set(class_names) - {row["label"] for row in rows}):
+        found, left_out = read_kinetics(annotations)
+        rows = [row for row in found if row.split in SPLITS[train]]
+        if unknown := sorted(set(class_names) - {row.label for row in rows}):
             raise ValueError(
                 f"{annotations} has no video of {len(unknown)} of the {len(class_names)} classes "
                 f"in {root / settings.classes}, for instance {unknown[0]!r}"
@@ -96,9 +96,10 @@ class MiniKinetics(ClipDataset):
         super().__init__(
             settings,
             class_names=class_names,
-            clips=[find(row, number[row["label"]]) for row in rows if row["label"] in number],
+            clips=[find(row, number[row.label]) for row in rows if row.label in number],
             train=train,
             num_segments=num_segments,
+            remarks=left_out.remarks(),
         )
 
     @staticmethod
@@ -132,18 +133,6 @@ def read_classes(path: Path) -> list[str]:
     return names
 
 
-def read_annotations(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a Kinetics CSV. Raises ValueError when columns are missing."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if absent := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
-            raise ValueError(
-                f"{path} has no column {', '.join(absent)}; the CSV files of Kinetics have "
-                f"{', '.join(COLUMNS)}"
-            )
-        return list(reader)
-
-
 def _unusable(settings: MiniKineticsSettings) -> list[str]:
     problems = []
     for train, subset in ((True, "training"), (False, "validation")):
@@ -156,19 +145,16 @@ def _unusable(settings: MiniKineticsSettings) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _finder(folder: Path) -> Callable[[dict[str, str], int], Clip]:
+def _finder(folder: Path) -> Callable[[Row, int], Clip]:
     """Return a function from a row and its class number to a clip; each folder is listed once."""
     below = {sub.name: find_videos(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
     flat = find_videos(folder)
 
-    def find(row: dict[str, str], label: int) -> Clip:
-        trimmed = f"{row['youtube_id']}_{int(row['time_start']):06d}_{int(row['time_end']):06d}"
-        places = (flat, below.get(row["label"], {}))
+    def find(row: Row, label: int) -> Clip:
+        trimmed = f"{row.youtube_id}_{row.start:06d}_{row.end:06d}"
+        places = (flat, below.get(row.label, {}))
         files = [
-            place[name]
-            for name in (trimmed, row["youtube_id"])
-            for place in places
-            if name in place
+            place[name] for name in (trimmed, row.youtube_id) for place in places if name in place
         ]
         path = files[0] if files else folder / f"{trimmed}.*"
         return Clip(path=path, found=bool(files), labels=(label,))

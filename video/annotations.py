@@ -1,0 +1,126 @@
+"""Annotation files as people have them: what can be read is read, and the rest is named."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SHOWN = 3
+"""How many entries of a file that are left out are named one by one."""
+
+
+@dataclass
+class LeftOut:
+    """The entries of a file that cannot be used, each with what is wrong."""
+
+    path: Path
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, where: str, found: object, expected: str) -> None:
+        """Leave out an entry. where: its row or its name in the file."""
+        self.problems.append(f"{where}: expected {expected}, got {found!r}")
+
+    def remarks(self) -> list[str]:
+        """Return a line for each of the first ones, and how many more there are."""
+        lines = [f"{self.path}, {problem}; left out." for problem in self.problems[:SHOWN]]
+        more = len(self.problems) - SHOWN
+        return [*lines, f"{self.path}: {more} more entries are left out."] if more > 0 else lines
+
+
+class Row(NamedTuple):
+    """A row of a Kinetics CSV: a span of a YouTube video, in whole seconds."""
+
+    label: str
+    youtube_id: str
+    start: int
+    end: int
+    split: str
+
+
+COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+
+
+def read_kinetics(path: Path) -> tuple[list[Row], LeftOut]:
+    """Return the rows of a CSV file of Kinetics, whatever the order of its columns.
+
+    Raises ValueError when columns are missing, or no row can be used.
+    """
+    rows: list[Row] = []
+    left_out = LeftOut(path)
+    # A byte-order mark is no part of the first column's name; a byte that is no UTF-8 costs a row.
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        if absent := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
+            raise ValueError(
+                f"{path} has no column {', '.join(absent)}; the CSV files of Kinetics have "
+                f"{', '.join(COLUMNS)}"
+            )
+        for values in reader:
+            try:
+                rows.append(_row(values))
+            except (ValueError, TypeError, OverflowError):
+                found = ",".join(str(values.get(name) or "") for name in COLUMNS)
+                left_out.add(f"line {reader.line_num}", found, ",".join(COLUMNS))
+    if not rows and left_out.problems:
+        raise ValueError(left_out.remarks()[0])
+    return rows, left_out
+
+
+def _row(values: Mapping[str, str]) -> Row:
+    label, youtube_id, split = (values[name].strip() for name in ("label", "youtube_id", "split"))
+    start, end = (int(float(values[name])) for name in ("time_start", "time_end"))
+    if not (label and youtube_id and split) or not 0 <= start <= end:
+        raise ValueError
+    (label + youtube_id).encode()  # raises ValueError for bytes that were no text
+    return Row(label, youtube_id, start, end, split)
+
+
+class Annotated(NamedTuple):
+    """A video of ActivityNet: its subset, and the distinct labels of its annotations, sorted."""
+
+    subset: str
+    labels: list[str]
+
+
+def read_activitynet(path: Path) -> tuple[dict[str, Annotated], LeftOut]:
+    """Return the videos of an annotation file of ActivityNet by their ids.
+
+    A video without annotations, as those of the subset "testing", has no labels. Raises ValueError
+    when the file is not JSON or not in the format of ActivityNet.
+    """
+    try:
+        database = json.loads(path.read_text("utf-8-sig"))["database"].items()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not in the format of ActivityNet, which is "
+            '{"database": {id: {"subset": ..., "annotations": [{"label": ...}, ...]}}} '
+            f"({type(error).__name__}: {error})"
+        ) from error
+    videos: dict[str, Annotated] = {}
+    left_out = LeftOut(path)
+    for video_id, entry in database:
+        if not isinstance(entry, dict) or not isinstance(entry.get("subset"), str):
+            left_out.add(f"video {video_id}", entry, 'an entry with a "subset"')
+            continue
+        labels = set(_labels(video_id, entry.get("annotations"), left_out))
+        videos[video_id] = Annotated(entry["subset"], sorted(labels))
+    return videos, left_out
+
+
+def _labels(video_id: str, annotations: Any, left_out: LeftOut) -> Iterator[str]:
+    where = f"video {video_id}"
+    if annotations is None:
+        return
+    if not isinstance(annotations, list):
+        left_out.add(where, annotations, "a list of annotations")
+        return
+    for one in annotations:
+        label = one.get("label") if isinstance(one, dict) else None
+        if isinstance(label, str) and label:
+            yield label
+        else:
+            left_out.add(where, one, 'an annotation with a "label"')
