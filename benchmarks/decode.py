@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
 from functools import cache
 from importlib.util import find_spec
 from multiprocessing import get_context
@@ -219,16 +220,17 @@ def _copy(source: Path, work: Path, group: int, short_side: int | None = None) -
     scratch = path.with_suffix(".part.mp4")
     with av.open(str(source)) as given, av.open(str(scratch), "w") as file:
         shown = given.streams.video[0]
-        stream = file.add_stream("libx264", shown.average_rate, options={"g": str(group), **fast})
+        rate = Fraction(shown.average_rate or 25)
+        stream = file.add_stream("libx264", rate, options={"g": str(group), **fast})
         factor = short_side / min(shown.width, shown.height) if short_side else 1
         stream.width, stream.height = (
             2 * round(side * factor / 2) for side in (shown.width, shown.height)
         )
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = 1 / shown.average_rate
+        stream.codec_context.time_base = 1 / rate
         for number, frame in enumerate(given.decode(shown)):
             scaled = frame.reformat(stream.width, stream.height, format="yuv420p")
-            scaled.pts, scaled.time_base = number, 1 / shown.average_rate
+            scaled.pts, scaled.time_base = number, 1 / rate
             file.mux(stream.encode(scaled))
         file.mux(stream.encode(None))
     scratch.replace(path)

@@ -33,6 +33,12 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache folder of a test's own, made when something is kept in it."""
+    monkeypatch.setenv("ORCH_CACHE", str(tmp_path_factory.getbasetemp() / secrets.token_hex(4)))
+
+
 @pytest.fixture(scope="session")
 def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real S3 server with an empty bucket."""

@@ -69,7 +69,9 @@ def read_kinetics(path: Path) -> tuple[list[Row], LeftOut]:
 
 
 def _row(values: Mapping[str, str]) -> Row:
-    label, youtube_id, split = (values[name].strip() for name in ("label", "youtube_id", "split"))
+    label, youtube_id, split = (
+        (values[name] or "").strip() for name in ("label", "youtube_id", "split")
+    )
     start, end = (int(float(values[name])) for name in ("time_start", "time_end"))
     if not (label and youtube_id and split) or not 0 <= start <= end:
         raise ValueError

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from orchestrator.data.image_transforms import random_shifted_crop
 from orchestrator.data.images import ImageSettings, refuse_segments
+from orchestrator.data.official import official_folder
 from orchestrator.data.subset import evenly_spread
 from orchestrator.errors import DataError
 
@@ -23,12 +24,13 @@ CHANNELS_AND_SIDE = (3, 32, 32)
 class Layout:
     """The official files of a data set.
 
-    title: what it is called. folder: holds the files. meta: names the classes, under the key
-    `names`. train, test: hold images, and their classes under the key `labels`.
+    title: what it is called. folder: holds the files. md5: of its archive. meta: names the classes,
+    under the key `names`. train, test: hold images, and their classes under the key `labels`.
     """
 
     title: str
     folder: str
+    md5: str
     meta: str
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -36,18 +38,28 @@ class Layout:
     names: bytes
 
     @property
+    def archive(self) -> str:
+        """The name of the archive."""
+        return f"{self.title.lower()}-python.tar.gz"
+
+    @property
     def how_to_get(self) -> str:
         """Where the files can be had."""
-        archive = f"{self.title.lower()}-python.tar.gz"
         return (
-            f"{self.title} comes from https://www.cs.toronto.edu/~kriz/cifar.html: unpack the "
-            f"Python version, {archive}, there."
+            f"{self.title} comes from https://www.cs.toronto.edu/~kriz/cifar.html: put the Python "
+            f"version, {self.archive}, there, or unpack it there."
         )
+
+    def place(self, root: Path) -> Path:
+        """Return the folder of the files. Raises DataError for an archive that is no good."""
+        names = {self.meta, *self.train, *self.test}
+        return official_folder(root, self.folder, self.archive, self.md5, names)
 
 
 CIFAR10 = Layout(
     title="CIFAR-10",
     folder="cifar-10-batches-py",
+    md5="c58f30108f718f92721af3b95e74349a",
     meta="batches.meta",
     train=tuple(f"data_batch_{number}" for number in range(1, 6)),
     test=("test_batch",),
@@ -58,6 +70,7 @@ CIFAR10 = Layout(
 CIFAR100 = Layout(
     title="CIFAR-100",
     folder="cifar-100-python",
+    md5="eb9058c3a382ffc7106e4002c42a8d85",
     meta="meta",
     train=("train",),
     test=("test",),
@@ -70,14 +83,14 @@ class Cifar10Settings(ImageSettings, frozen=True):
     """The data section of a job that trains on CIFAR-10."""
 
     name: Literal["cifar10"] = "cifar10"
-    root: Path = Field(description=f"folder that holds {CIFAR10.folder}")
+    root: Path = Field(description=f"{CIFAR10.folder}, or the folder of it or of its archive")
 
 
 class Cifar100Settings(ImageSettings, frozen=True):
     """The data section of a job that trains on the 100 fine classes of CIFAR-100."""
 
     name: Literal["cifar100"] = "cifar100"
-    root: Path = Field(description=f"folder that holds {CIFAR100.folder}")
+    root: Path = Field(description=f"{CIFAR100.folder}, or the folder of it or of its archive")
 
 
 class Cifar:
@@ -96,7 +109,7 @@ class Cifar:
         """Raises DataError when a file is damaged."""
         refuse_segments(num_segments)
         layout = self.layout
-        folder = settings.root / layout.folder
+        folder = layout.place(Path(settings.root))
         self.class_names = read_class_names(folder / layout.meta, layout)
         self.num_classes = len(self.class_names)
         names = layout.train if train else layout.test
@@ -113,7 +126,10 @@ class Cifar:
     def missing(cls, settings: ImageSettings) -> list[str]:
         """Return one message that names the official files that are missing."""
         layout = cls.layout
-        folder = settings.root / layout.folder
+        try:
+            folder = layout.place(Path(settings.root))
+        except DataError as error:
+            return [str(error)]
         names = (layout.meta, *layout.train, *layout.test)
         absent = [name for name in names if not (folder / name).is_file()]
         if not absent:

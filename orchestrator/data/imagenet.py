@@ -1,6 +1,6 @@
 """ImageNet (Russakovsky et al., IJCV 2015): train and val with a folder of images per class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -61,6 +61,7 @@ class ImageNet:
         root = Path(settings.root)
         self.class_names = class_folders(root / SUBSETS[True])
         self.num_classes = len(self.class_names)
+        self.remarks = self._unjudged(root) if train else []
         self.sample_shape = (3, settings.crop, settings.crop)
         self._folder = root / SUBSETS[train]
         self._settings = settings
@@ -82,8 +83,18 @@ class ImageNet:
         if problems:
             return problems
         if unknown := sorted(set(class_folders(val)) - set(class_folders(train))):
-            return [f"ImageNet: {val} has classes that {train} lacks: {', '.join(unknown[:5])}."]
-        return []
+            return [f"ImageNet: {val} has classes that {train} lacks: {named(unknown)}."]
+        return [
+            f"ImageNet: no image ({', '.join(sorted(ENDINGS))}) right in the class folder of "
+            f"{named(empty)} in {folder}: fill or remove {'it' if len(empty) == 1 else 'them'}."
+            for folder in (train, val)
+            if (empty := [one for one in class_folders(folder) if not _has_image(folder / one)])
+        ]
+
+    def _unjudged(self, root: Path) -> list[str]:
+        val = root / SUBSETS[False]
+        lacking = sorted(set(self.class_names) - set(class_folders(val)))
+        return [f"{val} has no image of {named(lacking)}."] if lacking else []
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -130,6 +141,16 @@ def list_images(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
         for name in sorted(entry.name for entry in _seen(folder / class_name))
         if Path(name).suffix.lower() in ENDINGS
     ]
+
+
+def named(classes: Sequence[str]) -> str:
+    """Return a class, or the number of classes and the first ones."""
+    first = ", ".join(classes[:5])
+    return first if len(classes) < 6 else f"{len(classes)} classes, such as {first}"
+
+
+def _has_image(folder: Path) -> bool:
+    return any(entry.suffix.lower() in ENDINGS for entry in _seen(folder))
 
 
 def _seen(folder: Path) -> Iterator[Path]:

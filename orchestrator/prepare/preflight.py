@@ -136,6 +136,9 @@ def _try_data(job: Job, needed: Needed, warn: Callable[[str], object]) -> None:
     """Open data sets and needed weights once, as every worker will; decodes nothing."""
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
+    for dataset in (train_set, val_set):
+        for remark in getattr(dataset, "remarks", ()):  # what is odd, and no reason to refuse it
+            warn(f"data: {remark}")
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
     if needed(job.start.weights) and not _start(job, needed):

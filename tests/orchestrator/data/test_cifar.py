@@ -4,6 +4,9 @@ import hashlib
 import lzma
 import os
 import pickle
+import shutil
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +103,48 @@ def test_missing_files_are_named_with_their_place_and_source(root: Path) -> None
     (message,) = Cifar10.missing(settings)
     assert f"no data_batch_3, test_batch in {root / 'cifar-10-batches-py'}" in message
     assert "https://www.cs.toronto.edu/~kriz/cifar.html" in message
+
+
+def pack(root: Path) -> Path:
+    """Put the official files back into their archive; return it."""
+    archive = root / "cifar-10-python.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(root / "cifar-10-batches-py", "cifar-10-batches-py")
+    shutil.rmtree(root / "cifar-10-batches-py")
+    return archive
+
+
+def test_the_folder_itself_and_the_archive_serve_as_well(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = root / "cifar-10-batches-py"
+    expected = cifar10(root, train=True)
+    assert torch.equal(cifar10(folder, train=True).load(7, None), expected.load(7, None))
+    archive = pack(root)
+    digest = hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setattr(Cifar10, "layout", replace(Cifar10.layout, md5=digest))
+    for place in (root, archive):
+        assert torch.equal(cifar10(place, train=True).load(7, None), expected.load(7, None))
+        assert Cifar10.missing(Cifar10Settings(root=place)) == []
+    monkeypatch.setattr(tarfile, "open", None)  # it is unpacked once
+    assert len(cifar10(archive, train=False)) == 20
+
+
+def test_another_archive_than_the_official_one_is_refused(root: Path) -> None:
+    archive = pack(root)
+    (message,) = Cifar10.missing(Cifar10Settings(root=archive))
+    assert message.startswith(f"{archive} is not the official archive, or is damaged: its MD5 is ")
+    assert "expected c58f30108f718f92721af3b95e74349a" in message
+
+
+def test_a_cache_without_room_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = pack(root)
+    digest = hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setattr(Cifar10, "layout", replace(Cifar10.layout, md5=digest))
+    monkeypatch.setenv("ORCH_CACHE", str(archive / "no-folder"))
+    (message,) = Cifar10.missing(Cifar10Settings(root=root))
+    assert "cannot be unpacked into" in message
+    assert "ORCH_CACHE" in message
 
 
 FINE = [f"fine_{number:02}" for number in range(100)]

@@ -109,6 +109,39 @@ def test_missing_folders_are_named_with_their_place_and_source(root: Path, tmp_p
     assert all("https://image-net.org" in message for message in messages)
 
 
+def test_what_notebooks_and_file_managers_leave_is_no_data(root: Path) -> None:
+    before = imagenet(root, train=True)
+    for folder in (root / "train", root / "train/a"):
+        (folder / ".ipynb_checkpoints").mkdir()
+        (folder / ".DS_Store").touch()
+    (root / "train/a/._x.jpeg").write_bytes(b"resource fork")
+    after = imagenet(root, train=True)
+    assert after.class_names == before.class_names
+    assert [after.source(i) for i in range(len(after))] == [
+        before.source(i) for i in range(len(before))
+    ]
+    assert ImageNet.missing(ImageNetSettings(root=str(root))) == []
+
+
+def test_a_class_without_images_or_with_its_images_one_folder_deeper_is_named(root: Path) -> None:
+    (root / "train/c").mkdir()
+    (root / "val/a/deeper").mkdir()
+    (root / "val/a/w.PNG").rename(root / "val/a/deeper/w.PNG")
+    training, validation = ImageNet.missing(ImageNetSettings(root=str(root)))
+    assert "right in the class folder of c in" in training
+    assert "right in the class folder of a in" in validation
+
+
+def test_a_class_that_only_training_has_is_remarked_on(root: Path) -> None:
+    for name in "cdefghi":
+        (root / f"train/{name}").mkdir()
+        (root / f"train/{name}/1.jpg").write_bytes(picture(1))
+    assert ImageNet.missing(ImageNetSettings(root=str(root))) == []
+    [remark] = imagenet(root, train=True).remarks
+    assert remark == f"{root / 'val'} has no image of 7 classes, such as c, d, e, f, g."
+    assert imagenet(root, train=False).remarks == []
+
+
 def test_a_validation_class_without_training_images_is_named(root: Path) -> None:
     (root / "val/c").mkdir()
     (message,) = ImageNet.missing(ImageNetSettings(root=str(root)))

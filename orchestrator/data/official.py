@@ -1,0 +1,71 @@
+"""Where the official files of a data set lie: in their folder, or still in their archive."""
+
+import contextlib
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+from orchestrator.errors import DataError
+from video.library import cache_folder
+
+
+def official_folder(
+    root: Path, folder: str, archive: str, md5: str, names: Collection[str]
+) -> Path:
+    """Return the folder that holds files of a data set.
+
+    It is root itself, or `folder` below it, or is unpacked from `archive` (below root, or root
+    itself) into the node's cache, once. Raises DataError for another archive than the official one,
+    or when it cannot be unpacked. If nothing is there, it is `folder` below root.
+    """
+    for place in (root / folder, root):
+        if any((place / name).is_file() for name in names):
+            return place
+    for packed in (root, root / archive):
+        if packed.is_file():
+            return _unpacked(packed, folder, md5, names)
+    return root / folder
+
+
+def _unpacked(archive: Path, folder: str, md5: str, names: Collection[str]) -> Path:
+    """Return the folder of an archive's files, which nobody ever sees half unpacked."""
+    known = archive.stat()
+    key = f"{archive.resolve()} {known.st_size} {known.st_mtime_ns} {md5}"
+    caches = cache_folder() / "unpacked"
+    target = caches / f"{folder}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    if target.is_dir():
+        return target
+    try:
+        with archive.open("rb") as file:
+            found = hashlib.file_digest(file, "md5").hexdigest()
+        if found != md5:
+            raise DataError(
+                f"{archive} is not the official archive, or is damaged: its MD5 is {found}, "
+                f"expected {md5}. Download it again."
+            )
+        caches.mkdir(parents=True, exist_ok=True)
+        _extract(archive, target, names)
+    except (OSError, tarfile.TarError) as error:
+        raise DataError(
+            f"{archive} cannot be unpacked into {caches} ({error}). Unpack it yourself and name "
+            "its folder as data.root, or let ORCH_CACHE name a folder with room."
+        ) from error
+    return target
+
+
+def _extract(archive: Path, target: Path, names: Collection[str]) -> None:
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
+    try:
+        with tarfile.open(archive) as packed:
+            for member in packed:
+                name = Path(member.name).name
+                if name in names and (content := packed.extractfile(member)):
+                    with (scratch / name).open("wb") as file:
+                        shutil.copyfileobj(content, file)
+        with contextlib.suppress(FileExistsError):  # another worker of the node was faster
+            scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
