@@ -107,7 +107,8 @@ class Progress(Event):
     """The progress of a run. phase, epoch of the phase: from 0; step: how many are done in it.
 
     loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
-    share_done: of all steps of the run, from 0 to 1. step_seconds: the mean of a step.
+    share_done: of all steps of the run, from 0 to 1. step_seconds: the mean of a step. data_share: of
+    this epoch's time, from 0 to 1, that rank 0 has waited for batches.
     next_within: in how many seconds the next one will come if all goes well.
     """
 
@@ -120,6 +121,7 @@ class Progress(Event):
     steps: int
     step_seconds: float | None = None
     samples_per_second: float
+    data_share: float | None = None
     eta_seconds: float | None
     share_done: float | None = None
     loss: PointValues = field(default_factory=dict)

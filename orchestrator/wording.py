@@ -26,6 +26,8 @@ from orchestrator.typed_json import Values
 
 MOST_NAMES = 3
 """How many layers a line names."""
+NOTED_SHARE = 0.05
+"""The share of time spent waiting for batches from which on a line says so."""
 
 
 def describe(event: Event) -> list[str]:
@@ -88,6 +90,12 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def waiting_for_data(at: Progress) -> list[str]:
+    """Return the share of time that is spent waiting for batches, where that is worth a word."""
+    share = at.data_share
+    return [f"{share:.0%} waiting for data"] if share and share >= NOTED_SHARE else []
+
+
 def progress_line(at: Progress) -> str:
     """Return the progress of a run, in one line."""
     parts = [
@@ -95,6 +103,7 @@ def progress_line(at: Progress) -> str:
         f"step {at.step}/{at.steps}",
         *([f"{at.share_done:.0%} done"] if at.share_done is not None else []),
         f"{at.samples_per_second:.1f} samples/s",
+        *waiting_for_data(at),
         f"ETA {duration(at.eta_seconds)}",
     ]
     if at.loss:

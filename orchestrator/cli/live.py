@@ -23,7 +23,14 @@ from orchestrator.events import (
     TrialEnded,
 )
 from orchestrator.state import State
-from orchestrator.wording import by_point, describe, duration, search_line, trial_line
+from orchestrator.wording import (
+    by_point,
+    describe,
+    duration,
+    search_line,
+    trial_line,
+    waiting_for_data,
+)
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -191,5 +198,10 @@ def _search_lines(at: Searching) -> list[str]:
 
 
 def _speed(at: Progress) -> str:
-    text = f"{at.samples_per_second:.1f} samples/s   ETA {duration(at.eta_seconds)}"
-    return text + (f"   loss {by_point(at.loss, digits=3)}" if at.loss else "")
+    parts = [
+        f"{at.samples_per_second:.1f} samples/s",
+        *waiting_for_data(at),
+        f"ETA {duration(at.eta_seconds)}",
+        *([f"loss {by_point(at.loss, digits=3)}"] if at.loss else []),
+    ]
+    return "   ".join(parts)

@@ -10,11 +10,12 @@ METRICS = {"top1": "top-1 accuracy (%)", "map": "mAP (%)"}
 DELTA_B = "delta_b"
 EPOCH = "epoch"
 THROUGHPUT = "training/samples_per_second"
+DATA_SHARE = "training/data_share"
 EPOCH_SECONDS = "training/epoch_seconds"
 BROKEN_TRAIN = "training/broken_samples"
 BROKEN_VAL = "validation/broken_samples"
 
-TIMES = frozenset({THROUGHPUT, EPOCH_SECONDS})
+TIMES = frozenset({THROUGHPUT, EPOCH_SECONDS, DATA_SHARE})
 """The metrics that measure time: done again, a step has others."""
 
 

@@ -1,5 +1,6 @@
 """One pass over the training set: the loop that every method trains in."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,11 +118,14 @@ def _load(
     """Return the inputs of this rank's batches of a step, and what to learn, on its device."""
     device = loop.ranks.device
     inputs, labels = [], []
+    began = time.monotonic()
     for batch in loaded:
+        tally.waited += time.monotonic() - began
         inputs.append(batch.inputs.to(device, non_blocking=True))
         labels.append(loop.targets(batch.labels.to(device, non_blocking=True)))
         tally.samples += len(batch.labels) * loop.ranks.world
         tally.broken |= dict(batch.broken)
+        began = time.monotonic()
     return inputs, labels
 
 

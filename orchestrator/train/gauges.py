@@ -14,6 +14,7 @@ from orchestrator.store.run_folder import Reached, RunFolder
 GAUGES = {
     "orch_step_seconds": "time of an optimizer step",
     "orch_samples_per_second": "training speed of all workers together",
+    "orch_data_share": "part of the epoch's time in which rank 0 waited for batches, 0 to 1",
     "orch_share_done": "part of the run that is done, 0 to 1",
     "orch_loss": "mean training loss of the epoch so far",
     "orch_metric_percent": "metric of the last evaluation",
@@ -48,6 +49,7 @@ class Gauges:
         match event:
             case Progress():
                 self._set("orch_samples_per_second", event.samples_per_second)
+                self._set("orch_data_share", event.data_share)
                 self._set("orch_share_done", event.share_done)
                 self._set("orch_step_seconds", event.step_seconds)
                 self._set_each("orch_loss", event.loss)

@@ -40,6 +40,7 @@ def epoch_metrics(
     if tally.samples:
         metrics[keys.THROUGHPUT] = tally.samples / max(seconds, 1e-9)
         metrics[keys.EPOCH_SECONDS] = seconds
+        metrics[keys.DATA_SHARE] = tally.waited / max(seconds, 1e-9)
     metrics[keys.BROKEN_TRAIN] = float(len(tally.broken))
     metrics[keys.BROKEN_VAL] = float(len(evaluation.broken))
     return metrics

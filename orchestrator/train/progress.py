@@ -58,6 +58,7 @@ class Progress:
                 step=at.step,
                 steps=self._steps,
                 samples_per_second=tally.samples / max(tally.seconds, 1e-9),
+                data_share=tally.data_share,
                 eta_seconds=0.0 if not remaining else measured and remaining * measured,
                 step_seconds=measured,
                 share_done=position / (sum(self._epochs) * self._steps),

@@ -18,6 +18,7 @@ class TallyState:
     """The sums of one rank in the middle of an epoch, in a checkpoint.
 
     loss, passes: by point. teachers: number of passes by (student, teacher). samples: of all ranks.
+    waited: seconds, of those of the epoch, until batches were loaded.
     """
 
     loss: dict[str, float]
@@ -26,6 +27,7 @@ class TallyState:
     seconds: float
     samples: int
     broken: dict[str, str]
+    waited: float = 0.0
 
 
 class Tally:
@@ -43,6 +45,7 @@ class Tally:
         self._seconds_before = 0.0
         self._start = time.monotonic()
         self.samples = 0
+        self.waited = 0.0
         self.broken: dict[str, str] = {}
 
     def add(self, point: str, loss: Tensor, teacher: str | None) -> None:
@@ -57,6 +60,11 @@ class Tally:
     def seconds(self) -> float:
         """Seconds spent on this epoch, including those before an interruption."""
         return self._seconds_before + time.monotonic() - self._start
+
+    @property
+    def data_share(self) -> float:
+        """The share of the epoch's time that this rank has waited for its batches."""
+        return self.waited / max(self.seconds, 1e-9)
 
     def total_loss(self) -> Tensor:
         """Return the sum of all losses on this rank, on its device; finite if all of them are."""
@@ -97,6 +105,7 @@ class Tally:
             seconds=self.seconds,
             samples=self.samples,
             broken=dict(self.broken),
+            waited=self.waited,
         )
 
     def restore(self, states: Sequence[TallyState], *, rank: int, world: int) -> None:
@@ -115,6 +124,7 @@ class Tally:
         self._seconds_before = states[0].seconds
         self._start = time.monotonic()
         self.samples = states[0].samples
+        self.waited = states[0].waited
 
 
 def _means(

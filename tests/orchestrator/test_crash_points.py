@@ -27,6 +27,7 @@ from orchestrator.store.checkpoint import damage
 from orchestrator.store.folder import MARK, Folder
 from orchestrator.store.run_folder import WEIGHTS, RunFolder, reached
 from orchestrator.store.search_folder import SearchFolder
+from orchestrator.track import keys
 from orchestrator.track.journal import Journal
 from orchestrator.track.run import TrackedRun, remember, remembered_run, remembered_status
 from orchestrator.train import driver, run_checkpoints
@@ -130,8 +131,7 @@ def train(job: Job, folder: RunFolder, trace: Trace | None = None) -> None:
 def lines_of(folder: RunFolder) -> list[tuple[int, dict[str, float]]]:
     """Return what is recorded, without what measures time."""
     lines = Journal(folder).unsent()[0]
-    timed = ("training/samples_per_second", "training/epoch_seconds")
-    return [(n, {k: v for k, v in one.items() if k not in timed}) for n, _, one in lines]
+    return [(n, {k: v for k, v in one.items() if k not in keys.TIMES}) for n, _, one in lines]
 
 
 def weights_of(folder: RunFolder) -> dict[str, torch.Tensor]:

@@ -38,6 +38,14 @@ def test_progress_is_one_line_with_the_points_in_their_order() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.25, "  25% waiting for data  ETA"), (0.04, "s  ETA"), (None, "s  ETA")]
+)
+def test_who_waits_for_data_says_so(share: float | None, said: str) -> None:
+    [line] = wording.describe(replace(AT, data_share=share))
+    assert said in line
+
+
 def test_the_phase_is_named_where_there_are_several() -> None:
     [line] = wording.describe(replace(AT, phase=1, phases=3))
     assert line.startswith("phase 2/3 epoch 3/12  step 5/31")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -43,6 +44,14 @@ def test_a_tally_goes_on_from_its_state() -> None:
     assert tally.teacher_shares() == {("2bit", "8bit"): 1.0}
     assert tally.samples == 8
     assert tally.broken == {"a.jpg": "torn"}
+
+
+def test_the_share_that_is_spent_waiting_for_data_goes_on_too() -> None:
+    tally = Tally(NAMES, CPU)
+    tally.restore([replace(filled().state(), seconds=4.0, waited=3.0)], rank=0, world=1)
+    assert tally.data_share == pytest.approx(0.75, abs=0.01)
+    tally.waited += 1
+    assert tally.state().waited == 4.0
 
 
 def test_with_fewer_ranks_the_first_takes_the_sums_of_all() -> None:
