@@ -107,8 +107,8 @@ class Progress(Event):
     """The progress of a run. phase, epoch of the phase: from 0; step: how many are done in it.
 
     loss: the mean over this epoch so far, on rank 0. metric: of the last evaluation.
-    share_done: of all steps of the run, from 0 to 1. step_seconds: the mean of a step. data_share: of
-    this epoch's time, from 0 to 1, that rank 0 has waited for batches.
+    share_done: of all steps of the run, 0 to 1. step_seconds: the mean of a step. data_share: of
+    this epoch's time, 0 to 1, that rank 0 has waited for batches.
     next_within: in how many seconds the next one will come if all goes well.
     """
 
