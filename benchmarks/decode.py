@@ -84,18 +84,18 @@ def by_pyav(path: Path, numbers: Sequence[int]) -> Clip:
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
         stream.thread_count = 1
-        unit = 1 / (stream.average_rate * stream.time_base)
+        unit = 1 / (Fraction(stream.average_rate or 25) * Fraction(stream.time_base or 1))
         for number in numbers:
             time_of = round(number * unit) + (stream.start_time or 0)
             file.seek(time_of, stream=stream)
-            one = next(one for one in file.decode(stream) if one.pts >= time_of - unit / 2)
+            one = next(one for one in file.decode(stream) if (one.pts or 0) >= time_of - unit / 2)
             chosen.append(one.to_ndarray(format="rgb24"))
     return _scaled(np.stack(chosen))
 
 
 def by_torchcodec(path: Path, numbers: Sequence[int]) -> Clip:
     """torchcodec's exact mode."""
-    from torchcodec.decoders import VideoDecoder
+    from torchcodec.decoders import VideoDecoder  # type: ignore[import-not-found,unused-ignore]
 
     decoder = VideoDecoder(str(path), num_ffmpeg_threads=1, dimension_order="NHWC")
     return _scaled(decoder.get_frames_at(list(numbers)).data.numpy())
@@ -106,7 +106,7 @@ def by_libavcodec(path: Path, numbers: Sequence[int]) -> Clip:
     import av
 
     wanted, kept = _slice(path, tuple(numbers)), []
-    with av.open(io.BytesIO(wanted.content)) as file:
+    with av.open(io.BytesIO(wanted.content), "r") as file:
         file.streams.video[0].thread_count = 1
         for number, one in enumerate(file.decode(video=0)):
             if number in wanted.frames:

@@ -1,6 +1,6 @@
 """Image files as pixels: each mode by its range, JPEGs by the fast decoder where it gives the same.
 
-libjpeg-turbo by way of simplejpeg gives Pillow's pixels for grey and RGB files that are whole.
+libjpeg-turbo by way of simplejpeg gives Pillow's pixels for gray and RGB files that are whole.
 Pillow decides about the others: CMYK, damaged ones, and other formats, whatever the file is called.
 """
 
@@ -62,7 +62,7 @@ class _Unusable(Exception):
 
 
 def _jpeg(content: bytes) -> Pixels:
-    """Decode a grey or RGB JPEG. Raises ValueError for others, and for damaged ones."""
+    """Decode a gray or RGB JPEG. Raises ValueError for others, and for damaged ones."""
     height, width, colors, _ = simplejpeg.decode_jpeg_header(content)
     if colors not in ("Gray", "YCbCr"):
         raise ValueError(f"a JPEG of {colors}")
@@ -80,8 +80,8 @@ def _check_size(height: int, width: int) -> None:
 def _rgb(image: Image.Image) -> Pixels:
     """Return the pixels of an opened image. Raises _Unusable for numbers without a range."""
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.float32) * np.float32(255 / 65535)
-        return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+        gray = np.asarray(image).astype(np.float32) * np.float32(255 / 65535)
+        return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
     if image.mode in _WITHOUT_RANGE:
         raise _Unusable(f"has {_WITHOUT_RANGE[image.mode]} for pixels, whose range is not known")
     return np.array(image.convert("RGB"))

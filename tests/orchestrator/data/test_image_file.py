@@ -51,7 +51,7 @@ def test_pngs_have_the_pixels_that_pillow_gives(mode: str) -> None:
     assert np.array_equal(decode_bytes(content, "x.jpg"), by_pillow(content))
 
 
-def test_grey_of_16_bits_keeps_its_shades() -> None:
+def test_gray_of_16_bits_keeps_its_shades() -> None:
     shades = np.linspace(0, 65535, 256 * 4).reshape(32, 32).astype(np.uint16)
     found = decode_bytes(stored(Image.fromarray(shades), "PNG"), "x.png")
     assert found.shape == (32, 32, 3)
