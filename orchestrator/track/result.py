@@ -1,5 +1,6 @@
 """The final table of a run: every operating point beside its reference."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,7 +51,9 @@ class Result:
 
     metric_name: "top1" or "map". epoch: 0-based, of the weights that were judged; step: how many
     optimizer steps of the run they had seen. delta_b: in percent, None without a usable reference.
-    note: what the results were compared with, or why there is no Delta_B.
+    note: what the results were compared with, or why there is no Delta_B. classes: of a mean over
+    classes, how many have positives in the evaluation set, and how many there are; those without
+    count as 0 in it.
     """
 
     metric_name: str
@@ -59,6 +62,7 @@ class Result:
     rows: tuple[PointResult, ...]
     delta_b: float | None = None
     note: str = NO_REFERENCE
+    classes: tuple[int, int] | None = None
 
     @property
     def metric(self) -> dict[str, float]:
@@ -81,16 +85,27 @@ class Result:
         )
 
     def markdown(self) -> str:
-        """Return the table and the sentence about Delta_B as Markdown."""
-        lines = [
-            f"| point | {keys.METRICS[self.metric_name]} | loss | reference | ratio (%) |",
-            "|---:|---:|---:|---:|---:|",
-            *map(_line, self.rows),
-        ]
+        """Return the table and the sentence about Delta_B as Markdown.
+
+        Where classes have no positives, the mean over the others stands beside that over all.
+        """
+        heads = ["point", keys.METRICS[self.metric_name], "loss", "reference", "ratio (%)"]
+        rows = [_cells(row) for row in self.rows]
+        positives, classes = self.classes or (0, 0)
+        if positives < classes:
+            heads.insert(2, f"over {positives} classes")
+            for cells, row in zip(rows, self.rows, strict=True):
+                cells.insert(2, f"{row.metric * classes / positives:.2f}" if positives else "-")
+        lines = [_line(heads), "|" + "---:|" * len(heads), *map(_line, rows)]
         value = self.delta_b
         sentence = self.note if value is None else f"Delta_B = {value:.2f} %. {self.note}"
         marks = {row.calibrated for row in self.rows}
         sentence += "".join(f" {meaning}" for mark, meaning in CALIBRATED.items() if mark in marks)
+        if positives < classes:
+            sentence += (
+                f" Only {positives} of {classes} classes have positives in the evaluation set; the "
+                "others count as 0."
+            )
         return "\n".join([*lines, "", f"Epoch {self.epoch + 1}. {sentence}"])
 
 
@@ -100,12 +115,16 @@ def _beside(row: PointResult, reference: float | None) -> PointResult:
     return row._replace(reference=reference, ratio=100 * row.metric / reference)
 
 
-def _line(row: PointResult) -> str:
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(row: PointResult) -> list[str]:
     reference = "-" if row.reference is None else f"{row.reference:.1f}"
     ratio = "-" if row.ratio is None else f"{row.ratio:.1f}"
     point = f"{row.point} ({row.calibrated})" if row.calibrated else row.point
     metric = f"{row.metric:.2f}" + ("" if row.spread is None else f" ± {row.spread:.2f}")
-    return f"| {point} | {metric} | {row.loss:.4f} | {reference} | {ratio} |"
+    return [point, metric, f"{row.loss:.4f}", reference, ratio]
 
 
 def _obstacle(

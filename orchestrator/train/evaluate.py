@@ -24,11 +24,15 @@ from orchestrator.train.scores import METRICS
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A row for each point, high to low, and why the samples that were left out are broken."""
+    """A row for each point, high to low, and why the samples that were left out are broken.
+
+    classes: of a mean over classes, how many have positives, and how many there are.
+    """
 
     metric_name: str
     rows: tuple[PointResult, ...]
     broken: dict[str, str]
+    classes: tuple[int, int] | None = None
 
 
 Way = Callable[[int], OperatingPoint | Assignment]
@@ -181,4 +185,6 @@ def _judge(parts: list[_Part], dataset: Dataset, points: list[str]) -> Evaluatio
         losses = np.concatenate([block for part in parts for block in part.losses[point]])
         metric = METRICS[dataset.metric].judge(kept[order], targets)
         rows.append(PointResult(point, metric, float(losses[order].mean())))
-    return Evaluation(dataset.metric, tuple(rows), broken)
+    positives = len({label for labels in targets for label in labels})
+    classes = (positives, dataset.num_classes) if METRICS[dataset.metric].over_classes else None
+    return Evaluation(dataset.metric, tuple(rows), broken, classes)

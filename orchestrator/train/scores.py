@@ -43,14 +43,15 @@ class Metric:
     """How a data set is judged: what to keep of each batch's scores, and the metric over all of it.
 
     keep: scores (batch, classes) -> one row per sample, on their device.
-    judge: all rows and targets -> percent.
+    judge: all rows and targets -> percent. over_classes: whether that is a mean over all classes.
     """
 
     keep: Callable[[Tensor], Tensor]
     judge: Callable[[NDArray[Any], Sequence[Sequence[int]]], float]
+    over_classes: bool = False
 
 
 METRICS = {
     "top1": Metric(keep=lambda scores: scores.argmax(dim=1), judge=top1),
-    "map": Metric(keep=lambda scores: scores, judge=mean_average_precision),
+    "map": Metric(keep=lambda scores: scores, judge=mean_average_precision, over_classes=True),
 }

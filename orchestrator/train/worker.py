@@ -161,7 +161,13 @@ class Worker:
         )
         check_broken(self.parts.val_set, len(evaluation.broken), limit, "evaluation")
         epoch = self._epochs_done() if self.phase.job.method.trains else -1
-        reached = Result(evaluation.metric_name, epoch, self._steps_done(), evaluation.rows)
+        reached = Result(
+            evaluation.metric_name,
+            epoch,
+            self._steps_done(),
+            evaluation.rows,
+            classes=evaluation.classes,
+        )
         result = reached.beside(self.reference)
         rates = learning_rates(self.phase.optimizer) if self.tally.samples else {}
         metrics = epoch_metrics(

@@ -234,3 +234,12 @@ def test_scores_that_are_not_finite_end_the_evaluation_whatever_the_metric_says(
     network.forward = poisoned  # type: ignore[method-assign]
     with pytest.raises(Diverged, match="at 6bit, 2bit are"):
         evaluate(network, job.points, parts.val_set, Ranks(), batch=9)
+
+
+@pytest.mark.parametrize("metric", ["top1", "map"])
+def test_a_mean_over_classes_tells_how_many_have_positives(metric: str) -> None:
+    dataset = Pictures(count=3, metric=metric)
+    present = {label for index in range(3) for label in dataset.targets(index)}
+    found = evaluate(Linear(), POINTS, dataset, Ranks(), batch=2)
+    assert found.classes == ((len(present), 4) if metric == "map" else None)
+    assert len(present) < 4
