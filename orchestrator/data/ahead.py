@@ -50,6 +50,9 @@ class Loaded:
     broken: list[tuple[str, str]]
 
 
+Kind = Literal["threads", "processes"]
+"""What loads samples beside a worker."""
+
 Filled = tuple[Tensor, list[Loaded]]
 """The inputs of a batch, and what each of its places holds."""
 
@@ -66,7 +69,7 @@ class Loaders:
     def __init__(
         self,
         workers: int = 0,
-        kind: Literal["threads", "processes"] = "threads",
+        kind: Kind = "threads",
         *,
         memory: int = 256 * MIB,
         timeout: float = 300.0,
