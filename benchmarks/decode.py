@@ -54,7 +54,7 @@ def by_orch(path: Path, numbers: Sequence[int]) -> Clip:
 
 def by_mmaction2(path: Path, numbers: Sequence[int]) -> Clip:
     """DecordInit, DecordDecode in its accurate mode, Resize (-1, 256), CenterCrop 224."""
-    import cv2
+    import cv2  # type: ignore[import-not-found,unused-ignore]
     import decord
 
     reader = decord.VideoReader(io.BytesIO(path.read_bytes()), num_threads=1)
