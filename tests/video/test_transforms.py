@@ -1,10 +1,13 @@
 """Crops and flips of clips, against Pillow's resizing and slices cut by hand."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from video.transforms import (
     center_crop,
@@ -101,3 +104,30 @@ def test_half_of_the_clips_are_mirrored() -> None:
     count = sum(torch.equal(result, mirrored) for result in results)
     assert 160 < count < 240
     assert all(torch.equal(r, mirrored) or torch.equal(r, clip) for r in results)
+
+
+@pytest.mark.parametrize("shape", [(1, 20_000), (20_000, 1), (3, 9_000)])
+def test_a_long_strip_is_cut_before_it_is_resized(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    resized: list[int] = []
+    interpolate = F.interpolate
+
+    def noting(clip: Tensor, **options: Any) -> Tensor:
+        found = interpolate(clip, **options)
+        resized.append(found.numel())
+        return found
+
+    monkeypatch.setattr(F, "interpolate", noting)
+    clip = torch.zeros(1, 3, *shape, dtype=torch.uint8)
+    clip[..., shape[0] // 2, shape[1] // 2] = 255  # the middle is kept
+    found = scale_and_center_crop(clip, 256, 224)
+    assert found.shape == (1, 3, 224, 224)
+    assert found.max() > 0
+    assert max(resized) <= 3 * 256 * 1024
+
+
+def test_what_is_not_that_long_is_resized_whole() -> None:
+    clip = torch.arange(3 * 40 * 150, dtype=torch.float32).remainder(251).byte().view(1, 3, 40, 150)
+    expected = center_crop(resize_short_side(clip, 32), 24, 24)
+    assert torch.equal(scale_and_center_crop(clip, 32, 24), expected)
