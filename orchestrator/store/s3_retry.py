@@ -39,6 +39,15 @@ class Patience:
         return random.random() * min(first * 2.0 ** (attempts - 1), LONGEST_PAUSE)
 
 
+def may_pass(error: BaseException | None) -> bool:
+    """Return whether a request that failed like this may succeed later."""
+    said = getattr(error, "response", None)
+    if not isinstance(said, dict):
+        return isinstance(error, Exception) and _is_of_connection(error)
+    status = said.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status in _STATUSES or said.get("Error", {}).get("Code") in _CODES
+
+
 def _answer(response: Any) -> tuple[int | None, str]:
     """Return the HTTP status of an answer and the code of its error, if there are any."""
     if response is None:

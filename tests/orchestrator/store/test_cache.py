@@ -1,0 +1,192 @@
+"""Copies that the processes of a node share: whole, found again, within their limit."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.store import cache as cache_module
+from orchestrator.store.cache import ATTEMPTS, Cache, Damaged
+from orchestrator.store.folder import StorageTrouble
+
+
+@dataclass
+class Sender:
+    """Sends some bytes, and counts how often it began. damaged: how often they arrive damaged."""
+
+    content: bytes
+    damaged: int = 0
+    begun: list[float] = field(default_factory=list)
+
+    def __call__(self) -> "Sender":
+        self.begun.append(time.monotonic())
+        return self
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.content[:3]
+        time.sleep(0.01)
+        if len(self.begun) <= self.damaged:
+            yield bytes(self.size - 3)
+            raise Damaged
+        yield self.content[3:]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "copies", 1000)
+
+
+def read(cache: Cache, name: str, sender: Sender) -> bytes:
+    with cache.reading(name, ".bin", sender) as path:
+        assert path.suffix == ".bin"
+        return path.read_bytes()
+
+
+def sizes(cache: Cache) -> dict[Path, int]:
+    """What the copies take on the disk, parts of them included."""
+    return {path: path.stat().st_size for path in cache.folder.glob("*/*")}
+
+
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Become a process that has not read any copy yet."""
+    monkeypatch.setattr(cache_module, "_checked", set())
+
+
+def test_a_copy_is_fetched_once_and_then_read(cache: Cache) -> None:
+    one, other = Sender(b"the first one"), Sender(b"another one")
+    for _ in range(2):
+        assert read(cache, "one", one) == one.content
+        assert read(cache, "other", other) == other.content
+    assert (len(one.begun), len(other.begun)) == (1, 1)
+    assert sorted(sizes(cache).values()) == [11, 13]
+
+
+def test_of_many_that_want_the_same_one_fetches_it(cache: Cache) -> None:
+    sender, found = Sender(b"x" * 900), []
+    threads = [
+        threading.Thread(target=lambda: found.append(read(cache, "one", sender))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [sender.content] * 8
+    assert len(sender.begun) == 1
+    assert list(sizes(cache).values()) == [900]
+
+
+def test_the_copies_longest_unused_go_first_and_all_stay_within_the_limit(cache: Cache) -> None:
+    senders = {name: Sender(name.encode() * 300) for name in "abcde"}
+    for name in "abcabde":
+        assert read(cache, name, senders[name]) == senders[name].content
+        assert sum(sizes(cache).values()) <= 1000
+    for name in "bde":  # c had to go for d, and a for e
+        read(cache, name, senders[name])
+    assert {name: len(one.begun) for name, one in senders.items()} == dict.fromkeys("abcde", 1)
+    read(cache, "c", senders["c"])
+    assert len(senders["c"].begun) == 2
+
+
+def test_a_copy_in_use_stays_and_one_beyond_the_limit_only_until_the_next(cache: Cache) -> None:
+    with cache.reading("used", "", Sender(b"u" * 400)) as used:
+        with cache.reading("large", "", Sender(b"l" * 5000)) as large:
+            assert (used.stat().st_size, large.stat().st_size) == (400, 5000)
+        assert read(cache, "small", Sender(b"s" * 100)) == b"s" * 100
+        assert used.exists()
+        assert not large.exists()
+    assert sum(sizes(cache).values()) == 500
+
+
+def test_what_arrives_damaged_is_fetched_again(cache: Cache) -> None:
+    assert read(cache, "one", Sender(b"content", damaged=2)) == b"content"
+    with pytest.raises(StorageTrouble, match=f"two: it arrives damaged, {ATTEMPTS} times"):
+        read(cache, "two", Sender(b"content", damaged=99))
+    assert list(sizes(cache).values()) == [7]
+
+
+def test_a_copy_that_the_disk_has_changed_is_fetched_again(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = Sender(b"content")
+    read(cache, "one", sender)
+    for content in (b"cont", b"c0ntent"):
+        forget(monkeypatch)
+        [copy] = sizes(cache)
+        copy.write_bytes(content)
+        assert read(cache, "one", sender) == b"content"
+    assert len(sender.begun) == 3
+    forget(monkeypatch)
+    assert read(cache, "one", sender) == b"content"
+    assert len(sender.begun) == 3
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from orchestrator.store.cache import Cache
+class Sender:
+    size = 800
+    def __iter__(self):
+        yield b"x" * 300
+        print("begun", flush=True)
+        time.sleep(60)
+with Cache(Path(sys.argv[1]), 1000).reading("one", ".bin", Sender):
+    pass
+"""
+
+
+def test_a_killed_process_leaves_nothing_that_counts(cache: Cache) -> None:
+    begun = [sys.executable, "-c", KILLED, str(cache.folder)]
+    with subprocess.Popen(begun, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert list(sizes(cache).values()) == [800]  # it has its room from the start
+        process.send_signal(signal.SIGKILL)
+    small = Sender(b"s" * 300)
+    assert read(cache, "another", small) == small.content
+    assert list(sizes(cache).values()) == [300]
+    assert read(cache, "one", Sender(b"y" * 600)) == b"y" * 600
+    assert sum(sizes(cache).values()) == 900
+    assert int((cache.folder / "taken").read_text()) == 900
+
+
+def test_a_count_that_is_lost_is_counted_again(cache: Cache) -> None:
+    read(cache, "one", Sender(b"o" * 600))
+    (cache.folder / "taken").write_text("12")
+    read(cache, "two", Sender(b"t" * 600))
+    assert list(sizes(cache).values()) == [600]
+
+
+def test_without_a_limit_half_of_the_free_disk_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_CACHE", str(tmp_path))
+    monkeypatch.delenv("ORCH_CACHE_GB", raising=False)
+    cache = Cache.of_node()
+    free = os.statvfs(tmp_path)
+    assert read(cache, "one", Sender(b"content")) == b"content"
+    room = free.f_bavail * free.f_frsize
+    assert cache._most(0) == pytest.approx(room / 2, rel=0.1)
+    monkeypatch.setenv("ORCH_CACHE_GB", "0.5")
+    assert Cache.of_node()._most(0) == min(500_000_000, int(room * 0.95))
+    monkeypatch.setenv("ORCH_CACHE_GB", "much")
+    with pytest.raises(UsageError, match="ORCH_CACHE_GB: expected a number, got 'much'"):
+        Cache.of_node()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="Let ORCH_CACHE name a folder"):
+        read(Cache(tmp_path / "file" / "objects", 10), "one", Sender(b"content"))
