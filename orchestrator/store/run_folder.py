@@ -14,6 +14,7 @@
     best-epoch-0003              a copy of the checkpoint at the end of the best epoch
     damaged_checkpoint_...       one that was found damaged, set aside
     result.json, results.md      the final results, as JSON and as a table
+    classes.csv                  the classes by number, and how many samples each has
 
 The folder itself is the list of checkpoints, so the list cannot disagree with the checkpoints.
 """
@@ -174,6 +175,11 @@ class RunFolder:
     def table(self) -> WholeFile:
         """The final results as a table in Markdown."""
         return self.file("results.md")
+
+    @property
+    def classes(self) -> WholeFile:
+        """The classes by number, with their samples, as CSV."""
+        return self.file("classes.csv")
 
     @property
     def stop_by_name(self) -> WholeFile:

@@ -222,6 +222,8 @@ def _close(
 ) -> int:
     """Send what waits, then the status; return how many metrics were sent."""
     sent = delivery.deliver_all(tracked, folder, tell)
+    if folder.classes.exists():
+        recorder.describe(tracked, {}, {folder.classes.name: folder.classes.read()})
     recorder.set_description(tracked, _description(tracked, job, folder, table))
     recorder.close_run(tracked, folder, status, table)
     return sent

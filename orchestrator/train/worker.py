@@ -18,6 +18,7 @@ from orchestrator.track.delta_b import ReferenceResults
 from orchestrator.track.journal import Journal
 from orchestrator.track.result import Result
 from orchestrator.train.arithmetic import announce
+from orchestrator.train.class_table import keep_classes
 from orchestrator.train.context import Context
 from orchestrator.train.epoch import train_epoch
 from orchestrator.train.evaluate import evaluate
@@ -76,6 +77,7 @@ class Worker:
         self.recorder = Journal(self.folder) if self.ranks.is_first else None
         if self.ranks.is_first:
             announce(self.parts.arithmetic, self.folder)
+            keep_classes(self.folder, self.parts.train_set, self.parts.val_set)
         if checkpoint is None:
             self._begin()
         else:

@@ -169,6 +169,7 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
     folder.job.write(yaml.safe_dump(job.as_dict()))
     tracked = record.open_record(folder, pytest.fail)
     chart = record.places(folder, tracked).charts
+    folder.classes.write("number,class\n0,cat\n")
     record.close_record(folder, tracked, "FINISHED", pytest.fail, "| a table |")
     seen = mlflow_server.run(tracked.run_id)
     tags = {tag["key"]: tag["value"] for tag in seen["data"]["tags"]}
@@ -179,7 +180,8 @@ def test_the_page_of_a_run_has_its_table_and_one_chart_of_all_bit_widths(
     assert RUN in tags["mlflow.note.content"]
     params = {param["key"]: param["value"] for param in seen["data"]["params"]}
     assert (params["method"], params["points"]) == ("coquant", "8bit 6bit 4bit 2bit")
-    assert mlflow_server.artifacts(tracked.run_id) == {"job.yaml", "environment.txt", "results.md"}
+    kept = {"job.yaml", "environment.txt", "results.md", "classes.csv"}
+    assert mlflow_server.artifacts(tracked.run_id) == kept
 
 
 def test_the_chart_of_a_search_is_its_best_so_far(
