@@ -16,3 +16,11 @@ class BrokenVideo(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
+
+
+class MissingVideo(BrokenVideo):
+    """A video that has no file."""
+
+
+class ShortVideo(BrokenVideo):
+    """A video with fewer frames than its data set needs."""

@@ -10,14 +10,13 @@ from pydantic import Field
 
 from video.annotations import read_activitynet
 from video.clips import (
-    FILE_IN_ROOT,
-    IN_ROOT,
     Clip,
     ClipDataset,
     ClipSettings,
     find_videos,
     too_many_missing,
 )
+from video.places import FILE_IN_ROOT, IN_ROOT
 
 SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are not published
 

@@ -8,19 +8,16 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 import torch
 from pydantic import BaseModel, Field, model_validator
-from pydantic.config import JsonDict
 from torch import Tensor
 
-from video import BrokenVideo
-from video.decode import CONTAINERS, frames
+from video import MissingVideo, ShortVideo
+from video.decode import CONTAINERS, every_frame, frames
+from video.exclude import without_excluded
+from video.index import Index
 from video.library import Library
+from video.places import FILE_IN_ROOT
 from video.sampling import random_frames, segment_centers
 from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
-
-IN_ROOT: JsonDict = {"relative_to": "root"}
-"""Marks a path that is relative to the data set's folder."""
-FILE_IN_ROOT: JsonDict = {"relative_to": "root", "names": "file"}
-"""Marks such a path of a file that may also be in a bucket, from where others fetch it."""
 
 
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):
@@ -40,6 +37,12 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
     )
     limit_val: int | None = Field(
         None, ge=1, description="evaluate on this many clips, evenly spread over the list"
+    )
+    exclude: str | None = Field(
+        None,
+        description="leave out the samples that this file names, as `orch data check` writes it; "
+        "relative to root, or s3://BUCKET/KEY",
+        json_schema_extra=FILE_IN_ROOT,
     )
     max_broken_share: float = Field(
         0.05, ge=0, le=1, description="stop when more than this share of the videos is broken"
@@ -93,7 +96,8 @@ class ClipDataset:
             )
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
-        self.remarks = list(remarks)
+        clips, self.exclusion = without_excluded(clips, lambda clip: str(clip.path), settings)
+        self.remarks = [*remarks, *self.exclusion.remarks]
         self.sample_shape = (num_segments, 3, settings.crop, settings.crop)
         limit = settings.limit_train if train else settings.limit_val
         kept = segment_centers(len(clips), min(limit or len(clips), len(clips)))
@@ -127,21 +131,46 @@ class ClipDataset:
 
         Raises BrokenVideo when the file is missing, too short or cannot be decoded.
         """
+        path, known = self.clips[index].path, self.known(index)
+        settings, segments = self._settings, self._num_segments
+        if generator is None:
+            chosen = frames(path, known, segment_centers(known.frames, segments))
+            tested = scale_and_center_crop(_as_clip(chosen), settings.test_scale, settings.crop)
+            return tested.contiguous()
+        chosen = frames(path, known, random_frames(known.frames, segments, generator))
+        cut = multi_scale_crop(_as_clip(chosen), settings.crop, settings.crop_scales, generator)
+        return (random_flip(cut, generator) if settings.flip else cut).contiguous()
+
+    def known(self, index: int) -> Index:
+        """Return what is known of a video; no frame of a known one is read.
+
+        Raises BrokenVideo, of which MissingVideo and ShortVideo are kinds.
+        """
         clip = self.clips[index]
         if not clip.found:
-            raise BrokenVideo(clip.path, "no such file")
+            raise MissingVideo(clip.path, "no such file")
         known = self._library.index(clip.path)
         if known.frames < self.min_frames:
             few = f"{known.frames} frames, at least {self.min_frames} are needed"
-            raise BrokenVideo(clip.path, few)
-        settings, segments = self._settings, self._num_segments
-        if generator is None:
-            chosen = frames(clip.path, known, segment_centers(known.frames, segments))
-            tested = scale_and_center_crop(_as_clip(chosen), settings.test_scale, settings.crop)
-            return tested.contiguous()
-        chosen = frames(clip.path, known, random_frames(known.frames, segments, generator))
-        cut = multi_scale_crop(_as_clip(chosen), settings.crop, settings.crop_scales, generator)
-        return (random_flip(cut, generator) if settings.flip else cut).contiguous()
+            raise ShortVideo(clip.path, few)
+        return known
+
+    def examine(self, index: int, *, every: bool = False) -> Index:
+        """Look at a video as if it were new, and read the frames of its test clip and the last one.
+
+        every: read every frame. Returns what is known of it. Raises BrokenVideo, or a kind of it.
+        """
+        clip = self.clips[index]
+        if clip.found:
+            self._library.look_again(clip.path)
+        known = self.known(index)
+        if every:
+            for _ in every_frame(clip.path, known):
+                pass
+        else:
+            asked = [*segment_centers(known.frames, self._num_segments), known.frames - 1]
+            frames(clip.path, known, asked)
+        return known
 
 
 def find_videos(folder: Path) -> dict[str, Path]:

@@ -9,7 +9,7 @@ and else from the start.
 import contextlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from video import BrokenVideo
 from video.index import Index, Way
 from video.mp4 import NoTable, read_table
-from video.slices import cut
+from video.slices import cut, pieces
 
+Frame = NDArray[np.uint8]
+"""RGB, (height, width, 3)."""
 Frames = NDArray[np.uint8]
 
 CONTAINERS = frozenset(
@@ -70,6 +72,55 @@ def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
     return found[positions]
 
 
+def every_frame(path: Path, index: Index) -> Iterator[Frame]:
+    """Yield the frames of a video in order, each once; few are in memory at a time.
+
+    Raises BrokenVideo when one cannot be decoded.
+    """
+    given = 0
+    try:
+        with contextlib.suppress(NoTable):
+            for frame in _by_table(path, index):
+                yield frame
+                given += 1
+        if given < index.frames:
+            for frame in _ascending(_open(path), range(given, index.frames)):
+                yield frame
+                given += 1
+    except READ_ERRORS as error:
+        which = f"frame {given} of {index.frames}"
+        raise BrokenVideo(path, f"{which} cannot be decoded ({_first_line(error)})") from error
+
+
+def _by_table(path: Path, index: Index) -> Iterator[Frame]:
+    if index.table is None:
+        return
+    for numbers in pieces(index.table):
+        small = cut(path, index.table, numbers)
+        reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
+        if small.frames == sorted(small.frames):
+            yield from _ascending(reader, small.frames)
+        else:  # an edit list shows some frames again
+            yield from (_seek(reader, [number])[0] for number in small.frames)
+
+
+def _ascending(reader: Any, numbers: Iterable[int]) -> Iterator[Frame]:
+    """Yield frames by ascending numbers; all before them are decoded."""
+    at = 0
+    for number in numbers:
+        while at <= number:
+            frame = _next(reader)
+            at += 1
+        yield frame.asnumpy()
+
+
+def _next(reader: Any) -> Any:
+    try:
+        return reader.next()
+    except StopIteration:
+        raise RuntimeError("the video ends before it") from None
+
+
 def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
     if index.table is not None:
         try:
@@ -108,13 +159,7 @@ def _seek(reader: Any, numbers: list[int]) -> Frames:
 
 def _in_order(reader: Any, numbers: list[int]) -> Frames:
     """Return frames by ascending numbers; all before them are decoded."""
-    wanted = set(numbers)
-    kept = []
-    for number in range(numbers[-1] + 1):
-        frame = reader.next()
-        if number in wanted:
-            kept.append(frame.asnumpy())
-    return np.stack(kept)
+    return np.stack(list(_ascending(reader, numbers)))
 
 
 def _first_line(error: BaseException) -> str:

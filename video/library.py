@@ -32,19 +32,24 @@ class Library:
 
     def index(self, video: Path) -> Index:
         """Return what is known of a video. Raises BrokenVideo for one that cannot be read."""
-        index = self._small.get(video) or self._kept.get(video) or self._found_out(video)
+        index = self._small.get(video) or self._kept.get(video) or self.look_again(video)
         if index.table is None:
             self._small[video] = index
         if index.broken:
             raise BrokenVideo(video, index.broken)
         return index
 
-    def _found_out(self, video: Path) -> Index:
+    def look_again(self, video: Path) -> Index:
+        """Find out what is known of a video, whatever was known before.
+
+        Raises BrokenVideo when the disk is to blame; else what it returns says what is broken.
+        """
         try:
             index = probe(video)
         except BrokenVideo as error:
             index = Index(0, broken=error.reason)
         except OSError as error:
             raise BrokenVideo(video, f"cannot be read ({error.strerror})") from error
+        self._small.pop(video, None)
         self._kept.put(video, index)
         return index

@@ -11,14 +11,13 @@ from pydantic import Field
 
 from video.annotations import Row, read_kinetics
 from video.clips import (
-    FILE_IN_ROOT,
-    IN_ROOT,
     Clip,
     ClipDataset,
     ClipSettings,
     find_videos,
     too_many_missing,
 )
+from video.places import FILE_IN_ROOT, IN_ROOT
 
 SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
 

@@ -60,6 +60,21 @@ def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
     )
 
 
+def pieces(table: SampleTable, most: int = MAX_BYTES // 4) -> Iterator[list[int]]:
+    """Yield the numbers of all frames in order, in runs that need little more than their own bytes.
+
+    A run ends where a group of pictures does, with which it has at least `most` bytes.
+    """
+    groups = np.searchsorted(table.starts, table.shown, side="right")
+    ends = [*(np.flatnonzero(np.diff(groups)) + 1).tolist(), len(groups)]
+    bytes_before = np.append(0, np.cumsum(table.sizes[table.shown]))
+    first = 0
+    for end in ends:
+        if end == len(groups) or bytes_before[end] - bytes_before[first] >= most:
+            yield list(range(first, end))
+            first = end
+
+
 def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict[int, bytes]:
     """Return the samples of a group of pictures that some of them need, by number."""
     while True:

@@ -1,5 +1,7 @@
-"""Where the job file is that a command names."""
+"""The job that a command names: by its file, or by one of its runs."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import JobFileError
@@ -7,6 +9,7 @@ from orchestrator.job.paths import file_or_object, in_bucket
 
 if TYPE_CHECKING:
     from orchestrator.job.merge import Copy
+    from orchestrator.job.schema import Job
 
 
 def here(file: str) -> "str | Copy":
@@ -26,3 +29,13 @@ def here(file: str) -> "str | Copy":
         return Copy(copy_here(uri), uri)
     except FileNotFoundError as error:
         raise JobFileError([f"{file}: {error.strerror}."]) from error
+
+
+def job_of(name: str, overrides: Sequence[str]) -> "Job":
+    """Return the job of a file, or of a run, with some settings changed."""
+    from orchestrator.job.load import load_job, load_values
+    from orchestrator.runs import registry, trials
+
+    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
+        return load_job(here(name), list(overrides)).job
+    return load_values(trials.job_of(registry.find(name)), name, list(overrides)).job

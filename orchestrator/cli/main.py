@@ -27,6 +27,7 @@ COMMANDS = {
     "stop": "orchestrator.cli.ending:stop",
     "down": "orchestrator.cli.ending:down",
     "sync": "orchestrator.cli.sync:sync",
+    "data": "orchestrator.cli.data:data",
     "analyze": "orchestrator.cli.analyze:analyze",
     "show": "orchestrator.cli.examine:show",
     "validate": "orchestrator.cli.examine:validate",

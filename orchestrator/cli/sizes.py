@@ -91,7 +91,7 @@ def sizes(
     """
     from orchestrator.data import published_form
 
-    job = _job(job_name, overrides)
+    job = job_file.job_of(job_name, overrides)
     own_classes, own_size = published_form(job.data)
     classes, image_size = classes or own_classes, image_size or own_size
     rows = _rows(job, classes, image_size, c_size)
@@ -104,16 +104,6 @@ def sizes(
     columns = COLUMNS if c_size else COLUMNS[:-1]
     print_table(columns, (row.cells[: len(columns)] for row in rows), right=columns[1:])
     answer(f"{job.model.name}, {classes} classes, inputs of {image_size}x{image_size}")
-
-
-def _job(name: str, overrides: Sequence[str]) -> "Job":
-    """Return the job of a file, or of a run."""
-    from orchestrator.job.load import load_job, load_values
-    from orchestrator.runs import registry, trials
-
-    if name.endswith((".yaml", ".yml")) or Path(name).is_file():
-        return load_job(job_file.here(name), list(overrides)).job
-    return load_values(trials.job_of(registry.find(name)), name, list(overrides)).job
 
 
 def _rows(job: "Job", classes: int, image_size: int, c_size: float | None) -> list[Row]:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from orchestrator.errors import DataError, MissingData
+from video.exclude import Exclusion, exclusion_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,6 +131,8 @@ def input_scale(settings: Any) -> tuple[Channels, Channels]:
 def missing_data(settings: Any) -> list[str]:
     """Return a message for each thing that the data set lacks. Decodes nothing."""
     try:
+        if (listed := exclusion_file(settings)) and not listed.is_file():
+            return [f"exclude: no file {listed}."]
         return dataset_class(settings.name).missing(settings)
     except OSError as error:
         return [f"{error.filename or settings.name} cannot be read ({error.strerror})."]
@@ -146,3 +149,13 @@ def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dat
         if problems := missing_data(settings):
             raise MissingData("\n".join(problems)) from error
         raise DataError(str(error)) from error
+
+
+def not_in_any(*datasets: Dataset) -> list[str]:
+    """Return a line about names that a list leaves out and that are in none of the data sets."""
+    lists: list[Exclusion] = [getattr(one, "exclusion", Exclusion()) for one in datasets]
+    unknown = sorted(lists[0].names.difference(*(one.found for one in lists)))
+    if not unknown:
+        return []
+    some = f"{len(unknown)} of the {len(lists[0].names)} names in data.exclude are"
+    return [f"{some} in neither set, for instance {unknown[0]!r}; they leave out nothing."]

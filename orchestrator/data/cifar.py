@@ -16,6 +16,7 @@ from orchestrator.data.images import ImageSettings, refuse_segments
 from orchestrator.data.official import official_folder
 from orchestrator.data.subset import evenly_spread
 from orchestrator.errors import DataError
+from video.exclude import without_excluded
 
 CHANNELS_AND_SIDE = (3, 32, 32)
 
@@ -117,10 +118,12 @@ class Cifar:
         images = np.concatenate([images for images, _ in batches])
         labels = [label for _, labels in batches for label in labels]
         limit = settings.limit_train if train else settings.limit_val
-        self._kept = evenly_spread(len(labels), limit)
+        self._train = train
+        places, self.exclusion = without_excluded(range(len(labels)), self._called, settings)
+        self.remarks = self.exclusion.remarks
+        self._kept = [places[number] for number in evenly_spread(len(places), limit)]
         self._images = torch.from_numpy(images[self._kept])
         self._labels = [labels[place] for place in self._kept]
-        self._train = train
 
     @classmethod
     def missing(cls, settings: ImageSettings) -> list[str]:
@@ -149,8 +152,10 @@ class Cifar:
 
     def source(self, index: int) -> str:
         """Return the image's place in the official order, for messages."""
-        subset = "training" if self._train else "test"
-        return f"{self.layout.folder} {subset} image {self._kept[index]}"
+        return self._called(self._kept[index])
+
+    def _called(self, place: int) -> str:
+        return f"{self.layout.folder} {'training' if self._train else 'test'} image {place}"
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return an image as uint8 (3, 32, 32): randomly changed, or as it is without generator."""

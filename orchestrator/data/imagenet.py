@@ -12,6 +12,7 @@ from orchestrator.data.image_file import decode_image
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
 from orchestrator.data.images import ImageSettings, refuse_segments
 from orchestrator.data.subset import evenly_spread
+from video.exclude import without_excluded
 
 SUBSETS = {True: "train", False: "val"}
 ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
@@ -61,13 +62,14 @@ class ImageNet:
         root = Path(settings.root)
         self.class_names = class_folders(root / SUBSETS[True])
         self.num_classes = len(self.class_names)
-        self.remarks = self._unjudged(root) if train else []
         self.sample_shape = (3, settings.crop, settings.crop)
         self._folder = root / SUBSETS[train]
         self._settings = settings
         samples = list_images(self._folder, self.class_names)
         if not samples:
             raise ValueError(f"no image ({', '.join(sorted(ENDINGS))}) below {self._folder}")
+        samples, self.exclusion = without_excluded(samples, self._place, settings)
+        self.remarks = [*(self._unjudged(root) if train else ()), *self.exclusion.remarks]
         limit = settings.limit_train if train else settings.limit_val
         self._samples = [samples[place] for place in evenly_spread(len(samples), limit)]
 
@@ -109,7 +111,10 @@ class ImageNet:
 
     def source(self, index: int) -> str:
         """Return the file name, for messages."""
-        name, label = self._samples[index]
+        return self._place(self._samples[index])
+
+    def _place(self, sample: tuple[str, int]) -> str:
+        name, label = sample
         return str(self._folder / self.class_names[label] / name)
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:

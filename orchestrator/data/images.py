@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from video.places import FILE_IN_ROOT
+
 
 class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     """What the data section of a job holds for any data set of images."""
@@ -20,6 +22,12 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     )
     limit_val: int | None = Field(
         None, ge=1, description="evaluate on this many images, evenly spread over the list"
+    )
+    exclude: str | None = Field(
+        None,
+        description="leave out the samples that this file names, as `orch data check` writes it; "
+        "relative to root, or s3://BUCKET/KEY",
+        json_schema_extra=FILE_IN_ROOT,
     )
     max_broken_share: float = Field(
         0.05, ge=0, le=1, description="stop when more than this share of the images is broken"

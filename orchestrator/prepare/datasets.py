@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from orchestrator.data import Dataset, missing_data, open_dataset
+from orchestrator.data import Dataset, missing_data, not_in_any, open_dataset
 from orchestrator.errors import DataError, MissingData
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.resolve import FILE_IN_ROOT
@@ -31,6 +31,12 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
         return _opened(here.settings, job.model.num_segments)
     except (DataError, MissingData) as error:
         raise type(error)(here.as_given(str(error))) from error
+
+
+def remarks(train_set: Dataset, val_set: Dataset) -> list[str]:
+    """Return what is odd about the two data sets of a job, and no reason to refuse them."""
+    own = [remark for one in (train_set, val_set) for remark in getattr(one, "remarks", ())]
+    return [*own, *not_in_any(train_set, val_set)]
 
 
 @lru_cache(maxsize=1)

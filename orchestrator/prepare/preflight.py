@@ -17,7 +17,7 @@ from orchestrator.prepare.build import (
     build_network,
     check_data,
 )
-from orchestrator.prepare.datasets import missing, open_datasets
+from orchestrator.prepare.datasets import missing, open_datasets, remarks
 from orchestrator.prepare.promised import unfit
 from orchestrator.prepare.start import is_there, start
 from orchestrator.prepare.teacher import give_teacher, missing_teacher, named_teachers
@@ -136,9 +136,8 @@ def _try_data(job: Job, needed: Needed, warn: Callable[[str], object]) -> None:
     """Open data sets and needed weights once, as every worker will; decodes nothing."""
     train_set, val_set = open_datasets(job)
     check_data(job, train_set, val_set)
-    for dataset in (train_set, val_set):
-        for remark in getattr(dataset, "remarks", ()):  # what is odd, and no reason to refuse it
-            warn(f"data: {remark}")
+    for remark in remarks(train_set, val_set):
+        warn(f"data: {remark}")
     steps_per_epoch(len(train_set), job.training.global_batch)
     _try_pass(job, train_set)
     if needed(job.start.weights) and not _start(job, needed):

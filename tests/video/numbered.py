@@ -1,6 +1,6 @@
 """Videos whose every frame shows its own number, in coded forms in which decoders lose count.
 
-    python -m tests.video.numbered FOLDER     writes one of each form
+    python -m tests.video.numbered FOLDER [NAME...]     writes one of each form, or of these
 
 In a process of their own: the libraries of PyAV and of decord do not go together in one.
 """
@@ -92,5 +92,5 @@ def write_video(
 
 
 if __name__ == "__main__":
-    for name, options in FORMS.items():
-        write_video(Path(sys.argv[1]) / name, **options)
+    for name in sys.argv[2:] or FORMS:
+        write_video(Path(sys.argv[1]) / name, **FORMS[name])

@@ -10,8 +10,9 @@ import pytest
 
 from tests.video.numbered import COUNT, FORMS, numbers_in
 from video import BrokenVideo
-from video.decode import frames, probe
+from video.decode import every_frame, frames, probe
 from video.index import IndexFolder, Way, packed, unpacked
+from video.slices import pieces
 
 WAYS = {
     Way.SEEK: ["fragments.mp4", "closed.mkv", "vp9.webm", "mpeg4.avi"],
@@ -39,12 +40,28 @@ def test_each_frame_shows_the_number_that_was_asked_for(written: Path, name: str
         assert numbers_in(frames(path, unpacked(packed(index)), asked)) == asked
 
 
+@pytest.mark.parametrize("name", sorted(FORMS.keys() - OTHERS))
+def test_every_frame_comes_once_and_in_order(written: Path, name: str) -> None:
+    shown = np.stack(list(every_frame(written / name, probe(written / name))))
+    assert numbers_in(shown) == list(range(COUNT))
+
+
+def test_the_frames_of_a_large_table_are_read_in_runs_of_whole_groups(written: Path) -> None:
+    table = probe(written / "closed.mp4").table
+    assert table is not None
+    runs = list(pieces(table, most=1))
+    assert [run[0] for run in runs] == [0, 24, 48, 72, 96]
+    assert [number for run in runs for number in run] == list(range(COUNT))
+    assert len(list(pieces(table, most=1 << 30))) == 1
+
+
 def test_frames_that_an_edit_list_cuts_off_are_not_counted(written: Path) -> None:
     path = written / "trimmed.mp4"
     trim(path, first=30, count=50)
     index = probe(path)
     assert (index.frames, index.way) == (50, Way.SLICES)
     assert numbers_in(frames(path, index, [49, 0, 20])) == [79, 30, 50]
+    assert numbers_in(np.stack(list(every_frame(path, index)))) == list(range(30, 80))
 
 
 def trim(path: Path, first: int, count: int) -> None:

@@ -1,0 +1,102 @@
+"""The same work on many things, by processes beside this one.
+
+A decoder that crashes on a file takes its process with it: that file is known then, and the work on
+the others goes on. The processes end with this one, however it ends.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait as wait_for
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Numbered = tuple[int, T]
+
+
+class Lost:
+    """Stands for the result of work during which its process ended."""
+
+
+LOST = Lost()
+
+
+def sensible(things: int, worth: int = 1) -> int:
+    """Return a number of processes for so many things. worth: how many make up for one's start."""
+    return max(1, min(len(os.sched_getaffinity(0)), things // worth))
+
+
+def side_by_side(
+    work: Callable[[T], R], things: Iterable[T], processes: int
+) -> Iterator[Numbered[R | Lost]]:
+    """Yield the number of each thing and what the work on it returns, in the order of completion.
+
+    With a single process it is done in this one. The work is sent to each process once.
+    """
+    if processes == 1:
+        yield from ((number, work(thing)) for number, thing in enumerate(things))
+        return
+    waiting = deque(enumerate(things))
+    while waiting:
+        suspects = yield from _together(work, waiting, processes)
+        for suspect in suspects:  # each has a process of its own now, and takes no other with it
+            again = yield from _together(work, deque([suspect]), 1)
+            yield from ((number, LOST) for number, _ in again)
+
+
+def _together(
+    work: Callable[[T], R], waiting: deque[Numbered[T]], processes: int
+) -> Generator[Numbered[R], None, list[Numbered[T]]]:
+    """Work on what waits until nothing does, or a process ends; return what was at work then."""
+    before = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("forkserver")
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(work,))
+    running: dict[Future[R], Numbered[T]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < 2 * processes:
+                running[pool.submit(_do, waiting[0][1])] = waiting[0]
+                waiting.popleft()
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running[ended][0], ended.result()
+                del running[ended]
+    except BrokenProcessPool:
+        return list(running.values())
+    finally:
+        if running:
+            for process in set(multiprocessing.active_children()) - before:
+                process.kill()
+        pool.shutdown(cancel_futures=True)
+    return []
+
+
+_work: Callable[[Any], Any]
+"""What this process does with all that it is given."""
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    global _work
+    _work = work
+    if torch := sys.modules.get("torch"):  # which the work has imported, or does without
+        torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started this one deals with it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    os._exit(1)
+
+
+def _do(thing: Any) -> Any:
+    return _work(thing)

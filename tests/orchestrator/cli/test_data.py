@@ -1,0 +1,133 @@
+"""orch data: what it finds in a small data set with something wrong in it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from orchestrator.job.load import load_job
+from orchestrator.prepare.datasets import open_datasets, remarks
+from tests.orchestrator.cli.conftest import Orch
+
+QUICKSTART = Path(__file__).parents[3] / "jobs" / "quickstart"
+
+CLIPS = """
+name: clips
+model: {name: resnet18, widths: [4, 8, 16], depths: [1, 1, 1], num_segments: 3}
+data: {name: activitynet, root: clips, annotations: a.json, metric: top1, crop: 32, test_scale: 32}
+method: {name: coquant}
+optimizer: {lr: 0.05}
+training: {epochs: 1, global_batch: 2}
+"""
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with four training clips and three to evaluate on; clips.yaml trains on it."""
+    monkeypatch.setenv("ORCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "clips.yaml").write_text(CLIPS)
+    folder = tmp_path / "clips"
+    (folder / "videos").mkdir(parents=True)
+    listed = {}
+    for number, source in enumerate(sorted((QUICKSTART / "videos").glob("*.mp4"))[:7]):
+        shutil.copyfile(source, folder / "videos" / f"v_{number}.mp4")
+        subset = "training" if number < 4 else "validation"
+        label = {"label": "even" if number % 2 == 0 else "odd"}
+        listed[str(number)] = {"subset": subset, "annotations": [label]}
+    (folder / "a.json").write_text(json.dumps({"database": listed}))
+    return folder
+
+
+@pytest.fixture
+def damaged(clips: Path) -> Path:
+    """The same with one that is missing, one that is broken, and one that is read in order."""
+    videos = clips / "videos"
+    videos.joinpath("v_1.mp4").unlink()
+    videos.joinpath("v_4.mp4").write_bytes(b"no video at all")
+    videos.joinpath("v_6.mp4").unlink()
+    subprocess.run(
+        [sys.executable, "-m", "tests.video.numbered", videos, "b-frames.avi"], check=True
+    )
+    videos.joinpath("b-frames.avi").rename(videos / "v_6.avi")
+    return clips
+
+
+LENIENT = ("--set", "data.max_broken_share=0.9")
+
+
+def test_check_lists_what_is_wrong_and_a_job_can_leave_it_out(orch: Orch, damaged: Path) -> None:
+    done = orch("data", "check", "clips.yaml", *LENIENT, "--output", "lists/broken.txt")
+    assert done.exit_code == 1
+    rows = [line.split()[:4] for line in done.stdout.splitlines() if "videos/" in line]
+    assert rows == [
+        ["train", "missing", "videos/v_1.*", "no"],
+        ["val", "broken", "videos/v_4.mp4", "cannot"],
+        ["val", "in", "order", "videos/v_6.avi"],
+    ]
+    assert "7 samples: 1 missing, 1 broken, 1 in order." in done.stdout
+    written = Path("lists/broken.txt")
+    assert written.read_text() == "videos/v_1.*\nvideos/v_4.mp4\n"
+    assert f"data.exclude={written.absolute()}" in done.stderr
+
+    again = ("data", "check", "clips.yaml", "--set", f"data.exclude={written.absolute()}")
+    done = orch(*again, "--json", "--every-frame")
+    assert done.exit_code == 0
+    report = json.loads(done.stdout)
+    assert (report["samples"], report["counts"]["in order"]) == (5, 1)
+
+
+def test_a_video_that_ends_early_is_found_when_every_frame_is_read(orch: Orch, clips: Path) -> None:
+    broken = clips / "videos" / "v_2.mp4"
+    content = bytearray(broken.read_bytes())
+    start = content.index(b"mdat") + 4
+    content[start : start + 40] = bytes(40)
+    broken.write_bytes(content)
+    done = orch("data", "check", "clips.yaml", "--json", "--every-frame")
+    assert [one["name"] for one in json.loads(done.stdout)["findings"]] == ["videos/v_2.mp4"]
+
+
+def test_a_file_that_was_mended_is_no_longer_broken(orch: Orch, clips: Path) -> None:
+    good = (clips / "videos" / "v_0.mp4").read_bytes()
+    (clips / "videos" / "v_0.mp4").write_bytes(b"")
+    assert orch("data", "check", "clips.yaml").exit_code == 1
+    (clips / "videos" / "v_0.mp4").write_bytes(good)
+    assert orch("data", "check", "clips.yaml").exit_code == 0
+
+
+def test_names_that_are_in_no_set_are_remarked_on(clips: Path) -> None:
+    (clips / "out.txt").write_text("videos/v_0.mp4\nvideos/v_5.mp4\nvideos/nobody.mp4\n")
+    train_set, val_set = open_datasets(load_job("clips.yaml", ["data.exclude=out.txt"]).job)
+    assert (len(train_set), len(val_set)) == (3, 2)
+    said = remarks(train_set, val_set)
+    assert [line.partition(" leaves out ")[2] for line in said[:2]] == [
+        "1 of 4 samples.",
+        "1 of 3 samples.",
+    ]
+    assert said[2].startswith("1 of the 3 names in data.exclude are in neither set, for instance")
+
+
+def test_a_list_that_is_not_there_is_named_before_anything_else(orch: Orch, clips: Path) -> None:
+    done = orch("data", "check", "clips.yaml", "--set", "data.exclude=nowhere.txt")
+    assert done.exit_code == 2
+    assert f"exclude: no file {clips / 'nowhere.txt'}." in done.stderr
+
+
+def test_images_are_checked_and_left_out_too(orch: Orch, tmp_path: Path) -> None:
+    for name in ("train/a/0", "train/a/1", "train/b/0", "val/a/0", "val/b/0"):
+        file = tmp_path / "images" / f"{name}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (9, 8, 7)).save(file)
+    file.write_bytes(file.read_bytes()[:50])
+    (tmp_path / "images.yaml").write_text(
+        "name: images\nmodel: {name: resnet18_cifar, widths: [4, 8], depths: [1, 1]}\n"
+        "data: {name: imagenet, root: images, crop: 32, resize: 32}\nmethod: {name: joint}\n"
+        "optimizer: {lr: 0.05}\ntraining: {epochs: 1, global_batch: 2}\n"
+    )
+    done = orch("data", "check", "images.yaml", "--output", "images/out.txt")
+    assert done.exit_code == 1
+    assert Path("images/out.txt").read_text() == "val/b/0.png\n"
+    assert orch("data", "check", "images.yaml", "--set", "data.exclude=out.txt").exit_code == 0

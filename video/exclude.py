@@ -1,0 +1,66 @@
+"""Samples that a job leaves out by name: a file with one name in each line (data.exclude)."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """What a list left out of a set. names: of the list; found: those of them that are in it."""
+
+    names: frozenset[str] = frozenset()
+    found: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = ()
+
+
+def listed_name(source: str, root: Path | None) -> str:
+    """Return the name of a sample in lists: its path below the data set's folder, if it has one."""
+    if root is None or not Path(source).is_relative_to(root):
+        return source
+    return Path(source).relative_to(root).as_posix()
+
+
+def exclusion_file(settings: Any) -> Path | None:
+    """Return the file that the settings of a data set name, if they do."""
+    given = getattr(settings, "exclude", None)
+    return Path(settings.root) / given if given else None
+
+
+def without_excluded(
+    samples: Iterable[T], source: Callable[[T], str], settings: Any
+) -> tuple[list[T], Exclusion]:
+    """Return the samples that remain, and what was left out.
+
+    source: gives the file of a sample, or what it is called in messages. Raises ValueError when the
+    file cannot be read.
+    """
+    file = exclusion_file(settings)
+    if file is None:
+        return list(samples), Exclusion()
+    names = read_names(file)
+    root = Path(settings.root)
+    kept: list[T] = []
+    found: set[str] = set()
+    left_out = 0
+    for sample in samples:
+        called = source(sample)
+        if by := names & {called, listed_name(called, root)}:
+            found |= by
+            left_out += 1
+        else:
+            kept.append(sample)
+    remark = f"{file} leaves out {left_out} of {left_out + len(kept)} samples."
+    return kept, Exclusion(names, frozenset(found), (remark,) if left_out else ())
+
+
+def read_names(file: Path) -> frozenset[str]:
+    """Return the names in a file, one in each line. Raises ValueError when it cannot be read."""
+    try:
+        text = file.read_text("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror})") from error
+    return frozenset(line.rstrip("\r") for line in text.split("\n")) - {""}
