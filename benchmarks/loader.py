@@ -53,7 +53,7 @@ class Clips(ClipDataset):
 
 def dataset_of(folder: Path, clips: int) -> Clips:
     """Return a training set of so many clips, of the videos of a folder in turn."""
-    videos = sorted(find_videos(folder).values())
+    videos = sorted(find_videos(folder).values(), key=str)
     if not videos:
         raise SystemExit(f"{folder} has no videos.")
     chosen = [Clip(videos[n % len(videos)], found=True, labels=(n % 2,)) for n in range(clips)]

@@ -6,10 +6,10 @@ from pathlib import Path
 class BrokenVideo(ValueError):
     """A video without usable frames: missing, damaged, of an unknown format, or too short.
 
-    path: the file (or the pattern of the file) to be read; reason: one line.
+    path: the file (or the pattern of the file) to be read, also one elsewhere; reason: one line.
     """
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(path, reason)  # both stay in args, so that the error can be pickled
         self.path = path
         self.reason = reason

@@ -3,12 +3,12 @@
 Annotations are the official JSON: {"database": {id: {"subset", "annotations": [{"label", ...}]}}}.
 """
 
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from video.annotations import read_activitynet
+from video.anywhere import Place, place_of
 from video.clips import (
     Clip,
     ClipDataset,
@@ -16,7 +16,7 @@ from video.clips import (
     find_videos,
     too_many_missing,
 )
-from video.places import FILE_IN_ROOT, IN_ROOT
+from video.places import FILE_IN_ROOT, FOLDER_IN_ROOT
 
 SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are not published
 
@@ -37,7 +37,9 @@ class ActivityNetSettings(ClipSettings, frozen=True, extra="forbid"):
         json_schema_extra=FILE_IN_ROOT,
     )
     videos: str = Field(
-        "videos", description="folder of the videos, relative to root", json_schema_extra=IN_ROOT
+        "videos",
+        description="folder of the videos, relative to root",
+        json_schema_extra=FOLDER_IN_ROOT,
     )
     metric: Literal["map", "top1"] = Field(
         "map", description="what is reported; the papers report mAP"
@@ -57,7 +59,7 @@ class ActivityNet(ClipDataset):
         self, settings: ActivityNetSettings, *, train: bool, num_segments: int | None
     ) -> None:
         """Raises ValueError when the annotations are not in the format of ActivityNet."""
-        root = Path(settings.root)
+        root = place_of(settings.root)
         database, left_out = read_activitynet(root / settings.annotations)
         class_names = sorted({name for entry in database.values() for name in entry.labels})
         number = {name: place for place, name in enumerate(class_names)}
@@ -86,8 +88,8 @@ class ActivityNet(ClipDataset):
     @staticmethod
     def missing(settings: ActivityNetSettings) -> list[str]:
         """Return a message for each thing that is missing."""
-        annotations = Path(settings.root) / settings.annotations
-        videos = Path(settings.root) / settings.videos
+        annotations = place_of(settings.root) / settings.annotations
+        videos = place_of(settings.root) / settings.videos
         problems = []
         if not annotations.is_file():
             problems.append(f"ActivityNet annotations: no file {annotations}. {HOW_TO_GET}")
@@ -105,7 +107,7 @@ class ActivityNet(ClipDataset):
         return list(dict.fromkeys(problems))
 
 
-def _clip(folder: Path, files: dict[str, Path], video_id: str, labels: list[int]) -> Clip:
+def _clip(folder: Place, files: dict[str, Place], video_id: str, labels: list[int]) -> Clip:
     file = files.get(f"v_{video_id}") or files.get(video_id)
     path = file or folder / f"v_{video_id}.*"
     return Clip(path=path, found=file is not None, labels=tuple(labels))

@@ -1,11 +1,13 @@
 """Annotation files as people have them: what can be read is read, and the rest is named."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from video.anywhere import Place
 
 SHOWN = 3
 """How many entries of a file that are left out are named one by one."""
@@ -15,7 +17,7 @@ SHOWN = 3
 class LeftOut:
     """The entries of a file that cannot be used, each with what is wrong."""
 
-    path: Path
+    path: Place
     problems: list[str] = field(default_factory=list)
 
     def add(self, where: str, found: object, expected: str) -> None:
@@ -42,7 +44,7 @@ class Row(NamedTuple):
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 
 
-def read_kinetics(path: Path) -> tuple[list[Row], LeftOut]:
+def read_kinetics(path: Place) -> tuple[list[Row], LeftOut]:
     """Return the rows of a CSV file of Kinetics, whatever the order of its columns.
 
     Raises ValueError when columns are missing, or no row can be used.
@@ -50,19 +52,19 @@ def read_kinetics(path: Path) -> tuple[list[Row], LeftOut]:
     rows: list[Row] = []
     left_out = LeftOut(path)
     # A byte-order mark is no part of the first column's name; a byte that is no UTF-8 costs a row.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        if absent := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
-            raise ValueError(
-                f"{path} has no column {', '.join(absent)}; the CSV files of Kinetics have "
-                f"{', '.join(COLUMNS)}"
-            )
-        for values in reader:
-            try:
-                rows.append(_row(values))
-            except (ValueError, TypeError, OverflowError):
-                found = ",".join(str(values.get(name) or "") for name in COLUMNS)
-                left_out.add(f"line {reader.line_num}", found, ",".join(COLUMNS))
+    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
+    if absent := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
+        raise ValueError(
+            f"{path} has no column {', '.join(absent)}; the CSV files of Kinetics have "
+            f"{', '.join(COLUMNS)}"
+        )
+    for values in reader:
+        try:
+            rows.append(_row(values))
+        except (ValueError, TypeError, OverflowError):
+            found = ",".join(str(values.get(name) or "") for name in COLUMNS)
+            left_out.add(f"line {reader.line_num}", found, ",".join(COLUMNS))
     if not rows and left_out.problems:
         raise ValueError(left_out.remarks()[0])
     return rows, left_out
@@ -86,14 +88,14 @@ class Annotated(NamedTuple):
     labels: list[str]
 
 
-def read_activitynet(path: Path) -> tuple[dict[str, Annotated], LeftOut]:
+def read_activitynet(path: Place) -> tuple[dict[str, Annotated], LeftOut]:
     """Return the videos of an annotation file of ActivityNet by their ids.
 
     A video without annotations, as those of the subset "testing", has no labels. Raises ValueError
     when the file is not JSON or not in the format of ActivityNet.
     """
     try:
-        database = json.loads(path.read_text("utf-8-sig"))["database"].items()
+        database = json.loads(path.read_bytes().decode("utf-8-sig"))["database"].items()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:

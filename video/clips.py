@@ -1,6 +1,7 @@
 """What the video data sets share: their settings, the search for files, and loading a clip."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -10,12 +11,13 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from video import MissingVideo, ShortVideo
+from video import BrokenVideo, MissingVideo, ShortVideo
+from video.anywhere import Place, at_hand
 from video.decode import CONTAINERS, every_frame, frames
 from video.exclude import without_excluded
 from video.index import Index
 from video.library import Library
-from video.places import FILE_IN_ROOT
+from video.places import FILE_IN_ROOT, ROOT
 from video.sampling import random_frames, segment_centers
 from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
 
@@ -23,7 +25,11 @@ from video.transforms import multi_scale_crop, random_flip, scale_and_center_cro
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings of every video data set."""
 
-    root: Path = Field(description="folder of the data set")
+    root: str | Path = Field(
+        description="folder of the data set, or s3://BUCKET/PREFIX",
+        json_schema_extra=ROOT,
+        union_mode="left_to_right",
+    )
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
     test_scale: int = Field(256, ge=8, description="short side before the center crop of the test")
     crop_scales: tuple[float, ...] = Field(
@@ -64,7 +70,7 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
 class Clip:
     """One labeled video. path: its file, or the pattern that no file matched."""
 
-    path: Path
+    path: Place
     found: bool
     labels: tuple[int, ...]
 
@@ -131,13 +137,15 @@ class ClipDataset:
 
         Raises BrokenVideo when the file is missing, too short or cannot be decoded.
         """
-        path, known = self.clips[index].path, self.known(index)
         settings, segments = self._settings, self._num_segments
+        with self._at_hand(index) as (file, known):
+            if generator is None:
+                chosen = frames(file, known, segment_centers(known.frames, segments))
+            else:
+                chosen = frames(file, known, random_frames(known.frames, segments, generator))
         if generator is None:
-            chosen = frames(path, known, segment_centers(known.frames, segments))
             tested = scale_and_center_crop(_as_clip(chosen), settings.test_scale, settings.crop)
             return tested.contiguous()
-        chosen = frames(path, known, random_frames(known.frames, segments, generator))
         cut = multi_scale_crop(_as_clip(chosen), settings.crop, settings.crop_scales, generator)
         return (random_flip(cut, generator) if settings.flip else cut).contiguous()
 
@@ -146,39 +154,57 @@ class ClipDataset:
 
         Raises BrokenVideo, of which MissingVideo and ShortVideo are kinds.
         """
-        clip = self.clips[index]
-        if not clip.found:
-            raise MissingVideo(clip.path, "no such file")
-        known = self._library.index(clip.path)
-        if known.frames < self.min_frames:
-            few = f"{known.frames} frames, at least {self.min_frames} are needed"
-            raise ShortVideo(clip.path, few)
-        return known
+        with self._at_hand(index) as (_, known):
+            return known
 
     def examine(self, index: int, *, every: bool = False) -> Index:
         """Look at a video as if it were new, and read the frames of its test clip and the last one.
 
         every: read every frame. Returns what is known of it. Raises BrokenVideo, or a kind of it.
         """
-        clip = self.clips[index]
-        if clip.found:
-            self._library.look_again(clip.path)
-        known = self.known(index)
-        if every:
-            for _ in every_frame(clip.path, known):
-                pass
-        else:
-            asked = [*segment_centers(known.frames, self._num_segments), known.frames - 1]
-            frames(clip.path, known, asked)
+        with _file_of(self.clips[index]) as file:
+            self._library.look_again(file)
+        with self._at_hand(index) as (file, known):
+            if every:
+                for _ in every_frame(file, known):
+                    pass
+            else:
+                asked = [*segment_centers(known.frames, self._num_segments), known.frames - 1]
+                frames(file, known, asked)
         return known
 
+    @contextlib.contextmanager
+    def _at_hand(self, index: int) -> Iterator[tuple[Path, Index]]:
+        """Give the file of a clip on this machine, and what is known of it. Raises BrokenVideo."""
+        with _file_of(self.clips[index]) as file:
+            known = self._library.index(file)
+            if known.frames < self.min_frames:
+                few = f"{known.frames} frames, at least {self.min_frames} are needed"
+                raise ShortVideo(file, few)
+            yield file, known
 
-def find_videos(folder: Path) -> dict[str, Path]:
+
+@contextlib.contextmanager
+def _file_of(clip: Clip) -> Iterator[Path]:
+    """Give the file of a clip on this machine; what is wrong with it is said of its own place."""
+    try:
+        if not clip.found:
+            raise FileNotFoundError
+        with at_hand(clip.path) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise MissingVideo(str(clip.path), "no such file") from error
+    except BrokenVideo as error:
+        raise type(error)(str(clip.path), error.reason) from error
+
+
+def find_videos(folder: Place) -> dict[str, Place]:
     """Return the video files of a folder by name without extension, from one listing.
 
     Of two files that differ only in their extension the first in alphabetical order is taken.
     """
-    files = sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in CONTAINERS)
+    seen = (entry for entry in folder.iterdir() if entry.suffix.lower() in CONTAINERS)
+    files = sorted(seen, key=lambda entry: entry.name)
     return {file.stem: file for file in reversed(files)}
 
 

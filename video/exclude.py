@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
+
+from video.anywhere import Place, place_of
 
 T = TypeVar("T")
 
@@ -17,17 +18,15 @@ class Exclusion:
     remarks: tuple[str, ...] = ()
 
 
-def listed_name(source: str, root: Path | None) -> str:
+def listed_name(source: str, root: str | None) -> str:
     """Return the name of a sample in lists: its path below the data set's folder, if it has one."""
-    if root is None or not Path(source).is_relative_to(root):
-        return source
-    return Path(source).relative_to(root).as_posix()
+    return source if root is None else source.removeprefix(f"{root.rstrip('/')}/")
 
 
-def exclusion_file(settings: Any) -> Path | None:
+def exclusion_file(settings: Any) -> Place | None:
     """Return the file that the settings of a data set name, if they do."""
     given = getattr(settings, "exclude", None)
-    return Path(settings.root) / given if given else None
+    return place_of(settings.root) / given if given else None
 
 
 def without_excluded(
@@ -42,7 +41,7 @@ def without_excluded(
     if file is None:
         return list(samples), Exclusion()
     names = read_names(file)
-    root = Path(settings.root)
+    root = str(place_of(settings.root))
     kept: list[T] = []
     found: set[str] = set()
     left_out = 0
@@ -57,10 +56,10 @@ def without_excluded(
     return kept, Exclusion(names, frozenset(found), (remark,) if left_out else ())
 
 
-def read_names(file: Path) -> frozenset[str]:
+def read_names(file: Place) -> frozenset[str]:
     """Return the names in a file, one in each line. Raises ValueError when it cannot be read."""
     try:
-        text = file.read_text("utf-8-sig", "surrogateescape")
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise ValueError(f"{file} cannot be read ({error.strerror})") from error
     return frozenset(line.rstrip("\r") for line in text.split("\n")) - {""}

@@ -4,12 +4,12 @@ A list of class names over the CSV files of Kinetics: label,youtube_id,time_star
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from video.annotations import Row, read_kinetics
+from video.anywhere import Place, place_of
 from video.clips import (
     Clip,
     ClipDataset,
@@ -17,7 +17,7 @@ from video.clips import (
     find_videos,
     too_many_missing,
 )
-from video.places import FILE_IN_ROOT, IN_ROOT
+from video.places import FILE_IN_ROOT, FOLDER_IN_ROOT
 
 SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
 
@@ -52,10 +52,10 @@ class MiniKineticsSettings(ClipSettings, frozen=True, extra="forbid"):
         json_schema_extra=FILE_IN_ROOT,
     )
     train_videos: str = Field(
-        "train", description="folder of the training videos", json_schema_extra=IN_ROOT
+        "train", description="folder of the training videos", json_schema_extra=FOLDER_IN_ROOT
     )
     val_videos: str = Field(
-        "val", description="folder of the validation videos", json_schema_extra=IN_ROOT
+        "val", description="folder of the validation videos", json_schema_extra=FOLDER_IN_ROOT
     )
 
 
@@ -80,7 +80,7 @@ class MiniKinetics(ClipDataset):
         self, settings: MiniKineticsSettings, *, train: bool, num_segments: int | None
     ) -> None:
         """Raises ValueError when the class list and the annotations do not match."""
-        root = Path(settings.root)
+        root = place_of(settings.root)
         annotations = root / (settings.train_annotations if train else settings.val_annotations)
         class_names = read_classes(root / settings.classes)
         found, left_out = read_kinetics(annotations)
@@ -104,7 +104,7 @@ class MiniKinetics(ClipDataset):
     @staticmethod
     def missing(settings: MiniKineticsSettings) -> list[str]:
         """Return a message for each thing that is missing."""
-        root = Path(settings.root)
+        root = place_of(settings.root)
         problems = []
         if not (root / settings.classes).is_file():
             problems.append(
@@ -124,9 +124,9 @@ class MiniKinetics(ClipDataset):
         return problems or _unusable(settings)
 
 
-def read_classes(path: Path) -> list[str]:
+def read_classes(path: Place) -> list[str]:
     """Return the names of a class list, one per line, sorted."""
-    names = sorted({line.strip() for line in path.read_text("utf-8").splitlines()} - {""})
+    names = sorted({line.strip() for line in path.read_bytes().decode("utf-8").splitlines()} - {""})
     if not names:
         raise ValueError(f"{path} names no class; it should hold one class name per line")
     return names
@@ -144,9 +144,9 @@ def _unusable(settings: MiniKineticsSettings) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _finder(folder: Path) -> Callable[[Row, int], Clip]:
+def _finder(folder: Place) -> Callable[[Row, int], Clip]:
     """Return a function from a row and its class number to a clip; each folder is listed once."""
-    below = {sub.name: find_videos(sub) for sub in sorted(folder.iterdir()) if sub.is_dir()}
+    below = {sub.name: find_videos(sub) for sub in folder.iterdir() if sub.is_dir()}
     flat = find_videos(folder)
 
     def find(row: Row, label: int) -> Clip:

@@ -2,7 +2,9 @@
 
 from pydantic.config import JsonDict
 
-IN_ROOT: JsonDict = {"relative_to": "root"}
-"""Marks a path that is relative to the data set's folder."""
+ROOT: JsonDict = {"names": "root"}
+"""Marks the folder of a data set, which may also be in a bucket, where others let it be read."""
+FOLDER_IN_ROOT: JsonDict = {"relative_to": "root", "names": "folder"}
+"""Marks a folder in it, which may also be in a bucket by itself."""
 FILE_IN_ROOT: JsonDict = {"relative_to": "root", "names": "file"}
 """Marks such a path of a file that may also be in a bucket, from where others fetch it."""

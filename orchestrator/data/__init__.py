@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from orchestrator.errors import DataError, MissingData
+from orchestrator.errors import DataError, MissingData, OrchError
 from video.exclude import Exclusion, exclusion_file
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def missing_data(settings: Any) -> list[str]:
         if (listed := exclusion_file(settings)) and not listed.is_file():
             return [f"exclude: no file {listed}."]
         return dataset_class(settings.name).missing(settings)
+    except OrchError:
+        raise
     except OSError as error:
         return [f"{error.filename or settings.name} cannot be read ({error.strerror})."]
 
@@ -141,10 +143,13 @@ def missing_data(settings: Any) -> list[str]:
 def open_dataset(settings: Any, *, train: bool, num_segments: int | None) -> Dataset:
     """Return the training or the evaluation set that settings describe.
 
-    Raises MissingData when something is missing, DataError when what is there cannot be used.
+    Raises MissingData when something is missing, DataError when what is there cannot be used, and
+    what a storage raises that does not answer.
     """
     try:
         return dataset_class(settings.name)(settings, train=train, num_segments=num_segments)
+    except OrchError:
+        raise
     except (ValueError, OSError) as error:
         if problems := missing_data(settings):
             raise MissingData("\n".join(problems)) from error

@@ -7,7 +7,6 @@ Pillow decides about the others: CMYK, damaged ones, and other formats, whatever
 import contextlib
 import io
 import warnings
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -17,6 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from orchestrator.data.images import BrokenImage
+from orchestrator.errors import OrchError
+from video.anywhere import Place, place_of
 
 MAX_PIXELS = 1 << 26
 """Of one image, 200 MB in memory; the largest of ImageNet has 61 million."""
@@ -28,13 +29,18 @@ _WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"
 Pixels = NDArray[np.uint8]
 
 
-def decode_image(source: str) -> Tensor:
-    """Return an image file as uint8 RGB (3, height, width). Raises BrokenImage."""
+def decode_image(source: str | Place) -> Tensor:
+    """Return an image file as uint8 RGB (3, height, width).
+
+    Raises BrokenImage, and what a storage raises that does not answer, which says nothing about it.
+    """
     try:
-        content = Path(source).read_bytes()
+        content = place_of(source).read_bytes()
+    except OrchError:
+        raise
     except OSError as error:
-        raise BrokenImage(source, f"cannot be read ({error.strerror})") from error
-    return torch.from_numpy(decode_bytes(content, source)).permute(2, 0, 1)
+        raise BrokenImage(str(source), f"cannot be read ({error.strerror})") from error
+    return torch.from_numpy(decode_bytes(content, str(source))).permute(2, 0, 1)
 
 
 def decode_bytes(content: bytes, source: str) -> Pixels:

@@ -12,7 +12,9 @@ from orchestrator.data.image_file import decode_image
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
 from orchestrator.data.images import ImageSettings, refuse_segments
 from orchestrator.data.subset import evenly_spread
+from video.anywhere import Place, place_of
 from video.exclude import without_excluded
+from video.places import ROOT
 
 SUBSETS = {True: "train", False: "val"}
 ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
@@ -27,7 +29,11 @@ class ImageNetSettings(ImageSettings, frozen=True):
     """The data section of a job that trains on ImageNet, or on images in its layout."""
 
     name: Literal["imagenet"] = "imagenet"
-    root: Path = Field(description="folder that holds train and val")
+    root: str | Path = Field(
+        description="folder that holds train and val, or s3://BUCKET/PREFIX",
+        json_schema_extra=ROOT,
+        union_mode="left_to_right",
+    )
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
     resize: int = Field(256, ge=8, description="short side before the center crop of the test")
 
@@ -59,7 +65,7 @@ class ImageNet:
     ) -> None:
         """Raises ValueError when no image is found."""
         refuse_segments(num_segments)
-        root = Path(settings.root)
+        root = place_of(settings.root)
         self.class_names = class_folders(root / SUBSETS[True])
         self.num_classes = len(self.class_names)
         self.sample_shape = (3, settings.crop, settings.crop)
@@ -76,7 +82,7 @@ class ImageNet:
     @staticmethod
     def missing(settings: ImageNetSettings) -> list[str]:
         """Return a message for each thing that is missing."""
-        train, val = (Path(settings.root) / subset for subset in SUBSETS.values())
+        train, val = (place_of(settings.root) / subset for subset in SUBSETS.values())
         problems = [
             f"ImageNet: no class folders in {folder}. {HOW_TO_GET}"
             for folder in (train, val)
@@ -93,7 +99,7 @@ class ImageNet:
             if (empty := [one for one in class_folders(folder) if not _has_image(folder / one)])
         ]
 
-    def _unjudged(self, root: Path) -> list[str]:
+    def _unjudged(self, root: Place) -> list[str]:
         val = root / SUBSETS[False]
         lacking = sorted(set(self.class_names) - set(class_folders(val)))
         return [f"{val} has no image of {named(lacking)}."] if lacking else []
@@ -117,12 +123,16 @@ class ImageNet:
         name, label = sample
         return str(self._folder / self.class_names[label] / name)
 
+    def _file(self, index: int) -> Place:
+        name, label = self._samples[index]
+        return self._folder / self.class_names[label] / name
+
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return an image as uint8 (3, crop, crop): a random crop, or the test's without generator.
 
         Raises BrokenImage when the file cannot be decoded.
         """
-        image = decode_image(self.source(index))
+        image = decode_image(self._file(index))
         crop = self._settings.crop
         if generator is None:
             return resized_center_crop(image, self._settings.resize, crop).contiguous()
@@ -130,14 +140,14 @@ class ImageNet:
         return (image.flip(-1) if generator.random() < 0.5 else image).contiguous()
 
 
-def class_folders(folder: Path) -> list[str]:
+def class_folders(folder: Place) -> list[str]:
     """Return the sorted names of the folders in a folder; none when it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(entry.name for entry in _seen(folder) if entry.is_dir())
 
 
-def list_images(folder: Path, class_names: list[str]) -> list[tuple[str, int]]:
+def list_images(folder: Place, class_names: list[str]) -> list[tuple[str, int]]:
     """Return (file name, class number) of the images in the class folders of a folder, sorted."""
     return [
         (name, label)
@@ -154,10 +164,10 @@ def named(classes: Sequence[str]) -> str:
     return first if len(classes) < 6 else f"{len(classes)} classes, such as {first}"
 
 
-def _has_image(folder: Path) -> bool:
+def _has_image(folder: Place) -> bool:
     return any(entry.suffix.lower() in ENDINGS for entry in _seen(folder))
 
 
-def _seen(folder: Path) -> Iterator[Path]:
+def _seen(folder: Place) -> Iterator[Place]:
     """Yield what is in a folder, but for hidden entries: notebooks and file managers leave them."""
     return (entry for entry in folder.iterdir() if not entry.name.startswith("."))

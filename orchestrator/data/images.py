@@ -12,7 +12,7 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     """What the data section of a job holds for any data set of images."""
 
     name: str
-    root: Path
+    root: str | Path
     pixels: Literal["normalized", "raw"] = Field(
         "normalized",
         description="what the network sees: pixels in units of their deviation, or from 0 to 255",

@@ -7,13 +7,19 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from orchestrator.job.merge import Merged
-from orchestrator.job.paths import ROOM_OF_RUN, absolute, file_or_object, filled, place
+from orchestrator.job.paths import ROOM_OF_RUN, absolute, file_or_object, filled, in_bucket, place
 from orchestrator.job.source import Keys
 from orchestrator.job.tracking_uri import resolve
 from orchestrator.job.weights import is_run
 
+ROOT = {"names": "root"}
+"""Marks the folder of a data set that may also be a URI of S3."""
+
 IN_ROOT = {"relative_to": "root"}
 """Marks, in a data set's settings, a path that is relative to the data set's folder."""
+
+FOLDER_IN_ROOT = {"relative_to": "root", "names": "folder"}
+"""Marks such a path of a folder, which may also be a URI of S3."""
 
 FILE_IN_ROOT = {"relative_to": "root", "names": "file"}
 """Marks such a path of a file, which may also be a URI of S3."""
@@ -55,6 +61,10 @@ def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
         return filled(value)
     if field.json_schema_extra == FILE_IN_ROOT:
         return file_or_object(value)
+    if field.json_schema_extra == FOLDER_IN_ROOT:
+        return place(value, folder) if in_bucket(value) else filled(value)
+    if field.json_schema_extra == ROOT:
+        return place(value, folder)
     if field.json_schema_extra == TRACKING_URI:
         return resolve(value, lambda path: absolute(path, folder))
     if field.json_schema_extra == WEIGHTS:
@@ -65,7 +75,7 @@ def _resolved(value: str, field: FieldInfo, folder: Path) -> tuple[str, str]:
 
 
 def _is_a_place(field: FieldInfo) -> bool:
-    marks = (IN_ROOT, FILE_IN_ROOT, TRACKING_URI, WEIGHTS, OUTPUT)
+    marks = (ROOT, IN_ROOT, FOLDER_IN_ROOT, FILE_IN_ROOT, TRACKING_URI, WEIGHTS, OUTPUT)
     return _is_path(field.annotation) or field.json_schema_extra in marks
 
 

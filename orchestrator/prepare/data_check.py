@@ -9,6 +9,7 @@ from orchestrator.data import Dataset
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import UsageError
 from orchestrator.files import write_whole
+from orchestrator.job.paths import in_bucket
 from orchestrator.job.schema import Job
 from orchestrator.prepare.datasets import open_datasets
 from orchestrator.prepare.pool import Lost, sensible, side_by_side
@@ -80,7 +81,7 @@ def check(job: Job, *, processes: int | None, every: bool, tell: Told) -> Report
     can be opened.
     """
     datasets = open_datasets(job)
-    look = _Look(datasets, Path(job.data.root) if hasattr(job.data, "root") else None, every)
+    look = _Look(datasets, str(job.data.root) if hasattr(job.data, "root") else None, every)
     samples = in_files(datasets)
     found: dict[int, Finding] = {}
     processes = processes or sensible(len(samples), WORTH_A_PROCESS)
@@ -98,7 +99,8 @@ def in_files(datasets: Sequence[Dataset]) -> list[Sample]:
     files: dict[str, Sample] = {}
     for subset, dataset in enumerate(datasets):
         for index in range(len(dataset)):
-            if Path(source := dataset.source(index)).is_absolute():
+            source = dataset.source(index)
+            if in_bucket(source) or Path(source).is_absolute():
                 files.setdefault(source, Sample(subset, index))
     return list(files.values())
 
@@ -120,7 +122,7 @@ class _Look:
     """Looks at one sample."""
 
     datasets: tuple[Dataset, Dataset]
-    root: Path | None
+    root: str | None
     every: bool
 
     def __call__(self, sample: Sample) -> Finding | None:

@@ -1,5 +1,9 @@
-"""The data sets of a job; lists and annotations that are in a bucket are copied here first."""
+"""The data sets of a job; where their files are in a bucket, they are handed what reads them there.
 
+A data set knows nothing of buckets: it asks its root for folders and files, as it would a path.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -7,9 +11,10 @@ from typing import Any
 from orchestrator.data import Dataset, missing_data, not_in_any, open_dataset
 from orchestrator.errors import DataError, MissingData
 from orchestrator.job.paths import in_bucket
-from orchestrator.job.resolve import FILE_IN_ROOT
+from orchestrator.job.resolve import FILE_IN_ROOT, FOLDER_IN_ROOT, ROOT
 from orchestrator.job.schema import Job
 from orchestrator.store.s3_copy import copy_here
+from orchestrator.store.s3_files import S3Path
 
 
 def missing(job: Job) -> list[str]:
@@ -62,27 +67,28 @@ class _Here:
 
 
 def _here(settings: Any) -> _Here:
-    """Fetch what is in a bucket. Raises MissingData for all that is not there, StorageTrouble."""
+    """Fetch the lists that are in a bucket, and let folders in one be read there.
+
+    Raises MissingData for all that is not there, StorageTrouble.
+    """
+    folders = {name: S3Path.at(uri) for name, uri in _in_bucket(settings, ROOT, FOLDER_IN_ROOT)}
     copies: dict[str, str] = {}
     problems: list[str] = []
-    for name, uri in _objects(settings).items():
+    for name, uri in _in_bucket(settings, FILE_IN_ROOT):
         try:
             copies[name] = str(copy_here(uri))
         except FileNotFoundError as error:
             problems.append(f"{name}: {uri}: {error.strerror}")
     if problems:
         raise MissingData("\n".join(problems))
-    if not copies:
+    if not copies and not folders:
         return _Here(settings)
     given = {copy: getattr(settings, name) for name, copy in copies.items()}
-    return _Here(settings.model_copy(update=copies), given)
+    return _Here(settings.model_copy(update=copies | folders), given)
 
 
-def _objects(settings: Any) -> dict[str, str]:
-    """Return the URIs among the settings that name a file, by the setting."""
-    named = {
-        name: str(getattr(settings, name))
-        for name, declared in type(settings).model_fields.items()
-        if declared.json_schema_extra == FILE_IN_ROOT
-    }
-    return {name: uri for name, uri in named.items() if in_bucket(uri)}
+def _in_bucket(settings: Any, *marks: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the settings with one of some marks that are URIs, and their values."""
+    for name, declared in type(settings).model_fields.items():
+        if declared.json_schema_extra in marks and in_bucket(uri := str(getattr(settings, name))):
+            yield name, uri

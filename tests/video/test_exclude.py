@@ -15,7 +15,7 @@ def test_samples_are_left_out_by_their_path_below_the_root_or_whole(tmp_path: Pa
     (tmp_path / "list.txt").write_text(named)
     settings = SimpleNamespace(root=tmp_path, exclude="list.txt")
     kept, exclusion = without_excluded(files, str, settings)
-    assert [listed_name(file, tmp_path) for file in kept] == ["train/a.mp4", "train/e.mp4"]
+    assert [listed_name(file, str(tmp_path)) for file in kept] == ["train/a.mp4", "train/e.mp4"]
     assert exclusion.names - exclusion.found == {"train/absent.mp4"}
     [remark] = exclusion.remarks
     assert remark == f"{tmp_path / 'list.txt'} leaves out 3 of 5 samples."

@@ -180,8 +180,8 @@ def test_where_a_file_of_a_disk_or_an_object_is_expected_another_place_is_refuse
     for given, why in (
         ("data.annotations=s3://bucket", "expected a file, or s3://BUCKET/KEY"),
         ("data.annotations=http://host/x", "expected a path, or s3://BUCKET/PREFIX"),
-        ("data.videos=s3://bucket/videos", "expected a path of a disk, got 's3://bucket/videos'"),
-        ("data.root=s3://bucket/root", "expected a path of a disk, got 's3://bucket/root'"),
+        ("data.videos=gs://bucket/videos", "expected a path of a disk, got 'gs://bucket/videos'"),
+        ("data.root=gs://bucket/root", "expected a path, or s3://BUCKET/PREFIX, got 'gs://bucket"),
     ):
         with pytest.raises(UsageError, match=re.escape(why)):
             load_job(JOBS / "quickstart.yaml", [given])

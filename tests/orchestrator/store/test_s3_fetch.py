@@ -10,7 +10,7 @@ from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
 from orchestrator.store.s3 import S3Folder
 from orchestrator.store.s3_fetch import Remote
-from tests.unreliable import Weather, on_the_way_to
+from tests.unreliable import Mood, Weather, on_the_way_to
 
 CONTENT = bytes(range(256)) * 5000
 
@@ -44,18 +44,27 @@ def fetched(cache: Cache, remote: Remote) -> bytes:
         return path.read_bytes()
 
 
-def test_a_body_that_is_always_cut_is_gone_on_with_where_it_was(
+class FirstCut(Weather):
+    """The first bodies are cut, and then none."""
+
+    def next(self) -> Mood:
+        super().next()
+        return "cut body" if self.counts.total() <= 4 else "well"
+
+
+def test_a_body_that_is_cut_is_gone_on_with_where_it_was(
     cache: Cache, remote: Remote, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with on_the_way_to(s3_url, Weather(1.0, faults=("cut body",))) as proxy:
+    with on_the_way_to(s3_url, "cut body") as proxy:
         ask_at(proxy.url, monkeypatch)
         monkeypatch.setattr(s3_fetch, "PATIENCE_SECONDS", -1.0)
         with pytest.raises(StorageTrouble, match="waited for"):
             fetched(cache, remote)
         monkeypatch.setattr(s3_fetch, "PATIENCE_SECONDS", 60.0)
-        proxy.mood.share = 0.8
+        proxy.become(FirstCut(0.0))
+        proxy.asked.clear()
         assert fetched(cache, remote) == CONTENT
-        assert proxy.mood.counts["cut body"] > 2
+        assert len(proxy.asked) == 5
 
 
 def test_a_busy_storage_slows_the_reader_and_does_not_end_it(
@@ -93,6 +102,10 @@ def test_what_arrives_is_compared_with_what_s3_says_of_it(
     client.put_object(**named, Body=b"content", ChecksumAlgorithm="CRC32", ChecksumCRC32="AAAAAA==")
     with pytest.raises(StorageTrouble, match="arrives damaged"):
         fetched(cache, wrong)
+
+    with pytest.raises(Damaged):
+        remote.check({"ChecksumCRC32": "AAAAAA==", "ETag": '"5-parts"'}, 1, "")
+    remote.check({"ChecksumCRC32": "AAAAAA==", "ETag": '"5-parts"'}, 0, "")
 
 
 def test_a_tag_that_only_looks_like_a_checksum_is_known_by_what_comes_twice(
