@@ -13,6 +13,7 @@ from torch import Tensor
 
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.anywhere import Place, at_hand
+from video.class_folders import seen
 from video.decode import CONTAINERS, every_frame, frames
 from video.exclude import without_excluded
 from video.index import Index
@@ -199,12 +200,12 @@ def _file_of(clip: Clip) -> Iterator[Path]:
 
 
 def find_videos(folder: Place) -> dict[str, Place]:
-    """Return the video files of a folder by name without extension, from one listing.
+    """Return the video files of a folder by name without extension, but for hidden ones.
 
     Of two files that differ only in their extension the first in alphabetical order is taken.
     """
-    seen = (entry for entry in folder.iterdir() if entry.suffix.lower() in CONTAINERS)
-    files = sorted(seen, key=lambda entry: entry.name)
+    videos = (entry for entry in seen(folder) if entry.suffix.lower() in CONTAINERS)
+    files = sorted(videos, key=lambda entry: entry.name)
     return {file.stem: file for file in reversed(files)}
 
 

@@ -21,6 +21,7 @@ DATASETS = {
     "imagenet": "orchestrator.data.imagenet:ImageNet",
     "activitynet": "video.activitynet:ActivityNet",
     "mini_kinetics": "video.mini_kinetics:MiniKinetics",
+    "video_folders": "video.folders:VideoFolders",
 }
 
 PUBLISHED_CLASSES = {
@@ -29,8 +30,11 @@ PUBLISHED_CLASSES = {
     "imagenet": 1000,
     "activitynet": 200,
     "mini_kinetics": 200,
+    "video_folders": 101,
 }
-"""How many classes the data sets have as they are published; a copy may have fewer."""
+"""How many classes the data sets have as they are published; a copy may have fewer.
+
+Of class folders with videos it is UCF101's number."""
 
 SIDE_OF_CIFAR = 32
 

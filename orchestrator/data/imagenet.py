@@ -1,6 +1,5 @@
 """ImageNet (Russakovsky et al., IJCV 2015): train and val with a folder of images per class."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -13,6 +12,7 @@ from orchestrator.data.image_transforms import random_resized_crop, resized_cent
 from orchestrator.data.images import ImageSettings, refuse_segments
 from orchestrator.data.subset import evenly_spread
 from video.anywhere import Place, place_of
+from video.class_folders import class_folders, named, seen, without_files
 from video.exclude import without_excluded
 from video.places import ROOT
 
@@ -96,7 +96,7 @@ class ImageNet:
             f"ImageNet: no image ({', '.join(sorted(ENDINGS))}) right in the class folder of "
             f"{named(empty)} in {folder}: fill or remove {'it' if len(empty) == 1 else 'them'}."
             for folder in (train, val)
-            if (empty := [one for one in class_folders(folder) if not _has_image(folder / one)])
+            if (empty := without_files(folder, ENDINGS))
         ]
 
     def _unjudged(self, root: Place) -> list[str]:
@@ -140,34 +140,12 @@ class ImageNet:
         return (image.flip(-1) if generator.random() < 0.5 else image).contiguous()
 
 
-def class_folders(folder: Place) -> list[str]:
-    """Return the sorted names of the folders in a folder; none when it does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in _seen(folder) if entry.is_dir())
-
-
 def list_images(folder: Place, class_names: list[str]) -> list[tuple[str, int]]:
     """Return (file name, class number) of the images in the class folders of a folder, sorted."""
     return [
         (name, label)
         for label, class_name in enumerate(class_names)
         if (folder / class_name).is_dir()
-        for name in sorted(entry.name for entry in _seen(folder / class_name))
+        for name in sorted(entry.name for entry in seen(folder / class_name))
         if Path(name).suffix.lower() in ENDINGS
     ]
-
-
-def named(classes: Sequence[str]) -> str:
-    """Return a class, or the number of classes and the first ones."""
-    first = ", ".join(classes[:5])
-    return first if len(classes) < 6 else f"{len(classes)} classes, such as {first}"
-
-
-def _has_image(folder: Place) -> bool:
-    return any(entry.suffix.lower() in ENDINGS for entry in _seen(folder))
-
-
-def _seen(folder: Place) -> Iterator[Place]:
-    """Yield what is in a folder, but for hidden entries: notebooks and file managers leave them."""
-    return (entry for entry in folder.iterdir() if not entry.name.startswith("."))

@@ -71,7 +71,7 @@ def test_what_is_reported_is_top_1_and_on_activitynet_map() -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_data_set_has_its_published_number_of_classes(name: str) -> None:
-    classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
+    classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "video_folders": 101}
     settings = dataset_class(name).Settings(root="nowhere")
     side = 32 if name.startswith("cifar") else 224
     assert published_form(settings) == (classes.get(name, 200), side)
