@@ -5,6 +5,8 @@ whose files are elsewhere hands in a place of another kind; here nothing is know
 """
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -46,6 +48,12 @@ class Elsewhere(Protocol):
         such file.
         """
 
+    def identity(self) -> str:
+        """Return what only this content of a file is called. Raises FileNotFoundError."""
+
+    def part(self, offset: int, size: int) -> bytes:
+        """Return some bytes of a file; no others need to come here."""
+
 
 def place_of(given: "str | Path | Place") -> Place:
     """Return the place that a setting names, or that was handed in instead."""
@@ -60,3 +68,28 @@ def at_hand(place: Place) -> Iterator[Path]:
             yield path
     else:
         yield Path(str(place))
+
+
+def identity(place: Place) -> str:
+    """Return what only this content of a file is called. Raises OSError."""
+    if isinstance(place, Elsewhere):
+        return place.identity()
+    path = Path(str(place)).resolve()
+    known = path.stat()
+    return f"{path}\n{known.st_size}\n{known.st_mtime_ns}"
+
+
+def read_part(place: Place, offset: int, size: int) -> bytes:
+    """Return some bytes of a file. Raises OSError, also where it has fewer."""
+    if isinstance(place, Elsewhere):
+        return place.part(offset, size)
+    return read_bytes_at(Path(str(place)), offset, size)
+
+
+def read_bytes_at(path: Path, offset: int, size: int) -> bytes:
+    """Return some bytes of a file of this machine. Raises OSError, also where it has fewer."""
+    with path.open("rb", buffering=0) as file:
+        content = os.pread(file.fileno(), size, offset)
+    if len(content) < size:
+        raise OSError(errno.EIO, "the file is shorter than it was", str(path))
+    return content

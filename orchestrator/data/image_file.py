@@ -7,6 +7,7 @@ Pillow decides about the others: CMYK, damaged ones, and other formats, whatever
 import contextlib
 import io
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
@@ -34,13 +35,21 @@ def decode_image(source: str | Place) -> Tensor:
 
     Raises BrokenImage, and what a storage raises that does not answer, which says nothing about it.
     """
+    return decode_read(place_of(source).read_bytes, str(source))
+
+
+def decode_read(read: Callable[[], bytes], source: str) -> Tensor:
+    """Return an image as `decode_image` does. read: gets the content of its file; source: its name.
+
+    Raises BrokenImage where that raises OSError, but for a storage that does not answer.
+    """
     try:
-        content = place_of(source).read_bytes()
+        content = read()
     except OrchError:
         raise
     except OSError as error:
-        raise BrokenImage(str(source), f"cannot be read ({error.strerror})") from error
-    return torch.from_numpy(decode_bytes(content, str(source))).permute(2, 0, 1)
+        raise BrokenImage(source, f"cannot be read ({error.strerror})") from error
+    return torch.from_numpy(decode_bytes(content, source)).permute(2, 0, 1)
 
 
 def decode_bytes(content: bytes, source: str) -> Pixels:

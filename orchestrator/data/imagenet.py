@@ -1,27 +1,33 @@
-"""ImageNet (Russakovsky et al., IJCV 2015): train and val with a folder of images per class."""
+"""ImageNet (Russakovsky et al., IJCV 2015): class folders, the official tar files, or shards."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from orchestrator.data.image_file import decode_image
+from orchestrator.data.class_images import ClassImages
+from orchestrator.data.image_file import decode_read
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
 from orchestrator.data.images import ImageSettings, refuse_segments
+from orchestrator.data.shards import Shards, tars_of
 from orchestrator.data.subset import evenly_spread
+from orchestrator.data.tar_index import ENDINGS
+from orchestrator.errors import DataError
 from video.anywhere import Place, place_of
-from video.class_folders import class_folders, named, seen, without_files
+from video.class_folders import class_folders, named, without_files
 from video.exclude import without_excluded
 from video.places import ROOT
 
 SUBSETS = {True: "train", False: "val"}
-ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
 
 HOW_TO_GET = (
     "ImageNet (ILSVRC 2012) is downloaded after registration at https://image-net.org/download.php;"
-    " unpack it to train/<class>/*.JPEG and sort the validation images to val/<class>/*.JPEG."
+    " put ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz there"
+    " as they are; or unpack and sort them to train/<class>/*.JPEG and val/<class>/*.JPEG; or give"
+    " shards with KEY.jpg and KEY.cls as train/*.tar and val/*.tar."
 )
 
 
@@ -48,7 +54,9 @@ class ImageNetSettings(ImageSettings, frozen=True):
 
 
 class ImageNet:
-    """The images of train or val, in alphabetical order; classes are the sorted folders of train.
+    """The images of train or val; classes are the sorted ones of train.
+
+    In class folders they come in alphabetical order, in tar files in the order of these.
 
     Training: random resized crop and flip. Test: resize the short side, center crop.
     """
@@ -66,43 +74,50 @@ class ImageNet:
         """Raises ValueError when no image is found."""
         refuse_segments(num_segments)
         root = place_of(settings.root)
-        self.class_names = class_folders(root / SUBSETS[True])
+        self._images = images_of(root, train=train)
+        self.class_names = (self._images if train else images_of(root, train=True)).class_names
         self.num_classes = len(self.class_names)
         self.sample_shape = (3, settings.crop, settings.crop)
-        self._folder = root / SUBSETS[train]
         self._settings = settings
-        samples = list_images(self._folder, self.class_names)
+        samples = self._images.samples(self.class_names)
         if not samples:
-            raise ValueError(f"no image ({', '.join(sorted(ENDINGS))}) below {self._folder}")
-        samples, self.exclusion = without_excluded(samples, self._place, settings)
+            raise ValueError(f"no image ({', '.join(sorted(ENDINGS))}) below {self._images.where}")
+        samples, self.exclusion = without_excluded(
+            samples, lambda sample: self._images.place(sample[0]), settings
+        )
         self.remarks = [*(self._unjudged(root) if train else ()), *self.exclusion.remarks]
+        if isinstance(self._images, Shards) and (unlabeled := self._images.unlabeled):
+            self.remarks.append(f"{unlabeled}; left out.")
         limit = settings.limit_train if train else settings.limit_val
         self._samples = [samples[place] for place in evenly_spread(len(samples), limit)]
 
     @staticmethod
     def missing(settings: ImageNetSettings) -> list[str]:
         """Return a message for each thing that is missing."""
-        train, val = (place_of(settings.root) / subset for subset in SUBSETS.values())
-        problems = [
-            f"ImageNet: no class folders in {folder}. {HOW_TO_GET}"
-            for folder in (train, val)
-            if not class_folders(folder)
-        ]
-        if problems:
+        root = place_of(settings.root)
+        if problems := [
+            f"ImageNet: no class folders and no tar files in {root / subset}. {HOW_TO_GET}"
+            for train, subset in SUBSETS.items()
+            if not class_folders(root / subset) and not tars_of(root, train=train)
+        ]:
             return problems
-        if unknown := sorted(set(class_folders(val)) - set(class_folders(train))):
-            return [f"ImageNet: {val} has classes that {train} lacks: {named(unknown)}."]
-        return [
-            f"ImageNet: no image ({', '.join(sorted(ENDINGS))}) right in the class folder of "
-            f"{named(empty)} in {folder}: fill or remove {'it' if len(empty) == 1 else 'them'}."
-            for folder in (train, val)
-            if (empty := without_files(folder, ENDINGS))
-        ]
+        try:
+            train_set, val_set = (images_of(root, train=train) for train in SUBSETS)
+        except (ValueError, DataError) as error:
+            return [f"ImageNet: {error}"]
+        for images in (train_set, val_set):
+            if isinstance(images, Shards) and not images.class_names:
+                problems.append(f"ImageNet: {images.unlabeled or 'no image in ' + images.where}.")
+        train_classes = set(train_set.class_names)
+        if unknown := sorted(set(val_set.class_names) - train_classes):
+            where = f"{val_set.where} has classes that {train_set.where} lacks"
+            problems.append(f"ImageNet: {where}: {named(unknown)}.")
+        return problems or _empty(train_set, val_set)
 
     def _unjudged(self, root: Place) -> list[str]:
-        val = root / SUBSETS[False]
-        lacking = sorted(set(self.class_names) - set(class_folders(val)))
-        return [f"{val} has no image of {named(lacking)}."] if lacking else []
+        val = images_of(root, train=False)
+        lacking = sorted(set(self.class_names) - set(val.class_names))
+        return [f"{val.where} has no image of {named(lacking)}."] if lacking else []
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -117,22 +132,15 @@ class ImageNet:
 
     def source(self, index: int) -> str:
         """Return the file name, for messages."""
-        return self._place(self._samples[index])
-
-    def _place(self, sample: tuple[str, int]) -> str:
-        name, label = sample
-        return str(self._folder / self.class_names[label] / name)
-
-    def _file(self, index: int) -> Place:
-        name, label = self._samples[index]
-        return self._folder / self.class_names[label] / name
+        return self._images.place(self._samples[index][0])
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return an image as uint8 (3, crop, crop): a random crop, or the test's without generator.
 
         Raises BrokenImage when the file cannot be decoded.
         """
-        image = decode_image(self._file(index))
+        sample = self._samples[index][0]
+        image = decode_read(lambda: self._images.read(sample), self.source(index))
         crop = self._settings.crop
         if generator is None:
             return resized_center_crop(image, self._settings.resize, crop).contiguous()
@@ -140,12 +148,40 @@ class ImageNet:
         return (image.flip(-1) if generator.random() < 0.5 else image).contiguous()
 
 
-def list_images(folder: Place, class_names: list[str]) -> list[tuple[str, int]]:
-    """Return (file name, class number) of the images in the class folders of a folder, sorted."""
+class Images(Protocol):
+    """Labeled images in folders or in tar files; what a sample is, they alone know."""
+
+    @property
+    def where(self) -> str: ...
+
+    @property
+    def class_names(self) -> list[str]: ...
+
+    def samples(self, class_names: Sequence[str]) -> list[tuple[Any, int]]:
+        """Return the images of some classes, each with its class number."""
+
+    def place(self, sample: Any) -> str:
+        """Return what an image is called in messages."""
+
+    def read(self, sample: Any) -> bytes:
+        """Return the content of an image file. Raises OSError."""
+
+
+def images_of(root: Place, *, train: bool) -> Images:
+    """Return the images of a subset: those in its class folders, else those in its tar files.
+
+    Raises what `Shards.of` raises.
+    """
+    folder = root / SUBSETS[train]
+    if class_folders(folder) or not tars_of(root, train=train):
+        return ClassImages(folder)
+    return Shards.of(root, train=train)
+
+
+def _empty(*subsets: Images) -> list[str]:
     return [
-        (name, label)
-        for label, class_name in enumerate(class_names)
-        if (folder / class_name).is_dir()
-        for name in sorted(entry.name for entry in seen(folder / class_name))
-        if Path(name).suffix.lower() in ENDINGS
+        f"ImageNet: no image ({', '.join(sorted(ENDINGS))}) right in the class folder of "
+        f"{named(empty)} in {images.where}: fill or remove {'it' if len(empty) == 1 else 'them'}."
+        for images in subsets
+        if isinstance(images, ClassImages) and (empty := without_files(images.folder, ENDINGS))
     ]

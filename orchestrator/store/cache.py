@@ -29,6 +29,8 @@ SHARE_OF_DISK, MOST_OF_DISK = 0.5, 0.95
 SPARE = 20
 """When copies are removed, one part in so many of the limit is left free beyond what is needed."""
 CHUNK = 1 << 20
+LARGE = 64 << 20
+"""Bytes of a copy beyond which only its size is compared with its name, once it was fetched."""
 _CHECKED_AT_MOST = 100_000
 """Copies that a process remembers to have checked; beyond them it begins again."""
 _DIGITS = 20
@@ -89,6 +91,16 @@ class Cache:
             yield path
         finally:
             os.close(file)
+
+    @contextlib.contextmanager
+    def kept(self, content: str) -> Iterator[Path | None]:
+        """Give a copy if there is one; nothing is fetched."""
+        held = self._held(content)
+        try:
+            yield held and held[0]
+        finally:
+            if held:
+                os.close(held[1])
 
     def _held(self, content: str) -> tuple[Path, int] | None:
         """Return a copy and an open file that keeps it, if there is one that is whole."""
@@ -263,11 +275,14 @@ def _is_at(path: Path, file: int) -> bool:
 
 
 def _is_whole(path: Path, file: int) -> bool:
-    """Return whether a copy is what its name says; its content is read once by each process."""
+    """Return whether a copy is what its name says; its content is read once by each process.
+
+    Not that of a large one: minutes would pass before a shard is used.
+    """
     size, crc = path.stem.split("-")[1:3]
     if os.fstat(file).st_size != int(size, 16):
         return False
-    if hash(path) in _checked:
+    if hash(path) in _checked or int(size, 16) > LARGE:
         return True
     found = 0
     while chunk := os.read(file, CHUNK):

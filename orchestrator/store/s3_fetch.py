@@ -33,19 +33,21 @@ class Remote:
     """Bytes of an object.
 
     span: the first and the last one, both included; None: all of them. tag: what the last answer
-    called the content of the object, "" before the first one.
+    called the content of the object, "" before the first one. total: how many bytes it then had.
     """
 
     bucket: Bucket
     key: str
     span: tuple[int, int] | None = None
     tag: str = ""
+    total: int = 0
     _other_md5: set[str] = field(default_factory=set)
 
     def begin(self) -> "Body":
         """Ask for the object. Raises FileNotFoundError or StorageTrouble."""
         answer = self._asked(0, _Patience(), {})
         self.tag, size = answer["ETag"], answer["ContentLength"]
+        self.total = int(answer.get("ContentRange", f"/{size}").rpartition("/")[2])
         if self.span and size != self.span[1] - self.span[0] + 1:
             where = self.bucket.uri(self.key)
             raise StorageTrouble(f"{where}: {size} bytes came for {_range(*self.span)}")

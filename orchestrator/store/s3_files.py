@@ -20,6 +20,7 @@ from orchestrator.store.cache import Cache
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.s3_bucket import Bucket
 from orchestrator.store.s3_fetch import Body, Remote
+from video.anywhere import read_bytes_at
 
 CHANGES = 10
 """How often an object may change while it is fetched."""
@@ -181,12 +182,40 @@ class S3Path:
         with contextlib.ExitStack() as stack:
             yield self._copy(stack)
 
+    def identity(self) -> str:
+        """Return what only this content of this file is called. Raises FileNotFoundError."""
+        return f"{self} {self._mark():x}"
+
+    def part(self, offset: int, size: int) -> bytes:
+        """Return some bytes of this file, from its copy if there is one, else fetched alone.
+
+        Raises what `here` raises, and OSError where the file has changed since it was listed.
+        """
+        cache, whole = Cache.of_node(), self.identity()
+        with cache.kept(whole) as path:
+            if path is not None:
+                return read_bytes_at(path, offset, size)
+        remote = Remote(self.bucket, self.key, (offset, offset + size - 1))
+
+        def begin() -> Body:
+            body = remote.begin()
+            if mark_of(remote.tag, remote.total) != self._mark():
+                raise OSError(errno.ESTALE, "it has changed since it was listed", str(self))
+            return body
+
+        with cache.reading(f"{whole} {offset}+{size}", ".part", begin) as path:
+            return path.read_bytes()
+
+    def _mark(self) -> int:
+        mark = self.tree.mark(self.key)
+        if mark is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no such object", str(self))
+        return mark
+
     def _copy(self, stack: contextlib.ExitStack) -> Path:
         cache, remote = Cache.of_node(), Remote(self.bucket, self.key)
         for _ in range(CHANGES):
-            mark = self.tree.mark(self.key)
-            if mark is None:
-                raise FileNotFoundError(errno.ENOENT, "there is no such object", str(self))
+            mark = self._mark()
 
             def begin(mark: int = mark) -> Body:
                 body = remote.begin()

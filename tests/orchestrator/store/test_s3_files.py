@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import pickle
 import re
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,22 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def shards(pictures: Path, tmp_path: Path) -> Path:
+    """The pictures in tar files, two in each."""
+    folder = tmp_path / "shards"
+    for subset in ("train", "val"):
+        (folder / subset).mkdir(parents=True)
+        files = sorted(
+            p for end in ("jpg", "png") for p in (pictures / subset).glob(f"[ab]/*.{end}")
+        )
+        for start in range(0, len(files), 2):
+            with tarfile.open(folder / subset / f"{start}.tar", "w") as tar:
+                for file in files[start : start + 2]:
+                    tar.add(file, file.relative_to(pictures / subset))
+    return folder
+
+
 def job_on(root: str | Path, tmp_path: Path, *given: str, of: str = "quickstart.yaml") -> Any:
     settings = (f"data.root={root}", f"output={tmp_path}", "training.global_batch=4", *given)
     return load_job(JOBS / of, settings).job
@@ -114,7 +132,7 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return len(one) == len(other) and all(map(torch.equal, one, other))
 
 
-@pytest.mark.parametrize("kind", ["clips", "pictures"])
+@pytest.mark.parametrize("kind", ["clips", "pictures", "shards"])
 def test_an_epoch_over_a_bad_way_is_the_one_from_the_disk_and_a_second_asks_nothing(
     kind: str, s3: str, bad_way: Unreliable, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -136,6 +154,23 @@ def test_an_epoch_over_a_bad_way_is_the_one_from_the_disk_and_a_second_asks_noth
     assert train.source(0).startswith(f"{s3}/")
     assert torch.equal(pickle.loads(pickle.dumps(train)).load(0, None), train.load(0, None))
     assert bad_way.asked == []
+
+
+def test_images_of_shards_that_do_not_fit_into_the_cache_are_fetched_alone(
+    s3: str, pictures: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3, shards)
+    monkeypatch.setenv("ORCH_CACHE_GB", "0.000022")  # two of three tars of 10,240 bytes
+    job = on_pictures(s3, tmp_path)
+    train, val = open_datasets(job)
+    copies = Path(os.environ["ORCH_CACHE"]) / "objects"
+    from_disk = [open_datasets(on_pictures(pictures, tmp_path))[n] for n in (0, 1)]
+    for _ in range(2):
+        for there, here in ((train, from_disk[0]), (val, from_disk[1])):
+            for index in range(len(here)):
+                assert torch.equal(there.load(index, None), here.load(index, None))
+                assert sum(file.stat().st_size for file in copies.glob("*/*")) <= 22_000
+    assert list(copies.glob("*/*.part"))
 
 
 def test_only_the_videos_may_be_in_a_bucket(s3: str, clips: Path, tmp_path: Path) -> None:

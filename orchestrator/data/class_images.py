@@ -1,0 +1,52 @@
+"""Labeled images in class folders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.data.tar_index import ENDINGS
+from video.anywhere import Place
+from video.class_folders import class_folders, seen
+
+Sample = tuple[str, str]
+"""The class of an image, and the name of its file."""
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """The images in the class folders of a folder."""
+
+    folder: Place
+
+    @property
+    def where(self) -> str:
+        """The folder, for messages."""
+        return str(self.folder)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The sorted names of the class folders."""
+        return class_folders(self.folder)
+
+    def samples(self, class_names: Sequence[str]) -> list[tuple[Sample, int]]:
+        """Return the images, each with its class number, by class and name."""
+        there = set(self.class_names)
+        return [
+            ((class_name, name), label)
+            for label, class_name in enumerate(class_names)
+            if class_name in there
+            for name in sorted(entry.name for entry in seen(self.folder / class_name))
+            if Path(name).suffix.lower() in ENDINGS
+        ]
+
+    def place(self, sample: Sample) -> str:
+        """Return the name of an image's file."""
+        return str(self._file(sample))
+
+    def read(self, sample: Sample) -> bytes:
+        """Return the content of an image's file. Raises OSError."""
+        return self._file(sample).read_bytes()
+
+    def _file(self, sample: Sample) -> Place:
+        class_name, name = sample
+        return self.folder / class_name / name
