@@ -14,7 +14,7 @@ from torch import Tensor
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.anywhere import Place, at_hand
 from video.class_folders import seen
-from video.decode import CONTAINERS, every_frame, frames
+from video.decode import CONTAINERS, every_frame, frames, try_frames
 from video.exclude import without_excluded
 from video.index import Index
 from video.library import Library
@@ -139,7 +139,7 @@ class ClipDataset:
         Raises BrokenVideo when the file is missing, too short or cannot be decoded.
         """
         settings, segments = self._settings, self._num_segments
-        with self._at_hand(index) as (file, known):
+        with self.at_hand(index) as (file, known):
             if generator is None:
                 chosen = frames(file, known, segment_centers(known.frames, segments))
             else:
@@ -155,7 +155,7 @@ class ClipDataset:
 
         Raises BrokenVideo, of which MissingVideo and ShortVideo are kinds.
         """
-        with self._at_hand(index) as (_, known):
+        with self.at_hand(index) as (_, known):
             return known
 
     def examine(self, index: int, *, every: bool = False) -> Index:
@@ -163,40 +163,43 @@ class ClipDataset:
 
         every: read every frame. Returns what is known of it. Raises BrokenVideo, or a kind of it.
         """
-        with _file_of(self.clips[index]) as file:
+        with self.file_of(index) as file:
             self._library.look_again(file)
-        with self._at_hand(index) as (file, known):
+        with self.at_hand(index) as (file, known):
             if every:
                 for _ in every_frame(file, known):
                     pass
             else:
                 asked = [*segment_centers(known.frames, self._num_segments), known.frames - 1]
-                frames(file, known, asked)
+                try_frames(file, known, asked)
         return known
 
     @contextlib.contextmanager
-    def _at_hand(self, index: int) -> Iterator[tuple[Path, Index]]:
+    def at_hand(self, index: int) -> Iterator[tuple[Path, Index]]:
         """Give the file of a clip on this machine, and what is known of it. Raises BrokenVideo."""
-        with _file_of(self.clips[index]) as file:
+        with self.file_of(index) as file:
             known = self._library.index(file)
             if known.frames < self.min_frames:
                 few = f"{known.frames} frames, at least {self.min_frames} are needed"
                 raise ShortVideo(file, few)
             yield file, known
 
+    @contextlib.contextmanager
+    def file_of(self, index: int) -> Iterator[Path]:
+        """Give the file of a clip on this machine; what is wrong with it is said of its own place.
 
-@contextlib.contextmanager
-def _file_of(clip: Clip) -> Iterator[Path]:
-    """Give the file of a clip on this machine; what is wrong with it is said of its own place."""
-    try:
-        if not clip.found:
-            raise FileNotFoundError
-        with at_hand(clip.path) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise MissingVideo(str(clip.path), "no such file") from error
-    except BrokenVideo as error:
-        raise type(error)(str(clip.path), error.reason) from error
+        Raises MissingVideo.
+        """
+        clip = self.clips[index]
+        try:
+            if not clip.found:
+                raise FileNotFoundError
+            with at_hand(clip.path) as file:
+                yield file
+        except FileNotFoundError as error:
+            raise MissingVideo(str(clip.path), "no such file") from error
+        except BrokenVideo as error:
+            raise type(error)(str(clip.path), error.reason) from error
 
 
 def find_videos(folder: Place) -> dict[str, Place]:

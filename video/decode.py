@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from video import BrokenVideo
 from video.index import Index, Way
 from video.mp4 import NoTable, read_table
+from video.pack import ENDING, DamagedPack, read_head, read_pictures
 from video.slices import cut, pieces
 
 Frame = NDArray[np.uint8]
@@ -28,9 +29,12 @@ Frames = NDArray[np.uint8]
 
 CONTAINERS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv"}
-    | {".wmv", ".3gp", ".ogv"}
+    | {".wmv", ".3gp", ".ogv", ENDING}
 )
-READ_ERRORS = (decord.DECORDError, RuntimeError, OSError, IndexError, StopIteration)
+READ_ERRORS = (
+    *(decord.DECORDError, DamagedPack),
+    *(RuntimeError, OSError, IndexError, StopIteration),
+)
 COMPARED_KEYS = 3
 """Pictures with which decoding may begin, around which a jump is compared."""
 _PACKET = 188  # bytes, of an MPEG transport stream; each begins with 0x47
@@ -42,6 +46,8 @@ def probe(path: Path) -> Index:
     Raises BrokenVideo for one of which no frame can be read right, and OSError where the disk is to
     blame, or there is no such file.
     """
+    if path.suffix == ENDING:
+        return _of_pack(path)
     with contextlib.suppress(NoTable):
         table = read_table(path)
         return Index(len(table.shown), Way.SLICES, table)
@@ -72,6 +78,32 @@ def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
     return found[positions]
 
 
+def _of_pack(path: Path) -> Index:
+    try:
+        return Index(read_head(path).frames, Way.PICTURES)
+    except DamagedPack as error:
+        raise BrokenVideo(path, str(error)) from error
+
+
+def try_frames(path: Path, index: Index, numbers: Sequence[int]) -> None:
+    """Decode frames, and all that they need one after another: a jump passes over damage.
+
+    Raises BrokenVideo when one cannot be decoded.
+    """
+    if index.table is None:
+        frames(path, index, numbers)
+        return
+    try:
+        small = cut(path, index.table, numbers)
+        reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
+        for _ in _ascending(reader, sorted(small.frames)):
+            pass
+    except NoTable:
+        frames(path, index, numbers)
+    except READ_ERRORS as error:
+        raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
+
+
 def every_frame(path: Path, index: Index) -> Iterator[Frame]:
     """Yield the frames of a video in order, each once; few are in memory at a time.
 
@@ -93,6 +125,9 @@ def every_frame(path: Path, index: Index) -> Iterator[Frame]:
 
 
 def _by_table(path: Path, index: Index) -> Iterator[Frame]:
+    if index.way is Way.PICTURES:
+        for number in range(index.frames):
+            yield read_pictures(path, [number])[0]
     if index.table is None:
         return
     for numbers in pieces(index.table):
@@ -122,6 +157,8 @@ def _next(reader: Any) -> Any:
 
 
 def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
+    if index.way is Way.PICTURES:
+        return read_pictures(path, numbers)
     if index.table is not None:
         try:
             small = cut(path, index.table, numbers)
@@ -138,7 +175,11 @@ def _refuse_at_once(path: Path) -> None:
     if not begin:
         raise BrokenVideo(path, "the file is empty")
     if begin[::_PACKET] == b"GGG":
-        raise BrokenVideo(path, "an MPEG transport stream, whose frames decord cannot tell apart")
+        raise BrokenVideo(
+            path,
+            "an MPEG transport stream, whose frames decord cannot tell apart; a copy made by "
+            "`orch data prepare` has them",
+        )
 
 
 def _open(path: Path) -> Any:

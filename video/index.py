@@ -24,12 +24,13 @@ class Way(StrEnum):
     """How the frames of a file are reached.
 
     slices: from its table, only what they need. seek: the decoder jumps to them. in_order: it
-    decodes all before them, since a jump would end at another frame.
+    decodes all before them, since a jump would end at another frame. pictures: they are JPEGs.
     """
 
     SLICES = "slices"
     SEEK = "seek"
     IN_ORDER = "in order"
+    PICTURES = "pictures"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ from orchestrator.errors import JobFailed
 from orchestrator.typed_json import plain
 
 if TYPE_CHECKING:
+    from orchestrator.prepare import copies
     from orchestrator.prepare.data_check import Report
+
+MIB = 1 << 20
+PER_SEGMENT = 9
+"""Frames of a segment that a pack keeps: odd, so that the middle one is among them."""
 
 _job = click.argument("job_name", metavar="JOB|FILE.yaml", shell_complete=complete_job_file)
 _set = click.option(
@@ -35,7 +40,7 @@ def data() -> None:
     \b
     Examples:
       orch data check jobs/activitynet_r50.yaml --output broken.txt
-      orch data stats last
+      orch data prepare jobs/activitynet_r50.yaml --format gop --output /data/activitynet_256
     """
 
 
@@ -96,3 +101,97 @@ def _print_findings(report: "Report") -> None:
         print_table(columns, ((f.subset, f.kind, f.name, f.reason) for f in report.findings))
     found = ", ".join(f"{count} {kind}" for kind, count in report.counts.items() if count)
     answer(f"{report.samples} samples: {found or 'nothing is wrong with them'}.")
+
+
+@data.command()
+@_job
+@_set
+@click.option(
+    "--format", "form", type=click.Choice(["gop", "pack"]), required=True,
+    help="gop: H.264 with many key frames. pack: some frames as JPEGs in a file.",
+)  # fmt: skip
+@click.option(
+    "--output", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), required=True,
+    help="Folder of the copies, with the lists: data.root of jobs on them.",
+)  # fmt: skip
+@click.option(
+    "--short-side", type=click.IntRange(16, 4096), default=256, show_default=True,
+    help="Pixels of the short side; smaller videos stay as they are.",
+)  # fmt: skip
+@click.option(
+    "--gop", type=click.IntRange(1, 250), default=8, show_default=True,
+    help="gop: a key frame after so many.",
+)  # fmt: skip
+@click.option(
+    "--crf", type=click.IntRange(0, 51), default=23, show_default=True,
+    help="gop: x264's rate factor; less is better and larger.",
+)  # fmt: skip
+@click.option(
+    "--frames", type=click.IntRange(1, 100_000), metavar="N",
+    help="pack: how many frames of a video are kept; 9 for each segment of the job if not given.",
+)  # fmt: skip
+@click.option(
+    "--quality", type=click.IntRange(1, 100), default=90, show_default=True,
+    help="pack: of the JPEGs.",
+)  # fmt: skip
+@_processes
+@_json
+def prepare(
+    job_name: str,
+    overrides: tuple[str, ...],
+    form: str,
+    output: Path,
+    short_side: int,
+    gop: int,
+    crf: int,
+    frames: int | None,
+    quality: int,
+    processes: int | None,
+    as_json: bool,
+) -> None:
+    """Copy the videos of a job to FOLDER so that they decode quickly; exit with 1 if one fails.
+
+    What is there already is not made again, unless its original has changed. A copy of the format
+    gop has all frames of its original; it takes PyAV (pip install 'orch[prepare]') or ffmpeg.
+
+    \b
+    Examples:
+      orch data prepare jobs/activitynet_r50.yaml --format gop --output /data/activitynet_256
+      orch submit jobs/activitynet_r50.yaml --set data.root=/data/activitynet_256
+    """
+    from orchestrator.prepare import copies
+    from orchestrator.prepare.manifest import Options
+
+    job = job_file.job_of(job_name, overrides)
+    if form == "gop":
+        options = Options(form, short_side, gop=gop, crf=crf)
+    else:
+        kept = frames or PER_SEGMENT * (job.model.num_segments or 1)
+        options = Options(form, short_side, frames=kept, quality=quality)
+    make_folder(output)  # before what takes long
+    with bar("videos") as tell:
+        report = copies.prepare(job, output.absolute(), options, processes=processes, tell=tell)
+    if getattr(job.data, "test_scale", 0) > short_side:
+        say(f"warning: data.test_scale is {job.data.test_scale}, above the copies' {short_side}")
+    if as_json:
+        originals, made = report.bytes
+        answer_json(
+            plain(report)
+            | {"counts": report.counts, "bytes": {"sources": originals, "copies": made}}
+        )
+    else:
+        _print_copies(report)
+    if report.failed:
+        raise click.exceptions.Exit(JobFailed.exit_code)
+
+
+def _print_copies(report: "copies.Report") -> None:
+    if report.failed:
+        print_table(
+            ("WITHOUT A COPY", "REASON"), ((one.source, one.reason) for one in report.failed)
+        )
+    counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
+    originals, made = report.bytes
+    answer(f"{len(report.outcomes)} videos: {counts}.")
+    answer(f"Originals {originals / MIB:.1f} MiB, copies {made / MIB:.1f} MiB in {report.folder}.")
+    answer(f"Train on the copies with --set data.root={report.folder}")

@@ -15,6 +15,7 @@ from orchestrator.job.resolve import FILE_IN_ROOT, FOLDER_IN_ROOT, ROOT
 from orchestrator.job.schema import Job
 from orchestrator.store.s3_copy import copy_here
 from orchestrator.store.s3_files import S3Path
+from video.anywhere import Place, place_of
 
 
 def missing(job: Job) -> list[str]:
@@ -36,6 +37,11 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
         return _opened(here.settings, job.model.num_segments)
     except (DataError, MissingData) as error:
         raise type(error)(here.as_given(str(error))) from error
+
+
+def root_of(job: Job) -> Place:
+    """Return the folder of the data set of a job, wherever it is. Raises StorageTrouble."""
+    return place_of(_here(job.data).settings.root)
 
 
 def remarks(train_set: Dataset, val_set: Dataset) -> list[str]:

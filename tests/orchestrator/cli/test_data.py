@@ -116,18 +116,48 @@ def test_a_list_that_is_not_there_is_named_before_anything_else(orch: Orch, clip
     assert f"exclude: no file {clips / 'nowhere.txt'}." in done.stderr
 
 
-def test_images_are_checked_and_left_out_too(orch: Orch, tmp_path: Path) -> None:
+def test_copies_are_reported_and_jobs_can_train_on_them(orch: Orch, damaged: Path) -> None:
+    command = ("data", "prepare", "clips.yaml", *LENIENT, "--format", "pack", "--processes", "1")
+    done = orch(*command, "--output", "copies")
+    assert done.exit_code == 1
+    assert "videos/v_1.*" in done.stdout
+    assert "no such file" in done.stdout
+    assert "7 videos: 5 made, 2 failed." in done.stdout
+    root = Path("copies").absolute()
+    assert done.stdout.splitlines()[-1] == f"Train on the copies with --set data.root={root}"
+    again = ("data", "check", "clips.yaml", *LENIENT, "--set", f"data.root={root}", "--json")
+    counts = json.loads(orch(*again).stdout)["counts"]
+    assert counts == {"missing": 2, "broken": 0, "short": 0, "in order": 0}
+    report = json.loads(orch(*command, "--output", "copies", "--json").stdout)
+    assert report["counts"] == {"made": 0, "kept": 5, "failed": 2}
+    assert report["outcomes"][0]["copy"]["options"]["frames"] == 27
+
+
+def test_images_are_not_copied_as_videos(orch: Orch, tmp_path: Path) -> None:
+    done = orch("data", "prepare", str(images(tmp_path)), "--format", "pack", "--output", "copies")
+    assert done.exit_code == 2
+    assert "`orch data prepare` copies videos; 'imagenet' holds none." in done.stderr
+
+
+def images(folder: Path) -> Path:
+    """Return a job on five images, the last of which is broken."""
     for name in ("train/a/0", "train/a/1", "train/b/0", "val/a/0", "val/b/0"):
-        file = tmp_path / "images" / f"{name}.png"
+        file = folder / "images" / f"{name}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 40), (9, 8, 7)).save(file)
     file.write_bytes(file.read_bytes()[:50])
-    (tmp_path / "images.yaml").write_text(
+    job = folder / "images.yaml"
+    job.write_text(
         "name: images\nmodel: {name: resnet18_cifar, widths: [4, 8], depths: [1, 1]}\n"
         "data: {name: imagenet, root: images, crop: 32, resize: 32}\nmethod: {name: joint}\n"
         "optimizer: {lr: 0.05}\ntraining: {epochs: 1, global_batch: 2}\n"
     )
-    done = orch("data", "check", "images.yaml", "--output", "images/out.txt")
+    return job
+
+
+def test_images_are_checked_and_left_out_too(orch: Orch, tmp_path: Path) -> None:
+    job = str(images(tmp_path))
+    done = orch("data", "check", job, "--output", "images/out.txt")
     assert done.exit_code == 1
     assert Path("images/out.txt").read_text() == "val/b/0.png\n"
-    assert orch("data", "check", "images.yaml", "--set", "data.exclude=out.txt").exit_code == 0
+    assert orch("data", "check", job, "--set", "data.exclude=out.txt").exit_code == 0

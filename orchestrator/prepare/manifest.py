@@ -1,0 +1,108 @@
+"""What is known of the copies in a folder: of which file each was made, how, and what came out.
+
+A line of JSON for each copy. Lines are added while copies are made; the last one may be cut short
+by a kill, and then that copy is made again.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import UsageError
+from orchestrator.files import write_whole
+from orchestrator.typed_json import made_of, plain
+
+NAME = "manifest.jsonl"
+SCRATCH = ".preparing"
+"""The ending of a copy that is being made."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How copies are made; what a format does not use is 0. See `orch data prepare --help`."""
+
+    format: str
+    short_side: int
+    gop: int = 0
+    crf: int = 0
+    frames: int = 0
+    quality: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as it was when its copy was made. name: its path below the data set's folder."""
+
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy. name: its path in the folder; frames: how many it has, and its source."""
+
+    name: str
+    frames: int
+    size: int
+    source: Source
+    options: Options
+
+
+def read_manifest(folder: Path) -> dict[str, Copy]:
+    """Return the copies of a folder by the names of their sources; damaged lines are skipped."""
+    try:
+        lines = (folder / NAME).read_text("utf-8", "surrogateescape").splitlines()
+    except FileNotFoundError:
+        return {}
+    copies = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            copy = made_of(Copy, json.loads(line))
+            copies[copy.source.name] = copy
+    return copies
+
+
+def write_manifest(folder: Path, copies: dict[str, Copy]) -> None:
+    """Write all lines, sorted by the names of the sources, in place of those that are there."""
+    lines = "".join(_line(copies[name]) for name in sorted(copies))
+    write_whole(folder / NAME, lines)
+
+
+def add_to_manifest(folder: Path, copy: Copy) -> None:
+    """Add a line; the copy is on the disk before it."""
+    with (folder / NAME).open("a") as file:
+        file.write(_line(copy))
+
+
+def _line(copy: Copy) -> str:
+    return json.dumps(plain(copy)) + "\n"
+
+
+@contextlib.contextmanager
+def at_work_in(folder: Path) -> Iterator[None]:
+    """Be the only one that makes copies in a folder; remove what others left half done.
+
+    Raises UsageError while another process is at work there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(PermissionError, NotImplementedError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _clean(folder)
+        yield
+        _clean(folder)
+    except BlockingIOError as error:
+        raise UsageError(f"Another `orch data prepare` is at work in {folder}.") from error
+    finally:
+        os.close(descriptor)
+
+
+def _clean(folder: Path) -> None:
+    for left in folder.rglob(f".*{SCRATCH}"):
+        left.unlink(missing_ok=True)
