@@ -1,4 +1,4 @@
-"""Videos written again, and those read that decord cannot read: by PyAV, else by the program ffmpeg.
+"""Videos written again, and those that decord cannot read: by PyAV, else by the program ffmpeg.
 
 Both work in processes of their own, which get and give raw frames. So a copy has the frames that
 `video.decode` counts in the original, whatever the one that codes them would have counted.
