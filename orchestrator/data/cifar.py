@@ -1,5 +1,6 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky, 2009) in their official layouts, the Python versions."""
 
+import io
 import math
 import pickle
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from orchestrator.data.image_transforms import random_shifted_crop
 from orchestrator.data.images import ImageSettings, refuse_segments
 from orchestrator.data.official import official_folder
 from orchestrator.data.subset import evenly_spread
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, OrchError
+from video.anywhere import Place, place_of
 from video.exclude import without_excluded
+from video.places import ROOT
 
 CHANNELS_AND_SIDE = (3, 32, 32)
 
@@ -51,7 +54,7 @@ class Layout:
             f"version, {self.archive}, there, or unpack it there."
         )
 
-    def place(self, root: Path) -> Path:
+    def place(self, root: Place) -> Place:
         """Return the folder of the files. Raises DataError for an archive that is no good."""
         names = {self.meta, *self.train, *self.test}
         return official_folder(root, self.folder, self.archive, self.md5, names)
@@ -84,14 +87,22 @@ class Cifar10Settings(ImageSettings, frozen=True):
     """The data section of a job that trains on CIFAR-10."""
 
     name: Literal["cifar10"] = "cifar10"
-    root: Path = Field(description=f"{CIFAR10.folder}, or the folder of it or of its archive")
+    root: str | Path = Field(
+        description=f"{CIFAR10.folder}, or the folder of it or of its archive, or s3://BUCKET/PREFIX",
+        json_schema_extra=ROOT,
+        union_mode="left_to_right",
+    )
 
 
 class Cifar100Settings(ImageSettings, frozen=True):
     """The data section of a job that trains on the 100 fine classes of CIFAR-100."""
 
     name: Literal["cifar100"] = "cifar100"
-    root: Path = Field(description=f"{CIFAR100.folder}, or the folder of it or of its archive")
+    root: str | Path = Field(
+        description=f"{CIFAR100.folder}, or the folder of it or of its archive, or s3://BUCKET/PREFIX",
+        json_schema_extra=ROOT,
+        union_mode="left_to_right",
+    )
 
 
 class Cifar:
@@ -110,7 +121,7 @@ class Cifar:
         """Raises DataError when a file is damaged."""
         refuse_segments(num_segments)
         layout = self.layout
-        folder = layout.place(Path(settings.root))
+        folder = layout.place(place_of(settings.root))
         self.class_names = read_class_names(folder / layout.meta, layout)
         self.num_classes = len(self.class_names)
         names = layout.train if train else layout.test
@@ -130,7 +141,7 @@ class Cifar:
         """Return one message that names the official files that are missing."""
         layout = cls.layout
         try:
-            folder = layout.place(Path(settings.root))
+            folder = layout.place(place_of(settings.root))
         except DataError as error:
             return [str(error)]
         names = (layout.meta, *layout.train, *layout.test)
@@ -184,7 +195,7 @@ class Cifar100(Cifar):
     std: ClassVar[tuple[float, float, float]] = (0.2675, 0.2565, 0.2761)
 
 
-def read_class_names(path: Path, layout: Layout) -> list[str]:
+def read_class_names(path: Place, layout: Layout) -> list[str]:
     """Return the names of the classes. Raises DataError when the file is damaged."""
     names = _unpickle(path, layout).get(layout.names)
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
@@ -192,7 +203,7 @@ def read_class_names(path: Path, layout: Layout) -> list[str]:
     return [name.decode("ascii") for name in names]
 
 
-def read_batch(path: Path, num_classes: int, layout: Layout) -> tuple[np.ndarray, list[int]]:
+def read_batch(path: Place, num_classes: int, layout: Layout) -> tuple[np.ndarray, list[int]]:
     """Return the images of a batch, uint8 (images, 3, 32, 32), and their labels.
 
     Raises DataError when the file is damaged.
@@ -212,10 +223,12 @@ def read_batch(path: Path, num_classes: int, layout: Layout) -> tuple[np.ndarray
     return data.reshape(-1, *CHANNELS_AND_SIDE), labels
 
 
-def _unpickle(path: Path, layout: Layout) -> dict[Any, Any]:
+def _unpickle(path: Place, layout: Layout) -> dict[Any, Any]:
     try:
-        with path.open("rb") as file:
-            content = _ArrayUnpickler(file, encoding="bytes").load()
+        file = io.BytesIO(path.read_bytes())
+        content = _ArrayUnpickler(file, encoding="bytes").load()
+    except OrchError:
+        raise
     except Exception as error:  # a damaged pickle can raise anything
         raise DataError(f"{path} cannot be read ({error}). {layout.how_to_get}") from error
     return content if isinstance(content, dict) else {}

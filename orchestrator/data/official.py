@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, OrchError
+from video.anywhere import Place, at_hand, identity
 from video.library import cache_folder
 
 
 def official_folder(
-    root: Path, folder: str, archive: str, md5: str, names: Collection[str]
-) -> Path:
+    root: Place, folder: str, archive: str, md5: str, names: Collection[str]
+) -> Place:
     """Return the folder that holds files of a data set.
 
     It is root itself, or `folder` below it, or is unpacked from `archive` (below root, or root
@@ -30,24 +31,26 @@ def official_folder(
     return root / folder
 
 
-def _unpacked(archive: Path, folder: str, md5: str, names: Collection[str]) -> Path:
+def _unpacked(archive: Place, folder: str, md5: str, names: Collection[str]) -> Path:
     """Return the folder of an archive's files, which nobody ever sees half unpacked."""
-    known = archive.stat()
-    key = f"{archive.resolve()} {known.st_size} {known.st_mtime_ns} {md5}"
+    key = f"{identity(archive)} {md5}"
     caches = cache_folder() / "unpacked"
     target = caches / f"{folder}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
     if target.is_dir():
         return target
     try:
-        with archive.open("rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
-        if found != md5:
-            raise DataError(
-                f"{archive} is not the official archive, or is damaged: its MD5 is {found}, "
-                f"expected {md5}. Download it again."
-            )
-        caches.mkdir(parents=True, exist_ok=True)
-        _extract(archive, target, names)
+        with at_hand(archive) as path:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "md5").hexdigest()
+            if found != md5:
+                raise DataError(
+                    f"{archive} is not the official archive, or is damaged: its MD5 is {found}, "
+                    f"expected {md5}. Download it again."
+                )
+            caches.mkdir(parents=True, exist_ok=True)
+            _extract(path, target, names)
+    except OrchError:
+        raise
     except (OSError, tarfile.TarError) as error:
         raise DataError(
             f"{archive} cannot be unpacked into {caches} ({error}). Unpack it yourself and name "

@@ -256,7 +256,7 @@ def _freed(folder: Path, most: int | None, spare: int = 0) -> int:
 
 def _removed(path: Path) -> bool:
     """Remove a file unless a process holds it; return whether it is gone."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,5 +1,6 @@
 """Data sets in a bucket: the same batches as from the disk, over a bad way, and each file once."""
 
+import hashlib
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import torch
 from PIL import Image
 
 from orchestrator.data.ahead import Loaders
+from orchestrator.data.cifar import Cifar10
 from orchestrator.data.loader import eval_batches, train_batches
 from orchestrator.errors import MissingData
 from orchestrator.job.load import load_job
@@ -27,6 +30,7 @@ from orchestrator.store import s3_client, s3_fetch
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
 from orchestrator.store.s3_files import S3Path
+from tests.real_data import CIFAR10_BATCHES, cifar10_batch, python2_pickle
 from tests.unreliable import Unreliable, Weather, on_the_way_to
 
 JOBS = Path(__file__).parents[3] / "jobs"
@@ -150,6 +154,7 @@ def test_an_epoch_over_a_bad_way_is_the_one_from_the_disk_and_a_second_asks_noth
     bad_way.asked.clear()
     assert same(epoch(job, 1), from_disk[1])
     assert bad_way.asked == []
+    assert not list(Path(os.environ["ORCH_CACHE"]).rglob("*.part"))
     train, _ = open_datasets(job)
     assert train.source(0).startswith(f"{s3}/")
     assert torch.equal(pickle.loads(pickle.dumps(train)).load(0, None), train.load(0, None))
@@ -171,6 +176,30 @@ def test_images_of_shards_that_do_not_fit_into_the_cache_are_fetched_alone(
                 assert torch.equal(there.load(index, None), here.load(index, None))
                 assert sum(file.stat().st_size for file in copies.glob("*/*")) <= 22_000
     assert list(copies.glob("*/*.part"))
+
+
+def test_the_official_files_of_cifar_are_read_in_their_folder_or_archive(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [(n % 10, f"{n}.png") for n in range(4)]
+    pixels = np.random.default_rng(0).integers(256, size=(4, 32, 32, 3), dtype=np.uint8)
+    files = {name: cifar10_batch(name, pixels, rows) for name in CIFAR10_BATCHES}
+    files["batches.meta"] = python2_pickle({"label_names": list("abcdefghij")})
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        for name, content in files.items():
+            folder_at(f"{s3}/unpacked/cifar-10-batches-py").write(name, content)
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    packed = (tmp_path / "cifar-10-python.tar.gz").read_bytes()
+    folder_at(f"{s3}/packed").write("cifar-10-python.tar.gz", packed)
+    ours = replace(Cifar10.layout, md5=hashlib.md5(packed).hexdigest())
+    monkeypatch.setattr(Cifar10, "layout", ours)
+    for place in ("unpacked", "unpacked/cifar-10-batches-py", "packed"):
+        given = ("data.name=cifar10", f"data.root={s3}/{place}", f"output={tmp_path}")
+        train, val = open_datasets(load_job(JOBS / "cifar10_r18.yaml", given).job)
+        assert (len(train), len(val)) == (20, 4)
+        assert np.array_equal(val.load(3, None).permute(1, 2, 0).numpy(), pixels[3])
 
 
 def test_only_the_videos_may_be_in_a_bucket(s3: str, clips: Path, tmp_path: Path) -> None:
