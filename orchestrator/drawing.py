@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
@@ -37,11 +38,10 @@ class Drawing:
 
     def files(self) -> dict[str, bytes]:
         """Return the contents of NAME.png and NAME.csv."""
-        picture, text = io.BytesIO(), io.StringIO()
-        self.figure.savefig(picture, format="png", dpi=DOTS_PER_INCH)
+        text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.heads, *self.rows])
         return {
-            f"{self.name}.png": picture.getvalue(),
+            f"{self.name}.png": as_png(self.figure),
             f"{self.name}.csv": text.getvalue().encode(),
         }
 
@@ -58,6 +58,34 @@ def new_axes(title: str, x: str, y: str, *, height: float = HEIGHT) -> tuple[Fig
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def contact_sheet(title: str, pictures: Sequence[tuple[np.ndarray, str]], columns: int) -> Figure:
+    """Return a figure of pictures in rows, each with its label below; a pixel is one or more dots.
+
+    pictures: of one size, RGB, uint8 (height, width, 3), and their labels.
+    """
+    height, width = pictures[0][0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    across = max(1.2, width / DOTS_PER_INCH + 0.1)  # inches of one, at least for its label
+    size = (columns * across, rows * (across * height / width + 0.3) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    places = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axes, (pixels, label) in zip(places, pictures, strict=False):
+        axes.imshow(pixels)
+        axes.set_xlabel(label, fontsize=7, parse_math=False)
+    for axes in places:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as the content of a file."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=DOTS_PER_INCH)
+    return picture.getvalue()
 
 
 class PlainNumbers(LogFormatter):

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli import job_file
-from orchestrator.cli.completion import complete_job_file
+from orchestrator.cli.data_look import show, stats
+from orchestrator.cli.data_options import job_argument, json_option, processes_option, set_option
 from orchestrator.cli.output import answer, answer_json, make_folder, print_table, say
 from orchestrator.cli.progress import bar
 from orchestrator.errors import JobFailed
@@ -20,18 +21,6 @@ MIB = 1 << 20
 PER_SEGMENT = 9
 """Frames of a segment that a pack keeps: odd, so that the middle one is among them."""
 
-_job = click.argument("job_name", metavar="JOB|FILE.yaml", shell_complete=complete_job_file)
-_set = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting of the job."
-)
-_processes = click.option(
-    "--processes",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    help="How many work side by side; as many as there are cores, if it is worth it.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-
 
 @click.group()
 def data() -> None:
@@ -40,13 +29,19 @@ def data() -> None:
     \b
     Examples:
       orch data check jobs/activitynet_r50.yaml --output broken.txt
+      orch data stats last
+      orch data show jobs/imagenet_r18.yaml
       orch data prepare jobs/activitynet_r50.yaml --format gop --output /data/activitynet_256
     """
 
 
+data.add_command(stats)
+data.add_command(show)
+
+
 @data.command()
-@_job
-@_set
+@job_argument
+@set_option
 @click.option(
     "--output",
     metavar="FILE",
@@ -57,8 +52,8 @@ def data() -> None:
     "--every-frame", "every", is_flag=True,
     help="Decode videos whole, not just a test clip and the last frame.",
 )  # fmt: skip
-@_processes
-@_json
+@processes_option
+@json_option
 def check(
     job_name: str,
     overrides: tuple[str, ...],
@@ -104,8 +99,8 @@ def _print_findings(report: "Report") -> None:
 
 
 @data.command()
-@_job
-@_set
+@job_argument
+@set_option
 @click.option(
     "--format", "form", type=click.Choice(["gop", "pack"]), required=True,
     help="gop: H.264 with many key frames. pack: some frames as JPEGs in a file.",
@@ -134,8 +129,8 @@ def _print_findings(report: "Report") -> None:
     "--quality", type=click.IntRange(1, 100), default=90, show_default=True,
     help="pack: of the JPEGs.",
 )  # fmt: skip
-@_processes
-@_json
+@processes_option
+@json_option
 def prepare(
     job_name: str,
     overrides: tuple[str, ...],

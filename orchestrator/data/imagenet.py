@@ -134,13 +134,16 @@ class ImageNet:
         """Return the file name, for messages."""
         return self._images.place(self._samples[index][0])
 
+    def content(self, index: int) -> bytes:
+        """Return the content of the image's file. Raises OSError."""
+        return self._images.read(self._samples[index][0])
+
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return an image as uint8 (3, crop, crop): a random crop, or the test's without generator.
 
         Raises BrokenImage when the file cannot be decoded.
         """
-        sample = self._samples[index][0]
-        image = decode_read(lambda: self._images.read(sample), self.source(index))
+        image = decode_read(lambda: self.content(index), self.source(index))
         crop = self._settings.crop
         if generator is None:
             return resized_center_crop(image, self._settings.resize, crop).contiguous()

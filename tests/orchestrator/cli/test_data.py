@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from orchestrator.data.loader import train_batches
+from orchestrator.drawing import contact_sheet
 from orchestrator.job.load import load_job
+from orchestrator.prepare import data_show
 from orchestrator.prepare.datasets import open_datasets, remarks
 from tests.orchestrator.cli.conftest import Orch
 
@@ -137,6 +141,62 @@ def test_images_are_not_copied_as_videos(orch: Orch, tmp_path: Path) -> None:
     done = orch("data", "prepare", str(images(tmp_path)), "--format", "pack", "--output", "copies")
     assert done.exit_code == 2
     assert "`orch data prepare` copies videos; 'imagenet' holds none." in done.stderr
+
+
+def test_stats_count_samples_classes_lengths_and_sizes(orch: Orch, damaged: Path) -> None:
+    command = ("data", "stats", "clips.yaml", *LENIENT)
+    train, val = json.loads(orch(*command, "--json").stdout)
+    assert (train["samples"], train["classes"]) == (4, {"even": 2, "odd": 2})
+    assert (val["samples"], val["classes"], val["present"]) == (3, {"even": 2, "odd": 1}, 2)
+    assert (train["unusable"], val["unusable"]) == (1, 1)
+    assert train["frames"] == {"least": 16, "median": 16, "mean": 16, "most": 16, "total": 48}
+    assert (val["frames"]["most"], val["height"]["least"], val["width"]["most"]) == (120, 48, 192)
+    sizes = [(damaged / "videos" / f"v_{number}.mp4").stat().st_size for number in (0, 2, 3)]
+    assert train["bytes"]["total"] == sum(sizes)
+    rows = [line.split() for line in orch(*command, "--classes").stdout.splitlines()]
+    assert rows[-2:] == [["even", "2", "2"], ["odd", "2", "1"]]
+    assert "16 - 68 - 120" in orch(*command).stdout
+
+
+def test_stats_of_images_leave_out_what_has_no_size(orch: Orch, tmp_path: Path) -> None:
+    job = str(images(tmp_path))
+    (tmp_path / "images/train/a/1.png").write_bytes(b"no image at all")
+    train, val = json.loads(orch("data", "stats", job, "--json").stdout)
+    assert (train["samples"], train["unusable"], train["frames"]) == (3, 1, None)
+    assert (train["height"]["most"], train["width"]["least"]) == (40, 40)
+    assert (val["samples"], val["of_a_class"]["median"]) == (2, 1)
+
+
+def test_what_is_shown_of_an_epoch_is_what_a_run_trains_on(clips: Path) -> None:
+    job = load_job("clips.yaml", ["seed=5"]).job
+    shown = data_show.samples(job, train=True, count=4, epoch=3)
+    train_set, _ = open_datasets(job)
+    steps = train_batches(train_set, job.plans[0], rank=0, seed=5, epoch=3)
+    batches = [batch for step in steps for batch in step]
+    inputs = torch.cat([batch.inputs for batch in batches])
+    for one, clip, label in zip(shown, inputs, torch.cat([b.labels for b in batches]), strict=True):
+        assert one.pixels.shape == (32, 3 * 32 + 2 * data_show.GAP, 3)
+        for number, frame in enumerate(clip):
+            left = number * (32 + data_show.GAP)
+            part = one.pixels[:, left : left + 32].transpose(2, 0, 1)
+            assert torch.equal(torch.from_numpy(part), frame)
+        assert one.label == train_set.class_names[label]
+
+
+def test_samples_are_drawn_with_their_labels_below(orch: Orch, damaged: Path) -> None:
+    done = orch("data", "show", "clips.yaml", *LENIENT, "--split", "val", "--output", "a/val.png")
+    assert done.exit_code == 0
+    with Image.open("a/val.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 300
+    job = load_job("clips.yaml", [LENIENT[1]]).job
+    shown = data_show.samples(job, train=False, count=9, epoch=0)
+    assert [one.label[:7] for one in shown] == ["broken:", "odd", "even"]
+    figure = contact_sheet("here", [(one.pixels, one.label) for one in shown], columns=2)
+    assert [axes.get_xlabel() for axes in figure.axes] == [*(one.label for one in shown), ""]
+    done = orch("data", "show", "clips.yaml", "--output", "val.jpg")
+    assert done.exit_code == 2
+    assert "--output val.jpg: the name of a picture ends in .png" in done.stderr
 
 
 def images(folder: Path) -> Path:
