@@ -123,15 +123,18 @@ class Cache:
 
     def _found(self, content: str) -> Path | None:
         folder, name = self._place(content)
-        with contextlib.suppress(FileNotFoundError), _kept_in(self.folder, FileNotFoundError):
-            for found in folder.iterdir():
-                if found.name.startswith(f"{name}-"):
-                    return found
-        return None
+        start = f"{name}-"
+        try:
+            with _kept_in(self.folder, FileNotFoundError), os.scandir(folder) as entries:
+                found = next((one.name for one in entries if one.name.startswith(start)), None)
+        except FileNotFoundError:
+            return None
+        return folder / found if found else None
 
     def _place(self, content: str) -> tuple[Path, str]:
+        """Return the folder of a copy and how its name begins; of a million, 20 share a folder."""
         digest = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()
-        return self.folder / digest[:3], digest[3:32]
+        return self.folder / digest[:4], digest[4:32]
 
     def _fetch(self, content: str, suffix: str, begin: Callable[[], Arriving]) -> None:
         """Fetch a copy, or wait for the process that does."""
@@ -173,16 +176,16 @@ class Cache:
         raise StorageTrouble(f"{content}: it arrives damaged, {ATTEMPTS} times of {ATTEMPTS}")
 
     def _written(self, file: BinaryIO, arriving: Arriving) -> int:
-        crc = 0
-        file.seek(0)
+        crc, done = 0, 0
         for chunk in arriving:
-            crc = zlib.crc32(chunk, crc)
-            with _kept_in(self.folder):
-                file.write(chunk)
+            crc, rest = zlib.crc32(chunk, crc), memoryview(chunk)
+            while rest:
+                with _kept_in(self.folder):
+                    written = os.pwrite(file.fileno(), rest, done)
+                done, rest = done + written, rest[written:]
+        if done != arriving.size:
+            raise Damaged
         with _kept_in(self.folder):
-            file.flush()
-            if file.tell() != arriving.size:
-                raise Damaged
             os.fdatasync(file.fileno())
             os.utime(file.fileno(), ns=(time.time_ns(), 0))  # a copy is always as old as another
         return crc

@@ -1,5 +1,6 @@
 """Copies that the processes of a node share: whole, found again, within their limit."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -184,6 +185,20 @@ def test_without_a_limit_half_of_the_free_disk_is_taken(
     monkeypatch.setenv("ORCH_CACHE_GB", "much")
     with pytest.raises(UsageError, match="ORCH_CACHE_GB: expected a number, got 'much'"):
         Cache.of_node()
+
+
+def test_a_disk_that_is_full_is_named_and_nothing_is_left(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(UsageError, match="No space left on device"):
+            read(cache, "one", Sender(b"content"))
+    assert sizes(cache) == {}
+    assert int((cache.folder / "taken").read_text()) == 0
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
