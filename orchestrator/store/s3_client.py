@@ -21,12 +21,13 @@ _SETTINGS: dict[str, object] = {
     "retries": {"mode": "standard", "total_max_attempts": 1},
     "connect_timeout": CONNECT_SECONDS,
     "read_timeout": READ_SECONDS,
+    "max_pool_connections": 64,
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
 }
-"""Those of the client. `Patience` repeats requests. Not everyone who speaks the language of S3
-knows its checksums of every request, so they are left out where they can be; a checkpoint has its
-own."""
+"""Those of the client. `Patience` repeats requests; each thread that loads has a connection. Not
+everyone who speaks the language of S3 knows its checksums of every request, so they are left out
+where they can be; a checkpoint has its own."""
 
 _ABSENT = ("404", "NoSuchKey")
 _DENIED = ("403", "AccessDenied", "AllAccessDisabled")
