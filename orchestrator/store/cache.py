@@ -15,6 +15,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -104,6 +105,7 @@ class Cache:
 
     def _held(self, content: str) -> tuple[Path, int] | None:
         """Return a copy and an open file that keeps it, if there is one that is whole."""
+        _trim(self)
         path = self._found(content)
         if path is None:
             return None
@@ -223,6 +225,16 @@ class Cache:
             yield counter
             file.truncate(0)
             file.write(b"%0*d" % (_DIGITS, max(0, counter.taken)))
+
+
+@lru_cache(maxsize=8)
+def _trim(cache: Cache) -> None:
+    """Bring the copies within their limit, which may be lower than it was; once in a process."""
+    if not cache.folder.is_dir():
+        return
+    with cache._counting() as counter:
+        if counter.taken > (most := cache._most(counter.taken)):
+            counter.taken = _freed(cache.folder, most)
 
 
 @dataclass

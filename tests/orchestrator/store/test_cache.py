@@ -100,6 +100,14 @@ def test_the_copies_longest_unused_go_first_and_all_stay_within_the_limit(cache:
     assert len(senders["c"].begun) == 2
 
 
+def test_a_lower_limit_holds_from_the_next_use_on(cache: Cache) -> None:
+    for name in "abc":
+        read(cache, name, Sender(name.encode() * 300))
+    last = Sender(b"")
+    assert read(Cache(cache.folder, 500), "c", last) == b"c" * 300
+    assert (last.begun, list(sizes(cache).values())) == ([], [300])
+
+
 def test_a_copy_in_use_stays_and_one_beyond_the_limit_only_until_the_next(cache: Cache) -> None:
     with cache.reading("used", "", Sender(b"u" * 400)) as used:
         with cache.reading("large", "", Sender(b"l" * 5000)) as large:
