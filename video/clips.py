@@ -14,7 +14,7 @@ from torch import Tensor
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.anywhere import Place, at_hand
 from video.class_folders import seen
-from video.decode import CONTAINERS, every_frame, frames, try_frames
+from video.decode import CONTAINERS, every_frame, frames
 from video.exclude import without_excluded
 from video.index import Index
 from video.library import Library
@@ -171,7 +171,7 @@ class ClipDataset:
                     pass
             else:
                 asked = [*segment_centers(known.frames, self._num_segments), known.frames - 1]
-                try_frames(file, known, asked)
+                frames(file, known, asked)
         return known
 
     @contextlib.contextmanager

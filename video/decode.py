@@ -85,25 +85,6 @@ def _of_pack(path: Path) -> Index:
         raise BrokenVideo(path, str(error)) from error
 
 
-def try_frames(path: Path, index: Index, numbers: Sequence[int]) -> None:
-    """Decode frames, and all that they need one after another: a jump passes over damage.
-
-    Raises BrokenVideo when one cannot be decoded.
-    """
-    if index.table is None:
-        frames(path, index, numbers)
-        return
-    try:
-        small = cut(path, index.table, numbers)
-        reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
-        for _ in _ascending(reader, sorted(small.frames)):
-            pass
-    except NoTable:
-        frames(path, index, numbers)
-    except READ_ERRORS as error:
-        raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
-
-
 def every_frame(path: Path, index: Index) -> Iterator[Frame]:
     """Yield the frames of a video in order, each once; few are in memory at a time.
 

@@ -27,7 +27,7 @@ from video import BrokenVideo, MissingVideo, ShortVideo
 from video.anywhere import Place
 from video.class_folders import seen
 from video.clips import ClipDataset
-from video.decode import Frame, every_frame, frames, probe, try_frames
+from video.decode import Frame, every_frame, frames, probe
 from video.exclude import listed_name
 from video.index import Index, Way
 from video.pack import ENDING, chosen, read_head, write_pack
@@ -306,7 +306,7 @@ def _look_at(scratch: Path, count: int, form: str) -> None:
         found = read_head(scratch).frames
     else:
         index = probe(scratch)
-        try_frames(scratch, index, [0, index.frames - 1])
+        frames(scratch, index, [0, index.frames - 1])
         found = index.frames if index.way is Way.SLICES else 0
     if found != count:
         raise CannotCode(f"its copy has {found} frames, not {count}")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.real_data import real_data
 from video import BrokenVideo
-from video.decode import frames, probe
+from video.decode import every_frame, frames, probe
 from video.sampling import segment_centers
 
 pytestmark = pytest.mark.real
@@ -71,6 +71,15 @@ def test_odd_videos_give_the_frames_that_they_have_or_are_broken() -> None:
     unread = [row["file"] for row in rows if row["decord_0_6_0"].endswith(("to open", "reading"))]
     assert set(broken) <= set(unread)
     assert not any("\n" in reason for reason in broken.values())
+
+
+def test_a_damaged_frame_that_no_other_one_needs_is_found_among_all() -> None:
+    path = real_data() / "videos" / "odd" / "corrupted.mp4"
+    index = probe(path)
+    assert len(frames(path, index, [3, 48, 49])) == 3
+    with pytest.raises(BrokenVideo, match=r"frame \d+ of 50 cannot be decoded"):
+        for _ in every_frame(path, index):
+            pass
 
 
 SECONDS, HALF_SECONDS = np.s_[35:110, 225:278], np.s_[130:158, 266:286]  # last digits drawn

@@ -16,6 +16,7 @@ from orchestrator.job.load import load_job
 from orchestrator.prepare import data_show
 from orchestrator.prepare.datasets import open_datasets, remarks
 from tests.orchestrator.cli.conftest import Orch
+from video.decode import probe
 
 QUICKSTART = Path(__file__).parents[3] / "jobs" / "quickstart"
 
@@ -84,13 +85,16 @@ def test_check_lists_what_is_wrong_and_a_job_can_leave_it_out(orch: Orch, damage
     assert (report["samples"], report["counts"]["in order"]) == (5, 1)
 
 
-def test_a_video_that_ends_early_is_found_when_every_frame_is_read(orch: Orch, clips: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--every-frame",)])
+def test_damage_within_a_video_is_found(orch: Orch, clips: Path, options: tuple[str, ...]) -> None:
     broken = clips / "videos" / "v_2.mp4"
+    table = probe(broken).table
+    assert table is not None
     content = bytearray(broken.read_bytes())
-    start = content.index(b"mdat") + 4
-    content[start : start + 40] = bytes(40)
+    start = int(table.offsets[7])  # the length of a part of a frame that no test clip shows
+    content[start : start + 4] = b"\xff\xff\xff\xff"
     broken.write_bytes(content)
-    done = orch("data", "check", "clips.yaml", "--json", "--every-frame")
+    done = orch("data", "check", "clips.yaml", "--json", *options)
     assert [one["name"] for one in json.loads(done.stdout)["findings"]] == ["videos/v_2.mp4"]
 
 
