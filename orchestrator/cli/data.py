@@ -110,7 +110,7 @@ def _print_findings(report: "Report") -> None:
     help="Folder of the copies, with the lists: data.root of jobs on them.",
 )  # fmt: skip
 @click.option(
-    "--short-side", type=click.IntRange(16, 4096), default=256, show_default=True,
+    "--short-side", type=click.IntRange(32, 4096), default=256, show_default=True,
     help="Pixels of the short side; smaller videos stay as they are.",
 )  # fmt: skip
 @click.option(

@@ -27,8 +27,8 @@ from video.recode import Tool
 
 QUICKSTART = Path(__file__).parents[3] / "jobs" / "quickstart"
 SMALL = {
-    "gop": Options("gop", 24, gop=8, crf=23),
-    "pack": Options("pack", 24, frames=36, quality=90),
+    "gop": Options("gop", 32, gop=8, crf=23),
+    "pack": Options("pack", 32, frames=36, quality=90),
 }
 FORMS = ("irregular.mp4", "trimmed.mp4", "b-frames.avi", "transport.ts")
 
@@ -101,7 +101,7 @@ def test_a_copy_has_the_frames_of_its_original_by_number(written: Path, form: st
         parts = 36 if form == "pack" and count >= 72 else count
         asked = [(2 * part + 1) * count // (2 * parts) for part in range(parts)]
         shown = frames(path, index, asked)
-        assert shown.shape[1:3] == (24, 96)
+        assert shown.shape[1:3] == (32, 128)
         assert numbers_in(shown) == [first + number for number in asked]
         if index.table is not None:
             assert index.table.starts.tolist() == list(range(0, count, 8))
