@@ -82,13 +82,14 @@ def peak_of_pages(train: Run) -> int:
 
 def peak_of_process(train: Run) -> int:
     """Return the most bytes that the process held at once, and no file's."""
-    before = _pages("RssAnon")
+    before = pages("RssAnon")
     train()
     # The peak counts pages of files, too: of libraries, which stay once they are there.
-    return _pages("VmHWM") - _pages("RssFile") - _pages("RssShmem") - before
+    return pages("VmHWM") - pages("RssFile") - pages("RssShmem") - before
 
 
-def _pages(name: str) -> int:
+def pages(name: str) -> int:
+    """Return how many bytes the kernel says that this process has of a kind, such as RssAnon."""
     found = re.search(rf"{name}:\s*(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) * 1024

@@ -38,6 +38,9 @@ READ_ERRORS = (
 COMPARED_KEYS = 3
 """Pictures with which decoding may begin, around which a jump is compared."""
 _PACKET = 188  # bytes, of an MPEG transport stream; each begins with 0x47
+_AV1 = (b"av01", b"V_AV1")  # as MP4 and Matroska call the codec
+_NEAR_ENDS = 1 << 16  # bytes of a file within which its codec is named
+_PREPARED = "a copy made by `orch data prepare` can be read"
 
 
 def probe(path: Path) -> Index:
@@ -158,8 +161,7 @@ def _refuse_at_once(path: Path) -> None:
     if begin[::_PACKET] == b"GGG":
         raise BrokenVideo(
             path,
-            "an MPEG transport stream, whose frames decord cannot tell apart; a copy made by "
-            "`orch data prepare` has them",
+            f"an MPEG transport stream, whose frames decord cannot tell apart; {_PREPARED}",
         )
 
 
@@ -168,10 +170,21 @@ def _open(path: Path) -> Any:
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
     except READ_ERRORS as error:
+        if _is_av1(path):
+            why = f"its codec is AV1, which decord cannot read; {_PREPARED}"
+            raise BrokenVideo(path, why) from error
         raise BrokenVideo(path, f"cannot be opened ({_first_line(error)})") from error
     if len(reader) == 0:
         raise BrokenVideo(path, "no frames")
     return reader
+
+
+def _is_av1(path: Path) -> bool:
+    with path.open("rb") as file:
+        ends = file.read(_NEAR_ENDS)
+        file.seek(max(file.tell(), path.stat().st_size - _NEAR_ENDS))
+        ends += file.read()
+    return any(name in ends for name in _AV1)
 
 
 def _seek(reader: Any, numbers: list[int]) -> Frames:

@@ -17,7 +17,7 @@ MAX_TABLE = 256 << 20  # bytes: more than the table of a week of video
 H264, HEVC = (b"avc1", b"avc3"), (b"hvc1", b"hev1")
 _LENGTH_SIZE = dict.fromkeys(H264, (b"avcC", 4)) | dict.fromkeys(HEVC, (b"hvcC", 21))
 """The box of a codec's parameters, and the byte in it with the size of the length of NAL units."""
-_UNREADABLE = {b"encv": "it is encrypted", b"av01": "its codec is AV1, which decord cannot read"}
+_UNREADABLE = {b"encv": "it is encrypted", b"av01": "its codec is AV1"}
 
 Integers = NDArray[np.int64]
 Boxes = dict[bytes, bytes]

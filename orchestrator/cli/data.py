@@ -1,5 +1,6 @@
 """orch data: what a job's data set holds, what is wrong with it, and copies that decode quickly."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,16 +9,21 @@ import click
 from orchestrator.cli import job_file
 from orchestrator.cli.data_look import show, stats
 from orchestrator.cli.data_options import job_argument, json_option, processes_option, set_option
+from orchestrator.cli.data_work import Work
 from orchestrator.cli.output import answer, answer_json, make_folder, print_table, say
-from orchestrator.cli.progress import bar
+from orchestrator.cli.where import where
 from orchestrator.errors import JobFailed
-from orchestrator.typed_json import plain
+from orchestrator.typed_json import made_of, plain
 
 if TYPE_CHECKING:
-    from orchestrator.prepare import copies
-    from orchestrator.prepare.data_check import Report
+    from orchestrator.prepare import data_check
+    from orchestrator.prepare.manifest import Options
+    from orchestrator.prepare.outcome import Report
 
 MIB = 1 << 20
+SHORT_SIDES = {"gop": 256, "pack": 256, "shards": 288}
+OPTIONS = {"gop": ("gop", "crf"), "pack": ("frames", "quality"), "shards": ("quality",)}
+"""Of copies, by their format."""
 PER_SEGMENT = 9
 """Frames of a segment that a pack keeps: odd, so that the middle one is among them."""
 
@@ -53,6 +59,7 @@ data.add_command(show)
     help="Decode videos whole, not just a test clip and the last frame.",
 )  # fmt: skip
 @processes_option
+@where
 @json_option
 def check(
     job_name: str,
@@ -60,6 +67,8 @@ def check(
     output: Path | None,
     every: bool,
     processes: int | None,
+    address: str | None,
+    cluster: str | None,
     as_json: bool,
 ) -> None:
     """List the samples that are missing, broken or too short; exit with 1 if there are any.
@@ -71,14 +80,16 @@ def check(
     Examples:
       orch data check jobs/activitynet_r50.yaml --output broken.txt
       orch submit jobs/activitynet_r50.yaml --set data.exclude=$PWD/broken.txt
+      orch data check jobs/imagenet_r18.yaml --cluster lab
     """
     from orchestrator.prepare import data_check
 
+    work = Work.at(address, cluster, processes)
     job = job_file.job_of(job_name, overrides)
     if output is not None:
         make_folder(output.parent)  # before what takes long
-    with bar("files") as tell:
-        report = data_check.check(job, processes=processes, every=every, tell=tell)
+    options = {"every": every}
+    report = work.report("check", job, options, "files", partial(made_of, data_check.Report))
     if output is not None:
         data_check.write_list(output, report)
         say(f"Written: {output}. Leave these samples out: --set data.exclude={output.absolute()}")
@@ -90,7 +101,7 @@ def check(
         raise click.exceptions.Exit(JobFailed.exit_code)
 
 
-def _print_findings(report: "Report") -> None:
+def _print_findings(report: "data_check.Report") -> None:
     columns = ("SET", "PROBLEM", "SAMPLE", "REASON")
     if report.findings:
         print_table(columns, ((f.subset, f.kind, f.name, f.reason) for f in report.findings))
@@ -102,16 +113,16 @@ def _print_findings(report: "Report") -> None:
 @job_argument
 @set_option
 @click.option(
-    "--format", "form", type=click.Choice(["gop", "pack"]), required=True,
-    help="gop: H.264 with many key frames. pack: some frames as JPEGs in a file.",
+    "--format", "form", type=click.Choice(["gop", "pack", "shards"]), required=True,
+    help="gop: H.264 with many key frames. pack: some frames as JPEGs in a file. shards: images.",
 )  # fmt: skip
 @click.option(
     "--output", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), required=True,
     help="Folder of the copies, with the lists: data.root of jobs on them.",
 )  # fmt: skip
 @click.option(
-    "--short-side", type=click.IntRange(32, 4096), default=256, show_default=True,
-    help="Pixels of the short side; smaller videos stay as they are.",
+    "--short-side", type=click.IntRange(32, 4096), metavar="PIXELS",
+    help="Of copies; smaller originals keep their size. 256 for videos, 288 for images.",
 )  # fmt: skip
 @click.option(
     "--gop", type=click.IntRange(1, 250), default=8, show_default=True,
@@ -127,47 +138,50 @@ def _print_findings(report: "Report") -> None:
 )  # fmt: skip
 @click.option(
     "--quality", type=click.IntRange(1, 100), default=90, show_default=True,
-    help="pack: of the JPEGs.",
+    help="pack, shards: of the JPEGs.",
 )  # fmt: skip
 @processes_option
+@where
 @json_option
 def prepare(
     job_name: str,
     overrides: tuple[str, ...],
     form: str,
     output: Path,
-    short_side: int,
+    short_side: int | None,
     gop: int,
     crf: int,
     frames: int | None,
     quality: int,
     processes: int | None,
+    address: str | None,
+    cluster: str | None,
     as_json: bool,
 ) -> None:
-    """Copy the videos of a job to FOLDER so that they decode quickly; exit with 1 if one fails.
+    """Copy the videos or images of a job so that they decode quickly; exit with 1 if one fails.
 
     What is there already is not made again, unless its original has changed. A copy of the format
     gop has all frames of its original; it takes PyAV (pip install 'orch[prepare]') or ffmpeg.
+    Images are put into tar files, a thousand in each. On a cluster all nodes must share FOLDER.
 
     \b
     Examples:
       orch data prepare jobs/activitynet_r50.yaml --format gop --output /data/activitynet_256
       orch submit jobs/activitynet_r50.yaml --set data.root=/data/activitynet_256
+      orch data prepare jobs/imagenet_r18.yaml --format shards --output /data/imagenet_288
     """
-    from orchestrator.prepare import copies
-    from orchestrator.prepare.manifest import Options
+    from orchestrator.prepare.outcome import Report
 
+    work = Work.at(address, cluster, processes)
     job = job_file.job_of(job_name, overrides)
-    if form == "gop":
-        options = Options(form, short_side, gop=gop, crf=crf)
-    else:
-        kept = frames or PER_SEGMENT * (job.model.num_segments or 1)
-        options = Options(form, short_side, frames=kept, quality=quality)
-    make_folder(output)  # before what takes long
-    with bar("videos") as tell:
-        report = copies.prepare(job, output.absolute(), options, processes=processes, tell=tell)
-    if getattr(job.data, "test_scale", 0) > short_side:
-        say(f"warning: data.test_scale is {job.data.test_scale}, above the copies' {short_side}")
+    kept = frames or PER_SEGMENT * (job.model.num_segments or 1)
+    options = _options(form, short_side, gop=gop, crf=crf, frames=kept, quality=quality)
+    given = {"folder": str(output.absolute()), "how": plain(options)}
+    report = work.report("prepare", job, given, "copies", partial(made_of, Report))
+    for key in ("test_scale", "resize"):
+        if getattr(job.data, key, 0) > options.short_side:
+            there = getattr(job.data, key)
+            say(f"warning: data.{key} is {there}, above the copies' {options.short_side}")
     if as_json:
         originals, made = report.bytes
         answer_json(
@@ -176,17 +190,24 @@ def prepare(
         )
     else:
         _print_copies(report)
-    if report.failed:
+    if report.without_copy:
         raise click.exceptions.Exit(JobFailed.exit_code)
 
 
-def _print_copies(report: "copies.Report") -> None:
-    if report.failed:
-        print_table(
-            ("WITHOUT A COPY", "REASON"), ((one.source, one.reason) for one in report.failed)
-        )
+def _options(form: str, short_side: int | None, **given: int) -> "Options":
+    """Return the options of a format; what it does not use is left out."""
+    from orchestrator.prepare.manifest import Options
+
+    own = {key: given[key] for key in OPTIONS[form]}
+    return Options(form, short_side or SHORT_SIDES[form], **own)
+
+
+def _print_copies(report: "Report") -> None:
+    if report.without_copy:
+        rows = ((one.name, one.reason) for one in report.without_copy)
+        print_table(("WITHOUT A COPY", "REASON"), rows)
     counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
     originals, made = report.bytes
-    answer(f"{len(report.outcomes)} videos: {counts}.")
+    answer(f"{len(report.outcomes)} copies: {counts}.")
     answer(f"Originals {originals / MIB:.1f} MiB, copies {made / MIB:.1f} MiB in {report.folder}.")
     answer(f"Train on the copies with --set data.root={report.folder}")

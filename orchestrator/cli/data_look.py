@@ -1,16 +1,17 @@
 """orch data stats, orch data show: what a data set holds, in numbers and in pictures."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli import job_file
 from orchestrator.cli.data_options import job_argument, json_option, processes_option, set_option
+from orchestrator.cli.data_work import Work
 from orchestrator.cli.output import answer_json, make_folder, print_table, say
-from orchestrator.cli.progress import bar
+from orchestrator.cli.where import where
 from orchestrator.errors import UsageError
-from orchestrator.typed_json import plain
+from orchestrator.typed_json import made_of, plain
 
 if TYPE_CHECKING:
     from orchestrator.prepare.data_stats import Spread, Stats
@@ -23,12 +24,15 @@ KIB = 1 << 10
 @set_option
 @click.option("--classes", is_flag=True, help="Print a row for each class instead.")
 @processes_option
+@where
 @json_option
 def stats(
     job_name: str,
     overrides: tuple[str, ...],
     classes: bool,
     processes: int | None,
+    address: str | None,
+    cluster: str | None,
     as_json: bool,
 ) -> None:
     """Print how many samples and classes there are, how long the videos are and how large.
@@ -38,17 +42,21 @@ def stats(
       orch data stats jobs/activitynet_r50.yaml
       orch data stats last --classes
     """
-    from orchestrator.prepare import data_stats
-
+    work = Work.at(address, cluster, processes)
     job = job_file.job_of(job_name, overrides)
-    with bar("files") as tell:
-        found = data_stats.stats(job, processes=processes, tell=tell)
+    found = work.report("stats", job, {}, "files", _read)
     if as_json:
         answer_json(plain(found))
     elif classes:
         _print_classes(found)
     else:
         _print_sets(found)
+
+
+def _read(values: Any) -> "list[Stats]":
+    from orchestrator.prepare.data_stats import Stats
+
+    return [made_of(Stats, value) for value in values]
 
 
 def _print_classes(found: "list[Stats]") -> None:

@@ -12,6 +12,6 @@ processes_option = click.option(
     "--processes",
     type=click.IntRange(1, 1024),
     metavar="N",
-    help="How many work side by side; as many as there are cores, if it is worth it.",
+    help="How many work side by side here; as many as there are cores, if it is worth it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.errand import FILE, Errand
 from orchestrator.errors import UsageError
 from orchestrator.plan.workers import HEALTH_CHECK_SECONDS
 from orchestrator.shipment import RUN_FILE, Shipment
@@ -62,8 +63,10 @@ class Package:
     data: bytes
 
 
-def pack(shipment: Shipment) -> Package:
-    """Zip the code of orch, the job's own, and `run.json`. The same content gives the same bytes.
+def pack(shipment: Shipment | Errand) -> Package:
+    """Zip the code of orch, the job's own, and a file that says what to do.
+
+    The same content gives the same bytes.
 
     Raises UsageError when the zip is larger than a cluster accepts, or the job's folder of code
     cannot go beside ours.
@@ -74,7 +77,8 @@ def pack(shipment: Shipment) -> Package:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, path in (*_code(), *(_files_in(own) if own else ())):
             archive.writestr(_entry(name), path.read_bytes())
-        archive.writestr(_entry(RUN_FILE), shipment.text())
+        name = RUN_FILE if isinstance(shipment, Shipment) else FILE
+        archive.writestr(_entry(name), shipment.text())
     data = buffer.getvalue()
     if len(data) > LIMIT_BYTES:
         raise UsageError(
@@ -86,20 +90,21 @@ def pack(shipment: Shipment) -> Package:
 
 def entrypoint(driver: str, *, on_this_machine: bool) -> str:
     """Return a job's command: what starts its driver, and starts it again when it was killed."""
-    plain = _python(on_this_machine=on_this_machine)
+    plain = plain_python(on_this_machine=on_this_machine)
     warm = python(on_this_machine=on_this_machine)
     return f"exec {plain} -m {SUPERVISE} {RUN_FILE} {warm} -m {driver}"
 
 
 def python(*, on_this_machine: bool) -> str:
-    """Return the command that the job's processes have as their Python.
+    """Return the command that the processes of a run have as their Python: a warm one."""
+    return f"{plain_python(on_this_machine=on_this_machine)} -IS {WARM}"
+
+
+def plain_python(*, on_this_machine: bool) -> str:
+    """Return the command for Python on a cluster.
 
     Here it is this Python, which need not be on PATH.
     """
-    return f"{_python(on_this_machine=on_this_machine)} -IS {WARM}"
-
-
-def _python(*, on_this_machine: bool) -> str:
     return shlex.quote(sys.executable) if on_this_machine else "python"
 
 
@@ -109,7 +114,7 @@ def check_own_code(folder: Path | None) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"code: there is no folder {folder}.")
-    ours = {*SHIPPED, *(f"{name}.py" for name in SHIPPED), RUN_FILE}
+    ours = {*SHIPPED, *(f"{name}.py" for name in SHIPPED), RUN_FILE, FILE}
     if taken := sorted(ours & {path.name for path in folder.iterdir()}):
         raise UsageError(
             f"code: {folder} holds {', '.join(taken)}, which orch itself brings to the cluster. "

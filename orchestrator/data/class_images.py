@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.data.tar_index import ENDINGS
-from video.anywhere import Place
+from video.anywhere import Place, identity
 from video.class_folders import class_folders, seen
 
 Sample = tuple[str, str]
@@ -46,6 +46,10 @@ class ClassImages:
     def read(self, sample: Sample) -> bytes:
         """Return the content of an image's file. Raises OSError."""
         return self._file(sample).read_bytes()
+
+    def identity(self, sample: Sample) -> str:
+        """Return what only this content of an image file is called. Raises OSError."""
+        return identity(self._file(sample))
 
     def _file(self, sample: Sample) -> Place:
         class_name, name = sample

@@ -24,7 +24,7 @@ MAX_PIXELS = 1 << 26
 """Of one image, 200 MB in memory; the largest of ImageNet has 61 million."""
 FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "GIF", "BMP")
 """What is looked for in a file, whatever its name; other decoders are not tried on damaged ones."""
-_JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8\xff"
 _WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"}
 
 Pixels = NDArray[np.uint8]
@@ -43,13 +43,18 @@ def decode_read(read: Callable[[], bytes], source: str) -> Tensor:
 
     Raises BrokenImage where that raises OSError, but for a storage that does not answer.
     """
+    content = read_content(read, source)
+    return torch.from_numpy(decode_bytes(content, source)).permute(2, 0, 1)
+
+
+def read_content(read: Callable[[], bytes], source: str) -> bytes:
+    """Return the content of a file. Raises BrokenImage as `decode_read` does."""
     try:
-        content = read()
+        return read()
     except OrchError:
         raise
     except OSError as error:
         raise BrokenImage(source, f"cannot be read ({error.strerror})") from error
-    return torch.from_numpy(decode_bytes(content, source)).permute(2, 0, 1)
 
 
 def decode_bytes(content: bytes, source: str) -> Pixels:
@@ -57,7 +62,7 @@ def decode_bytes(content: bytes, source: str) -> Pixels:
 
     source: its name, for the message.
     """
-    if content.startswith(_JPEG):
+    if content.startswith(JPEG):
         with contextlib.suppress(ValueError):
             return _jpeg(content)
     try:

@@ -138,6 +138,20 @@ class ImageNet:
         """Return the content of the image's file. Raises OSError."""
         return self._images.read(self._samples[index][0])
 
+    def class_of(self, index: int) -> str:
+        """Return the name of the class."""
+        return self.class_names[self.label(index)]
+
+    def identity(self, index: int) -> str:
+        """Return what only this content of the image's file is called; it is not read.
+
+        Of a file that cannot be seen it is only its name.
+        """
+        try:
+            return self._images.identity(self._samples[index][0])
+        except OSError:
+            return self.source(index)
+
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return an image as uint8 (3, crop, crop): a random crop, or the test's without generator.
 
@@ -168,6 +182,9 @@ class Images(Protocol):
 
     def read(self, sample: Any) -> bytes:
         """Return the content of an image file. Raises OSError."""
+
+    def identity(self, sample: Any) -> str:
+        """Return what only this content of an image file is called. Raises OSError."""
 
 
 def images_of(root: Place, *, train: bool) -> Images:

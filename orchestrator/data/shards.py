@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.data.devkit import NAME, validation_classes
 from orchestrator.data.tar_index import TarIndex, index_of
-from video.anywhere import Place, read_part
+from video.anywhere import Place, identity, read_part
 from video.class_folders import seen
 
 AT_ONCE = 8
@@ -101,6 +101,11 @@ class Shards:
         tar, place = sample
         index = self.indices[tar]
         return read_part(self.tars[tar], int(index.offsets[place]), int(index.sizes[place]))
+
+    def identity(self, sample: Sample) -> str:
+        """Return what only this content of an image file is called. Raises OSError."""
+        tar, place = sample
+        return f"{identity(self.tars[tar])}\n{self.indices[tar].offsets[place]}"
 
 
 def _with_classes(index: TarIndex, classes: Sequence[str]) -> TarIndex:

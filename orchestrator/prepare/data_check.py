@@ -12,7 +12,7 @@ from orchestrator.files import write_whole
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.schema import Job
 from orchestrator.prepare.datasets import open_datasets
-from orchestrator.prepare.pool import Lost, sensible, side_by_side
+from orchestrator.prepare.pool import Hands, Lost
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.clips import ClipDataset
 from video.exclude import listed_name
@@ -53,7 +53,7 @@ class Report:
     """What was looked at, and what was found, in the order of the data sets."""
 
     samples: int
-    findings: list[Finding]
+    findings: tuple[Finding, ...]
 
     @property
     def unusable(self) -> list[Finding]:
@@ -74,7 +74,7 @@ class Sample:
     index: int
 
 
-def check(job: Job, *, processes: int | None, every: bool, tell: Told) -> Report:
+def check(job: Job, *, hands: Hands, every: bool, tell: Told) -> Report:
     """Read some frames of each video of a job, or each image, and say what is wrong with them.
 
     every: all frames of a video. Raises MissingData, DataError or StorageTrouble where no data set
@@ -84,14 +84,14 @@ def check(job: Job, *, processes: int | None, every: bool, tell: Told) -> Report
     look = _Look(datasets, str(job.data.root) if hasattr(job.data, "root") else None, every)
     samples = in_files(datasets)
     found: dict[int, Finding] = {}
-    processes = processes or sensible(len(samples), WORTH_A_PROCESS)
-    for done, (number, result) in enumerate(side_by_side(look, samples, processes), start=1):
+    results = hands(look, samples, WORTH_A_PROCESS)
+    for done, (number, result) in enumerate(results, start=1):
         if isinstance(result, Lost):
             result = look.finding(samples[number], Kind.BROKEN, CRASHED)
         if result:
             found[number] = result
         tell(done, len(samples))
-    return Report(sum(map(len, datasets)), [found[number] for number in sorted(found)])
+    return Report(sum(map(len, datasets)), tuple(found[number] for number in sorted(found)))
 
 
 def in_files(datasets: Sequence[Dataset]) -> list[Sample]:

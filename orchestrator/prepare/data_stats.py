@@ -14,7 +14,7 @@ from orchestrator.data.images import BrokenImage
 from orchestrator.job.schema import Job
 from orchestrator.prepare.data_check import SUBSETS, WORTH_A_PROCESS, Sample, Told, in_files
 from orchestrator.prepare.datasets import open_datasets
-from orchestrator.prepare.pool import Lost, sensible, side_by_side
+from orchestrator.prepare.pool import Hands, Lost
 from video import BrokenVideo
 from video.clips import ClipDataset
 from video.decode import frames
@@ -63,16 +63,15 @@ class Measured:
     bytes: int
 
 
-def stats(job: Job, *, processes: int | None, tell: Told) -> list[Stats]:
+def stats(job: Job, *, hands: Hands, tell: Told) -> list[Stats]:
     """Return the numbers of the training and the evaluation set of a job.
 
     Raises MissingData, DataError or StorageTrouble where no data set can be opened.
     """
     datasets = open_datasets(job)
     samples = [one for one in in_files(datasets) if _can_be_measured(datasets[one.subset])]
-    processes = processes or sensible(len(samples), WORTH_A_PROCESS)
     found: list[list[Measured | None]] = [[], []]
-    work = side_by_side(_Measure(datasets), samples, processes)
+    work = hands(_Measure(datasets), samples, WORTH_A_PROCESS)
     for done, (number, result) in enumerate(work, start=1):
         found[samples[number].subset].append(None if isinstance(result, Lost) else result)
         tell(done, len(samples))

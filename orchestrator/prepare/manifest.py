@@ -8,12 +8,13 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.files import write_whole
+from orchestrator.files import sync_folder, write_whole
 from orchestrator.typed_json import made_of, plain
 
 NAME = "manifest.jsonl"
@@ -44,14 +45,26 @@ class Source:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Something that has no copy, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Copy:
-    """A copy. name: its path in the folder; frames: how many it has, and its source."""
+    """A copy. name: its path in the folder; frames: how many it has, and its source.
+
+    Of a shard, frames are its images, and left_out those that cannot be read.
+    """
 
     name: str
     frames: int
     size: int
     source: Source
     options: Options
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def read_manifest(folder: Path) -> dict[str, Copy]:
@@ -101,6 +114,20 @@ def at_work_in(folder: Path) -> Iterator[None]:
         raise UsageError(f"Another `orch data prepare` is at work in {folder}.") from error
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def in_one_step(target: Path) -> Iterator[Path]:
+    """Give another name for a file that takes its own when it is whole and on the disk."""
+    scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}{SCRATCH}")
+    try:
+        yield scratch
+        with scratch.open("rb") as opened:
+            os.fsync(opened.fileno())
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+    sync_folder(target.parent)
 
 
 def _clean(folder: Path) -> None:

@@ -10,11 +10,12 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,13 +30,34 @@ class Lost:
 LOST = Lost()
 
 
-def sensible(things: int, worth: int = 1) -> int:
-    """Return a number of processes for so many things. worth: how many make up for one's start."""
-    return max(1, min(len(os.sched_getaffinity(0)), things // worth))
+class Hands(Protocol):
+    """Those that do the same work on many things: processes of this machine, or of a cluster."""
+
+    def __call__(
+        self, work: Callable[[T], R], things: Sequence[T], worth: int = 1
+    ) -> Iterator[Numbered[R | Lost]]:
+        """Yield the number of each thing and what the work on it returns, as they are done.
+
+        worth: how many things take about as long as the start of a process.
+        """
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Some processes beside this one. number: None for as many as there are cores, if worth it."""
+
+    number: int | None = None
+
+    def __call__(
+        self, work: Callable[[T], R], things: Sequence[T], worth: int = 1
+    ) -> Iterator[Numbered[R | Lost]]:
+        """Do what Hands do."""
+        cores = len(os.sched_getaffinity(0))
+        return side_by_side(work, things, self.number or max(1, min(cores, len(things) // worth)))
 
 
 def side_by_side(
-    work: Callable[[T], R], things: Iterable[T], processes: int
+    work: Callable[[T], R], things: Sequence[T], processes: int
 ) -> Iterator[Numbered[R | Lost]]:
     """Yield the number of each thing and what the work on it returns, in the order of completion.
 

@@ -147,7 +147,7 @@ def submit(record: Record, job: "Job", place: Place, say: Say) -> Record:
     """
     if place.client is None:
         return _submit_locally(record, job, place, say)
-    env_vars = _shown_elsewhere(say)
+    env_vars = shown_elsewhere(say)
     there = replace(record, address=place.client.url, local=False, cluster=place.cluster)
     return _send(place.client, there, place, env_vars)
 
@@ -230,7 +230,7 @@ def _submit_locally(record: Record, job: "Job", place: Place, say: Say) -> Recor
             raise
 
 
-def _shown_elsewhere(say: Say) -> dict[str, str]:
+def shown_elsewhere(say: Say) -> dict[str, str]:
     """Return the environment of a job on another cluster; secrets stay here, with a warning.
 
     Another cluster may have other owners, and displays the environment of its jobs.

@@ -1,5 +1,6 @@
 """orch data: what it finds in a small data set with something wrong in it."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from orchestrator.job.load import load_job
 from orchestrator.prepare import data_show
 from orchestrator.prepare.datasets import open_datasets, remarks
 from tests.orchestrator.cli.conftest import Orch
+from tests.real_data import real_data
 from video.decode import probe
 
 QUICKSTART = Path(__file__).parents[3] / "jobs" / "quickstart"
@@ -130,7 +132,7 @@ def test_copies_are_reported_and_jobs_can_train_on_them(orch: Orch, damaged: Pat
     assert done.exit_code == 1
     assert "videos/v_1.*" in done.stdout
     assert "no such file" in done.stdout
-    assert "7 videos: 5 made, 2 failed." in done.stdout
+    assert "7 copies: 5 made, 2 failed." in done.stdout
     root = Path("copies").absolute()
     assert done.stdout.splitlines()[-1] == f"Train on the copies with --set data.root={root}"
     again = ("data", "check", "clips.yaml", *LENIENT, "--set", f"data.root={root}", "--json")
@@ -141,10 +143,31 @@ def test_copies_are_reported_and_jobs_can_train_on_them(orch: Orch, damaged: Pat
     assert report["outcomes"][0]["copy"]["options"]["frames"] == 27
 
 
+def test_processes_of_this_machine_are_not_those_of_a_cluster(orch: Orch, clips: Path) -> None:
+    done = orch(
+        "data", "check", "clips.yaml", "--processes", "2", "--address", "http://127.0.0.1:9"
+    )
+    assert done.exit_code == 2
+    assert "the work is done on http://127.0.0.1:9 (--address)" in done.stderr
+    done = orch("data", "check", "clips.yaml", "--address", "http://127.0.0.1:9")
+    assert done.exit_code == 3
+    assert "http://127.0.0.1:9" in done.stderr
+
+
+def test_images_are_copied_into_shards(orch: Orch, tmp_path: Path) -> None:
+    command = ("data", "prepare", str(images(tmp_path)), "--format", "shards")
+    done = orch(*command, "--output", "copies", "--processes", "1")
+    assert done.exit_code == 1, done.stderr
+    assert "val/b/0.png" in done.stdout
+    assert "2 copies: 2 made." in done.stdout
+    rows = (Path("copies/manifest.jsonl")).read_text().splitlines()
+    assert [json.loads(row)["options"]["short_side"] for row in rows] == [288, 288]
+
+
 def test_images_are_not_copied_as_videos(orch: Orch, tmp_path: Path) -> None:
     done = orch("data", "prepare", str(images(tmp_path)), "--format", "pack", "--output", "copies")
     assert done.exit_code == 2
-    assert "`orch data prepare` copies videos; 'imagenet' holds none." in done.stderr
+    assert "--format pack copies videos; 'imagenet' holds none." in done.stderr
 
 
 def test_stats_count_samples_classes_lengths_and_sizes(orch: Orch, damaged: Path) -> None:
@@ -225,3 +248,37 @@ def test_images_are_checked_and_left_out_too(orch: Orch, tmp_path: Path) -> None
     assert done.exit_code == 1
     assert Path("images/out.txt").read_text() == "val/b/0.png\n"
     assert orch("data", "check", job, "--set", "data.exclude=out.txt").exit_code == 0
+
+
+ODD = """
+name: odd
+model: {name: resnet18, widths: [4, 8, 16], depths: [1, 1, 1], num_segments: 1}
+data: {name: video_folders, root: odd, crop: 16, test_scale: 16, max_broken_share: 1.0}
+method: {name: coquant}
+optimizer: {lr: 0.05}
+training: {epochs: 1, global_batch: 2}
+"""
+
+
+@pytest.mark.real
+def test_check_names_each_broken_file_of_the_odd_ones(
+    orch: Orch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_CACHE", str(tmp_path / "cache"))
+    source = real_data() / "videos" / "odd"
+    with (source / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for subset, names in (("train", [row["file"] for row in rows]), ("val", ["sample.3gp"])):
+        Path("odd", subset, "a").mkdir(parents=True)
+        for name in names:
+            Path("odd", subset, "a", name).symlink_to(source / name)
+    Path("odd.yaml").write_text(ODD)
+    done = orch("data", "check", "odd.yaml", "--every-frame", "--json")
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    found = {Path(one["name"]).name: one for one in report["findings"]}
+    unread = [row["file"] for row in rows if row["decord_0_6_0"].endswith(("to open", "reading"))]
+    assert len(unread) == 14
+    assert [name for name in unread if found[name]["kind"] != "broken"] == []
+    assert {name for name, one in found.items() if one["kind"] == "broken"} == set(unread)
+    assert report["samples"] == len(rows) + 1

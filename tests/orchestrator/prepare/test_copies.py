@@ -17,8 +17,9 @@ from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.prepare import copies, manifest
-from orchestrator.prepare.copies import Report
 from orchestrator.prepare.manifest import Options
+from orchestrator.prepare.outcome import Report
+from orchestrator.prepare.pool import Processes
 from orchestrator.store.place import folder_at
 from tests.video.numbered import COUNT, numbers_in
 from tests.video.test_right_frames import trim
@@ -81,9 +82,9 @@ def names_in(folder: Path) -> list[str]:
 
 
 def made(job: Job, form: str, folder: str = "out", processes: int = 1) -> Report:
-    return copies.prepare(
-        job, Path(folder).absolute(), SMALL[form], processes=processes, tell=lambda *_: None
-    )
+    hands = Processes(processes)
+    target = Path(folder).absolute()
+    return copies.prepare(job, target, SMALL[form], hands=hands, tell=lambda *_: None)
 
 
 @pytest.mark.parametrize("form", ["gop", "pack"])
@@ -181,7 +182,7 @@ def test_only_what_changed_is_made_again() -> None:
     assert known["videos/v_2.mp4"].source.mtime_ns == (videos / "v_2.mp4").stat().st_mtime_ns
 
     other = Options("pack", 16, frames=36, quality=90)
-    report = copies.prepare(job, Path("out"), other, processes=1, tell=lambda *_: None)
+    report = copies.prepare(job, Path("out"), other, hands=Processes(1), tell=lambda *_: None)
     assert report.counts["made"] == 4
 
 

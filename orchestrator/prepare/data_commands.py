@@ -1,0 +1,41 @@
+"""The commands of `orch data` that look at every file: the same here and on a cluster."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.job.schema import Job
+from orchestrator.prepare import copies, data_check, data_stats
+from orchestrator.prepare.data_check import Told
+from orchestrator.prepare.manifest import Options
+from orchestrator.prepare.outcome import Report
+from orchestrator.prepare.pool import Hands
+from orchestrator.typed_json import Values, made_of
+
+
+def run(command: str, job: Job, options: Values, hands: Hands, tell: Told) -> Any:
+    """Return the report of a command. options: its own ones, in JSON's form.
+
+    Raises what the functions of the commands raise.
+    """
+    return _COMMANDS[command](job, options, hands, tell)
+
+
+def _check(job: Job, options: Values, hands: Hands, tell: Told) -> data_check.Report:
+    return data_check.check(job, hands=hands, every=options["every"], tell=tell)
+
+
+def _stats(job: Job, _options: Values, hands: Hands, tell: Told) -> list[data_stats.Stats]:
+    return data_stats.stats(job, hands=hands, tell=tell)
+
+
+def _prepare(job: Job, options: Values, hands: Hands, tell: Told) -> Report:
+    how, folder = made_of(Options, options["how"]), Path(options["folder"])
+    return copies.prepare(job, folder, how, hands=hands, tell=tell)
+
+
+_COMMANDS: dict[str, Callable[[Job, Values, Hands, Told], Any]] = {
+    "check": _check,
+    "stats": _stats,
+    "prepare": _prepare,
+}

@@ -1,0 +1,184 @@
+"""Copies of videos, one by one: all frames as H.264, or some as JPEGs in one file."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from orchestrator.data import Dataset
+from orchestrator.files import make_folder
+from orchestrator.job.paths import in_bucket
+from orchestrator.prepare.data_check import Sample, in_files
+from orchestrator.prepare.manifest import Copy, Options, Source, in_one_step
+from orchestrator.prepare.outcome import Outcome, State
+from video import BrokenVideo, MissingVideo, ShortVideo
+from video.clips import ClipDataset
+from video.decode import Frame, every_frame, frames, probe
+from video.exclude import listed_name
+from video.index import Index, Way
+from video.pack import ENDING, chosen, read_head, write_pack
+from video.recode import CannotCode, Tool, read_otherwise, shrunk, write_video
+
+AT_ONCE = 8
+"""Frames of a video that are in memory together."""
+
+
+@dataclass(frozen=True)
+class VideoCopying:
+    """Makes the copy of one video. copies: those that are known, by their sources."""
+
+    datasets: tuple[Dataset, Dataset]
+    root: str
+    folder: Path
+    options: Options
+    tool: Tool | None
+    copies: dict[str, Copy]
+
+    def things(self) -> Sequence[Sample]:
+        """Return a sample of each video."""
+        return in_files(self.datasets)
+
+    def __call__(self, sample: Sample, /) -> Outcome:
+        """Make the copy of a video, or keep the one that is there."""
+        name, dataset = self._name(sample), self.datasets[sample.subset]
+        assert isinstance(dataset, ClipDataset)
+        if in_bucket(name) or Path(name).is_absolute():
+            return self.failed(sample, f"it is not below {self.root}, the data set's folder")
+        make_folder((self.folder / name).parent)  # in any case: its name may be that of a class
+        try:
+            with dataset.file_of(sample.index) as file:
+                known, source = self.copies.get(name), _source(file, name)
+                if known and (kept := self._kept(known, source, file)):
+                    return Outcome(name, State.KEPT, kept)
+                original = _Original(dataset, sample.index, file, self.tool)
+                return Outcome(name, State.MADE, self._made(original, source))
+        except BrokenVideo as error:
+            return self.failed(sample, error.reason)
+        except CannotCode as error:
+            return self.failed(sample, str(error))
+
+    def _name(self, sample: Sample) -> str:
+        return listed_name(self.datasets[sample.subset].source(sample.index), self.root)
+
+    def failed(self, sample: Sample, reason: str, /) -> Outcome:
+        """Return the outcome for a video without a copy."""
+        return Outcome(self._name(sample), State.FAILED, reason=reason)
+
+    def _kept(self, known: Copy, source: Source, path: Path) -> Copy | None:
+        """Return a known copy with its source as it is now, if the copy is still right."""
+        try:
+            size = (self.folder / known.name).stat().st_size
+        except OSError:
+            return None
+        if known.options != self.options or size != known.size:
+            return None
+        if replace(source, sha256=known.source.sha256) != known.source:
+            source = replace(source, sha256=_sha256(path))
+            return replace(known, source=source) if _same_content(known.source, source) else None
+        return known
+
+    def _made(self, original: "_Original", source: Source) -> Copy:
+        source = replace(source, sha256=_sha256(original.file))
+        name = str(
+            Path(source.name).with_suffix(ENDING if self.options.format == "pack" else ".mp4")
+        )
+        target = self.folder / name
+        with in_one_step(target) as scratch:
+            count = self._write(original, scratch)
+            _look_at(scratch, count, self.options.format)
+            if _source(original.file, source.name) != replace(source, sha256=""):
+                raise BrokenVideo(original.file, "it changed while it was read")
+        size = target.stat().st_size
+        return Copy(name, count, size, source, self.options)
+
+    def _write(self, original: "_Original", scratch: Path) -> int:
+        options = self.options
+        if options.format == "gop":
+            assert self.tool is not None
+            small = (shrunk(frame, options.short_side) for frame in original.every_frame())
+            return write_video(small, scratch, gop=options.gop, crf=options.crf, tool=self.tool)
+        count = original.count()
+        some = (
+            (number, shrunk(frame, options.short_side))
+            for number, frame in original.some(chosen(count, options.frames))
+        )
+        write_pack(scratch, count, some, options.quality)
+        return count
+
+
+class _Original:
+    """A video that is to be copied, read as training reads it; else by the tool."""
+
+    def __init__(self, dataset: ClipDataset, index: int, file: Path, tool: Tool | None) -> None:
+        """Raises BrokenVideo for one that is too short, or not readable where there is no tool."""
+        self.file, self._tool = file, tool
+        self._known: Index | None = None
+        self._reason = ""
+        try:
+            self._known = dataset.known(index)
+        except (MissingVideo, ShortVideo):
+            raise
+        except BrokenVideo as error:
+            self._reason = error.reason
+            if tool is None:
+                raise
+
+    def every_frame(self) -> Iterator[Frame]:
+        """Yield the frames in order."""
+        if self._known:
+            yield from every_frame(self.file, self._known)
+            return
+        assert self._tool is not None
+        try:
+            yield from read_otherwise(self.file, self._tool)
+        except BrokenVideo as error:
+            raise BrokenVideo(self.file, f"{self._reason}; {error.reason}") from error
+
+    def count(self) -> int:
+        """Return how many there are."""
+        return self._known.frames if self._known else sum(1 for _ in self.every_frame())
+
+    def some(self, numbers: list[int]) -> Iterator[tuple[int, Frame]]:
+        """Yield frames by ascending numbers, each with its own."""
+        if self._known and self._known.way is not Way.IN_ORDER:
+            for first in range(0, len(numbers), AT_ONCE):
+                part = numbers[first : first + AT_ONCE]
+                yield from zip(part, frames(self.file, self._known, part), strict=True)
+            return
+        wanted = set(numbers)
+        yield from (pair for pair in enumerate(self.every_frame()) if pair[0] in wanted)
+
+
+def _source(path: Path, name: str) -> Source:
+    """Return what is seen of a file at once; its content is not read. Raises BrokenVideo."""
+    try:
+        known = path.stat()
+    except FileNotFoundError as error:
+        raise MissingVideo(path, "no such file") from error
+    except OSError as error:
+        raise BrokenVideo(path, f"cannot be read ({error.strerror})") from error
+    return Source(name, known.st_size, known.st_mtime_ns, "")
+
+
+def _same_content(one: Source, other: Source) -> bool:
+    return (one.size, one.sha256) == (other.size, other.sha256)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BrokenVideo(path, f"cannot be read ({error.strerror})") from error
+
+
+def _look_at(scratch: Path, count: int, form: str) -> None:
+    """See that a copy has as many frames as its original, and ends. Raises CannotCode."""
+    if form == "pack":
+        found = read_head(scratch).frames
+    else:
+        index = probe(scratch)
+        frames(scratch, index, [0, index.frames - 1])
+        found = index.frames if index.way is Way.SLICES else 0
+    if found != count:
+        raise CannotCode(f"its copy has {found} frames, not {count}")
