@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,10 +15,11 @@ from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.prepare import preflight
 from orchestrator.prepare.datasets import open_datasets
-from orchestrator.store import s3_client, s3_copy
+from orchestrator.store import s3_client
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import WholeFile
 from orchestrator.store.s3_copy import copy_here
+from video.library import cache_folder
 
 JOBS = Path(__file__).parents[3] / "jobs"
 LISTED = JOBS / "quickstart" / "activity_net.v1-3.min.json"
@@ -52,8 +52,8 @@ def clips(s3: str, tmp_path: Path) -> Callable[..., Job]:
     return job
 
 
-def kept() -> list[str]:
-    return sorted(path.name for path in home.folder("objects").glob("*.json"))
+def kept() -> list[Path]:
+    return sorted((cache_folder() / "objects").glob("*/*.json"))
 
 
 def test_annotations_in_a_bucket_are_fetched_once_until_they_change(
@@ -62,9 +62,8 @@ def test_annotations_in_a_bucket_are_fetched_once_until_they_change(
     job = clips()
     preflight.check(job)
     copies = kept()
-    assert len(copies) == 1
+    [copy] = copies
     assert [len(each) for each in open_datasets(job)] == [8, 8]
-    copy = home.folder("objects") / copies[0]
     before = copy.stat().st_mtime_ns
     open_datasets(job)
     assert (kept(), copy.stat().st_mtime_ns) == (copies, before)
@@ -93,41 +92,26 @@ def test_an_object_that_changes_while_it_is_fetched_is_fetched_whole(
     assert copy_here(f"{s3}/list.txt").read_bytes() == b"2nd"
 
 
-def fetched(uri: str, days_ago: float | None = None) -> Path:
-    """Return the copy that another process, which has ended, used now or so many days ago."""
-    if not (child := os.fork()):
-        s3_client.client.cache_clear()
-        copy = copy_here(uri)
-        if days_ago is not None:
-            at = time.time() - 24 * 3600 * days_ago
-            os.utime(copy, (at, at))
-        home.save(home.orch_home() / "copy", str(copy))
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    return Path((home.orch_home() / "copy").read_text())
-
-
-def test_copies_that_nobody_uses_are_removed_when_another_is_fetched(
+def test_a_copy_in_use_stays_and_others_go_when_there_is_no_room(
     s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uris = {name: f"{s3}/{name}" for name in ("old", "again", "lately", "in_use", "new", "more")}
-    for name in uris:
+    monkeypatch.setenv("ORCH_CACHE_GB", "12e-9")  # bytes for two copies
+    for name in ("in_use", "let_go", "new"):
         folder_at(s3).write(name, b"12345")
-    lately, in_use = fetched(uris["lately"], 29), fetched(uris["in_use"])
-    again, old = fetched(uris["again"], 29), fetched(uris["old"], 31)
-    os.utime(again, (1, 1))
-    assert fetched(uris["again"]) == again
-    assert copy_here(uris["in_use"]) == in_use
-    os.utime(in_use, (1, 1))
-    new = copy_here(uris["new"])
-    kept = [path.exists() for path in (old, lately, again, in_use, new)]
-    assert kept == [False, True, True, True, True]
+    in_use = copy_here(f"{s3}/in_use")
+    let_go = fetched_by_another(f"{s3}/let_go")
+    new = copy_here(f"{s3}/new")
+    assert [path.exists() for path in (in_use, let_go, new)] == [True, False, True]
 
-    monkeypatch.setattr(s3_copy, "KEPT_BYTES", 24)
-    more = fetched(uris["more"])
-    kept = [path.exists() for path in (lately, again, in_use, new, more)]
-    assert kept == [False, True, True, True, True]
-    assert fetched(uris["old"]).read_bytes() == b"12345"
+
+def fetched_by_another(uri: str) -> Path:
+    """Return the copy that another process has used, which has ended."""
+    if not (child := os.fork()):
+        s3_client.client.cache_clear()
+        (home.folder("seen") / "copy").write_text(str(copy_here(uri)))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    return Path((home.folder("seen") / "copy").read_text())
 
 
 def test_of_processes_that_want_the_same_object_one_fetches_it(s3: str) -> None:
