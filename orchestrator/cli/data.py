@@ -16,9 +16,9 @@ from orchestrator.errors import JobFailed
 from orchestrator.typed_json import made_of, plain
 
 if TYPE_CHECKING:
-    from orchestrator.prepare import data_check
-    from orchestrator.prepare.manifest import Options
-    from orchestrator.prepare.outcome import Report
+    from orchestrator.curate.check import Report as Findings
+    from orchestrator.curate.manifest import Options
+    from orchestrator.curate.outcome import Report
 
 MIB = 1 << 20
 SHORT_SIDES = {"gop": 256, "pack": 256, "shards": 288}
@@ -82,16 +82,16 @@ def check(
       orch submit jobs/activitynet_r50.yaml --set data.exclude=$PWD/broken.txt
       orch data check jobs/imagenet_r18.yaml --cluster lab
     """
-    from orchestrator.prepare import data_check
+    from orchestrator.curate.check import Report, write_list
 
     work = Work.at(address, cluster, processes)
     job = job_file.job_of(job_name, overrides)
     if output is not None:
         make_folder(output.parent)  # before what takes long
     options = {"every": every}
-    report = work.report("check", job, options, "files", partial(made_of, data_check.Report))
+    report = work.report("check", job, options, "files", partial(made_of, Report))
     if output is not None:
-        data_check.write_list(output, report)
+        write_list(output, report)
         say(f"Written: {output}. Leave these samples out: --set data.exclude={output.absolute()}")
     if as_json:
         answer_json(plain(report) | {"counts": report.counts})
@@ -101,7 +101,7 @@ def check(
         raise click.exceptions.Exit(JobFailed.exit_code)
 
 
-def _print_findings(report: "data_check.Report") -> None:
+def _print_findings(report: "Findings") -> None:
     columns = ("SET", "PROBLEM", "SAMPLE", "REASON")
     if report.findings:
         print_table(columns, ((f.subset, f.kind, f.name, f.reason) for f in report.findings))
@@ -170,7 +170,7 @@ def prepare(
       orch submit jobs/activitynet_r50.yaml --set data.root=/data/activitynet_256
       orch data prepare jobs/imagenet_r18.yaml --format shards --output /data/imagenet_288
     """
-    from orchestrator.prepare.outcome import Report
+    from orchestrator.curate.outcome import Report
 
     work = Work.at(address, cluster, processes)
     job = job_file.job_of(job_name, overrides)
@@ -196,7 +196,7 @@ def prepare(
 
 def _options(form: str, short_side: int | None, **given: int) -> "Options":
     """Return the options of a format; what it does not use is left out."""
-    from orchestrator.prepare.manifest import Options
+    from orchestrator.curate.manifest import Options
 
     own = {key: given[key] for key in OPTIONS[form]}
     return Options(form, short_side or SHORT_SIDES[form], **own)

@@ -14,7 +14,7 @@ from orchestrator.errors import UsageError
 from orchestrator.typed_json import made_of, plain
 
 if TYPE_CHECKING:
-    from orchestrator.prepare.data_stats import Spread, Stats
+    from orchestrator.curate.stats import Spread, Stats
 
 KIB = 1 << 10
 
@@ -54,7 +54,7 @@ def stats(
 
 
 def _read(values: Any) -> "list[Stats]":
-    from orchestrator.prepare.data_stats import Stats
+    from orchestrator.curate.stats import Stats
 
     return [made_of(Stats, value) for value in values]
 
@@ -132,14 +132,14 @@ def show(
       orch data show jobs/imagenet_r18.yaml
       orch data show last --split val --count 40 --output val.png
     """
+    from orchestrator.curate.show import samples, sheet
     from orchestrator.files import write_whole
-    from orchestrator.prepare import data_show
 
     job = job_file.job_of(job_name, overrides)
     file = output or Path(f"{job.name}_{split}.png")
     if file.suffix != ".png":
         raise UsageError(f"--output {file}: the name of a picture ends in .png")
     make_folder(file.parent)
-    samples = data_show.samples(job, train=split == "train", count=count, epoch=epoch)
-    write_whole(file, data_show.sheet(f"{job.name}, {split}", samples))
+    drawn = samples(job, train=split == "train", count=count, epoch=epoch)
+    write_whole(file, sheet(f"{job.name}, {split}", drawn))
     say(f"Written: {file}")

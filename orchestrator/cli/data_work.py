@@ -48,11 +48,11 @@ class Work:
         """
         with bar(what) as tell:
             if self.target is None:
-                from orchestrator.prepare import data_commands
-                from orchestrator.prepare.pool import Processes
+                from orchestrator.curate import commands
+                from orchestrator.curate.pool import Processes
 
                 hands = Processes(self.processes)
-                found: T = data_commands.run(command, job, options, hands, tell)
+                found: T = commands.run(command, job, options, hands, tell)
                 return found
             from orchestrator.errand import Errand
             from orchestrator.runs import errands

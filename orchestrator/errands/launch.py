@@ -11,11 +11,11 @@ from pathlib import Path
 import ray
 
 from orchestrator import handover
+from orchestrator.curate import commands
 from orchestrator.errand import Errand, Message
 from orchestrator.errands.tasks import Tasks
 from orchestrator.errors import OrchError
 from orchestrator.job.schema import job_from_dict
-from orchestrator.prepare import data_commands
 from orchestrator.typed_json import plain
 
 EVERY_SECONDS = 1.0
@@ -29,7 +29,7 @@ def main(path: str) -> int:
         handover.take_up()
         job = job_from_dict(errand.job)
         ray.init(logging_level="WARNING", log_to_driver=False)
-        report = data_commands.run(errand.command, job, errand.options, Tasks(), _Teller())
+        report = commands.run(errand.command, job, errand.options, Tasks(), _Teller())
     except OrchError as error:
         _say(Message(error=str(error), exit_code=error.exit_code))
         return error.exit_code

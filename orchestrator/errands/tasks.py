@@ -18,7 +18,7 @@ from ray.exceptions import (
 )
 
 from orchestrator import handover
-from orchestrator.prepare.pool import LOST, Lost, Numbered
+from orchestrator.curate.pool import LOST, Lost, Numbered
 
 T = TypeVar("T")
 R = TypeVar("R")

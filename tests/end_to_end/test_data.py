@@ -27,8 +27,8 @@ training: {epochs: 1, global_batch: 2}
 CRASHES = """
 import ray
 from orchestrator.errands.tasks import Tasks
-from orchestrator.prepare.pool import Lost
-from tests.orchestrator.prepare.test_pool import double
+from orchestrator.curate.pool import Lost
+from tests.orchestrator.curate.test_pool import double
 ray.init(logging_level="ERROR", log_to_driver=False)
 done = dict(Tasks()(double, range(40), 8))
 print([number for number, result in done.items() if isinstance(result, Lost)])

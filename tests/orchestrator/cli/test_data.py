@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from orchestrator.curate import show
 from orchestrator.data.loader import train_batches
 from orchestrator.drawing import contact_sheet
 from orchestrator.job.load import load_job
-from orchestrator.prepare import data_show
 from orchestrator.prepare.datasets import open_datasets, remarks
 from tests.orchestrator.cli.conftest import Orch
 from tests.real_data import real_data
@@ -196,15 +196,15 @@ def test_stats_of_images_leave_out_what_has_no_size(orch: Orch, tmp_path: Path) 
 
 def test_what_is_shown_of_an_epoch_is_what_a_run_trains_on(clips: Path) -> None:
     job = load_job("clips.yaml", ["seed=5"]).job
-    shown = data_show.samples(job, train=True, count=4, epoch=3)
+    shown = show.samples(job, train=True, count=4, epoch=3)
     train_set, _ = open_datasets(job)
     steps = train_batches(train_set, job.plans[0], rank=0, seed=5, epoch=3)
     batches = [batch for step in steps for batch in step]
     inputs = torch.cat([batch.inputs for batch in batches])
     for one, clip, label in zip(shown, inputs, torch.cat([b.labels for b in batches]), strict=True):
-        assert one.pixels.shape == (32, 3 * 32 + 2 * data_show.GAP, 3)
+        assert one.pixels.shape == (32, 3 * 32 + 2 * show.GAP, 3)
         for number, frame in enumerate(clip):
-            left = number * (32 + data_show.GAP)
+            left = number * (32 + show.GAP)
             part = one.pixels[:, left : left + 32].transpose(2, 0, 1)
             assert torch.equal(torch.from_numpy(part), frame)
         assert one.label == train_set.class_names[label]
@@ -217,7 +217,7 @@ def test_samples_are_drawn_with_their_labels_below(orch: Orch, damaged: Path) ->
         assert picture.format == "PNG"
         assert picture.width > 300
     job = load_job("clips.yaml", [LENIENT[1]]).job
-    shown = data_show.samples(job, train=False, count=9, epoch=0)
+    shown = show.samples(job, train=False, count=9, epoch=0)
     assert [one.label[:7] for one in shown] == ["broken:", "odd", "even"]
     figure = contact_sheet("here", [(one.pixels, one.label) for one in shown], columns=2)
     assert [axes.get_xlabel() for axes in figure.axes] == [*(one.label for one in shown), ""]

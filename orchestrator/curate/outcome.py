@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from orchestrator.prepare.manifest import Copy, LeftOut
+from orchestrator.curate.manifest import Copy, LeftOut
 
 
 class State(StrEnum):

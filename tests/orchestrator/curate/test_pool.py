@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from orchestrator.prepare.pool import Lost, side_by_side
+from orchestrator.curate.pool import Lost, side_by_side
 
 
 def double(number: int) -> int:
@@ -34,8 +34,8 @@ def wait_here(folder: Path) -> None:
 ORPHANS = """
 import sys
 from pathlib import Path
-from orchestrator.prepare.pool import side_by_side
-from tests.orchestrator.prepare.test_pool import wait_here
+from orchestrator.curate.pool import side_by_side
+from tests.orchestrator.curate.test_pool import wait_here
 list(side_by_side(wait_here, [Path(sys.argv[1])] * 2, 2))
 """
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from orchestrator.curate.pool import Hands, Lost
 from orchestrator.data import Dataset
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import UsageError
@@ -12,7 +13,6 @@ from orchestrator.files import write_whole
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.schema import Job
 from orchestrator.prepare.datasets import open_datasets
-from orchestrator.prepare.pool import Hands, Lost
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.clips import ClipDataset
 from video.exclude import listed_name

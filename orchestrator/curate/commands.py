@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.curate import check, copies, stats
+from orchestrator.curate.check import Told
+from orchestrator.curate.manifest import Options
+from orchestrator.curate.outcome import Report
+from orchestrator.curate.pool import Hands
 from orchestrator.job.schema import Job
-from orchestrator.prepare import copies, data_check, data_stats
-from orchestrator.prepare.data_check import Told
-from orchestrator.prepare.manifest import Options
-from orchestrator.prepare.outcome import Report
-from orchestrator.prepare.pool import Hands
 from orchestrator.typed_json import Values, made_of
 
 
@@ -21,12 +21,12 @@ def run(command: str, job: Job, options: Values, hands: Hands, tell: Told) -> An
     return _COMMANDS[command](job, options, hands, tell)
 
 
-def _check(job: Job, options: Values, hands: Hands, tell: Told) -> data_check.Report:
-    return data_check.check(job, hands=hands, every=options["every"], tell=tell)
+def _check(job: Job, options: Values, hands: Hands, tell: Told) -> check.Report:
+    return check.check(job, hands=hands, every=options["every"], tell=tell)
 
 
-def _stats(job: Job, _options: Values, hands: Hands, tell: Told) -> list[data_stats.Stats]:
-    return data_stats.stats(job, hands=hands, tell=tell)
+def _stats(job: Job, _options: Values, hands: Hands, tell: Told) -> list[stats.Stats]:
+    return stats.stats(job, hands=hands, tell=tell)
 
 
 def _prepare(job: Job, options: Values, hands: Hands, tell: Told) -> Report:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from orchestrator.curate.check import Sample, in_files
+from orchestrator.curate.manifest import Copy, Options, Source, in_one_step
+from orchestrator.curate.outcome import Outcome, State
 from orchestrator.data import Dataset
 from orchestrator.files import make_folder
 from orchestrator.job.paths import in_bucket
-from orchestrator.prepare.data_check import Sample, in_files
-from orchestrator.prepare.manifest import Copy, Options, Source, in_one_step
-from orchestrator.prepare.outcome import Outcome, State
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.clips import ClipDataset
 from video.decode import Frame, every_frame, frames, probe

@@ -7,6 +7,13 @@ command, run again it makes the copies that are not there yet, and ends with the
 from pathlib import Path
 from typing import cast
 
+from orchestrator.curate import manifest
+from orchestrator.curate.check import CRASHED, Told
+from orchestrator.curate.image_shards import ImageCopying
+from orchestrator.curate.manifest import Copy, Options
+from orchestrator.curate.outcome import Copying, Outcome, Report
+from orchestrator.curate.pool import Hands, Lost
+from orchestrator.curate.video_copies import VideoCopying
 from orchestrator.data import Dataset
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.errors import UsageError
@@ -14,14 +21,7 @@ from orchestrator.files import make_folder, write_whole
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.resolve import FILE_IN_ROOT, FOLDER_IN_ROOT
 from orchestrator.job.schema import Job
-from orchestrator.prepare import manifest
-from orchestrator.prepare.data_check import CRASHED, Told
 from orchestrator.prepare.datasets import open_datasets, root_of
-from orchestrator.prepare.image_shards import ImageCopying
-from orchestrator.prepare.manifest import Copy, Options
-from orchestrator.prepare.outcome import Copying, Outcome, Report
-from orchestrator.prepare.pool import Hands, Lost
-from orchestrator.prepare.video_copies import VideoCopying
 from video.anywhere import Place
 from video.class_folders import seen
 from video.clips import ClipDataset

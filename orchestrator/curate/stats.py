@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from orchestrator.curate.check import SUBSETS, WORTH_A_PROCESS, Sample, Told, in_files
+from orchestrator.curate.pool import Hands, Lost
 from orchestrator.data import Dataset
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.data.images import BrokenImage
 from orchestrator.job.schema import Job
-from orchestrator.prepare.data_check import SUBSETS, WORTH_A_PROCESS, Sample, Told, in_files
 from orchestrator.prepare.datasets import open_datasets
-from orchestrator.prepare.pool import Hands, Lost
 from video import BrokenVideo
 from video.clips import ClipDataset
 from video.decode import frames

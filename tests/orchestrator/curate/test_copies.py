@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.curate import copies, manifest
+from orchestrator.curate.manifest import Options
+from orchestrator.curate.outcome import Report
+from orchestrator.curate.pool import Processes
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
-from orchestrator.prepare import copies, manifest
-from orchestrator.prepare.manifest import Options
-from orchestrator.prepare.outcome import Report
-from orchestrator.prepare.pool import Processes
 from orchestrator.store.place import folder_at
 from tests.video.numbered import COUNT, numbers_in
 from tests.video.test_right_frames import trim
@@ -226,7 +226,7 @@ COMMAND = """
 import sys
 from pathlib import Path
 from orchestrator.job.load import load_job
-from tests.orchestrator.prepare.test_copies import made
+from tests.orchestrator.curate.test_copies import made
 made(load_job("copied.yaml", []).job, "gop")
 """
 

@@ -11,14 +11,14 @@ import numpy as np
 import simplejpeg
 import torch
 
+from orchestrator.curate.check import SUBSETS
+from orchestrator.curate.manifest import Copy, LeftOut, Options, Source, in_one_step
+from orchestrator.curate.outcome import Outcome, State
 from orchestrator.data.image_file import JPEG, decode_bytes, read_content
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.data.images import BrokenImage
 from orchestrator.errors import UsageError
 from orchestrator.files import make_folder
-from orchestrator.prepare.data_check import SUBSETS
-from orchestrator.prepare.manifest import Copy, LeftOut, Options, Source, in_one_step
-from orchestrator.prepare.outcome import Outcome, State
 from video.exclude import listed_name
 from video.transforms import resize_short_side
 
