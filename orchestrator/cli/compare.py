@@ -37,7 +37,8 @@ def compare(job_names: tuple[str, ...], as_json: bool) -> None:
     records = list({record.run: record for record in map(registry.find, job_names)}.values())
     if len(records) < 2:
         raise UsageError(f"{records[0].run} cannot be compared with itself; name two runs or more.")
-    views = [_of_best(view.look(record)) for record in records]
+    looks = (_of_best(view.look(record)) for record in records)
+    views = list({seen.record.run: seen for seen in looks}.values())  # a best trial may be named
     pages = dict(_pages(views))
     if as_json:
         answer_json({"runs": [as_dict(seen) for seen in views], "mlflow": pages})

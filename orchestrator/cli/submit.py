@@ -178,7 +178,9 @@ def _resume(
 
     there = _where_again(record, address, cluster)
     place = submission.check(job, there, say, record.folder, references.awaited(job, there))
-    again = replace(registry.find(record.run), job=job.as_dict()).again(time.time())
+    known = registry.find(record.run)
+    name = known.name if job.name == record.job.get("name") else job.name
+    again = replace(known, job=job.as_dict(), name=name).again(time.time())
     say(f"Global batch {plan(job).sentence()}.")
     return submission.submit(again, job, place, say)
 

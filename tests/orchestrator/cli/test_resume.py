@@ -32,6 +32,14 @@ def test_a_resumed_run_keeps_its_id_and_folder_and_counts_its_attempts(
     assert [attempt.submission_id for attempt in registry.find(run).attempts] == [run, f"{run}.a2"]
 
 
+def test_a_run_goes_by_another_name_when_it_is_resumed_with_one(
+    orch: Orch, cluster: FakeCluster
+) -> None:
+    run = ended_run(orch, cluster)
+    assert orch("resume", run, "--detach", "--set", "name=renamed").exit_code == 0
+    assert (registry.find("renamed").run, registry.find(run).name) == (run, "renamed")
+
+
 def test_how_far_a_run_had_come_goes_to_where_its_folder_must_be(
     orch: Orch, cluster: FakeCluster
 ) -> None:

@@ -183,6 +183,8 @@ def test_searches_are_compared_by_their_best_trials(
         "letters-1.t001: lambda 0.5",
         "digits-1.t002: lambda 0.01",
     ]
+    shown = orch("compare", "digits", "digits.t001", "letters").stdout.splitlines()
+    assert [row.split()[0] for row in shown[2:4]] == ["digits-1.t001", "letters-1.t001"]
 
 
 def test_plain_lines_follow_a_search_by_the_ends_of_its_trials(
