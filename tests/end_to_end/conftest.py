@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from orchestrator.run_facts import RunFacts, facts_of
 from orchestrator.store.run_folder import RunFolder
-from tests import raylets
+from tests import raylets, s3_server
 from tests.raylets import Head
 
 REPOSITORY = Path(__file__).parents[2]
@@ -93,8 +94,11 @@ def output(new_database: Callable[[Path], str], tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    """Start a cluster of one node as an administrator would."""
-    with raylets.cluster(tmp_path_factory.mktemp("ray"), cpus=2) as head:
+    """Start a cluster of one node as an administrator would, with credentials for S3 on it."""
+    folder = tmp_path_factory.mktemp("ray")
+    own = s3_server.settings("") | {"ORCH_CACHE": str(folder / "cache")}
+    del own["AWS_ENDPOINT_URL"]
+    with mock.patch.dict(os.environ, own), raylets.cluster(folder, cpus=2) as head:
         yield head
 
 

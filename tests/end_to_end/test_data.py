@@ -1,16 +1,24 @@
-"""orch data on a cluster: the same findings as here, from files that all nodes see."""
+"""Data on a cluster: `orch data` finds there what it finds here, and runs read from a bucket."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
+from benchmarks.overhead import digest
+from orchestrator.store.run_folder import RunFolder
+from tests import s3_server
+from tests.end_to_end.test_jobs_on_real_data import sets
+from tests.mlflow_server import MlflowServer
 from tests.raylets import Head
+from tests.unreliable import Unreliable, Weather, on_the_way_to
 
 pytestmark = pytest.mark.ray
 
@@ -94,3 +102,47 @@ def test_what_ends_its_process_on_a_cluster_is_named_and_the_rest_is_done(head: 
     )
     lines = done.stdout.splitlines()  # among which Ray tells of the lost worker
     assert {"[13]", "True True"} <= set(lines), done.stdout + done.stderr
+
+
+def test_a_run_from_a_bucket_over_a_bad_way_learns_what_one_from_the_disk_does(
+    orch: Any, cluster: str, output: Path, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    root = REPOSITORY / "jobs" / "quickstart"
+    reduced = sets(
+        data__limit_train=48, data__limit_val=16, training__epochs=2, training__global_batch=16,
+        cluster__num_workers=1, output=output, tracking__uri=mlflow_server.url,
+    )  # fmt: skip
+    command = ("submit", root.with_suffix(".yaml"), "--address", cluster, "--follow", "--json")
+    with (
+        s3_server.serving(tmp_path) as server,
+        on_the_way_to(server, Weather(0.2, seed=5)) as way,
+    ):
+        put(server, root)
+        away = replace(orch, env=orch.env | s3_server.settings(way.url))
+        bucket = sets(data__root=f"s3://{s3_server.BUCKET}/quickstart")
+        from_disk, from_bucket = (
+            json.loads(one(*command, *reduced, *where).stdout)
+            for one, where in ((orch, ()), (away, bucket))
+        )
+        assert (from_disk["state"], from_bucket["state"]) == ("SUCCEEDED", "SUCCEEDED")
+        one, other = (RunFolder(run["run_dir"]) for run in (from_disk, from_bucket))
+        assert digest(one) == digest(other)
+        fetched = fetches(way)
+        assert len(set(fetched)) == 48 + 16
+        faults = sum(count for mood, count in way.mood.counts.items() if mood != "well")
+        assert faults > 10
+        assert len(fetched) <= len(set(fetched)) + faults  # each is fetched once in two epochs
+
+
+def put(server: str, root: Path) -> None:
+    """Put what is in a folder into the bucket."""
+    s3 = boto3.client("s3", endpoint_url=server, aws_access_key_id="a", aws_secret_access_key="b")
+    for path in root.rglob("*"):
+        if path.is_file():
+            key = f"quickstart/{path.relative_to(root)}"
+            s3.put_object(Bucket=s3_server.BUCKET, Key=key, Body=path.read_bytes())
+
+
+def fetches(way: Unreliable) -> list[str]:
+    """Return the videos that were asked for."""
+    return [line for line in way.asked if line.startswith("GET") and ".mp4" in line]
