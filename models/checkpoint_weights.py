@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from models.networks.base import AnyBitNetwork
 from models.precision import FLOAT, Precision
 from models.quantizers.learned_step import Ranged
 
@@ -90,6 +91,20 @@ def check_checkpoint_weights(
     torch's meta device. Raises ValueError where the weights will not fit.
     """
     return _fit(network.state_dict(), source.state_dict(), {}, borrow=borrow).untrained
+
+
+def check_same_codes(network: AnyBitNetwork, trained: AnyBitNetwork) -> None:
+    """Raise ValueError where weights are read as other codes than they were trained as.
+
+    Both may be without numbers, on torch's meta device.
+    """
+    both = zip(network.convolutions(), trained.convolutions(), strict=True)
+    for own, theirs in ((one.quantizer.origin, other.quantizer.origin) for one, other in both):
+        if own != theirs:
+            raise ValueError(
+                f"its weights were trained as codes of {theirs} bits; read as codes of {own} bits "
+                "they are other weights"
+            )
 
 
 def _fit(

@@ -13,11 +13,11 @@ from pydantic import Field
 
 from models.methods.base import Batch, Method, MethodSettings, Mistake, Pass, Step
 from models.networks.base import AnyBitNetwork
-from models.precision import MAX_BITS, OperatingPoint
+from models.precision import FLOAT, MAX_BITS, OperatingPoint, precisions_of
 
 
 class DirectSettings(MethodSettings, frozen=True):
-    """Whether batch norm is left as it is, too."""
+    """Whether batch norm is left as it is, too, and what weights are read as."""
 
     name: Literal["direct"] = "direct"
     trains: ClassVar[bool] = False
@@ -25,6 +25,13 @@ class DirectSettings(MethodSettings, frozen=True):
         False,
         description="give batch norm the statistics of each bit-width, from "
         "evaluate.calibration_batches",
+    )
+    b1: int = Field(
+        MAX_BITS,
+        ge=1,
+        le=MAX_BITS,
+        description="bit-width of the codes as which weights are read, those of the run that is "
+        "evaluated",
     )
 
 
@@ -36,8 +43,13 @@ class Direct(Method):
 
     @classmethod
     def mistakes(cls, settings: MethodSettings, points: Sequence[OperatingPoint]) -> list[Mistake]:
-        """Return a mistake when points to be calibrated share batch norm."""
+        """Return a mistake for too few bits of codes, or points that share what is calibrated."""
         assert isinstance(settings, DirectSettings)
+        bits = (own.weights for own in precisions_of(points) if own.weights != FLOAT)
+        most = max(bits, default=1)
+        if most > settings.b1:
+            problem = f"codes of {settings.b1} bits have no {most}-bit weights; at least {most}"
+            return [("method.b1", problem)]
         mixed = [point.name for point in points if point.layers]
         if not mixed or not settings.calibrate:
             return []
@@ -49,8 +61,8 @@ class Direct(Method):
 
     @property
     def code_bits(self) -> int:
-        """Bit-width of the stored weight codes (b1), that of individual runs."""
-        return MAX_BITS
+        """Bit-width of the stored weight codes (b1), 8 in individual runs."""
+        return self.settings.b1
 
     @property
     def calibrates(self) -> bool:

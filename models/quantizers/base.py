@@ -79,6 +79,14 @@ class WeightQuantizer(nn.Module, ABC):
         """Whether the stored codes alone give the codes of all lower bit-widths; here not."""
         return False
 
+    @property
+    def origin(self) -> int | None:
+        """The bit-width of the codes that all values are made from, where another one gives others.
+
+        Here None: the values at a bit-width are the same, however many bits are stored.
+        """
+        return None
+
     @abstractmethod
     def share(self, weight: Tensor) -> Any:
         """Compute, without gradient, what all bit-widths need of a weight."""

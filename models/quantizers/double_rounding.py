@@ -59,6 +59,11 @@ class DoubleRoundingWeight(WeightQuantizer):
         self.steps = StoredStep({self._name: nn.Parameter(torch.ones(()))} if bit_widths else {})
 
     @property
+    def origin(self) -> int:
+        """The bit-width of the stored codes, which are rounded again (b1)."""
+        return self.code_bits
+
+    @property
     def nested(self) -> bool:
         """Whether low bit-widths follow from the stored codes: they do."""
         return True

@@ -85,6 +85,11 @@ class LsqFloorWeight(WeightQuantizer):
         """Whether the stored codes give all lower ones; with steps of their own they do not."""
         return self.settings.lower != "own"
 
+    @property
+    def origin(self) -> int | None:
+        """The highest bit-width, if lower ones are made from its codes."""
+        return self.highest if self.settings.lower == "nested" else None
+
     @torch.no_grad()
     def start(self, weight: Tensor, keep: Collection[int] = ()) -> None:
         """Set each step to 2 mean|W| / sqrt(m_b), a shared one to that of the highest bit-width."""

@@ -81,6 +81,11 @@ class TruncatedWeight(NormalizingQuantizer):
         """Whether low bit-widths follow from the stored codes: they do."""
         return True
 
+    @property
+    def origin(self) -> int:
+        """The bit-width of the stored codes, from which bits are dropped (b1)."""
+        return self.code_bits
+
     def share(self, weight: Tensor) -> StoredCodes:
         """Return the stored codes."""
         aligned = self.settings.align_domain == "unit"

@@ -13,6 +13,7 @@ from models.float_weights import check_float_weights
 from models.networks.base import AnyBitNetwork
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network
+from orchestrator.prepare.start import check_codes
 from orchestrator.prepare.teacher import KEY, build_teacher, named_teachers
 
 _CLASSES = 1
@@ -62,6 +63,8 @@ def _unlike(
             check_float_weights(network, trained)
             return ""
         borrow = not job.method.trains
+        if borrow and not teaches:
+            check_codes(network, source)
         fresh = check_checkpoint_weights(network, trained, borrow=borrow).wholly
     except ValueError as error:
         return f"{source.name} will not do: {error}."

@@ -2,18 +2,20 @@
 
 from functools import lru_cache
 
+import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.checkpoint_weights import Untrained, load_checkpoint_weights
+from models.checkpoint_weights import Untrained, check_same_codes, load_checkpoint_weights
 from models.float_file import read_state_dict
 from models.float_weights import load_float_weights
 from models.networks.base import AnyBitNetwork
 from orchestrator.errors import CheckpointMismatch
-from orchestrator.job.schema import Job
+from orchestrator.job.schema import Job, job_from_dict
 from orchestrator.job.weights import no_weights, unsuitable
+from orchestrator.prepare.build import build_method, build_network
 from orchestrator.store.checkpoint import damage
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
@@ -78,6 +80,8 @@ def _load_checkpoint(network: AnyBitNetwork, file: WholeFile, job: Job) -> str |
         with file.here() as path:
             trained = load_file(path)
         borrow = not job.method.trains
+        if borrow and (source := _job_of(file)):
+            check_codes(network, source)
         untrained = load_checkpoint_weights(network, trained, borrow=borrow)
         if untrained.steps:
             # Steps that are not given start from the weights that are; then those that are given.
@@ -86,6 +90,34 @@ def _load_checkpoint(network: AnyBitNetwork, file: WholeFile, job: Job) -> str |
     except (ValueError, SafetensorError) as error:
         raise ValueError(f"{file}: {error}") from error
     return _not_trained(str(file.folder), untrained, job)
+
+
+def check_codes(network: AnyBitNetwork, source: Job) -> None:
+    """Raise ValueError where a network reads the weights of a job as other codes than it trains.
+
+    Own code of that job may be away, or need numbers to build a network: then nothing is known.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            trained = build_network(source, 1)
+    except Exception:
+        return
+    try:
+        check_same_codes(network, trained)
+    except ValueError as error:
+        most = max(build_method(phase).code_bits for phase in source.phase_jobs())
+        raise ValueError(
+            f"{error}. Give method.b1 the bits of the codes, {most}, and quantizer.bit_widths the "
+            "highest one of that job"
+        ) from error
+
+
+def _job_of(file: WholeFile) -> Job | None:
+    """Return the job that trained a checkpoint, None where it is not with it or not readable."""
+    try:
+        return job_from_dict(yaml.safe_load(RunFolder(file.folder.parent).job.read()))
+    except (OSError, yaml.YAMLError, TypeError, ValueError, LookupError, AttributeError):
+        return None
 
 
 def _not_trained(folder: str, untrained: Untrained, job: Job) -> str | None:

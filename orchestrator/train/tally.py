@@ -17,13 +17,14 @@ from orchestrator.train.ranks import Ranks
 class TallyState:
     """The sums of one rank in the middle of an epoch, in a checkpoint.
 
-    loss, passes: by point. teachers: number of passes by (student, teacher). samples: of all ranks.
+    loss, passes: by point. teachers: number of passes by (student, teacher). These are passes of
+    the size that they had then. samples: of all ranks.
     waited: seconds, of those of the epoch, until batches were loaded.
     """
 
     loss: dict[str, float]
-    passes: dict[str, int]
-    teachers: dict[tuple[str, str], int]
+    passes: dict[str, float]
+    teachers: dict[tuple[str, str], float]
     seconds: float
     samples: int
     broken: dict[str, str]
@@ -38,10 +39,10 @@ class Tally:
     """
 
     def __init__(self, names: Sequence[str], device: torch.device) -> None:
-        self._passes = dict.fromkeys(names, 0)
+        self._passes: dict[str, float] = dict.fromkeys(names, 0)
         self._losses = torch.zeros(len(self._passes), dtype=torch.float64, device=device)
         self._loss = dict(zip(self._passes, self._losses.unbind(), strict=True))
-        self._teachers: dict[tuple[str, str], int] = {}
+        self._teachers: dict[tuple[str, str], float] = {}
         self._seconds_before = 0.0
         self._start = time.monotonic()
         self.samples = 0
@@ -91,7 +92,7 @@ class Tally:
 
     def teacher_shares(self) -> dict[tuple[str, str], float]:
         """Return for each (student, teacher) the share of passes with that teacher."""
-        passes: dict[str, int] = {}
+        passes: dict[str, float] = {}
         for (student, _), count in self._teachers.items():
             passes[student] = passes.get(student, 0) + count
         return {pair: count / passes[pair[0]] for pair, count in self._teachers.items()}
@@ -108,18 +109,21 @@ class Tally:
             waited=self.waited,
         )
 
-    def restore(self, states: Sequence[TallyState], *, rank: int, world: int) -> None:
+    def restore(
+        self, states: Sequence[TallyState], *, rank: int, world: int, each: float = 1.0
+    ) -> None:
         """Continue from the sums of all ranks in a checkpoint.
 
-        Each rank takes its own; with another number of ranks, rank 0 takes those of all.
+        Each rank takes its own; with another number of ranks, rank 0 takes those of all. each: for
+        how many passes one of these counts, which may have had more samples.
         """
         own = [states[rank]] if world == len(states) else states if rank == 0 else []
         for state in own:
             for point, value in state.loss.items():
-                self._loss[point] += value
-                self._passes[point] += state.passes[point]
+                self._loss[point] += each * value
+                self._passes[point] += each * state.passes[point]
             for pair, count in state.teachers.items():
-                self._teachers[pair] = self._teachers.get(pair, 0) + count
+                self._teachers[pair] = self._teachers.get(pair, 0) + each * count
             self.broken |= state.broken
         self._seconds_before = states[0].seconds
         self._start = time.monotonic()

@@ -315,7 +315,8 @@ class Worker:
         self.phase.optimizer.load_state_dict(state.optimizer)
         self.phase.method.load_state_dict(state.method)
         state.restore_rank(self.parts.network, self.ranks)
-        self.tally.restore(state.tallies, rank=self.ranks.rank, world=self.ranks.world)
+        each = state.micro_batch / self.plan.micro_batch
+        self.tally.restore(state.tallies, rank=self.ranks.rank, world=self.ranks.world, each=each)
 
     def _tell_changed_plan(self, before: int) -> None:
         if before != self.plan.micro_batch:

@@ -216,6 +216,42 @@ def test_a_step_of_other_codes_starts_from_the_weights_that_are_given(
     assert 4 * step == pytest.approx(2 * given[f"{layer}.weight"].abs().mean().item())
 
 
+@pytest.mark.parametrize(
+    ("weights", "trained_at", "read_at", "b1"),
+    [
+        ("coquant_trunc", "[4, 2]", "[4, 2]", 4),
+        ("double_rounding", "[4, 2]", "[4, 2]", 4),
+        ("{name: lsq_floor, lower: nested}", "[4, 3, 2]", "[3, 2]", 8),
+    ],
+)
+def test_weights_are_evaluated_as_the_codes_that_were_trained(
+    weights: str,
+    trained_at: str,
+    read_at: str,
+    b1: int,
+    trained: Callable[..., Path],
+    tiny_job: Callable[..., Job],
+    tmp_path: Path,
+    folder_context: Any,
+) -> None:
+    kind = f"quantizer.weights={weights if '{' in weights else f'{{name: {weights}}}'}"
+    source = trained(kind, f"quantizer.bit_widths={trained_at}", "method={name: joint}")
+    common = (kind, "training.epochs=0", f"start={{from: checkpoint, weights: {source}}}")
+    other = tiny_job(*common, "method={name: direct}", f"quantizer.bit_widths={read_at}")
+    with pytest.raises(CheckpointMismatch, match="they are other weights"):
+        start(build_network(other, 4), other)
+    method = f"method={{name: direct, b1: {b1}}}"
+    same = tiny_job(*common, method, f"quantizer.bit_widths={trained_at}")
+    again = tmp_path / "again"
+    again.mkdir()
+    Worker(same, Run(RunFolder(again)), folder_context(again)).run()
+    found, expected = (
+        {row["point"]: (row["metric"], row["loss"]) for row in json.loads(file.read_text())["rows"]}
+        for file in (again / "result.json", source / "result.json")
+    )
+    assert found == expected
+
+
 def test_weights_may_be_in_a_bucket(
     float_run: Callable[..., Path], tiny_job: Callable[..., Job], s3: str
 ) -> None:

@@ -64,6 +64,16 @@ def test_with_fewer_ranks_the_first_takes_the_sums_of_all() -> None:
     assert other.teacher_shares() == {}
 
 
+def test_passes_of_another_size_count_by_their_samples() -> None:
+    tally = Tally(NAMES, CPU)
+    tally.restore([filled().state()], rank=0, world=1, each=8.0)  # passes of 8 samples, now of 1
+    for _ in range(16):  # as many samples as before
+        tally.add("8bit", torch.tensor(0.0), None)
+        tally.add("2bit", torch.tensor(0.0), "4bit")
+    assert tally.mean_losses(Ranks()) == {"8bit": 1.0, "2bit": 2.0}
+    assert tally.teacher_shares() == {("2bit", "8bit"): 0.5, ("2bit", "4bit"): 0.5}
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_is_named_with_its_point(value: float) -> None:
     tally = filled()
