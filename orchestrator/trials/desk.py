@@ -127,7 +127,8 @@ class Desk:
 
     def _say_progress(self, *, new: bool) -> None:
         since = time.monotonic() - self._said
-        if self._standing.opened and (since > QUIET_SECONDS or (new and since > LOOK_SECONDS)):
+        due = self._ending or since > QUIET_SECONDS or (new and since > LOOK_SECONDS)
+        if self._standing.opened and due:
             self._said = time.monotonic()
             self._events.say(announce.searching(self._standing, time.time(), QUIET_SECONDS))
 

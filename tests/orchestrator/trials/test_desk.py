@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.events import Event, TrialEnded
 from orchestrator.job.schema import Job
+from orchestrator.run_facts import facts_of
 from orchestrator.search.journal import SearchJournal
 from orchestrator.search.records import Attempt, Ended, Opened, Planned, TrialState
 from orchestrator.store.search_folder import SearchFolder
@@ -99,3 +100,17 @@ def test_an_error_that_stays_is_said_again_at_the_end_and_the_tables_are_written
     desk.finish()
     assert capsys.readouterr().out.count(WARNING) == 2
     assert "t001" in search.table.read()
+
+
+def test_the_last_word_is_that_all_trials_have_ended(
+    desk: Desk, search: SearchFolder, journal: SearchJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the last trial ends a moment after the latest word."""
+    journal.append(Planned(1.0, "t001", {"optimizer.lr": 0.1}, "grid"))
+    wait_until(lambda: facts_of(search.run).searching is not None)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 60.0)
+    journal.append(Ended(2.0, "t001", TrialState.FINISHED, 50.0, None, {}, None, 2, 6, ""))
+    desk.finish()
+    searching = facts_of(search.run).searching
+    assert searching is not None
+    assert (searching.living, searching.ended) == ((), {"finished": 1})
