@@ -10,7 +10,7 @@ statistics, clip levels, steps, slopes and biases.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -100,10 +100,26 @@ class Anatomy:
         )
 
 
+def most_of(points: Sequence[OperatingPoint], anatomy: Anatomy) -> OperatingPoint:
+    """Return a point at which each layer has the most bits of weights that it has at any point."""
+    if OperatingPoint.at(FLOAT) in points:
+        return OperatingPoint.at(FLOAT)
+    own = [(point.precision, dict(point.layers)) for point in points]
+    layers = tuple(
+        (layer.name, max((at.get(layer.name, rest) for rest, at in own), key=_weight_bits))
+        for layer in anatomy.inner
+    )
+    return OperatingPoint("most", points[0].precision, layers)
+
+
+def _weight_bits(precision: Precision) -> int:
+    return precision.weights
+
+
 def adaptive_bytes(highest: Complexity, anatomy: Anatomy, network: AnyBitNetwork) -> float:
     """Return the size of a network that runs at all its points: one set of weights, all batch norm.
 
-    highest: the complexity at the point with the most bits.
+    highest: the complexity where each layer has the most bits, as `most_of` gives them.
     """
     more = norm_channels(network) - anatomy.norm_channels
     return highest.size_bytes + BYTES_OF_CHANNEL * more

@@ -110,7 +110,7 @@ def _rows(job: "Job", classes: int, image_size: int, c_size: float | None) -> li
     """Return a row in floats, one for each point, and one for all of them if there are several."""
     import torch
 
-    from models.complexity import MIB, Ends, adaptive_bytes, anatomy_of
+    from models.complexity import MIB, Ends, adaptive_bytes, anatomy_of, most_of
     from models.precision import FLOAT, OperatingPoint
     from orchestrator.prepare.build import build_network
 
@@ -129,7 +129,7 @@ def _rows(job: "Job", classes: int, image_size: int, c_size: float | None) -> li
         return rows
     with torch.device("meta"):
         network = build_network(job, classes, stored)
-    highest = anatomy.at(stored[0], ends)
+    highest = anatomy.at(most_of(stored, anatomy), ends)
     size = adaptive_bytes(highest, anatomy, network) / MIB
     return [*rows, Row(ADAPTIVE, size, None, highest.c_size)]
 

@@ -66,6 +66,22 @@ def test_a_stage_in_float_weights_is_no_part_of_the_network_that_is_stored(
     assert adaptive("more", f"phases: [{more}, {last}]") > alone
 
 
+def test_each_layer_of_the_stored_network_has_the_most_bits_of_any_point(
+    orch: Orch, tmp_path: Path
+) -> None:
+    """Also where no point has them all: `mixed` has two layers with fewer than 4bit has there."""
+    low = "layer2.0.conv1: 2, layer2.0.conv2: 2"
+    mixed = f"assignment: {{mixed: {{default: 8, {low}}}}}"
+    text = f"quantizer: {{bit_widths: [4, 2], {mixed}}}\n"
+    (tmp_path / "mixed.yaml").write_text("extends: tiny.yaml\n" + text)
+    printed = json.loads(orch("sizes", "mixed.yaml", "--json").stdout)["points"]
+    c_size = {row["point"]: row["c_size"] for row in printed}
+    in_mixed = (c_size["mixed"] - c_size["2bit"]) / 6  # weights of 8 bits there, of 2 at 2bit
+    others = (c_size["4bit"] - c_size["2bit"]) / 2 - in_mixed
+    assert others > 0
+    assert c_size["adaptive"] == c_size["2bit"] + 6 * in_mixed + 2 * others
+
+
 def test_the_network_of_a_run_is_that_of_its_job(orch: Orch, submitted: Callable[..., str]) -> None:
     run = submitted()
     by_run = json.loads(orch("sizes", run, "--json").stdout)["points"]
