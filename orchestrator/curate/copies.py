@@ -69,7 +69,9 @@ def prepare(job: Job, folder: Path, options: Options, *, hands: Hands, tell: Tol
                 manifest.add_to_manifest(folder, result.copy)
             tell(len(outcomes), len(things))
         manifest.write_manifest(folder, copies)
-    return Report(str(folder), tuple(outcomes[number] for number in sorted(outcomes)))
+        lost = work.lost_classes() if isinstance(work, ImageCopying) else []
+    made = [outcomes[number] for number in sorted(outcomes)]
+    return Report(str(folder), (*made, *lost))
 
 
 def _check_suits(job: Job, datasets: tuple[Dataset, Dataset], options: Options) -> None:

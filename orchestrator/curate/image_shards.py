@@ -17,12 +17,16 @@ from orchestrator.curate.outcome import Outcome, State
 from orchestrator.data.image_file import JPEG, decode_bytes, read_content
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.data.images import BrokenImage
+from orchestrator.data.shards import Shards, class_names_of
+from orchestrator.data.tar_index import class_text
 from orchestrator.errors import UsageError
 from orchestrator.files import make_folder
+from video.class_folders import named
 from video.exclude import listed_name
 from video.transforms import resize_short_side
 
 PER_SHARD = 1000
+LOST = "no training image of it has a copy, so that the copies have fewer classes"
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,7 @@ class ImageCopying:
 
     def things(self) -> Sequence[Part]:
         """Return the parts of the training and the evaluation set. Raises UsageError."""
-        names = self.datasets[0].class_names
-        numbers = [str(number) for number in range(len(names))]
-        if all(name.isdecimal() for name in names) and sorted(names) != sorted(numbers):
-            raise UsageError(
-                "The names of all classes are numbers, but not those from 0 on, and in shards "
-                "they would be taken for these: rename the folders."
-            )
+        self._check_names()
         return [
             Part(subset, number, first, min(first + PER_SHARD, len(dataset)))
             for subset, dataset in enumerate(self.datasets)
@@ -77,6 +75,27 @@ class ImageCopying:
             if file.exists() and file.stat().st_size == known.size:
                 return Outcome(part.name, State.KEPT, known)
         return Outcome(part.name, State.MADE, self._made(part, seen))
+
+    def _check_names(self) -> None:
+        """Raise UsageError unless the classes of the copies will be those of the originals."""
+        names = self.datasets[0].class_names
+        read = [class_text(_stored(name)) for name in names]
+        hidden = [name for name in names if any(part[:1] == "." for part in name.split("/"))]
+        if hidden or read != names or class_names_of(read) != names:
+            raise UsageError(
+                "Shards would take these names of classes for others, as numbers that are not in "
+                "order from 0 on, line ends, or names that begin with a dot: "
+                f"{named([repr(name) for name in hidden or names])}. Rename the folders."
+            )
+
+    def lost_classes(self) -> list[Outcome]:
+        """Return an outcome for each class of which the copies have no image."""
+        there = set(Shards.of(self.folder, train=True).class_names)
+        return [
+            Outcome(f"class {name}", State.FAILED, reason=LOST)
+            for name in self.datasets[0].class_names
+            if name not in there
+        ]
 
     def failed(self, part: Part, reason: str, /) -> Outcome:
         """Return the outcome for a shard that could not be made."""
@@ -121,7 +140,7 @@ class ImageCopying:
         stem = PurePosixPath(source).stem.replace(".", "_")
         key = f"{class_name}/{index - part.first:03d}_{stem}"
         _write(tar, f"{key}.jpg", small)
-        _write(tar, f"{key}.cls", class_name.encode("utf-8", "surrogateescape"))
+        _write(tar, f"{key}.cls", _stored(class_name))
         return len(content)
 
     def _small(self, content: bytes, source: str) -> bytes:
@@ -137,6 +156,10 @@ class ImageCopying:
         except ValueError as error:
             raise BrokenImage(source, f"cannot be coded as a JPEG ({error})") from error
         return coded
+
+
+def _stored(class_name: str) -> bytes:
+    return class_name.encode("utf-8", "surrogateescape")
 
 
 def _write(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -12,7 +12,7 @@ from orchestrator.data.class_images import ClassImages
 from orchestrator.data.image_file import decode_read
 from orchestrator.data.image_transforms import random_resized_crop, resized_center_crop
 from orchestrator.data.images import ImageSettings, refuse_segments
-from orchestrator.data.shards import Shards, tars_of
+from orchestrator.data.shards import Shards, ambiguous_tars, tars_of
 from orchestrator.data.subset import evenly_spread
 from orchestrator.data.tar_index import ENDINGS
 from orchestrator.errors import DataError
@@ -86,8 +86,11 @@ class ImageNet:
             samples, lambda sample: self._images.place(sample[0]), settings
         )
         self.remarks = [*(self._unjudged(root) if train else ()), *self.exclusion.remarks]
-        if isinstance(self._images, Shards) and (unlabeled := self._images.unlabeled):
-            self.remarks.append(f"{unlabeled}; left out.")
+        if isinstance(self._images, Shards):
+            if unlabeled := self._images.unlabeled:
+                self.remarks.append(f"{unlabeled}. They are left out.")
+            if train and (empty := self._images.empty_classes):
+                self.remarks.append(f"{empty}.")
         limit = settings.limit_train if train else settings.limit_val
         self._samples = [samples[place] for place in evenly_spread(len(samples), limit)]
 
@@ -96,7 +99,8 @@ class ImageNet:
         """Return a message for each thing that is missing."""
         root = place_of(settings.root)
         if problems := [
-            f"ImageNet: no class folders and no tar files in {root / subset}. {HOW_TO_GET}"
+            f"ImageNet: no class folders and no tar files in {root / subset}. {_both(root)}"
+            f"{HOW_TO_GET}"
             for train, subset in SUBSETS.items()
             if not class_folders(root / subset) and not tars_of(root, train=train)
         ]:
@@ -196,6 +200,11 @@ def images_of(root: Place, *, train: bool) -> Images:
     if class_folders(folder) or not tars_of(root, train=train):
         return ClassImages(folder)
     return Shards.of(root, train=train)
+
+
+def _both(root: Place) -> str:
+    names = ambiguous_tars(root)
+    return f"The name of {named(names)} fits both sets: put it into one. " if names else ""
 
 
 def _empty(*subsets: Images) -> list[str]:

@@ -1,31 +1,49 @@
 """Labeled images in tar files: shards in webdataset's layout, or the official files of ImageNet."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator.data.devkit import NAME, validation_classes
 from orchestrator.data.tar_index import TarIndex, index_of
 from video.anywhere import Place, identity, read_part
-from video.class_folders import seen
+from video.class_folders import named, seen
 
 AT_ONCE = 8
 """How many tars are looked into at the same time."""
+MANY = 10_000
+"""So many classes there may be although there are not as many images."""
 _SUBSET = {True: re.compile(r"(?<![a-z])train"), False: re.compile(r"(?<![a-z])val")}
 _FOLDERS = {True: "train", False: "val"}
+_SYNSET = re.compile(r"n\d{8}(?=_)")
 _OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
+_TRAIN, _DOGS = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_train_t3.tar"
 
 Sample = tuple[int, int]
 """The number of a tar, and that of an image in it."""
 
 
 def tars_of(root: Place, *, train: bool) -> list[Place]:
-    """Return the tar files of a subset: all in its folder, else those in root by their names."""
-    folder = root / _FOLDERS[train]
-    if found := _tars(folder):
-        return found
-    return [tar for tar in _tars(root) if _SUBSET[train].search(tar.name.lower())]
+    """Return the tar files of a subset: all in its folder, else those in root by their names.
+
+    The official one of dogs repeats images of the one of all training images beside it.
+    """
+    tars = _tars(root / _FOLDERS[train])
+    if not tars:
+        tars = [tar for tar in _tars(root) if _subsets(tar) == [train]]
+    whole = any(tar.name == _TRAIN for tar in tars)
+    return [tar for tar in tars if not (whole and tar.name == _DOGS)]
+
+
+def ambiguous_tars(root: Place) -> list[str]:
+    """Return the names of the tar files in root that are called after both subsets."""
+    return [tar.name for tar in _tars(root) if len(_subsets(tar)) == len(_SUBSET)]
+
+
+def _subsets(tar: Place) -> list[bool]:
+    return [train for train, name in _SUBSET.items() if name.search(tar.name.lower())]
 
 
 def _tars(folder: Place) -> list[Place]:
@@ -36,26 +54,25 @@ def _tars(folder: Place) -> list[Place]:
 
 @dataclass(frozen=True)
 class Shards:
-    """The images of some tar files."""
+    """The images of some tar files. classes: of the images of each; empty where none is known."""
 
     tars: Sequence[Place]
     indices: Sequence[TarIndex]
+    classes: Sequence[Sequence[str]]
 
     @classmethod
     def of(cls, root: Place, *, train: bool) -> "Shards":
         """Look into the tar files of a subset below a folder.
 
-        Raises ValueError for one that is no whole tar or when no image has a class, DataError for a
-        development kit that cannot be read, and OSError.
+        Raises ValueError for one that is no whole tar, and for numbers of classes that cannot be
+        meant; DataError for a development kit that cannot be read, and OSError.
         """
         tars = tars_of(root, train=train)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             indices = list(threads.map(index_of, tars))
-        if not any(_OFFICIAL.fullmatch(index.names[0]) for index in indices if index.names):
-            return cls(tars, indices)
-        kit = root / NAME
-        classes = validation_classes(kit) if kit.is_file() else []
-        return cls(tars, [_with_classes(index, classes) for index in indices])
+        shards = cls(tars, indices, _classes(indices, root, root / _FOLDERS[train]))
+        shards._check_numbers()
+        return shards
 
     @property
     def where(self) -> str:
@@ -65,29 +82,64 @@ class Shards:
     @property
     def unlabeled(self) -> str:
         """What to do about images without a class; empty where all have one."""
-        count = sum(name == "" for index in self.indices for name in index.classes)
-        if not count:
+        lacking = [
+            name
+            for index, classes in zip(self.indices, self.classes, strict=True)
+            for name, known in zip(index.names, classes, strict=True)
+            if known == ""
+        ]
+        if not lacking:
             return ""
-        return (
-            f"{count} images in {self.where} and beside it have no class, neither in a file "
-            f"KEY.cls nor in their names; the official validation images need {NAME} beside them"
-        )
+        why = "neither in a file KEY.cls nor in their names"
+        if self._numbered:
+            why = "in no file KEY.cls of their own, as others have"
+        elif any(map(_OFFICIAL.fullmatch, lacking)):
+            why += f"; the official validation images need {NAME} beside them"
+        count = f"{len(lacking)} images in {self.where} and beside it have no class"
+        return f"{count}, {why}; one is {lacking[0]}"
 
     @property
+    def empty_classes(self) -> str:
+        """Which classes are there only because higher numbers are; empty where none is."""
+        used = self._found
+        if empty := [name for name in self.class_names if name not in used]:
+            last = self.class_names[-1]
+            return (
+                f"{self.where} and beside it have numbers for classes, from 0 to {last}, and "
+                + (f"no image of {named(empty)}")
+            )
+        return ""
+
+    @cached_property
     def class_names(self) -> list[str]:
-        """Return the classes of the images: sorted names, or the numbers up to the highest one."""
-        classes = {name for index in self.indices for name in index.classes} - {""}
-        if classes and all(name.isdecimal() for name in classes):
-            return [str(number) for number in range(max(map(int, classes)) + 1)]
-        return sorted(classes)
+        """The classes of the images: sorted names, or the numbers up to the highest one."""
+        return class_names_of(self._found) if self._numbered else sorted(self._found)
+
+    @property
+    def _found(self) -> set[str]:
+        return {name for classes in self.classes for name in classes} - {""}
+
+    @property
+    def _numbered(self) -> bool:
+        return any(index.numbered for index in self.indices)
+
+    def _check_numbers(self) -> None:
+        found, images = self._found, sum(map(len, self.classes))
+        if self._numbered and _all_numbers(found):
+            highest = max(map(int, found))
+            if highest >= max(images, MANY):
+                raise ValueError(
+                    f"{self.where} and beside it have {images} images and the number {highest} for "
+                    "a class: these numbers begin at 0 and go on without large gaps"
+                )
 
     def samples(self, class_names: Iterable[str]) -> list[tuple[Sample, int]]:
         """Return the images with a class, each with its number; others are left out."""
         number = {name: place for place, name in enumerate(class_names)}
         return [
             ((tar, place), number[name])
-            for tar, index in enumerate(self.indices)
-            for place, name in enumerate(index.classes)
+            for tar, classes in enumerate(self.classes)
+            for place, name in enumerate(classes)
             if name in number
         ]
 
@@ -108,8 +160,53 @@ class Shards:
         return f"{identity(self.tars[tar])}\n{self.indices[tar].offsets[place]}"
 
 
-def _with_classes(index: TarIndex, classes: Sequence[str]) -> TarIndex:
-    """Return the index of the official validation images with their classes, as far as known."""
-    numbers = [_OFFICIAL.fullmatch(name) for name in index.names]
-    known = dict(enumerate(classes, start=1))
-    return replace(index, classes=[known.get(int(one[1]), "") if one else "" for one in numbers])
+def class_names_of(texts: Iterable[str]) -> list[str]:
+    """Return the classes that files KEY.cls of these texts have, in the order of their numbers."""
+    found = set(texts)
+    if _all_numbers(found):
+        return [str(number) for number in range(max(map(int, found)) + 1)]
+    return sorted(found)
+
+
+def _classes(indices: Sequence[TarIndex], *kit_places: Place) -> list[list[str]]:
+    """Return the classes of the images of some tars.
+
+    They are in files KEY.cls wherever there are any. Else they are the numbers of the official
+    validation images in their kit, the folders of the images, or the beginnings of their names.
+    """
+    if any(index.numbered for index in indices):
+        numbers = _all_numbers({name for index in indices for name in index.classes} - {""})
+        return [
+            [str(int(name)) if numbers and name else name for name in index.classes]
+            for index in indices
+        ]
+    if any(_OFFICIAL.fullmatch(index.names[0]) for index in indices if index.names):
+        kits = [place / NAME for place in kit_places if (place / NAME).is_file()]
+        known = dict(enumerate(validation_classes(kits[0]) if kits else [], start=1))
+        return [[_by_number(name, known) for name in index.names] for index in indices]
+    folders = any(len({*map(_folder, index.names)}) > 1 for index in indices)
+    return [[_by_name(name, folders=folders) for name in index.names] for index in indices]
+
+
+def _all_numbers(names: Iterable[str]) -> bool:
+    """Whether there are names, and all are numbers."""
+    found = list(names)
+    return bool(found) and all(name.strip().isdecimal() for name in found)
+
+
+def _by_number(name: str, known: Mapping[int, str]) -> str:
+    official = _OFFICIAL.fullmatch(name)
+    return known.get(int(official[1]), "") if official else ""
+
+
+def _folder(name: str) -> str:
+    """Return the name of the folder right above an image; PurePosixPath would take seconds."""
+    return name.rpartition("/")[0].rpartition("/")[2]
+
+
+def _by_name(name: str, *, folders: bool) -> str:
+    """Return a class from the name of an image. folders: whether its folder says it first."""
+    synset = _SYNSET.match(name, name.rfind("/") + 1)
+    if synset and not (folders and _folder(name)):
+        return synset[0]
+    return _folder(name)

@@ -8,10 +8,11 @@ import contextlib
 import hashlib
 import io
 import os
-import re
+import posixpath
 import secrets
 import tarfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -22,24 +23,27 @@ from numpy.typing import NDArray
 from video.anywhere import Place, at_hand, identity
 from video.library import cache_folder
 
-ENDINGS = frozenset({".jpeg", ".jpg", ".png"})
-_SYNSET = re.compile(r"n\d{8}(?=_)")
-_BLOCK = 512
-_VERSION = "1"
+ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
+"""Of image files; what is in them decides how they are decoded."""
+_BLOCK, _DIGEST = 512, 32
+_VERSION = "2"
+_LINKS = 40
+"""How many links may follow one another, as many as Linux follows."""
 
 
 @dataclass(frozen=True)
 class TarIndex:
     """The images of a tar, in its order.
 
-    names: with their folders. offsets, sizes: of their bytes in the tar. classes: a name, or a
-    number from a file KEY.cls; empty where neither is known.
+    names: with their folders. offsets, sizes: of their bytes in the tar. classes: what a file
+    KEY.cls says; empty where none does. numbered: whether there are such files.
     """
 
     names: list[str]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
     classes: list[str]
+    numbered: bool
 
 
 def index_of(tar: Place) -> TarIndex:
@@ -48,84 +52,132 @@ def index_of(tar: Place) -> TarIndex:
     Raises ValueError for what is no whole tar, and OSError.
     """
     key = hashlib.sha256(f"{_VERSION} {identity(tar)}".encode("utf-8", "surrogateescape"))
-    kept = cache_folder() / "tars" / f"{key.hexdigest()[:32]}.npz"
-    with contextlib.suppress(OSError, ValueError, KeyError), np.load(kept) as arrays:
-        return _unpacked(arrays)
+    kept = cache_folder() / "tars" / f"{key.hexdigest()[:32]}.index"
+    if known := _kept(kept):
+        return known
     with at_hand(tar) as path:
-        rows = _rows(path, str(tar))
-    found = TarIndex(
-        [row.name for row in rows],
-        np.array([row.offset for row in rows], np.int64),
-        np.array([row.size for row in rows], np.int64),
-        [row.class_name for row in rows],
-    )
+        found = _read(path, str(tar))
     _keep(kept, found)
     return found
 
 
 class Member(NamedTuple):
-    """A file in a tar. key: its name up to the first dot. class_name: as in TarIndex."""
+    """A file in a tar. target: of a link, the name of the file that it leads to."""
 
     name: str
-    offset: int
-    size: int
-    class_name: str = ""
+    offset: int = 0
+    size: int = 0
+    target: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return str(PurePosixPath(self.name).with_suffix(""))
 
     @property
     def key(self) -> str:
-        """What the files of one sample have in common."""
-        folder, _, name = self.name.rpartition("/")
-        return f"{folder}/{name.partition('.')[0]}"
+        """The name up to the first dot, which the files of one sample have in common."""
+        folder, slash, name = self.name.rpartition("/")
+        return f"{folder}{slash}{name.partition('.')[0]}"
 
 
-def _rows(path: Path, called: str) -> list[Member]:
+def _read(path: Path, called: str) -> TarIndex:
     try:
         with path.open("rb") as file:
-            members = list(_members(file, 0, ""))
-            return list(_with_classes(file, members))
+            members = list(_followed(_members(file, 0, "")))
+            numbers = {
+                member.stem: class_text(_content(file, member))
+                for member in members
+                if _ending(member) == ".cls"
+            }
     except tarfile.TarError as error:
         raise ValueError(f"{called} cannot be read as a tar file ({error})") from error
     except EOFError as error:
         raise ValueError(f"{called} is cut: what it lists goes beyond its end") from error
+    rows = list(_with_classes([one for one in members if _ending(one) in ENDINGS], numbers))
+    return TarIndex(
+        [member.name for member, _ in rows],
+        np.array([member.offset for member, _ in rows], np.int64),
+        np.array([member.size for member, _ in rows], np.int64),
+        [name for _, name in rows],
+        bool(numbers),
+    )
 
 
 def _members(file: Any, start: int, folder: str) -> Iterator[Member]:
-    """Yield the files of a tar, and of those in it, but for hidden ones.
+    """Yield the files and links of a tar, and of those in it, but for what is hidden.
 
     Raises EOFError unless a block of zeros follows them, as at the end of each tar.
     """
     with tarfile.open(fileobj=file, mode="r:") as tar:
         for member in tar:
             name = str(PurePosixPath(folder, member.name))
-            if not member.isreg() or PurePosixPath(name).name.startswith("."):
+            if _hidden(name):
                 continue
-            if name.endswith(".tar") and (inner := tar.extractfile(member)):
+            if member.islnk() or member.issym():
+                beside = "" if member.islnk() else posixpath.dirname(member.name)
+                target = posixpath.join(folder, beside, member.linkname)
+                yield Member(name, target=posixpath.normpath(target))
+            elif member.isreg() and name.endswith(".tar") and (inner := tar.extractfile(member)):
                 inside = PurePosixPath(name).with_suffix("")
                 yield from _members(inner, start + member.offset_data, str(inside))
-            else:
+            elif member.isreg():
                 yield Member(name, start + member.offset_data, member.size)
         file.seek(tar.offset)
         if file.read(_BLOCK) != bytes(_BLOCK):
             raise EOFError
 
 
-def _with_classes(file: BinaryIO, members: list[Member]) -> Iterator[Member]:
-    """Yield the images with their classes."""
-    numbers = {}
-    for member in members:
-        if member.name.endswith(".cls"):
-            file.seek(member.offset)
-            numbers[member.key] = file.read(member.size).decode("ascii", "replace").strip()
-    for member in members:
-        path = PurePosixPath(member.name)
-        if path.suffix.lower() in ENDINGS:
-            synset = _SYNSET.match(path.name)
-            by_name = synset[0] if synset else path.parent.name
-            yield member._replace(class_name=numbers.get(member.key, by_name))
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
+
+
+def _followed(members: Iterator[Member]) -> Iterator[Member]:
+    """Yield the files, links as the files they lead to; empty where they lead to none."""
+    entries = list(members)
+    known = {posixpath.normpath(entry.name): entry for entry in entries}
+    for entry in entries:
+        end, steps = entry, 0
+        while end.target and steps < _LINKS:
+            end, steps = known.get(end.target, Member(end.target)), steps + 1
+        yield Member(entry.name, end.offset, end.size)
+
+
+def _ending(member: Member) -> str:
+    return PurePosixPath(member.name).suffix.lower()
+
+
+def class_text(content: bytes) -> str:
+    """Return what a file KEY.cls says: all but the end of its line may belong to a name."""
+    return content.decode("utf-8", "surrogateescape").strip("\r\n")
+
+
+def _content(file: BinaryIO, member: Member) -> bytes:
+    file.seek(member.offset)
+    return file.read(member.size)
+
+
+def _with_classes(
+    images: Sequence[Member], numbers: Mapping[str, str]
+) -> Iterator[tuple[Member, str]]:
+    """Yield the images, each with what the file KEY.cls says that is its own.
+
+    That has the name of the image but for the ending; or it has its key, and there is no other
+    image of this key. What is beside the image of a sample, as a mask is, is left out.
+    """
+    keys = Counter(image.key for image in images)
+    whole = {image.key for image in images if image.stem == image.key}
+    for image in images:
+        if image.stem in numbers:
+            yield image, numbers[image.stem]
+        elif image.key not in numbers:
+            yield image, ""
+        elif image.key not in whole:
+            yield image, numbers[image.key] if keys[image.key] == 1 else ""
 
 
 def _keep(kept: Path, found: TarIndex) -> None:
-    """Keep an index, whole or not at all."""
+    """Keep an index behind its digest, whole or not at all."""
     content = io.BytesIO()
     np.savez_compressed(
         content,
@@ -133,22 +185,33 @@ def _keep(kept: Path, found: TarIndex) -> None:
         offsets=found.offsets,
         sizes=found.sizes,
         classes=_texts(found.classes),
+        numbered=np.array(found.numbered),
     )
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         new = kept.with_suffix(f".{os.getpid()}.{secrets.token_hex(4)}")
-        new.write_bytes(content.getvalue())
+        new.write_bytes(hashlib.sha256(content.getvalue()).digest() + content.getvalue())
         new.replace(kept)
+
+
+def _kept(kept: Path) -> TarIndex | None:
+    """Return an index that was kept; None without one, and for one that is damaged."""
+    try:
+        stored = kept.read_bytes()
+    except OSError:
+        return None
+    digest, content = stored[:_DIGEST], stored[_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    with np.load(io.BytesIO(content)) as arrays:
+        names, classes = (
+            [cast(bytes, text).decode("utf-8", "surrogateescape") for text in arrays[name]]
+            for name in ("names", "classes")
+        )
+        numbered = bool(arrays["numbered"])
+        return TarIndex(names, arrays["offsets"], arrays["sizes"], classes, numbered)
 
 
 def _texts(texts: list[str]) -> NDArray[np.bytes_]:
     encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     return np.array(encoded, dtype=np.bytes_)
-
-
-def _unpacked(arrays: Any) -> TarIndex:
-    names, classes = (
-        [cast(bytes, text).decode("utf-8", "surrogateescape") for text in arrays[name]]
-        for name in ("names", "classes")
-    )
-    return TarIndex(names, arrays["offsets"], arrays["sizes"], classes)

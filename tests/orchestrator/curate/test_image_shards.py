@@ -146,13 +146,50 @@ def test_tar_files_are_copied_as_folders_are(job: Job) -> None:
     assert sides == [40, 40, 40, 40]
 
 
-def test_classes_that_shards_would_take_for_others_are_refused(job: Job) -> None:
+def renamed(names: dict[str, str]) -> None:
     for subset in ("train", "val"):
-        Path("pictures", subset, "cat").rename(Path("pictures", subset, "5"))
-        Path("pictures", subset, "dog.x").rename(Path("pictures", subset, "7"))
-    with pytest.raises(UsageError, match="rename the folders"):
+        for name, new in names.items():
+            Path("pictures", subset, name).rename(Path("pictures", subset, new))
+
+
+@pytest.mark.parametrize("names", [("5", "7"), ("00", "01"), ("1", "0 "), ("a\n", "b")])
+def test_classes_that_shards_would_take_for_others_are_refused(
+    job: Job, names: tuple[str, str]
+) -> None:
+    renamed(dict(zip(("cat", "dog.x"), names, strict=True)))
+    with pytest.raises(UsageError, match="Rename the folders") as caught:
         made(job)
+    assert repr(names[0]) in str(caught.value)
     assert not list(Path("copies").glob("*/*.tar"))
+
+
+def test_numbers_that_come_in_another_order_are_refused(job: Job) -> None:
+    for number in range(11):  # as text 10 comes before 2
+        for subset in ("train", "val"):
+            shutil.copytree(f"pictures/{subset}/cat", f"pictures/{subset}/{number}")
+    for subset in ("train", "val"):
+        shutil.rmtree(f"pictures/{subset}/cat")
+        shutil.rmtree(f"pictures/{subset}/dog.x")
+    with pytest.raises(UsageError, match="numbers that are not in order from 0 on"):
+        made(job)
+
+
+def test_names_of_classes_are_kept_whatever_they_are(job: Job) -> None:
+    renamed({"cat": "\u732b", "dog.x": "\u72d7 "})
+    made(job)
+    for dataset in on_copies():
+        assert dataset.class_names == ["\u72d7 ", "\u732b"]
+        assert {dataset.class_of(n) for n in range(len(dataset))} == {"\u72d7 ", "\u732b"}
+
+
+def test_a_class_of_which_no_image_is_copied_is_named(job: Job) -> None:
+    for file in Path("pictures/train/cat").iterdir():
+        file.write_bytes(b"no picture")
+    last = made(job).without_copy[-1]
+    assert last.name == "class cat"
+    assert (
+        last.reason == "no training image of it has a copy, so that the copies have fewer classes"
+    )
 
 
 def test_videos_are_not_copied_as_images(job: Job) -> None:

@@ -11,7 +11,6 @@ import scipy.io
 import torch
 from PIL import Image
 
-from orchestrator.data import tar_index
 from orchestrator.data.imagenet import ImageNet, ImageNetSettings
 from orchestrator.data.images import BrokenImage
 
@@ -25,11 +24,16 @@ def picture(seed: int) -> bytes:
     return file.getvalue()
 
 
-def tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
+def tar(files: Mapping[str, bytes | str], mode: str = "w") -> bytes:
+    """Return a tar of some files; a hard link has for content the name of its file, "-> NAME" a
+    symbolic one."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode=mode) as packed:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
+            if isinstance(data, str):
+                info.type = tarfile.SYMTYPE if data.startswith("-> ") else tarfile.LNKTYPE
+                info.linkname, data = data.removeprefix("-> "), b""
             info.size = len(data)
             packed.addfile(info, io.BytesIO(data))
     return content.getvalue()
@@ -95,8 +99,128 @@ def test_a_tar_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write(tmp_path, {"i-train-0.tar": tar({"a/1.jpg": picture(1)})})
     write(tmp_path, {"i-val-0.tar": tar({"a/2.jpg": picture(2)})})
     before = imagenet(tmp_path)
-    monkeypatch.setattr(tar_index, "_rows", None)
+    monkeypatch.setattr(tarfile, "open", None)
     assert same_images(imagenet(tmp_path), before)
+
+
+def sets_of(root: Path, files: Mapping[str, bytes | str]) -> Path:
+    """Write one tar for both sets."""
+    return write(root, {f"{subset}/0.tar": tar(files) for subset in ("train", "val")})
+
+
+def classes_in(data: ImageNet) -> dict[str, str]:
+    """Return the class of each image by its name in the tar."""
+    names = (data.source(i).partition(".tar/")[2] for i in range(len(data)))
+    return {name: data.class_of(i) for i, name in enumerate(names)}
+
+
+@pytest.mark.parametrize("form", ["%d", "%03d", " %d\r\n"])
+def test_numbers_of_classes_are_numbers_however_they_are_written(tmp_path: Path, form: str) -> None:
+    used = {"000": 0, "001": 5, "002": 50, "003": 101}
+    files = {f"{key}.jpg": picture(number) for key, number in used.items()}
+    files |= {f"{key}.cls": (form % number).encode() for key, number in used.items()}
+    data = imagenet(sets_of(tmp_path, files))
+    assert [data.label(i) for i in range(len(data))] == [0, 5, 50, 101]
+    assert data.num_classes == 102
+    [remark] = data.remarks
+    assert "numbers for classes, from 0 to 101, and no image of 98 classes, such as 1" in remark
+    assert imagenet(tmp_path, train=False).remarks == []
+
+
+def test_a_number_that_cannot_be_meant_is_named(tmp_path: Path) -> None:
+    files = {"1.jpg": picture(1), "1.cls": b"0", "2.jpg": picture(2), "2.cls": b"3000000"}
+    [problem] = missing(sets_of(tmp_path, files))
+    assert f"{tmp_path}/train/0.tar and beside it have 2 images and the number 3000000" in problem
+
+
+def test_names_of_classes_are_any_text(tmp_path: Path) -> None:
+    used = {"1": "\u732b", "2": "cat", "3": "cat ", "4": "\u72d7"}
+    files = {f"{key}.jpg": picture(1) for key in used}
+    files |= {f"{key}.cls": f"{name}\n".encode() for key, name in used.items()}
+    data = imagenet(sets_of(tmp_path, files))
+    assert classes_in(data) == {f"{key}.jpg": name for key, name in used.items()}
+    assert data.num_classes == 4
+
+
+def test_an_image_without_its_cls_file_is_in_no_class(tmp_path: Path) -> None:
+    files = {f"all/{n}.jpg": picture(n) for n in range(12)}
+    files |= {f"all/{n}.cls": b"%d" % n for n in range(12) if n != 11}
+    train = sets_of(tmp_path, files)
+    write(train, {"train/1.tar": tar({"odd/1.jpg": picture(1)})})
+    data = imagenet(train)
+    assert classes_in(data) == {f"all/{n}.jpg": str(n) for n in range(11)}
+    assert [data.label(i) for i in range(11)] == list(range(11))
+    [remark] = data.remarks
+    assert remark.startswith(f"2 images in {tmp_path}/train/0.tar and beside it have no class, in ")
+    assert remark.endswith("one is all/11.jpg. They are left out.")
+
+
+def test_a_sample_has_one_image_whatever_is_beside_it(tmp_path: Path) -> None:
+    files = dict.fromkeys(("1.jpg", "1.seg.png", "2.in.jpg", "3.v1.jpg", "3.v2.jpg"), picture(1))
+    files |= {"1.cls": b"0", "2.cls": b"1", "3.v1.cls": b"2", "3.v2.cls": b"3"}
+    data = imagenet(sets_of(tmp_path, files))
+    assert classes_in(data) == {"1.jpg": "0", "2.in.jpg": "1", "3.v1.jpg": "2", "3.v2.jpg": "3"}
+    assert data.remarks == []
+
+
+def test_folders_in_a_tar_are_classes_before_the_names_of_files(tmp_path: Path) -> None:
+    names = {
+        "./dog/n02085620_1.jpg": "dog",
+        "../set/dog/n02085782_2.jpg": "dog",
+        "cat/n02123045_3.jpg": "cat",
+        "n02123045_4.jpg": "n02123045",
+    }
+    files = dict.fromkeys(names, picture(1))
+    hidden = {".ipynb_checkpoints/5-checkpoint.jpg": picture(5), "cat/.trash/6.jpg": picture(6)}
+    found = classes_in(imagenet(sets_of(tmp_path / "folders", files | hidden)))
+    assert found == {name.removeprefix("./"): one for name, one in names.items()}
+    flat = {"all/n02085620_1.jpg": picture(1), "all/n02123045_2.jpg": picture(2)}
+    assert imagenet(sets_of(tmp_path / "flat", flat)).class_names == ["n02085620", "n02123045"]
+
+
+def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
+    files = {"a/1.jpg": picture(1), "b/2.jpg": "a/1.jpg", "b/3.jpg": "-> ../b/2.jpg"}
+    files |= {"b/4.jpg": "-> 5.jpg", "b/5.jpg": "-> 4.jpg"}
+    data = imagenet(sets_of(tmp_path, files))
+    assert len(data) == 5
+    assert [data.content(i) for i in range(3)] == [picture(1)] * 3
+    for index in (3, 4):
+        with pytest.raises(BrokenImage, match=rf"b/{index + 1}\.jpg: cannot be decoded"):
+            data.load(index, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:200] + bytes([content[200] ^ 16]) + content[201:],
+    ],
+    ids=["empty", "cut", "another byte"],
+)
+def test_a_damaged_index_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setenv("ORCH_CACHE", str(tmp_path / "cache"))
+    before = imagenet(sets_of(tmp_path, {"a/1.jpg": picture(1), "b/2.jpg": picture(2)}))
+    kept = list((tmp_path / "cache/tars").iterdir())
+    for file in kept:
+        file.write_bytes(change(file.read_bytes()))
+    assert same_images(imagenet(tmp_path), before)
+    monkeypatch.setattr(tarfile, "open", None)
+    assert same_images(imagenet(tmp_path), before)
+
+
+def test_which_tars_are_of_a_set(tmp_path: Path) -> None:
+    dogs = tar({"n02085620.tar": tar({"n02085620_7.JPEG": picture(1)})})
+    write(tmp_path, {"ILSVRC2012_img_train.tar": dogs, "ILSVRC2012_img_train_t3.tar": dogs})
+    write(tmp_path, {"val.tar": tar({"n02085620_9.JPEG": picture(2)})})
+    assert len(imagenet(tmp_path)) == 1
+    (tmp_path / "ILSVRC2012_img_train.tar").unlink()
+    assert len(imagenet(tmp_path)) == 1
+    (tmp_path / "val.tar").rename(tmp_path / "my_train_and_val.tar")
+    [problem] = missing(tmp_path)
+    assert "The name of my_train_and_val.tar fits both sets: put it into one." in problem
 
 
 def official(root: Path) -> Path:
@@ -137,6 +261,11 @@ def test_the_official_files_are_read_as_they_are(tmp_path: Path) -> None:
     assert [val.label(i) for i in range(3)] == [0, 1, 0]
     assert train.load(0, None).shape == (3, 16, 16)
     assert missing(tmp_path) == []
+    (tmp_path / "val").mkdir()  # the kit beside the tar of the images, wherever that is
+    for name in ("ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
+        (tmp_path / name).rename(tmp_path / "val" / name)
+    again = imagenet(tmp_path, train=False)
+    assert [again.label(i) for i in range(3)] == [0, 1, 0]
 
 
 def test_what_is_wrong_with_tar_files_is_named(tmp_path: Path) -> None:
