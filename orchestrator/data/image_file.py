@@ -22,12 +22,19 @@ from video.anywhere import Place, place_of
 
 MAX_PIXELS = 1 << 26
 """Of one image, 200 MB in memory; the largest of ImageNet has 61 million."""
-FORMATS = ("JPEG", "PNG", "MPO", "WEBP", "GIF", "BMP")
-"""What is looked for in a file, whatever its name; other decoders are not tried on damaged ones."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+"""What is looked for in a file, whatever its name; other decoders are not tried on damaged ones.
+
+An MPO file is a JPEG with further ones behind it, and is read as that.
+"""
 JPEG = b"\xff\xd8\xff"
 _WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"}
 
 Pixels = NDArray[np.uint8]
+
+# Of odd metadata, once for each sample. Threads decode side by side, and a filter that one of them
+# sets only for a while would stay when two of them end in the wrong order.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode_image(source: str | Place) -> Tensor:
@@ -66,11 +73,9 @@ def decode_bytes(content: bytes, source: str) -> Pixels:
         with contextlib.suppress(ValueError):
             return _jpeg(content)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, once for each sample
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                _check_size(image.height, image.width)
-                return _rgb(image)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_size(image.height, image.width)
+            return _rgb(image)
     except _Unusable as error:
         raise BrokenImage(source, str(error)) from error
     except Exception as error:  # Pillow's decoders let all kinds escape for damaged files

@@ -2,8 +2,11 @@
 
 import io
 import struct
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -49,6 +52,49 @@ def test_a_whole_jpeg_needs_no_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pngs_have_the_pixels_that_pillow_gives(mode: str) -> None:
     content = stored(Image.fromarray(DRAWN).convert(mode), "PNG")
     assert np.array_equal(decode_bytes(content, "x.jpg"), by_pillow(content))
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "GIF", "BMP", "MPO", "PNG", "JPEG"])
+def test_other_formats_have_the_pixels_that_pillow_gives(kind: str) -> None:
+    drawn = Image.fromarray(DRAWN)
+    more = {"save_all": True, "append_images": [drawn.rotate(180)]} if kind == "MPO" else {}
+    content = stored(drawn, kind, **more)
+    assert np.array_equal(decode_bytes(content, "x.jpg"), by_pillow(content))
+
+
+def test_a_jpeg_with_others_behind_it_is_one_for_pillow_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn = Image.fromarray(DRAWN)
+    content = stored(drawn, "MPO", save_all=True, append_images=[drawn.rotate(180)])
+    assert Image.open(io.BytesIO(content)).format == "MPO"
+    monkeypatch.setattr(image_file, "JPEG", b"no magic")
+    assert np.array_equal(decode_bytes(content, "x.jpg"), by_pillow(content))
+
+
+def test_threads_leave_the_filters_of_warnings_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (stored(Image.new("P", (side, 4)), "PNG") for side in (4, 5))
+    first_is_in, second_is_in, first_is_out = Event(), Event(), Event()
+    whole, before = image_file._rgb, [*warnings.filters]
+
+    def in_turns(image: Image.Image) -> image_file.Pixels:
+        if image.width == 4:
+            first_is_in.set()
+            assert second_is_in.wait(30)
+        else:
+            second_is_in.set()
+            assert first_is_out.wait(30)
+        return whole(image)
+
+    monkeypatch.setattr(image_file, "_rgb", in_turns)
+    with ThreadPoolExecutor(2) as threads:
+        one = threads.submit(decode_bytes, first, "x")
+        assert first_is_in.wait(30)
+        other = threads.submit(decode_bytes, second, "y")
+        one.result()
+        first_is_out.set()
+        other.result()
+    assert warnings.filters == before
 
 
 def test_gray_of_16_bits_keeps_its_shades() -> None:
