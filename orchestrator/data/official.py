@@ -1,6 +1,5 @@
 """Where the official files of a data set lie: in their folder, or still in their archive."""
 
-import contextlib
 import hashlib
 import shutil
 import tarfile
@@ -32,11 +31,11 @@ def official_folder(
 
 
 def _unpacked(archive: Place, folder: str, md5: str, names: Collection[str]) -> Path:
-    """Return the folder of an archive's files, which nobody ever sees half unpacked."""
+    """Return the folder of an archive's files, which are all there, and whole."""
     key = f"{identity(archive)} {md5}"
     caches = cache_folder() / "unpacked"
     target = caches / f"{folder}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-    if target.is_dir():
+    if all((target / name).is_file() for name in names):  # a cleaner may have taken some
         return target
     try:
         with at_hand(archive) as path:
@@ -47,7 +46,6 @@ def _unpacked(archive: Place, folder: str, md5: str, names: Collection[str]) -> 
                     f"{archive} is not the official archive, or is damaged: its MD5 is {found}, "
                     f"expected {md5}. Download it again."
                 )
-            caches.mkdir(parents=True, exist_ok=True)
             _extract(path, target, names)
     except OrchError:
         raise
@@ -60,15 +58,16 @@ def _unpacked(archive: Place, folder: str, md5: str, names: Collection[str]) -> 
 
 
 def _extract(archive: Path, target: Path, names: Collection[str]) -> None:
-    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix="."))
-    try:
-        with tarfile.open(archive) as packed:
-            for member in packed:
-                name = Path(member.name).name
-                if name in names and (content := packed.extractfile(member)):
-                    with (scratch / name).open("wb") as file:
-                        shutil.copyfileobj(content, file)
-        with contextlib.suppress(FileExistsError):  # another worker of the node was faster
-            scratch.rename(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    """Unpack some files of an archive, each in one step, whoever else does the same."""
+    target.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch,
+        tarfile.open(archive) as packed,
+    ):
+        for member in packed:
+            name = Path(member.name).name
+            if name in names and (content := packed.extractfile(member)):
+                unpacked = Path(scratch) / name
+                with unpacked.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+                unpacked.replace(target / name)

@@ -6,8 +6,10 @@ import os
 import pickle
 import shutil
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -115,8 +117,9 @@ def pack(root: Path) -> Path:
 
 
 def test_the_folder_itself_and_the_archive_serve_as_well(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ORCH_CACHE", str(tmp_path / "cache"))
     folder = root / "cifar-10-batches-py"
     expected = cifar10(root, train=True)
     assert torch.equal(cifar10(folder, train=True).load(7, None), expected.load(7, None))
@@ -126,8 +129,31 @@ def test_the_folder_itself_and_the_archive_serve_as_well(
     for place in (root, archive):
         assert torch.equal(cifar10(place, train=True).load(7, None), expected.load(7, None))
         assert Cifar10.missing(Cifar10Settings(root=place)) == []
+    [unpacked] = (tmp_path / "cache/unpacked").glob("cifar-10-batches-py-*")
+    assert unpacked.stat().st_mode == unpacked.parent.stat().st_mode  # others may read it
+    (unpacked / "data_batch_3").unlink()  # as cleaners of caches do
+    assert torch.equal(cifar10(archive, train=True).load(47, None), expected.load(47, None))
     monkeypatch.setattr(tarfile, "open", None)  # it is unpacked once
     assert len(cifar10(archive, train=False)) == 20
+
+
+def test_workers_of_a_node_may_unpack_at_the_same_time(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_CACHE", str(root / "cache"))
+    archive, layout = pack(root), Cifar10.layout
+    layout = replace(layout, md5=hashlib.md5(archive.read_bytes()).hexdigest())
+    together, begin = Barrier(3), tarfile.open
+
+    def begin_together(*given: Path) -> tarfile.TarFile:
+        together.wait(30)
+        return begin(*given)
+
+    monkeypatch.setattr(tarfile, "open", begin_together)
+    with ThreadPoolExecutor(3) as threads:
+        [folder] = {*threads.map(layout.place, [root] * 3)}
+    assert sorted(entry.name for entry in folder.iterdir()) == sorted(MD5)
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_another_archive_than_the_official_one_is_refused(root: Path) -> None:
