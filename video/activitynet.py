@@ -68,8 +68,10 @@ class ActivityNet(ClipDataset):
         clips = [
             _clip(folder, files, video_id, [number[name] for name in entry.labels])
             for video_id, entry in database.items()
-            if entry.subset == SUBSETS[train] and entry.labels
+            if entry.subset.casefold() == SUBSETS[train] and entry.labels
         ]
+        subsets = (entry.subset for entry in database.values() if entry.labels)
+        left_out.without("subset", {*SUBSETS.values(), "testing"}, subsets)
         if not clips:
             raise ValueError(
                 f"{root / settings.annotations} lists no annotated video of the subset "

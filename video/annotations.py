@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from video.anywhere import Place
 
 SHOWN = 3
 """How many entries of a file that are left out are named one by one."""
+FIELD = 200
+"""How many characters of an entry are shown."""
 
 
 @dataclass
@@ -22,7 +25,19 @@ class LeftOut:
 
     def add(self, where: str, found: object, expected: str) -> None:
         """Leave out an entry. where: its row or its name in the file."""
-        self.problems.append(f"{where}: expected {expected}, got {found!r}")
+        shown = repr(found)
+        shown = shown if len(shown) <= FIELD else f"{shown[:FIELD]} ..."
+        self.problems.append(f"{where}: expected {expected}, got {shown}")
+
+    def without(self, what: str, expected: Collection[str], found: Iterable[str]) -> None:
+        """Leave out the entries whose part or set is none of the expected ones, each kind once.
+
+        what: "split" or "subset". found: of every entry.
+        """
+        for name, count in Counter(found).items():
+            if name.casefold() not in expected:
+                entries = f"{count} entries" if count > 1 else "an entry"
+                self.add(entries, name, f"the {what} {' or '.join(sorted(expected))}")
 
     def remarks(self) -> list[str]:
         """Return a line for each of the first ones, and how many more there are."""
@@ -53,27 +68,40 @@ def read_kinetics(path: Place) -> tuple[list[Row], LeftOut]:
     left_out = LeftOut(path)
     # A byte-order mark is no part of the first column's name; a byte that is no UTF-8 costs a row.
     text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
-    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
-    if absent := [name for name in COLUMNS if name not in (reader.fieldnames or [])]:
+    lines = _csv_lines(text)
+    _, header = next(lines, (1, []))
+    if absent := [name for name in COLUMNS if name not in header]:
         raise ValueError(
             f"{path} has no column {', '.join(absent)}; the CSV files of Kinetics have "
             f"{', '.join(COLUMNS)}"
         )
-    for values in reader:
+    for number, fields in lines:
+        values = dict(zip(header, fields, strict=False))
         try:
             rows.append(_row(values))
-        except (ValueError, TypeError, OverflowError):
-            found = ",".join(str(values.get(name) or "") for name in COLUMNS)
-            left_out.add(f"line {reader.line_num}", found, ",".join(COLUMNS))
+        except (ValueError, KeyError, OverflowError):
+            found = ",".join(values.get(name) or "" for name in COLUMNS)
+            left_out.add(f"line {number}", found, ",".join(COLUMNS))
     if not rows and left_out.problems:
         raise ValueError(left_out.remarks()[0])
     return rows, left_out
 
 
+def _csv_lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the fields of each line that is not empty.
+
+    No row goes on in another line, so that a quote that is never closed costs one row. What no
+    reader of CSV takes is a field by itself.
+    """
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
+        try:
+            yield from ((number, row) for row in csv.reader([line], skipinitialspace=True) if row)
+        except csv.Error:
+            yield number, [line[:FIELD]]
+
+
 def _row(values: Mapping[str, str]) -> Row:
-    label, youtube_id, split = (
-        (values[name] or "").strip() for name in ("label", "youtube_id", "split")
-    )
+    label, youtube_id, split = (values[name].strip() for name in ("label", "youtube_id", "split"))
     start, end = (int(float(values[name])) for name in ("time_start", "time_end"))
     if not (label and youtube_id and split) or not 0 <= start <= end:
         raise ValueError
@@ -96,7 +124,7 @@ def read_activitynet(path: Place) -> tuple[dict[str, Annotated], LeftOut]:
     """
     try:
         database = json.loads(path.read_bytes().decode("utf-8-sig"))["database"].items()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(

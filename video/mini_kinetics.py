@@ -19,7 +19,9 @@ from video.clips import (
 )
 from video.places import FILE_IN_ROOT, FOLDER_IN_ROOT
 
-SPLITS = {True: ("train",), False: ("val", "validate", "validation")}
+SPLITS = {True: ("train", "training"), False: ("val", "valid", "validate", "validation")}
+OTHERS = ("test", "testing")
+"""Splits of which no row is used, without a word."""
 
 HOW_TO_GET = {
     "classes": "One class name per line; the 200 names are those of "
@@ -84,7 +86,10 @@ class MiniKinetics(ClipDataset):
         annotations = root / (settings.train_annotations if train else settings.val_annotations)
         class_names = read_classes(root / settings.classes)
         found, left_out = read_kinetics(annotations)
-        rows = [row for row in found if row.split in SPLITS[train]]
+        rows = [row for row in found if row.split.casefold() in SPLITS[train]]
+        left_out.without(
+            "split", {*SPLITS[True], *SPLITS[False], *OTHERS}, (row.split for row in found)
+        )
         if unknown := sorted(set(class_names) - {row.label for row in rows}):
             raise ValueError(
                 f"{annotations} has no video of {len(unknown)} of the {len(class_names)} classes "
@@ -125,8 +130,14 @@ class MiniKinetics(ClipDataset):
 
 
 def read_classes(path: Place) -> list[str]:
-    """Return the names of a class list, one per line, sorted."""
-    names = sorted({line.strip() for line in path.read_bytes().decode("utf-8").splitlines()} - {""})
+    """Return the names of a class list, one per line, sorted. Raises ValueError."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}): save it in that"
+        ) from error
+    names = sorted({line.strip() for line in text.splitlines()} - {""})
     if not names:
         raise ValueError(f"{path} names no class; it should hold one class name per line")
     return names

@@ -48,6 +48,15 @@ def test_each_subset_has_its_annotated_videos(settings: ActivityNetSettings) -> 
     assert (train.num_missing, val.num_missing) == (0, 1)
 
 
+def test_subsets_are_those_of_their_names_however_they_are_written(tmp_path: Path) -> None:
+    odd = {"five": entry("Training", "Zumba"), "six": entry("trian", "Zumba")}
+    settings = write(tmp_path, DATABASE | odd, ())
+    train = ActivityNet(settings, train=True, num_segments=3)
+    assert len(train) == 3
+    [remark] = train.remarks
+    assert "an entry: expected the subset testing or training or validation, got 'trian'" in remark
+
+
 def test_classes_are_the_sorted_labels_of_the_whole_file(settings: ActivityNetSettings) -> None:
     for train in (True, False):
         data = ActivityNet(settings, train=train, num_segments=3)

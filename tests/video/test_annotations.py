@@ -37,6 +37,7 @@ def test_a_row_is_read_however_it_was_written(file: Path, content: str) -> None:
     [
         *("yoga,-aa,10", "yoga,-aa,ten,20,train,0", ",-aa,10,20,train,0", "yoga,-aa,20,10,train,0"),
         *("yoga,-aa,nan,20,train,0", "yoga,-aa,inf,20,train,0", "yoga,,10,20,train,0"),
+        *('"yoga,-aa,10,20,train,0', f'"{200_000 * "x"}"'),
     ],
 )
 def test_a_row_that_cannot_be_used_costs_no_other(file: Path, row: str) -> None:
@@ -46,6 +47,7 @@ def test_a_row_that_cannot_be_used_costs_no_other(file: Path, row: str) -> None:
     [remark] = left_out.remarks()
     assert remark.startswith(f"{file}, line 3: expected label,youtube_id,time_start,time_end,split")
     assert remark.endswith("; left out.")
+    assert len(remark) < 500
 
 
 def test_bytes_that_are_no_text_cost_their_row(file: Path) -> None:
@@ -66,6 +68,12 @@ def test_a_file_of_which_nothing_can_be_used_is_an_error(file: Path) -> None:
     file.write_text(HEADER + "cut\n")
     with pytest.raises(ValueError, match="line 2: expected label"):
         read_kinetics(file)
+
+
+def test_json_of_any_depth_is_read_or_named(file: Path) -> None:
+    file.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="annotations cannot be read as JSON: maximum recursion"):
+        read_activitynet(file)
 
 
 def test_videos_of_activitynet_are_read_whatever_others_lack(file: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.real_data import real_data
 from video import BrokenVideo
-from video.mini_kinetics import MiniKinetics, MiniKineticsSettings
+from video.mini_kinetics import MiniKinetics, MiniKineticsSettings, read_classes
 
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
 TRAIN = (
@@ -69,6 +69,31 @@ def test_a_video_shorter_than_30_frames_is_broken(
     for generator in (None, np.random.default_rng(0)):
         with pytest.raises(BrokenVideo, match="16 frames, at least 30"):
             data.load(0, generator)
+
+
+def test_splits_are_those_of_their_names_however_they_are_written(
+    settings: MiniKineticsSettings,
+) -> None:
+    more = "yoga,gg,1,2,Training,0\nyoga,hh,1,2,TRAIN,0\nyoga,ii,1,2,test,0\nyoga,jj,1,2,trian,0\n"
+    (Path(settings.root) / "kinetics-400_train.csv").write_text(HEADER + TRAIN + more)
+    train = MiniKinetics(settings, train=True, num_segments=8)
+    assert [name[:2] for name in sources(train)] == ["-a", "bb", "dd", "gg", "hh"]
+    [remark] = train.remarks
+    assert "kinetics-400_train.csv, an entry: expected the split " in remark
+    assert remark.endswith("got 'trian'; left out.")
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_class_list_is_text_in_utf_8(settings: MiniKineticsSettings, mark: str) -> None:
+    classes = Path(settings.root) / settings.classes
+    classes.write_text(f"{mark}archery\nyoga\n", "utf-8")
+    assert read_classes(classes) == ["archery", "yoga"]
+    for content in (f"{mark}archery\n".encode("utf-16"), b"caf\xe9\n"):
+        classes.write_bytes(content)
+        problems = MiniKinetics.missing(settings)
+        assert [problem.partition(" (")[0] for problem in problems] == [
+            f"{classes} is no text in UTF-8"
+        ]
 
 
 def test_missing_parts_are_named_with_their_place_and_source(tmp_path: Path) -> None:
