@@ -42,9 +42,22 @@ class Hands(Protocol):
         """
 
 
+class Here:
+    """This process alone, which ends if the work on a thing ends it."""
+
+    def __call__(
+        self, work: Callable[[T], R], things: Sequence[T], worth: int = 1
+    ) -> Iterator[Numbered[R | Lost]]:
+        """Do what Hands do."""
+        yield from ((number, work(thing)) for number, thing in enumerate(things))
+
+
 @dataclass(frozen=True)
 class Processes:
-    """Some processes beside this one. number: None for as many as there are cores, if worth it."""
+    """Some processes beside this one, at least one, whatever there is to do.
+
+    number: None for as many as there are cores, if worth it.
+    """
 
     number: int | None = None
 
@@ -61,11 +74,8 @@ def side_by_side(
 ) -> Iterator[Numbered[R | Lost]]:
     """Yield the number of each thing and what the work on it returns, in the order of completion.
 
-    With a single process it is done in this one. The work is sent to each process once.
+    The work is sent to each process once.
     """
-    if processes == 1:
-        yield from ((number, work(thing)) for number, thing in enumerate(things))
-        return
     waiting = deque(enumerate(things))
     while waiting:
         suspects = yield from _together(work, waiting, processes)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from orchestrator.curate import show
+from orchestrator.curate import pool, show
 from orchestrator.data.loader import train_batches
 from orchestrator.drawing import contact_sheet
 from orchestrator.job.load import load_job
@@ -30,6 +30,12 @@ method: {name: coquant}
 optimizer: {lr: 0.05}
 training: {epochs: 1, global_batch: 2}
 """
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in this process: the start of another one takes seconds."""
+    monkeypatch.setattr(pool, "Processes", lambda _: pool.Here())
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from orchestrator.curate import copies, manifest
 from orchestrator.curate.manifest import Options
 from orchestrator.curate.outcome import Report
-from orchestrator.curate.pool import Processes
+from orchestrator.curate.pool import Here
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
@@ -81,10 +81,9 @@ def names_in(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def made(job: Job, form: str, folder: str = "out", processes: int = 1) -> Report:
-    hands = Processes(processes)
+def made(job: Job, form: str, folder: str = "out") -> Report:
     target = Path(folder).absolute()
-    return copies.prepare(job, target, SMALL[form], hands=hands, tell=lambda *_: None)
+    return copies.prepare(job, target, SMALL[form], hands=Here(), tell=lambda *_: None)
 
 
 @pytest.mark.parametrize("form", ["gop", "pack"])
@@ -182,7 +181,7 @@ def test_only_what_changed_is_made_again() -> None:
     assert known["videos/v_2.mp4"].source.mtime_ns == (videos / "v_2.mp4").stat().st_mtime_ns
 
     other = Options("pack", 16, frames=36, quality=90)
-    report = copies.prepare(job, Path("out"), other, hands=Processes(1), tell=lambda *_: None)
+    report = copies.prepare(job, Path("out"), other, hands=Here(), tell=lambda *_: None)
     assert report.counts["made"] == 4
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from orchestrator.curate import copies, image_shards
 from orchestrator.curate.manifest import LeftOut, Options
 from orchestrator.curate.outcome import Report
-from orchestrator.curate.pool import Processes
+from orchestrator.curate.pool import Here
 from orchestrator.data.image_file import decode_bytes
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.errors import UsageError
@@ -66,7 +66,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
 
 def made(job: Job, options: Options = OPTIONS) -> Report:
     """Make the copies in this process."""
-    return copies.prepare(job, Path("copies"), options, hands=Processes(1), tell=lambda *_: None)
+    return copies.prepare(job, Path("copies"), options, hands=Here(), tell=lambda *_: None)
 
 
 def on_copies() -> tuple[ImageNet, ImageNet]:
@@ -138,7 +138,7 @@ def test_tar_files_are_copied_as_folders_are(job: Job) -> None:
     shutil.copytree("copies", "tars")
     from_tars = load_job("job.yaml", ["data.root=tars"]).job
     options = Options("shards", 40, quality=90)
-    copies.prepare(from_tars, Path("smaller"), options, hands=Processes(1), tell=lambda *_: None)
+    copies.prepare(from_tars, Path("smaller"), options, hands=Here(), tell=lambda *_: None)
     dataset = open_datasets(load_job("job.yaml", ["data.root=smaller"]).job)[0]
     assert isinstance(dataset, ImageNet)
     assert dataset.class_names == ["cat", "dog.x"]

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from orchestrator.curate.pool import Lost, side_by_side
+from orchestrator.curate.pool import Lost, Processes, side_by_side
 
 
 def double(number: int) -> int:
@@ -15,6 +15,12 @@ def double(number: int) -> int:
     if number == 13:
         os.kill(os.getpid(), signal.SIGKILL)
     return 2 * number
+
+
+def test_a_process_that_ends_is_never_this_one() -> None:
+    done = dict(Processes()(double, [12, 13, 14], worth=64))
+    assert isinstance(done.pop(1), Lost)
+    assert done == {0: 24, 2: 28}
 
 
 def test_work_that_ends_its_process_is_named_and_the_rest_is_done() -> None:
