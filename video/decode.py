@@ -9,7 +9,9 @@ and else from the start.
 import contextlib
 import io
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from video import BrokenVideo
 from video.index import Index, Way
 from video.mp4 import NoTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
+from video.signs import is_av1, is_transport_stream, is_without_places
 from video.slices import cut, pieces
 
 Frame = NDArray[np.uint8]
@@ -37,9 +40,8 @@ READ_ERRORS = (
 )
 COMPARED_KEYS = 3
 """Pictures with which decoding may begin, around which a jump is compared."""
-_PACKET = 188  # bytes, of an MPEG transport stream; each begins with 0x47
-_AV1 = (b"av01", b"V_AV1")  # as MP4 and Matroska call the codec
-_NEAR_ENDS = 1 << 16  # bytes of a file within which its codec is named
+LOOKED_AT = 3000
+"""Frames among which such places are sought whose pictures tell one frame from the next."""
 _PREPARED = "a copy made by `orch data prepare` can be read"
 
 
@@ -56,16 +58,13 @@ def probe(path: Path) -> Index:
         return Index(len(table.shown), Way.SLICES, table)
     _refuse_at_once(path)
     reader = _open(path)
-    keys = [int(key) for key in reader.get_key_indices()][1 : 1 + COMPARED_KEYS]
-    near = {at for key in (0, *keys) for at in range(key - 2, key + 4)}
-    compared = sorted(at for at in near if 0 <= at < len(reader))
     try:
-        right = _in_order(reader, compared)
-        jumped = [_seek(reader, [number])[0] for number in reversed(compared)]
+        if is_without_places(path):
+            _in_order(reader, [0])
+            return Index(len(reader), Way.IN_ORDER)
+        return Index(len(reader), _way(reader))
     except READ_ERRORS as error:
         raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
-    way = Way.SEEK if np.array_equal(right, jumped[::-1]) else Way.IN_ORDER
-    return Index(len(reader), way)
 
 
 def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
@@ -86,6 +85,48 @@ def _of_pack(path: Path) -> Index:
         return Index(read_head(path).frames, Way.PICTURES)
     except DamagedPack as error:
         raise BrokenVideo(path, str(error)) from error
+
+
+def _way(reader: Any) -> Way:
+    """Return how frames are reached, by comparing those around some keys with a jump to each."""
+    right = _telling(reader)
+    for number in sorted(right, reverse=True):
+        if _mark(_seek(reader, [number])[0]) != right[number]:
+            return Way.IN_ORDER
+    return Way.SEEK if right else Way.IN_ORDER
+
+
+def _telling(reader: Any) -> dict[int, int]:
+    """Return the marks of frames by number, around some keys where each differs from the next.
+
+    Where only the first picture is a key, all others are as good.
+
+    A jump that ends at another frame does not show in a picture that stands still. Returns nothing
+    where too few keys tell: then nothing is known of jumps.
+    """
+    keys = [int(key) for key in reader.get_key_indices() if key] or range(5, len(reader), 5)
+    around = [range(max(0, key - 2), min(key + 4, len(reader))) for key in (0, *keys)]
+    around = [numbers for numbers in around if numbers[-1] < LOOKED_AT]
+    near = sorted({number for numbers in around for number in numbers})
+    pictures = zip(near, _ascending(reader, near), strict=True)
+    right: dict[int, int] = {}
+    marks: dict[int, int] = {}
+    lacking = min(COMPARED_KEYS, len(keys))
+    for at, numbers in enumerate(around):
+        while numbers[-1] not in marks:
+            number, frame = next(pictures)
+            marks[number] = _mark(frame)
+        own = {number: marks[number] for number in numbers}
+        if all(one != other for one, other in pairwise(own.values())):
+            right |= own
+            lacking -= at > 0
+        if lacking == 0:
+            return right
+    return {}
+
+
+def _mark(frame: Frame) -> int:
+    return zlib.crc32(frame)
 
 
 def every_frame(path: Path, index: Index) -> Iterator[Frame]:
@@ -154,11 +195,9 @@ def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
 
 
 def _refuse_at_once(path: Path) -> None:
-    with path.open("rb") as file:
-        begin = file.read(2 * _PACKET + 1)
-    if not begin:
+    if not path.stat().st_size:
         raise BrokenVideo(path, "the file is empty")
-    if begin[::_PACKET] == b"GGG":
+    if is_transport_stream(path):
         raise BrokenVideo(
             path,
             f"an MPEG transport stream, whose frames decord cannot tell apart; {_PREPARED}",
@@ -170,21 +209,13 @@ def _open(path: Path) -> Any:
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
     except READ_ERRORS as error:
-        if _is_av1(path):
+        if is_av1(path):
             why = f"its codec is AV1, which decord cannot read; {_PREPARED}"
             raise BrokenVideo(path, why) from error
         raise BrokenVideo(path, f"cannot be opened ({_first_line(error)})") from error
     if len(reader) == 0:
         raise BrokenVideo(path, "no frames")
     return reader
-
-
-def _is_av1(path: Path) -> bool:
-    with path.open("rb") as file:
-        ends = file.read(_NEAR_ENDS)
-        file.seek(max(file.tell(), path.stat().st_size - _NEAR_ENDS))
-        ends += file.read()
-    return any(name in ends for name in _AV1)
 
 
 def _seek(reader: Any, numbers: list[int]) -> Frames:

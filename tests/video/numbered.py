@@ -40,6 +40,9 @@ FORMS: dict[str, dict[str, Any]] = {
     "b-frames.avi": {"codec": "mpeg4", "g": 24, "bf": 2, "b": 800000},
     "program.mpg": {"codec": "mpeg2video", "g": 12, "bf": 2, "b": 2000000},
     "transport.ts": {"g": 24, "bf": 3},
+    "black-open.mkv": {"g": 12, "x264_params": f"{_B_FRAMES}:open-gop=1", "black": 50},
+    "black-b-frames.avi": {"codec": "mpeg4", "g": 12, "bf": 2, "b": 800000, "black": 50},
+    "black.mpg": {"codec": "mpeg2video", "g": 12, "bf": 2, "b": 2000000, "black": 50},
 }
 """Coded forms of the same frames: the options of `write_video`, by the name of the file."""
 
@@ -71,11 +74,15 @@ def write_video(
     codec: str = "libx264",
     *,
     times: Sequence[int] | None = None,
+    black: int = 0,
     pixels: str = "yuv420p",
     container: dict[str, str] | None = None,
     **options: object,
 ) -> None:
-    """Write a video of COUNT numbered frames. times: of each, in 1/100 s. options: of the codec."""
+    """Write a video of COUNT numbered frames.
+
+    times: of each, in 1/100 s. black: so many at the beginning are. options: of the codec.
+    """
     import av
 
     with av.open(str(path), "w", options=container or {}) as file:
@@ -84,7 +91,7 @@ def write_video(
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
         stream.codec_context.time_base = Fraction(1, 25 if times is None else 100)
         for number in range(COUNT):
-            frame = av.VideoFrame.from_ndarray(picture(number), "rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(number) * (number >= black), "rgb24")
             frame.pts = number if times is None else times[number]
             frame.time_base = stream.codec_context.time_base
             file.mux(stream.encode(frame))

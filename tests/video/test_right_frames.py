@@ -3,12 +3,13 @@
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.video.numbered import COUNT, FORMS, numbers_in
+from tests.video.numbered import COUNT, FORMS, numbers_in, picture
 from video import BrokenVideo
 from video.decode import every_frame, frames, probe
 from video.index import IndexFolder, Way, packed, unpacked
@@ -18,7 +19,8 @@ WAYS = {
     Way.SEEK: ["fragments.mp4", "closed.mkv", "vp9.webm", "mpeg4.avi"],
     Way.IN_ORDER: ["refresh.mkv", "b-frames.avi", "program.mpg"],
 }
-OTHERS = ["trimmed.mp4", "transport.ts"]
+BLACK = ["black-open.mkv", "black-b-frames.avi", "black.mpg"]
+OTHERS = ["trimmed.mp4", "transport.ts", *BLACK]
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +91,42 @@ def test_a_file_that_is_cut_off_has_the_frames_before_the_cut(
     assert index.frames - 1 <= shown[0] <= index.frames + 3  # B-frames that come later are cut off
 
 
-def test_a_transport_stream_is_refused_with_the_way_out(written: Path) -> None:
-    with pytest.raises(BrokenVideo, match="an MPEG transport stream"):
-        probe(written / "transport.ts")
+@pytest.mark.parametrize("name", BLACK)
+def test_a_beginning_that_stands_still_does_not_tell_where_jumps_end(
+    written: Path, name: str
+) -> None:
+    path = written / name
+    index = probe(path)
+    assert (index.frames, index.way) == (COUNT, Way.IN_ORDER)
+    asked = [*range(82, 87), 119]
+    assert numbers_in(frames(path, index, asked)) == asked
+    assert [numbers_in(frames(path, index, [one]))[0] for one in asked] == asked
+
+
+def test_no_more_than_a_few_pictures_are_compared_at_a_time(written: Path) -> None:
+    probe(written / "closed.mkv")  # with what is imported and made only once
+    tracemalloc.start()
+    try:
+        assert probe(written / "closed.mkv").way is Way.SEEK
+        assert tracemalloc.get_traced_memory()[1] < 6 * picture(0).nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_transport_stream_is_refused_with_the_way_out(written: Path, tmp_path: Path) -> None:
+    whole = (written / "transport.ts").read_bytes()
+    packets = [whole[at : at + 188] for at in range(0, len(whole), 188)]
+    forms = {
+        "whole.ts": whole,
+        "begins-within-a-packet.ts": whole[100:],
+        "of-192-bytes.m2ts.mpg": b"".join(b"time" + packet for packet in packets),
+        "of-204-bytes.ts": b"".join(packet + b"sixteen bytes..." for packet in packets),
+    }
+    for name, content in forms.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(BrokenVideo, match="an MPEG transport stream"):
+            probe(path)
 
 
 def test_an_index_is_kept_until_its_file_changes(written: Path, tmp_path: Path) -> None:
