@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from video import BrokenVideo
 from video.index import Index, Way
-from video.mp4 import NoTable, read_table
+from video.mp4 import DamagedTable, NoTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
 from video.signs import is_av1, is_transport_stream, is_without_places
 from video.slices import cut, pieces
@@ -51,11 +51,27 @@ def probe(path: Path) -> Index:
     Raises BrokenVideo for one of which no frame can be read right, and OSError where the disk is to
     blame, or there is no such file.
     """
-    if path.suffix == ENDING:
+    try:
+        return _found_out(path)
+    except (BrokenVideo, OSError):
+        raise
+    except Exception as error:  # whatever a damaged file makes of its reader
+        raise BrokenVideo(path, f"cannot be read ({error!r})") from error
+
+
+def _found_out(path: Path) -> Index:
+    if path.suffix.lower() == ENDING:
         return _of_pack(path)
-    with contextlib.suppress(NoTable):
+    try:
         table = read_table(path)
         return Index(len(table.shown), Way.SLICES, table)
+    except DamagedTable as error:  # which may crash decord
+        raise BrokenVideo(path, f"cannot be read: {error}") from error
+    except NoTable:
+        return _by_decord(path)
+
+
+def _by_decord(path: Path) -> Index:
     _refuse_at_once(path)
     reader = _open(path)
     try:

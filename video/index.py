@@ -131,4 +131,6 @@ def unpacked(content: bytes) -> Index:
 
 def _small(values: Integers) -> np.ndarray:
     """Return whole numbers in the smallest type that holds them all."""
+    if not values.size:
+        return values.astype(np.uint8)
     return values.astype(np.result_type(*map(np.min_scalar_type, (values.min(), values.max()))))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_TABLE = 256 << 20  # bytes: more than the table of a week of video
+MAX_SAMPLES = 1 << 24
 H264, HEVC = (b"avc1", b"avc3"), (b"hvc1", b"hev1")
 _LENGTH_SIZE = dict.fromkeys(H264, (b"avcC", 4)) | dict.fromkeys(HEVC, (b"hvcC", 21))
 """The box of a codec's parameters, and the byte in it with the size of the length of NAL units."""
@@ -25,6 +26,10 @@ Boxes = dict[bytes, bytes]
 
 class NoTable(ValueError):
     """A file has no table from which its frames can be read one by one; says why."""
+
+
+class DamagedTable(ValueError):
+    """A file has such a table, which is not whole: no demuxer is to be trusted with it; says why."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,16 @@ class SampleTable:
 def read_table(path: Path) -> SampleTable:
     """Return the table of the one video track of a file, up to the first sample cut off its end.
 
-    Raises NoTable when there is no such table, as in a fragmented file.
+    Raises NoTable when there is no such table, as in a fragmented file, and DamagedTable.
     Raises OSError.
     """
     with path.open("rb") as file:
         length = file.seek(0, 2)
-        try:
-            return _table(_movie(file, length), length)
-        except (struct.error, IndexError, KeyError) as error:
-            raise NoTable(f"its table is damaged ({error!r})") from error
+        movie = _movie(file, length)
+    try:
+        return _table(movie, length)
+    except (struct.error, IndexError, KeyError) as error:
+        raise DamagedTable(f"its table is damaged ({error!r})") from error
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -74,7 +80,10 @@ def _movie(file: BinaryIO, length: int) -> bytes:
     at = 0
     while at + 8 <= length:
         file.seek(at)
-        size, start, kind = _head(file.read(16), 0, length - at)
+        try:
+            size, start, kind = _head(file.read(16), 0, length - at)
+        except (DamagedTable, struct.error) as error:  # it need not be MP4 at all
+            raise NoTable("it has no table of samples") from error
         if kind == b"moov":
             if size > MAX_TABLE:
                 raise NoTable("its table is too large")
@@ -92,7 +101,7 @@ def _head(content: bytes, at: int, room: int) -> tuple[int, int, bytes]:
         size, start = struct.unpack_from(">Q", content, at + 8)[0], 16
     size = size or room
     if size < start or (kind != b"mdat" and size > room):
-        raise NoTable("its boxes are damaged")
+        raise DamagedTable("its boxes are damaged")
     return size, start, kind
 
 
@@ -114,17 +123,19 @@ def _table(movie: bytes, length: int) -> SampleTable:
     samples = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))
     codec, length_size = _codec(samples[b"stsd"])
     offsets, sizes = _places(samples)
-    inside = offsets + sizes <= length
+    inside = (offsets >= 0) & (offsets + sizes <= length)
     count = len(inside) if inside.all() else int(np.argmin(inside))
     if not count:
-        raise NoTable("no sample is inside the file")
+        raise DamagedTable("no sample is inside the file")
     times = _times(samples, len(offsets))[:count]
-    edits = _edits(track, _time_scale(dict(boxes)[b"mvhd"]), _time_scale(media[b"mdhd"]))
+    shown = _shown(times, _edits(track, _time_scale(dict(boxes)[b"mvhd"]), _time_scale(media[b"mdhd"])))
+    if not len(shown):
+        raise DamagedTable("its edit list shows no frame")
     return SampleTable(
         offsets[:count],
         sizes[:count],
         np.argsort(np.argsort(times, kind="stable"), kind="stable"),
-        _shown(times, edits),
+        shown,
         _starts(samples, times),
         codec,
         length_size,
@@ -135,7 +146,7 @@ def _table(movie: bytes, length: int) -> SampleTable:
 
 def _video_track(tracks: list[Boxes]) -> tuple[Boxes, Boxes]:
     """Return the boxes of the video track, and those of its media."""
-    both = [(track, dict(_boxes(track[b"mdia"]))) for track in tracks]
+    both = [(track, dict(_boxes(track[b"mdia"]))) for track in tracks if b"mdia" in track]
     found = [(track, media) for track, media in both if media[b"hdlr"][8:12] == b"vide"]
     if len(found) != 1:
         raise NoTable(f"it has {len(found)} video tracks")
@@ -147,7 +158,9 @@ def _codec(descriptions: bytes) -> tuple[bytes, int]:
     [count] = struct.unpack_from(">I", descriptions, 4)
     if count != 1:
         raise NoTable(f"it has {count} descriptions of its codec")
-    codec, entry = next(_boxes(descriptions[8:]))
+    [(codec, entry), *_] = [*_boxes(descriptions[8:]), (b"", b"")]
+    if not codec:
+        raise DamagedTable("it lacks the description of its codec")
     if codec in _UNREADABLE:
         raise NoTable(_UNREADABLE[codec])
     if codec not in _LENGTH_SIZE:
@@ -159,6 +172,8 @@ def _codec(descriptions: bytes) -> tuple[bytes, int]:
 
 def _places(samples: Boxes) -> tuple[Integers, Integers]:
     """Return the offset and the size of each sample."""
+    if b"stz2" in samples:
+        raise NoTable("its sizes are in a compact table")
     sizes = _sizes(samples[b"stsz"])
     wide = b"co64" in samples
     chunks = _numbers(samples[b"co64" if wide else b"stco"], ">u8" if wide else ">u4")
@@ -166,17 +181,26 @@ def _places(samples: Boxes) -> tuple[Integers, Integers]:
     first = np.append(runs[:, 0] - 1, len(chunks))
     per_chunk = np.repeat(runs[:, 1], np.clip(np.diff(first), 0, len(chunks)))
     if len(per_chunk) != len(chunks) or per_chunk.sum() < len(sizes) or first[0] != 0:
-        raise NoTable("its table of chunks is damaged")
-    chunk = np.repeat(np.arange(len(chunks)), per_chunk)[: len(sizes)]
+        raise DamagedTable("its table of chunks is damaged")
+    if per_chunk[:-1].sum() > len(sizes):  # only in the last one they may end early
+        raise DamagedTable("its table of chunks is damaged")
+    chunk = np.repeat(np.arange(len(chunks)), _up_to(len(sizes), per_chunk))
     before = np.cumsum(sizes) - sizes
     first_sample = np.minimum(np.cumsum(per_chunk) - per_chunk, len(sizes) - 1)
     return chunks[chunk] + before - before[first_sample][chunk], sizes
 
 
+def _up_to(count: int, repeats: Integers) -> Integers:
+    """Return how often each is repeated when all together are at most count."""
+    return np.diff(np.minimum(np.cumsum(repeats), count), prepend=0)
+
+
 def _sizes(content: bytes) -> Integers:
     size, count = struct.unpack_from(">II", content, 4)
+    if not 0 < count <= MAX_SAMPLES:
+        raise DamagedTable(f"it has {count} samples")
     if size:
-        return np.full(min(count, MAX_TABLE // 8), size, np.int64)
+        return np.full(count, size, np.int64)
     return _numbers(content[4:], ">u4")
 
 
@@ -184,7 +208,7 @@ def _numbers(content: bytes, kind: str, each: int = 1, count_at: int = 4) -> Int
     """Return the numbers of a table that follow their count, `each` for one."""
     [count] = struct.unpack_from(">I", content, count_at)
     if len(content) < count_at + 4 + count * each * np.dtype(kind).itemsize:
-        raise NoTable("one of its tables is cut short")
+        raise DamagedTable("one of its tables is cut short")
     return np.frombuffer(content, kind, count * each, count_at + 4).astype(np.int64)
 
 
@@ -199,9 +223,8 @@ def _spread(content: bytes, count: int) -> Integers:
     """Return a value for each sample from a table of (samples, value)."""
     runs = _numbers(content, ">i4", 2).reshape(-1, 2)
     if not len(runs) or runs[:, 0].min() < 0:
-        raise NoTable("its table of times is damaged")
-    repeats = np.minimum(runs[:, 0], count)
-    values = np.repeat(runs[:, 1], repeats)[:count]
+        raise DamagedTable("its table of times is damaged")
+    values = np.repeat(runs[:, 1], _up_to(count, runs[:, 0]))
     return np.append(values, np.full(count - len(values), runs[-1, 1]))
 
 
@@ -209,7 +232,7 @@ def _time_scale(content: bytes) -> int:
     """Return the units of a second, of a movie's or a track's header."""
     scale: int = struct.unpack_from(">I", content, 20 if content[0] else 12)[0]
     if not scale:
-        raise NoTable("its time scale is 0")
+        raise DamagedTable("its time scale is 0")
     return scale
 
 
