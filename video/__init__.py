@@ -24,3 +24,7 @@ class MissingVideo(BrokenVideo):
 
 class ShortVideo(BrokenVideo):
     """A video with fewer frames than its data set needs."""
+
+
+class UnreadVideo(BrokenVideo):
+    """A video that could not be read for want of memory or the like: it may be whole."""

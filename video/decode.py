@@ -7,7 +7,9 @@ and else from the start.
 """
 
 import contextlib
+import errno
 import io
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +21,7 @@ import decord
 import numpy as np
 from numpy.typing import NDArray
 
-from video import BrokenVideo
+from video import BrokenVideo, UnreadVideo
 from video.index import Index, Way
 from video.mp4 import DamagedTable, NoTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
@@ -42,6 +44,12 @@ COMPARED_KEYS = 3
 """Pictures with which decoding may begin, around which a jump is compared."""
 LOOKED_AT = 3000
 """Frames among which such places are sought whose pictures tell one frame from the next."""
+_PASSING = (
+    *(errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR),
+    *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOBUFS),
+)
+_SHORTAGES = (*map(os.strerror, _PASSING), "bad_alloc")
+"""Texts of errors for which a video is not to blame."""
 _PREPARED = "a copy made by `orch data prepare` can be read"
 
 
@@ -55,6 +63,8 @@ def probe(path: Path) -> Index:
         return _found_out(path)
     except (BrokenVideo, OSError):
         raise
+    except MemoryError as error:
+        raise UnreadVideo(path, "there is too little memory to read it") from error
     except Exception as error:  # whatever a damaged file makes of its reader
         raise BrokenVideo(path, f"cannot be read ({error!r})") from error
 
@@ -80,7 +90,7 @@ def _by_decord(path: Path) -> Index:
             return Index(len(reader), Way.IN_ORDER)
         return Index(len(reader), _way(reader))
     except READ_ERRORS as error:
-        raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
+        raise _broken(path, "cannot be decoded", error) from error
 
 
 def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
@@ -92,7 +102,7 @@ def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
     try:
         found = _read(path, index, unique.tolist())
     except READ_ERRORS as error:
-        raise BrokenVideo(path, f"cannot be decoded ({_first_line(error)})") from error
+        raise _broken(path, "cannot be decoded", error) from error
     return found[positions]
 
 
@@ -142,7 +152,7 @@ def _telling(reader: Any) -> dict[int, int]:
 
 
 def _mark(frame: Frame) -> int:
-    return zlib.crc32(frame)
+    return zlib.crc32(frame.data)
 
 
 def every_frame(path: Path, index: Index) -> Iterator[Frame]:
@@ -161,8 +171,8 @@ def every_frame(path: Path, index: Index) -> Iterator[Frame]:
                 yield frame
                 given += 1
     except READ_ERRORS as error:
-        which = f"frame {given} of {index.frames}"
-        raise BrokenVideo(path, f"{which} cannot be decoded ({_first_line(error)})") from error
+        what = f"frame {given} of {index.frames} cannot be decoded"
+        raise _broken(path, what, error) from error
 
 
 def _by_table(path: Path, index: Index) -> Iterator[Frame]:
@@ -173,7 +183,7 @@ def _by_table(path: Path, index: Index) -> Iterator[Frame]:
         return
     for numbers in pieces(index.table):
         small = cut(path, index.table, numbers)
-        reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
+        reader = _reader(io.BytesIO(small.content))
         if small.frames == sorted(small.frames):
             yield from _ascending(reader, small.frames)
         else:  # an edit list shows some frames again
@@ -205,7 +215,7 @@ def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
             small = cut(path, index.table, numbers)
         except NoTable:
             return _in_order(_open(path), numbers)
-        reader = decord.VideoReader(io.BytesIO(small.content), num_threads=1)
+        reader = _reader(io.BytesIO(small.content))
         return _seek(reader, small.frames)
     return (_seek if index.way is Way.SEEK else _in_order)(_open(path), numbers)
 
@@ -220,15 +230,19 @@ def _refuse_at_once(path: Path) -> None:
         )
 
 
-def _open(path: Path) -> Any:
+def _reader(source: str | io.BytesIO) -> Any:
     decord.logging.set_level(decord.logging.QUIET)  # FFmpeg prints what it finds; here it is raised
+    return decord.VideoReader(source, num_threads=1)
+
+
+def _open(path: Path) -> Any:
     try:
-        reader = decord.VideoReader(str(path), num_threads=1)
+        reader = _reader(str(path))
     except READ_ERRORS as error:
         if is_av1(path):
             why = f"its codec is AV1, which decord cannot read; {_PREPARED}"
             raise BrokenVideo(path, why) from error
-        raise BrokenVideo(path, f"cannot be opened ({_first_line(error)})") from error
+        raise _broken(path, "cannot be opened", error) from error
     if len(reader) == 0:
         raise BrokenVideo(path, "no frames")
     return reader
@@ -242,6 +256,12 @@ def _seek(reader: Any, numbers: list[int]) -> Frames:
 def _in_order(reader: Any, numbers: list[int]) -> Frames:
     """Return frames by ascending numbers; all before them are decoded."""
     return np.stack(list(_ascending(reader, numbers)))
+
+
+def _broken(path: Path, what: str, error: BaseException) -> BrokenVideo:
+    """Return what is to be said of a video that could not be read."""
+    kind = UnreadVideo if any(text in str(error) for text in _SHORTAGES) else BrokenVideo
+    return kind(path, f"{what} ({_first_line(error)})")
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,7 +6,7 @@ ORCH_CACHE names that folder; without it, it is `orch` among the user's caches.
 import os
 from pathlib import Path
 
-from video import BrokenVideo
+from video import BrokenVideo, UnreadVideo
 from video.decode import probe
 from video.index import Index, IndexFolder
 
@@ -42,10 +42,13 @@ class Library:
     def look_again(self, video: Path) -> Index:
         """Find out what is known of a video, whatever was known before.
 
-        Raises BrokenVideo when the disk is to blame; else what it returns says what is broken.
+        Raises BrokenVideo when the disk or a shortage is to blame; else what it returns says what
+        is broken.
         """
         try:
             index = probe(video)
+        except UnreadVideo:
+            raise
         except BrokenVideo as error:
             index = Index(0, broken=error.reason)
         except OSError as error:

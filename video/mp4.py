@@ -29,7 +29,7 @@ class NoTable(ValueError):
 
 
 class DamagedTable(ValueError):
-    """A file has such a table, which is not whole: no demuxer is to be trusted with it; says why."""
+    """A file has such a table, but not a whole one, which may crash a demuxer too; says why."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ def _table(movie: bytes, length: int) -> SampleTable:
     if not count:
         raise DamagedTable("no sample is inside the file")
     times = _times(samples, len(offsets))[:count]
-    shown = _shown(times, _edits(track, _time_scale(dict(boxes)[b"mvhd"]), _time_scale(media[b"mdhd"])))
+    edits = _edits(track, _time_scale(dict(boxes)[b"mvhd"]), _time_scale(media[b"mdhd"]))
+    shown = _shown(times, edits)
     if not len(shown):
         raise DamagedTable("its edit list shows no frame")
     return SampleTable(

@@ -1,6 +1,8 @@
 """Reading frames: the ones asked for, or BrokenVideo, whatever the file."""
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,6 +61,28 @@ def test_empty_and_cut_files_are_broken(videos: list[Path], tmp_path: Path) -> N
             read(path, lambda count: segment_centers(count, 3))
         assert caught.value.path == path
         assert "\n" not in caught.value.reason
+
+
+def test_what_ffmpeg_finds_in_a_damaged_video_is_not_printed(
+    videos: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.mp4"
+    content = bytearray(videos[0].read_bytes())
+    table = probe(videos[0]).table
+    assert table is not None
+    middle = int(table.offsets[0] + table.sizes[0] // 2)
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    lines = [
+        "import pathlib, sys",
+        "from video.decode import frames, probe",
+        "path = pathlib.Path(sys.argv[1])",
+        "print(frames(path, probe(path), [0, 9]).shape)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), path], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("(2, 56, 56, 3)\n", "")
 
 
 def test_the_error_survives_a_process_boundary() -> None:

@@ -56,6 +56,22 @@ def test_what_a_disk_hides_for_a_while_is_not_remembered(video: Path, videos: li
     assert known.index(video).frames == 16
 
 
+@pytest.mark.parametrize("reason", ["Resource temporarily unavailable", "Cannot allocate memory"])
+def test_what_a_shortage_hides_for_a_while_is_not_remembered(
+    video: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    def reader(*_: object, **__: object) -> None:
+        raise decode.decord.DECORDError(f"[11:02:03] a.cc:7: it says: {reason}\n  trace")
+
+    content = video.read_bytes()
+    video.write_bytes(content.replace(b"moov", b"free"))  # which FFmpeg reads all the same
+    with monkeypatch.context() as short:
+        short.setattr(decode.decord, "VideoReader", reader)
+        with pytest.raises(BrokenVideo, match=rf"cannot be opened \(it says: {reason}\)"):
+            Library().index(video)
+    assert Library().index(video).frames == 16
+
+
 def test_videos_are_read_also_where_nothing_can_be_kept(
     video: Path, monkeypatch: pytest.MonkeyPatch, probed: list[Path]
 ) -> None:
