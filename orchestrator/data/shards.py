@@ -99,6 +99,18 @@ class Shards:
         return f"{count}, {why}; one is {lacking[0]}"
 
     @property
+    def lost_links(self) -> str:
+        """What to do about links that lead out of their tars; empty where none does."""
+        for tar, index in zip(self.tars, self.indices, strict=True):
+            if index.lost:
+                count = sum(len(one.lost) for one in self.indices)
+                return (
+                    f"{count} links in {tar} and beside it lead to nothing in their tar, such as "
+                    f"{index.lost[0]}: pack what they lead to (tar --dereference)"
+                )
+        return ""
+
+    @property
     def empty_classes(self) -> str:
         """Which classes are there only because higher numbers are; empty where none is."""
         used = self._found

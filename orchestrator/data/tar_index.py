@@ -26,7 +26,7 @@ from video.library import cache_folder
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 """Of image files; what is in them decides how they are decoded."""
 _BLOCK, _DIGEST = 512, 32
-_VERSION = "2"
+_VERSION = "3"
 _LINKS = 40
 """How many links may follow one another, as many as Linux follows."""
 
@@ -36,7 +36,8 @@ class TarIndex:
     """The images of a tar, in its order.
 
     names: with their folders. offsets, sizes: of their bytes in the tar. classes: what a file
-    KEY.cls says; empty where none does. numbered: whether there are such files.
+    KEY.cls says; empty where none does. numbered: whether there are such files. lost: names of
+    links that lead to no file in the tar.
     """
 
     names: list[str]
@@ -44,6 +45,7 @@ class TarIndex:
     sizes: NDArray[np.int64]
     classes: list[str]
     numbered: bool
+    lost: list[str]
 
 
 def index_of(tar: Place) -> TarIndex:
@@ -101,6 +103,7 @@ def _read(path: Path, called: str) -> TarIndex:
         np.array([member.size for member, _ in rows], np.int64),
         [name for _, name in rows],
         bool(numbers),
+        [member.name for member in members if not member.offset],
     )
 
 
@@ -133,14 +136,24 @@ def _hidden(name: str) -> bool:
 
 
 def _followed(members: Iterator[Member]) -> Iterator[Member]:
-    """Yield the files, links as the files they lead to; empty where they lead to none."""
+    """Yield the files, and links as the files they lead to, or those in the folder they lead to.
+
+    One that leads to none is empty, at an offset of 0.
+    """
     entries = list(members)
     known = {posixpath.normpath(entry.name): entry for entry in entries}
+    folders = {posixpath.dirname(name) for name in known}
     for entry in entries:
         end, steps = entry, 0
         while end.target and steps < _LINKS:
             end, steps = known.get(end.target, Member(end.target)), steps + 1
-        yield Member(entry.name, end.offset, end.size)
+        if not end.offset and end.name in folders:
+            inside = ((name, one) for name, one in known.items() if not one.target)
+            for name, one in inside:
+                if name.startswith(f"{end.name}/"):
+                    yield Member(f"{entry.name}{name[len(end.name) :]}", one.offset, one.size)
+        else:
+            yield Member(entry.name, end.offset, end.size)
 
 
 def _ending(member: Member) -> str:
@@ -186,6 +199,7 @@ def _keep(kept: Path, found: TarIndex) -> None:
         sizes=found.sizes,
         classes=_texts(found.classes),
         numbered=np.array(found.numbered),
+        lost=_texts(found.lost),
     )
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -204,12 +218,12 @@ def _kept(kept: Path) -> TarIndex | None:
     if hashlib.sha256(content).digest() != digest:
         return None
     with np.load(io.BytesIO(content)) as arrays:
-        names, classes = (
+        names, classes, lost = (
             [cast(bytes, text).decode("utf-8", "surrogateescape") for text in arrays[name]]
-            for name in ("names", "classes")
+            for name in ("names", "classes", "lost")
         )
         numbered = bool(arrays["numbered"])
-        return TarIndex(names, arrays["offsets"], arrays["sizes"], classes, numbered)
+        return TarIndex(names, arrays["offsets"], arrays["sizes"], classes, numbered, lost)
 
 
 def _texts(texts: list[str]) -> NDArray[np.bytes_]:

@@ -180,13 +180,21 @@ def test_folders_in_a_tar_are_classes_before_the_names_of_files(tmp_path: Path) 
 
 def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
     files = {"a/1.jpg": picture(1), "b/2.jpg": "a/1.jpg", "b/3.jpg": "-> ../b/2.jpg"}
-    files |= {"b/4.jpg": "-> 5.jpg", "b/5.jpg": "-> 4.jpg"}
+    data = imagenet(sets_of(tmp_path, files | {"c": "-> a"}))
+    assert classes_in(data) == {"a/1.jpg": "a", "b/2.jpg": "b", "b/3.jpg": "b", "c/1.jpg": "c"}
+    assert [data.content(i) for i in range(4)] == [picture(1)] * 4
+    assert data.remarks == []
+
+
+def test_links_that_lead_out_of_a_tar_are_named(tmp_path: Path) -> None:
+    files = {"a/1.jpg": picture(1), "b": "-> ../b", "a/4.jpg": "-> 5.jpg", "a/5.jpg": "-> 4.jpg"}
     data = imagenet(sets_of(tmp_path, files))
-    assert len(data) == 5
-    assert [data.content(i) for i in range(3)] == [picture(1)] * 3
-    for index in (3, 4):
-        with pytest.raises(BrokenImage, match=rf"b/{index + 1}\.jpg: cannot be decoded"):
-            data.load(index, None)
+    assert len(data) == 3
+    [remark] = data.remarks
+    assert remark.startswith(f"3 links in {tmp_path}/train/0.tar and beside it lead to nothing")
+    assert "such as b: pack what they lead to" in remark
+    with pytest.raises(BrokenImage, match=r"a/4\.jpg: cannot be decoded"):
+        data.load(1, None)
 
 
 @pytest.mark.parametrize(
