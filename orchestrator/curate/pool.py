@@ -42,16 +42,6 @@ class Hands(Protocol):
         """
 
 
-class Here:
-    """This process alone, which ends if the work on a thing ends it."""
-
-    def __call__(
-        self, work: Callable[[T], R], things: Sequence[T], worth: int = 1
-    ) -> Iterator[Numbered[R | Lost]]:
-        """Do what Hands do."""
-        yield from ((number, work(thing)) for number, thing in enumerate(things))
-
-
 @dataclass(frozen=True)
 class Processes:
     """Some processes beside this one, at least one, whatever there is to do.

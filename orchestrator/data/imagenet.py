@@ -87,12 +87,7 @@ class ImageNet:
         )
         self.remarks = [*(self._unjudged(root) if train else ()), *self.exclusion.remarks]
         if isinstance(self._images, Shards):
-            if lost := self._images.lost_links:
-                self.remarks.append(f"{lost}.")
-            if unlabeled := self._images.unlabeled:
-                self.remarks.append(f"{unlabeled}. They are left out.")
-            if train and (empty := self._images.empty_classes):
-                self.remarks.append(f"{empty}.")
+            self.remarks += self._images.remarks(train=train)
         limit = settings.limit_train if train else settings.limit_val
         self._samples = [samples[place] for place in evenly_spread(len(samples), limit)]
 

@@ -79,6 +79,12 @@ class Shards:
         """The first tar file, for messages."""
         return str(self.tars[0]) if self.tars else "no tar file"
 
+    def remarks(self, *, train: bool) -> list[str]:
+        """Return what is odd about the images, and about the classes if they are for training."""
+        of_classes = (self.mixed_classes, self.empty_classes) if train else ()
+        left_out = f"{self.unlabeled}. They are left out" if self.unlabeled else ""
+        return [f"{one}." for one in (self.lost_links, left_out, *of_classes) if one]
+
     @property
     def unlabeled(self) -> str:
         """What to do about images without a class; empty where all have one."""
@@ -109,6 +115,17 @@ class Shards:
                     f"{index.lost[0]}: pack what they lead to (tar --dereference)"
                 )
         return ""
+
+    @property
+    def mixed_classes(self) -> str:
+        """What becomes of numbers beside names in files KEY.cls; empty unless there are both."""
+        others = sorted(name for name in self._found if not _all_numbers([name]))
+        if not self._numbered or len(others) in (0, len(self._found)):
+            return ""
+        return (
+            f"{self.where} and beside it have numbers for classes and also {named(others)}, so "
+            "that all are taken for names, in alphabetical order"
+        )
 
     @property
     def empty_classes(self) -> str:

@@ -17,6 +17,7 @@ from orchestrator.drawing import contact_sheet
 from orchestrator.job.load import load_job
 from orchestrator.prepare.datasets import open_datasets, remarks
 from tests.orchestrator.cli.conftest import Orch
+from tests.orchestrator.curate.here import Here
 from tests.real_data import real_data
 from video.decode import probe
 
@@ -35,7 +36,7 @@ training: {epochs: 1, global_batch: 2}
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in this process: the start of another one takes seconds."""
-    monkeypatch.setattr(pool, "Processes", lambda _: pool.Here())
+    monkeypatch.setattr(pool, "Processes", lambda _: Here())
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import pytest
 from orchestrator.curate import copies, manifest
 from orchestrator.curate.manifest import Options
 from orchestrator.curate.outcome import Report
-from orchestrator.curate.pool import Here
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.store.place import folder_at
+from tests.orchestrator.curate.here import Here
 from tests.video.numbered import COUNT, numbers_in
 from tests.video.test_right_frames import trim
 from video.decode import frames, probe

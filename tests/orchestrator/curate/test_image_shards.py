@@ -11,13 +11,13 @@ from PIL import Image
 from orchestrator.curate import copies, image_shards
 from orchestrator.curate.manifest import LeftOut, Options
 from orchestrator.curate.outcome import Report
-from orchestrator.curate.pool import Here
 from orchestrator.data.image_file import decode_bytes
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.prepare.datasets import open_datasets
+from tests.orchestrator.curate.here import Here
 
 OPTIONS = Options("shards", 48, quality=90)
 JOB = """

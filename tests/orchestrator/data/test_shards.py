@@ -127,6 +127,14 @@ def test_numbers_of_classes_are_numbers_however_they_are_written(tmp_path: Path,
     assert imagenet(tmp_path, train=False).remarks == []
 
 
+def test_names_among_numbers_of_classes_are_remarked_on(tmp_path: Path) -> None:
+    files = {f"{n}.jpg": picture(n) for n in range(3)}
+    data = imagenet(sets_of(tmp_path, files | {"0.cls": b"10", "1.cls": b"9", "2.cls": b"cat"}))
+    assert data.class_names == ["10", "9", "cat"]
+    [remark] = data.remarks
+    assert "have numbers for classes and also cat, so that all are taken for names" in remark
+
+
 def test_a_number_that_cannot_be_meant_is_named(tmp_path: Path) -> None:
     files = {"1.jpg": picture(1), "1.cls": b"0", "2.jpg": picture(2), "2.cls": b"20000"}
     [problem] = missing(sets_of(tmp_path, files))
