@@ -8,14 +8,14 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for
 from typing import Any, Protocol, TypeVar
+
+from orchestrator.data.helper_process import end_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -110,14 +110,7 @@ def _begin(work: Callable[[Any], Any]) -> None:
     if torch := sys.modules.get("torch"):  # which the work has imported, or does without
         torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that started this one deals with it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for([parent.sentinel])
-    os._exit(1)
+    end_with_parent()
 
 
 def _do(thing: Any) -> Any:

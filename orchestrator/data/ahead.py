@@ -7,8 +7,9 @@ Processes are for storage that may hang: one that does ends the run instead of s
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -17,13 +18,16 @@ import torch
 from torch import Tensor
 
 from orchestrator.data import Dataset
+from orchestrator.data.helper_process import end_with_parent
 from orchestrator.data.images import BrokenImage
-from orchestrator.errors import DataError
+from orchestrator.errors import DataError, UsageError
 from video import BrokenVideo
 
 MOST_AHEAD = 4
 """How many batches are loaded ahead of the one in use, if memory allows."""
 MIB = 1 << 20
+LAST_SECONDS = 10
+"""For a process that is killed; one in a call of the system that hangs does not end."""
 
 
 @dataclass(frozen=True)
@@ -78,30 +82,44 @@ class Loaders:
         self._workers, self._kind, self._memory = workers, kind, memory
         self._timeout = timeout if kind == "processes" else None
         self._pin = pin
-        self._executors: dict[int, tuple[Dataset, Executor]] = {}
+        self._pools: dict[int, _Pool] = {}
+        self._threads: ThreadPoolExecutor | None = None
 
     def batches(self, dataset: Dataset, wanted: Iterable[Sequence[Wanted]]) -> Iterator[Filled]:
         """Yield the batches of a data set, in order.
 
-        Raises DataError when a process takes too long.
+        Raises DataError when a process takes too long, LostLoader when one is killed.
         """
         if not self._workers:
             for batch in wanted:
                 inputs = self._room(dataset, len(batch))
                 yield inputs, [load_first(dataset, *one) for one in zip(batch, inputs, strict=True)]
             return
+        try:
+            yield from self._ahead(dataset, wanted)
+        except BrokenProcessPool as error:
+            self._pools.clear()
+            raise LostLoader(
+                "a loader process was killed or crashed (the system also kills processes when "
+                "memory runs out)."
+            ) from error
+
+    def _ahead(self, dataset: Dataset, wanted: Iterable[Sequence[Wanted]]) -> Iterator[Filled]:
+        pool = self._pool(dataset)
         waiting: deque[tuple[Tensor, list[Future[Loaded]]]] = deque()
         try:
             for batch in wanted:
-                waiting.append(self._begin(dataset, batch))
+                waiting.append(self._begin(pool, batch))
                 if len(waiting) > self._depth(waiting[-1][0]):
-                    yield self._ended(*waiting.popleft())
+                    yield self._ended(pool, *waiting.popleft())
             while waiting:
-                yield self._ended(*waiting.popleft())
+                yield self._ended(pool, *waiting.popleft())
+        except Exception:
+            if self._kind == "processes":
+                waiting.clear()  # a pool that has lost a process does not bear what comes now
+            raise
         finally:
-            for _, futures in waiting if self._kind == "threads" else ():
-                for future in futures:
-                    future.cancel()  # a pool of processes that is killed does not bear it
+            pool.leave(future for _, futures in waiting for future in futures)
 
     def _depth(self, inputs: Tensor) -> int:
         return max(1, min(MOST_AHEAD, self._memory // max(1, inputs.nbytes)))
@@ -109,25 +127,25 @@ class Loaders:
     def _room(self, dataset: Dataset, count: int) -> Tensor:
         shape = (count, *dataset.sample_shape)
         if self._workers and self._kind == "processes":
-            shared = torch.empty(shape, dtype=torch.uint8)
-            shared.share_memory_()  # type: ignore[no-untyped-call]
-            return shared
+            return _shared(torch.empty(shape, dtype=torch.uint8))
         return torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin)
 
-    def _begin(
-        self, dataset: Dataset, batch: Sequence[Wanted]
-    ) -> tuple[Tensor, list[Future[Loaded]]]:
-        inputs = self._room(dataset, len(batch))
-        executor, load = self._executor(dataset)
-        return inputs, [executor.submit(load, *one) for one in zip(batch, inputs, strict=True)]
+    def _begin(self, pool: "_Pool", batch: Sequence[Wanted]) -> tuple[Tensor, list[Future[Loaded]]]:
+        inputs = self._room(pool.dataset, len(batch))
+        places = zip(batch, inputs, strict=True)
+        return inputs, [pool.executor.submit(pool.load, *one) for one in places]
 
-    def _ended(self, inputs: Tensor, futures: list[Future[Loaded]]) -> Filled:
+    def _ended(self, pool: "_Pool", inputs: Tensor, futures: list[Future[Loaded]]) -> Filled:
         try:
-            loaded = [future.result(self._timeout) for future in futures]
-        except TimeoutError as error:
-            for process in multiprocessing.active_children():
+            pool.end_what_was_left(self._timeout)
+            loaded = [_result(future, self._timeout) for future in futures]
+        except _TooLong as error:
+            processes = multiprocessing.active_children()
+            for process in processes:
                 process.kill()  # else this process waits for them before it ends
-                process.join()
+            for process in processes:
+                process.join(LAST_SECONDS)
+            self._pools.clear()
             raise DataError(
                 f"A sample was not read within {self._timeout:g} seconds. The storage may hang: "
                 "see that it answers, or allow more with --set cluster.loader_timeout=SECONDS."
@@ -135,19 +153,73 @@ class Loaders:
         pins = self._pin and self._kind == "processes"
         return inputs.pin_memory() if pins else inputs, loaded
 
-    def _executor(self, dataset: Dataset) -> tuple[Executor, Callable[[Wanted, Tensor], Loaded]]:
+    def _pool(self, dataset: Dataset) -> "_Pool":
+        if id(dataset) not in self._pools:
+            self._pools[id(dataset)] = self._new_pool(dataset)
+        return self._pools[id(dataset)]
+
+    def _new_pool(self, dataset: Dataset) -> "_Pool":
         if self._kind == "threads":
-            if not self._executors:
-                self._executors[0] = (dataset, ThreadPoolExecutor(self._workers, "loader"))
-            return self._executors[0][1], partial(load_first, dataset)
-        if id(dataset) not in self._executors:
-            forked = multiprocessing.get_context("forkserver")
-            pool = ProcessPoolExecutor(
-                self._workers, forked, initializer=_take, initargs=(dataset,)
-            )
-            pool.submit(_is_ready).result()  # it takes seconds, which are not a sample's
-            self._executors[id(dataset)] = (dataset, pool)
-        return self._executors[id(dataset)][1], _load_own
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(self._workers, "loader")
+            return _Pool(dataset, self._threads, partial(load_first, dataset))
+        forked = multiprocessing.get_context("forkserver")
+        executor = ProcessPoolExecutor(
+            self._workers, forked, initializer=_take, initargs=(dataset,)
+        )
+        executor.submit(_is_ready).result()  # it takes seconds, which are not a sample's
+        return _Pool(dataset, executor, _load_own)
+
+
+class LostLoader(RuntimeError):
+    """A loader process is gone."""
+
+
+@dataclass
+class _Pool:
+    """Threads or processes that load from a data set. left: by those of earlier batches."""
+
+    dataset: Dataset
+    executor: Executor
+    load: Callable[[Wanted, Tensor], Loaded]
+    left: list[Future[Loaded]] = field(default_factory=list)
+
+    def leave(self, futures: Iterable[Future[Loaded]]) -> None:
+        """Load no more of some samples; those that are being loaded are remembered."""
+        self.left += [future for future in futures if not future.cancel()]
+
+    def end_what_was_left(self, timeout: float | None) -> None:
+        """Wait for samples that nobody wants, each with a time of its own. Raises _TooLong."""
+        if timeout is not None:
+            for future in self.left:
+                if not wait([future], timeout).done:
+                    raise _TooLong
+        self.left.clear()
+
+
+class _TooLong(Exception):
+    """A sample was not loaded in time."""
+
+
+def _result(future: Future[Loaded], timeout: float | None) -> Loaded:
+    """Return what was loaded. Raises _TooLong, and what the loading raises."""
+    if not wait([future], timeout).done:
+        raise _TooLong
+    return future.result()
+
+
+def _shared(room: Tensor) -> Tensor:
+    """Move the room for a batch to where all processes see it. Raises UsageError."""
+    try:
+        return room.share_memory_()  # type: ignore[no-untyped-call, no-any-return]
+    except RuntimeError as error:
+        if "shared memory" not in str(error):
+            raise
+        raise UsageError(
+            f"/dev/shm has no room for a batch of {room.nbytes / MIB:.0f} MiB, which loader "
+            "processes share: set cluster.loader=threads, which need none, or lower "
+            "cluster.loader_memory, or give the container more (docker run --shm-size)."
+        ) from error
 
 
 def load_first(dataset: Dataset, wanted: Wanted, into: Tensor) -> Loaded:
@@ -174,6 +246,7 @@ def _take(dataset: Dataset) -> None:
     global _own
     _own = dataset
     torch.set_num_threads(1)
+    end_with_parent()
 
 
 def _is_ready() -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import orchestrator
+from orchestrator.data.ahead import LostLoader
 from orchestrator.errors import JobFailed, OrchError, Unreachable, UsageError
 from orchestrator.files import FULL
 from orchestrator.plan.batch import LARGER_PASS, SMALLER_PASS
@@ -25,7 +26,7 @@ def is_lost_process(error: Exception) -> bool:
 
     `LostRank` always does. A loader process can be killed by itself.
     """
-    return isinstance(error, RuntimeError) and "DataLoader worker (pid" in str(error)
+    return isinstance(error, LostLoader)
 
 
 def as_failure(error: Exception, run_dir: str, rank: int | None = None) -> OrchError:

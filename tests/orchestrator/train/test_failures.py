@@ -7,19 +7,21 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
+from orchestrator.data import Dataset
+from orchestrator.data.ahead import Loaders, Wanted
 from orchestrator.errors import CheckpointMismatch, Diverged, OrchError
 from orchestrator.job.schema import Job
 from orchestrator.store.run_folder import RunFolder
 from orchestrator.train import failures
 from orchestrator.train.ranks import LostRank, Ranks
+from orchestrator.train.why_lost import why_lost
 from orchestrator.train.worker import Run, Worker
 
 
@@ -100,20 +102,26 @@ def test_a_full_disk_is_reported_with_its_folder_and_that_the_checkpoint_stays()
     assert "written to /runs/mine: No space" in reported(copied)
 
 
-class Deadly(Dataset[int]):
-    """Kills the process that loads from it."""
+class Deadly:
+    """Kills the process that loads a sample after the first ones."""
 
-    def __len__(self) -> int:
-        return 2
+    sample_shape = (1,)
 
-    def __getitem__(self, index: int) -> int:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return index
+    def source(self, index: int) -> str:
+        return str(index)
+
+    def load(self, index: int, _: object) -> torch.Tensor:
+        if index > 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return torch.zeros(1)
 
 
 def test_a_killed_loader_process_is_a_lost_worker_and_an_error_in_the_code_is_not() -> None:
-    loader = DataLoader(Deadly(), num_workers=1, multiprocessing_context="fork")
-    assert failures.is_lost_process(raised(lambda: list(loader)))
+    data, loaders = cast("Dataset", Deadly()), Loaders(1, "processes")
+    error = raised(lambda: list(loaders.batches(data, [[Wanted((n,))] for n in range(4)])))
+    assert failures.is_lost_process(pickle.loads(pickle.dumps(error)))
+    assert why_lost({2: error}).startswith("Rank 2: a loader process was killed or crashed")
+    assert len(list(loaders.batches(data, [[Wanted((0,))]]))) == 1  # by another process
     assert not failures.is_lost_process(raised(lambda: nn.Linear(3, 2)(torch.zeros(1, 4))))
 
 
