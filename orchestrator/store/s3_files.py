@@ -86,6 +86,8 @@ class Tree:
         for folder in [one for one in self._folders if _is_below(one, key)]:
             del self._folders[folder]
         for one in self.bucket.objects(f"{key}/" if key else ""):
+            if "//" in f"/{one.key}":
+                continue  # no path leads there
             folder, name = _split(one.key)
             listed = self._folders.get(folder) or self._new(folder, key)
             if name:
@@ -191,6 +193,8 @@ class S3Path:
 
         Raises what `here` raises, and OSError where the file has changed since it was listed.
         """
+        if not size:
+            return b""  # there is no range of no bytes
         cache, whole = Cache.of_node(), self.identity()
         with cache.kept(whole) as path:
             if path is not None:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from orchestrator.data.ahead import Loaders
 from orchestrator.data.cifar import Cifar10
+from orchestrator.data.images import BrokenImage
 from orchestrator.data.loader import eval_batches, train_batches
 from orchestrator.errors import MissingData
 from orchestrator.job.load import load_job
@@ -240,6 +241,24 @@ def test_an_object_that_changes_after_it_was_listed_is_read_as_it_is(s3: str) ->
     folder_at(s3).write("list/one.txt", b"newer")
     for _ in range(2):
         assert (place / "one.txt").read_bytes() == b"newer"
+
+
+def test_an_empty_image_of_a_shard_is_broken_and_a_key_that_no_path_has_is_no_class(
+    s3: str, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shard" / "val").mkdir(parents=True)
+    for subset in ("train", "val"):
+        with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+            for name in ("a/1.jpg", "b/1.jpg"):
+                tar.add(pictures / "train" / name, name)
+            tar.addfile(tarfile.TarInfo("b/2.jpg"))
+        folder_at(s3).write(f"{subset}/0.tar", (tmp_path / "shard.tar").read_bytes())
+        folder_at(s3).write(f"{subset}//z.jpg", b"no path")
+    train, _ = open_datasets(on_pictures(s3, tmp_path))
+    assert [train.label(index) for index in range(len(train))] == [0, 1, 1]
+    with pytest.raises(BrokenImage, match="cannot be decoded"):
+        train.load(2, None)
+    assert {one.name for one in S3Path.at(f"{s3}/train").iterdir()} == {"0.tar"}
 
 
 def test_a_place_in_a_bucket_is_asked_like_a_path(s3: str, tmp_path: Path) -> None:
