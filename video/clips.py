@@ -22,6 +22,9 @@ from video.places import FILE_IN_ROOT, ROOT
 from video.sampling import random_frames, segment_centers
 from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
 
+ENDINGS = frozenset({*CONTAINERS, ".*"})
+"""Of the names of videos; the last one is that of a video without a file."""
+
 
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings of every video data set."""
@@ -103,7 +106,9 @@ class ClipDataset:
             )
         self.class_names = list(class_names)
         self.num_classes = len(self.class_names)
-        clips, self.exclusion = without_excluded(clips, lambda clip: str(clip.path), settings)
+        clips, self.exclusion = without_excluded(
+            clips, lambda clip: str(clip.path), settings, ENDINGS
+        )
         self.remarks = [*remarks, *self.exclusion.remarks]
         self.sample_shape = (num_segments, 3, settings.crop, settings.crop)
         limit = settings.limit_train if train else settings.limit_val
@@ -190,13 +195,15 @@ class ClipDataset:
 
         Raises MissingVideo.
         """
-        clip = self.clips[index]
+        clip, here = self.clips[index], None
         try:
             if not clip.found:
                 raise FileNotFoundError
-            with at_hand(clip.path) as file:
-                yield file
+            with at_hand(clip.path) as here:
+                yield here
         except FileNotFoundError as error:
+            if here and here.exists():
+                raise  # it is said of another file
             raise MissingVideo(str(clip.path), "no such file") from error
         except BrokenVideo as error:
             raise type(error)(str(clip.path), error.reason) from error

@@ -1,6 +1,6 @@
 """Samples that a job leaves out by name: a file with one name in each line (data.exclude)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -30,30 +30,44 @@ def exclusion_file(settings: Any) -> Place | None:
 
 
 def without_excluded(
-    samples: Iterable[T], source: Callable[[T], str], settings: Any
+    samples: Iterable[T],
+    source: Callable[[T], str],
+    settings: Any,
+    endings: Collection[str] = (),
 ) -> tuple[list[T], Exclusion]:
     """Return the samples that remain, and what was left out.
 
-    source: gives the file of a sample, or what it is called in messages. Raises ValueError when the
-    file cannot be read.
+    source: gives the file of a sample, or what it is called in messages. endings: of names, that do
+    not count: a video may be listed as another file, or as any file, of that name.
+    Raises ValueError when the list cannot be read.
     """
     file = exclusion_file(settings)
     if file is None:
         return list(samples), Exclusion()
     names = read_names(file)
+    listed: dict[str, set[str]] = {}
+    for name in names:
+        listed.setdefault(_bare(name, endings), set()).add(name)
     root = str(place_of(settings.root))
     kept: list[T] = []
     found: set[str] = set()
     left_out = 0
     for sample in samples:
         called = source(sample)
-        if by := names & {called, listed_name(called, root)}:
-            found |= by
+        by = [listed.get(_bare(one, endings)) for one in (called, listed_name(called, root))]
+        if any(by):
+            found.update(*filter(None, by))
             left_out += 1
         else:
             kept.append(sample)
     remark = f"{file} leaves out {left_out} of {left_out + len(kept)} samples."
     return kept, Exclusion(names, frozenset(found), (remark,) if left_out else ())
+
+
+def _bare(name: str, endings: Collection[str]) -> str:
+    """Return a name without its ending, if that is one of some."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and f".{ending}".lower() in endings else name
 
 
 def read_names(file: Place) -> frozenset[str]:

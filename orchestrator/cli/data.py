@@ -8,7 +8,13 @@ import click
 
 from orchestrator.cli import job_file
 from orchestrator.cli.data_look import show, stats
-from orchestrator.cli.data_options import job_argument, json_option, processes_option, set_option
+from orchestrator.cli.data_options import (
+    PathHere,
+    job_argument,
+    json_option,
+    processes_option,
+    set_option,
+)
 from orchestrator.cli.data_work import Work
 from orchestrator.cli.output import answer, answer_json, make_folder, print_table, say
 from orchestrator.cli.where import where
@@ -51,7 +57,7 @@ data.add_command(show)
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathHere(dir_okay=False),
     help="Write the names of unusable samples there, for a job's data.exclude.",
 )
 @click.option(
@@ -90,6 +96,8 @@ def check(
         make_folder(output.parent)  # before what takes long
     options = {"every": every}
     report = work.report("check", job, options, "files", partial(made_of, Report))
+    for remark in report.remarks:
+        say(f"warning: {remark}")
     if output is not None:
         write_list(output, report)
         say(f"Written: {output}. Leave these samples out: --set data.exclude={output.absolute()}")
@@ -117,7 +125,7 @@ def _print_findings(report: "Findings") -> None:
     help="gop: H.264 with many key frames. pack: some frames as JPEGs in a file. shards: images.",
 )  # fmt: skip
 @click.option(
-    "--output", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False), required=True,
+    "--output", metavar="FOLDER", type=PathHere(file_okay=False), required=True,
     help="Folder of the copies, with the lists: data.root of jobs on them.",
 )  # fmt: skip
 @click.option(
@@ -137,6 +145,10 @@ def _print_findings(report: "Findings") -> None:
     help="pack: how many frames of a video are kept; 9 for each segment of the job if not given.",
 )  # fmt: skip
 @click.option(
+    "--remove-others", is_flag=True,
+    help="gop, pack: remove copies of videos that are not in the job (any more).",
+)  # fmt: skip
+@click.option(
     "--quality", type=click.IntRange(1, 100), default=90, show_default=True,
     help="pack, shards: of the JPEGs.",
 )  # fmt: skip
@@ -153,6 +165,7 @@ def prepare(
     crf: int,
     frames: int | None,
     quality: int,
+    remove_others: bool,
     processes: int | None,
     address: str | None,
     cluster: str | None,
@@ -176,7 +189,11 @@ def prepare(
     job = job_file.job_of(job_name, overrides)
     kept = frames or PER_SEGMENT * (job.model.num_segments or 1)
     options = _options(form, short_side, gop=gop, crf=crf, frames=kept, quality=quality)
-    given = {"folder": str(output.absolute()), "how": plain(options)}
+    given = {
+        "folder": str(output.absolute()),
+        "how": plain(options),
+        "remove_others": remove_others,
+    }
     report = work.report("prepare", job, given, "copies", partial(made_of, Report))
     for key in ("test_scale", "resize"):
         if getattr(job.data, key, 0) > options.short_side:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli import job_file
-from orchestrator.cli.data_options import job_argument, json_option, processes_option, set_option
+from orchestrator.cli.data_options import (
+    PathHere,
+    job_argument,
+    json_option,
+    processes_option,
+    set_option,
+)
 from orchestrator.cli.data_work import Work
 from orchestrator.cli.output import answer_json, make_folder, print_table, say
 from orchestrator.cli.where import where
@@ -111,7 +117,7 @@ def _range(spread: "Spread | None", unit: int = 1) -> str:
     help="train: of which epoch.",
 )  # fmt: skip
 @click.option(
-    "--output", metavar="FILE.png", type=click.Path(path_type=Path, dir_okay=False),
+    "--output", metavar="FILE.png", type=PathHere(dir_okay=False),
     help="NAME_SPLIT.png if not given.",
 )  # fmt: skip
 def show(

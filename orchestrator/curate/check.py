@@ -12,10 +12,10 @@ from orchestrator.errors import UsageError
 from orchestrator.files import write_whole
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.schema import Job
-from orchestrator.prepare.datasets import open_datasets
+from orchestrator.prepare.datasets import open_datasets, remarks
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.clips import ClipDataset
-from video.exclude import listed_name
+from video.exclude import Exclusion, listed_name
 from video.index import Way
 
 SUBSETS = ("train", "val")
@@ -50,10 +50,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What was looked at, and what was found, in the order of the data sets."""
+    """What was looked at, and what was found, in the order of the data sets.
+
+    left_out: the names in the job's data.exclude, sorted. remarks: what is odd about the data sets.
+    """
 
     samples: int
     findings: tuple[Finding, ...]
+    left_out: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def unusable(self) -> list[Finding]:
@@ -91,7 +96,13 @@ def check(job: Job, *, hands: Hands, every: bool, tell: Told) -> Report:
         if result:
             found[number] = result
         tell(done, len(samples))
-    return Report(sum(map(len, datasets)), tuple(found[number] for number in sorted(found)))
+    excluded: Exclusion = getattr(datasets[0], "exclusion", Exclusion())
+    return Report(
+        samples=sum(map(len, datasets)),
+        findings=tuple(found[number] for number in sorted(found)),
+        left_out=tuple(sorted(excluded.names)),
+        remarks=tuple(remarks(*datasets)),
+    )
 
 
 def in_files(datasets: Sequence[Dataset]) -> list[Sample]:
@@ -108,9 +119,10 @@ def in_files(datasets: Sequence[Dataset]) -> list[Sample]:
 def write_list(file: Path, report: Report) -> None:
     """Write the names of files of which no sample can be had, for the setting data.exclude.
 
+    Those that the job leaves out already come first: the list may take the place of its own one.
     Raises UsageError when a name or the file cannot be written.
     """
-    names = [one.name for one in report.unusable]
+    names = list(dict.fromkeys([*report.left_out, *(one.name for one in report.unusable)]))
     if odd := [name for name in names if "\n" in name or name != name.strip("\r")]:
         raise UsageError(f"{odd[0]!r} cannot be in a list of one name in each line: rename it.")
     lines = "".join(f"{name}\n" for name in names)

@@ -31,7 +31,8 @@ def _stats(job: Job, _options: Values, hands: Hands, tell: Told) -> list[stats.S
 
 def _prepare(job: Job, options: Values, hands: Hands, tell: Told) -> Report:
     how, folder = made_of(Options, options["how"]), Path(options["folder"])
-    return copies.prepare(job, folder, how, hands=hands, tell=tell)
+    remove = bool(options["remove_others"])
+    return copies.prepare(job, folder, how, hands=hands, tell=tell, remove=remove)
 
 
 _COMMANDS: dict[str, Callable[[Job, Values, Hands, Told], Any]] = {

@@ -4,14 +4,15 @@ A copy takes its name in one step, when it is whole and has been looked at. So w
 command, run again it makes the copies that are not there yet, and ends with the same files.
 """
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from orchestrator.curate import manifest
+from orchestrator.curate import manifest, ours
 from orchestrator.curate.check import CRASHED, Told
 from orchestrator.curate.image_shards import ImageCopying
 from orchestrator.curate.manifest import Copy, Options
-from orchestrator.curate.outcome import Copying, Outcome, Report
+from orchestrator.curate.outcome import Copying, Outcome, Report, State
 from orchestrator.curate.pool import Hands, Lost
 from orchestrator.curate.video_copies import VideoCopying
 from orchestrator.data import Dataset
@@ -37,11 +38,14 @@ NO_TOOL = (
 )
 
 
-def prepare(job: Job, folder: Path, options: Options, *, hands: Hands, tell: Told) -> Report:
+def prepare(
+    job: Job, folder: Path, options: Options, *, hands: Hands, tell: Told, remove: bool = False
+) -> Report:
     """Make the copies of a job's videos or images that are not in a folder yet; say what there is.
 
-    Raises UsageError for a format that does not suit the data, a folder that does not fit, or
-    without a tool.
+    remove: also remove copies of videos that are not in the job; shards always are removed.
+    Raises UsageError for a format that does not suit the data, a folder that does not fit or holds
+    files of another origin, or without a tool.
     """
     datasets = open_datasets(job)
     _check_suits(job, datasets, options)
@@ -55,23 +59,58 @@ def prepare(job: Job, folder: Path, options: Options, *, hands: Hands, tell: Tol
     with manifest.at_work_in(folder):
         copies = manifest.read_manifest(folder)
         _check_format(folder, copies, options)
-        manifest.write_manifest(folder, copies)
-        _copy_lists(job, folder)
         work = _copying(datasets, root, folder, options, dict(copies))
-        things, outcomes = work.things(), dict[int, Outcome]()
-        for number, result in hands(work, things):
-            if isinstance(result, Lost):
-                result = work.failed(things[number], CRASHED)
-            outcomes[number] = result
-            if result.copy and copies.get(result.source) != result.copy:
-                _check_shared(folder, result.copy)
-                copies[result.source] = result.copy
-                manifest.add_to_manifest(folder, result.copy)
-            tell(len(outcomes), len(things))
+        things = work.things()
+        names = {name for name in map(work.name, things) if ours.is_below(name)}
+        ours.check_places(folder, names, datasets)
+        lists = _lists(job, folder)
+        others = ours.others(folder, copies, names)
+        if others and not remove and options.format != SHARDS:
+            raise _not_of_the_job(folder, others)
+        ours.begin(folder, names)
         manifest.write_manifest(folder, copies)
-        lost = work.lost_classes() if isinstance(work, ImageCopying) else []
-    made = [outcomes[number] for number in sorted(outcomes)]
-    return Report(str(folder), (*made, *lost))
+        for source, target in lists:
+            make_folder(target.parent)
+            write_whole(target, source.read_bytes())
+        outcomes = _made(work, things, folder, copies, hands, tell)
+        if options.format == SHARDS:  # what was in a shard may now be in the next one
+            others += [o.source for o in outcomes if o.state is State.FAILED and o.source in copies]
+        ours.remove(folder, copies, others, names)
+        ours.end(folder)
+        outcomes += work.lost_classes() if isinstance(work, ImageCopying) else []
+    return Report(str(folder), tuple(outcomes), tuple(others))
+
+
+def _made(
+    work: Copying,
+    things: Sequence[Any],
+    folder: Path,
+    copies: dict[str, Copy],
+    hands: Hands,
+    tell: Told,
+) -> list[Outcome]:
+    """Make copies, and note each in the manifest; return what became of the things."""
+    outcomes: dict[int, Outcome] = {}
+    made_of = {copy.name: source for source, copy in copies.items()}
+    for number, result in hands(work, things):
+        if isinstance(result, Lost):
+            result = work.failed(things[number], CRASHED)
+        outcomes[number] = result
+        if result.copy and copies.get(result.source) != result.copy:
+            _check_shared(folder, result.copy)
+            copies.pop(made_of.get(result.copy.name, ""), None)  # an original of another ending
+            copies[result.source] = result.copy
+            manifest.add_to_manifest(folder, result.copy)
+        tell(len(outcomes), len(things))
+    return [outcomes[number] for number in sorted(outcomes)]
+
+
+def _not_of_the_job(folder: Path, others: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"{folder} has {len(others)} copies of videos that are not in the job, for instance "
+        f"{others[0]}; they would be samples of a job on the copies. Remove them with "
+        "--remove-others, or name another folder."
+    )
 
 
 def _check_suits(job: Job, datasets: tuple[Dataset, Dataset], options: Options) -> None:
@@ -121,23 +160,32 @@ def _check_format(folder: Path, copies: dict[str, Copy], options: Options) -> No
         )
 
 
-def _copy_lists(job: Job, folder: Path) -> None:
-    """Copy annotations and other lists below the root, so that the folder can be a root itself."""
+def _lists(job: Job, folder: Path) -> list[tuple[Place, Path]]:
+    """Return the annotations and lists below the root, and where they go.
+
+    The folder can be a root itself with them. Raises UsageError where something else is there.
+    """
+    found = list(_lists_of(job, folder))
+    ours.check_places(folder, {str(target.relative_to(folder)) for _, target in found}, ())
+    if not (folder / manifest.NAME).exists():
+        for source, target in found:
+            if target.exists() and target.read_bytes() != source.read_bytes():
+                raise UsageError(
+                    f"{target} is there, and `orch data prepare` has not made it: it is not "
+                    "replaced. Name another folder."
+                )
+    return found
+
+
+def _lists_of(job: Job, folder: Path) -> Iterator[tuple[Place, Path]]:
     root = root_of(job)
     for name, field in type(job.data).model_fields.items():
         given, mark = getattr(job.data, name), field.json_schema_extra
-        if not given or mark not in (FILE_IN_ROOT, FOLDER_IN_ROOT):
-            continue
-        if in_bucket(given) or Path(given).is_absolute():
+        if not given or mark not in (FILE_IN_ROOT, FOLDER_IN_ROOT) or not ours.is_below(given):
             continue
         if mark == FILE_IN_ROOT and (root / given).is_file():
-            _copy(root / given, folder / given)
+            yield root / given, folder / given
         if mark == FOLDER_IN_ROOT and (root / given).is_dir():
             for entry in seen(root / given):
                 if entry.suffix.lower() in LISTS and entry.is_file():
-                    _copy(entry, folder / given / entry.name)
-
-
-def _copy(source: Place, target: Path) -> None:
-    make_folder(target.parent)
-    write_whole(target, source.read_bytes())
+                    yield entry, folder / given / entry.name

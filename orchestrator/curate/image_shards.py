@@ -14,13 +14,13 @@ import torch
 from orchestrator.curate.check import SUBSETS
 from orchestrator.curate.manifest import Copy, LeftOut, Options, Source, in_one_step
 from orchestrator.curate.outcome import Outcome, State
-from orchestrator.data.image_file import JPEG, decode_bytes, read_content
+from orchestrator.data.image_file import JPEG, UNREAD, decode_bytes, read_content
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.data.images import BrokenImage
 from orchestrator.data.shards import Shards, class_names_of
 from orchestrator.data.tar_index import class_text
 from orchestrator.errors import UsageError
-from orchestrator.files import make_folder
+from orchestrator.files import FULL, make_folder
 from video.class_folders import named
 from video.exclude import listed_name
 from video.transforms import resize_short_side
@@ -67,14 +67,24 @@ class ImageCopying:
             for number, first in enumerate(range(0, len(dataset), PER_SHARD))
         ]
 
+    def name(self, part: Part, /) -> str:
+        """Return the name of a shard."""
+        return part.name
+
     def __call__(self, part: Part, /) -> Outcome:
         """Make a shard, or keep the one that is there."""
         seen, known = self._seen(part), self.copies.get(part.name)
         if known and (known.options, known.source.sha256) == (self.options, seen):
             file = self.folder / known.name
-            if file.exists() and file.stat().st_size == known.size:
+            unread = any(one.reason.startswith(UNREAD) for one in known.left_out)  # try again
+            if not unread and file.exists() and file.stat().st_size == known.size:
                 return Outcome(part.name, State.KEPT, known)
-        return Outcome(part.name, State.MADE, self._made(part, seen))
+        try:
+            return Outcome(part.name, State.MADE, self._made(part, seen))
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            return self.failed(part, f"it cannot be written ({error.strerror})")
 
     def _check_names(self) -> None:
         """Raise UsageError unless the classes of the copies will be those of the originals."""

@@ -18,6 +18,8 @@ from orchestrator.files import sync_folder, write_whole
 from orchestrator.typed_json import made_of, plain
 
 NAME = "manifest.jsonl"
+BEGUN = ".begun.json"
+"""The names of the copies that a command was going to make; it is gone when they are made."""
 SCRATCH = ".preparing"
 """The ending of a copy that is being made."""
 
@@ -36,12 +38,17 @@ class Options:
 
 @dataclass(frozen=True)
 class Source:
-    """A file as it was when its copy was made. name: its path below the data set's folder."""
+    """A file as it was when its copy was made.
+
+    name: its path below the data set's folder. mtime_ns: 0 in a bucket, where identity is what no
+    other content of it is called; that is empty on a disk.
+    """
 
     name: str
     size: int
     mtime_ns: int
     sha256: str
+    identity: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,31 @@ class Copy:
 
 
 def read_manifest(folder: Path) -> dict[str, Copy]:
-    """Return the copies of a folder by the names of their sources; damaged lines are skipped."""
+    """Return the copies of a folder by the names of their sources; a last line may be cut short.
+
+    Raises UsageError for a file of another origin.
+    """
     try:
-        lines = (folder / NAME).read_text("utf-8", "surrogateescape").splitlines()
+        *lines, last = (folder / NAME).read_bytes().split(b"\n")
     except FileNotFoundError:
         return {}
     copies = {}
-    for line in lines:
-        with contextlib.suppress(ValueError):
+    for number, line in enumerate(lines, start=1):
+        try:
             copy = made_of(Copy, json.loads(line))
-            copies[copy.source.name] = copy
+        except ValueError as error:
+            raise _foreign(folder, f"line {number}: {error}") from error
+        copies[copy.source.name] = copy
+    if last and not copies and not last.startswith(b'{"name": '):
+        raise _foreign(folder, "no line of it is of a copy")
     return copies
+
+
+def _foreign(folder: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{folder / NAME} is not as `orch data prepare` writes it ({why}): it is not replaced. "
+        "Name another folder."
+    )
 
 
 def write_manifest(folder: Path, copies: dict[str, Copy]) -> None:
@@ -119,7 +140,7 @@ def at_work_in(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def in_one_step(target: Path) -> Iterator[Path]:
     """Give another name for a file that takes its own when it is whole and on the disk."""
-    scratch = target.with_name(f".{target.name}.{secrets.token_hex(4)}{SCRATCH}")
+    scratch = target.with_name(f".{secrets.token_hex(8)}{SCRATCH}")  # however long its name is
     try:
         yield scratch
         with scratch.open("rb") as opened:
@@ -131,5 +152,11 @@ def in_one_step(target: Path) -> Iterator[Path]:
 
 
 def _clean(folder: Path) -> None:
-    for left in folder.rglob(f".*{SCRATCH}"):
+    for left in (*folder.rglob(f".*{SCRATCH}"), *_cut_short(folder)):
         left.unlink(missing_ok=True)
+
+
+def _cut_short(folder: Path) -> Iterator[Path]:
+    """Yield what is left of lists of copies whose writing was killed."""
+    for name in (NAME, BEGUN):
+        yield from folder.glob(f".{name}.{'[0-9a-f]' * 8}")

@@ -28,10 +28,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """All outcomes, in the order of the data sets. folder: data.root of a job on the copies."""
+    """All outcomes, in the order of the data sets.
+
+    folder: data.root of a job on the copies. removed: the names of copies that were there, and are
+    not of the job.
+    """
 
     folder: str
     outcomes: tuple[Outcome, ...]
+    removed: tuple[str, ...] = ()
 
     @property
     def without_copy(self) -> list[LeftOut]:
@@ -61,6 +66,9 @@ class Copying(Protocol):
 
     def things(self) -> Sequence[Any]:
         """Return what there is to copy, each for one call."""
+
+    def name(self, thing: Any, /) -> str:
+        """Return the name of a copy in the folder; it may lead out of it, and is not made then."""
 
     def __call__(self, thing: Any, /) -> Outcome:
         """Make a copy, or keep the one that is there."""

@@ -66,6 +66,7 @@ def side_by_side(inputs: np.ndarray) -> np.ndarray:
 
 
 def _short(label: str) -> str:
+    label = label.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # of a file's name
     return label if len(label) <= LONGEST else f"{label[: LONGEST // 2]}...{label[-LONGEST // 2 :]}"
 
 

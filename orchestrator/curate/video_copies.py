@@ -7,11 +7,12 @@ from pathlib import Path
 
 from orchestrator.curate.check import Sample, in_files
 from orchestrator.curate.manifest import Copy, Options, Source, in_one_step
+from orchestrator.curate.ours import is_below
 from orchestrator.curate.outcome import Outcome, State
 from orchestrator.data import Dataset
-from orchestrator.files import make_folder
-from orchestrator.job.paths import in_bucket
+from orchestrator.files import FULL, make_folder
 from video import BrokenVideo, MissingVideo, ShortVideo
+from video.anywhere import Elsewhere, Place
 from video.clips import ClipDataset
 from video.decode import Frame, every_frame, frames, probe
 from video.exclude import listed_name
@@ -38,24 +39,37 @@ class VideoCopying:
         """Return a sample of each video."""
         return in_files(self.datasets)
 
+    def name(self, sample: Sample, /) -> str:
+        """Return the name of the copy of a video."""
+        ending = ENDING if self.options.format == "pack" else ".mp4"
+        return str(Path(self._name(sample)).with_suffix(ending))
+
     def __call__(self, sample: Sample, /) -> Outcome:
         """Make the copy of a video, or keep the one that is there."""
         name, dataset = self._name(sample), self.datasets[sample.subset]
         assert isinstance(dataset, ClipDataset)
-        if in_bucket(name) or Path(name).is_absolute():
+        target = self.folder / self.name(sample)
+        if not is_below(name):
             return self.failed(sample, f"it is not below {self.root}, the data set's folder")
-        make_folder((self.folder / name).parent)  # in any case: its name may be that of a class
         try:
+            make_folder(target.parent)  # in any case: its name may be that of a class
             with dataset.file_of(sample.index) as file:
-                known, source = self.copies.get(name), _source(file, name)
+                place = dataset.clips[sample.index].path
+                known, source = self.copies.get(name), _source(file, name, place)
+                if target.exists() and target.samefile(file):
+                    return self.failed(sample, f"{target}, where its copy would be, leads to it")
                 if known and (kept := self._kept(known, source, file)):
                     return Outcome(name, State.KEPT, kept)
                 original = _Original(dataset, sample.index, file, self.tool)
-                return Outcome(name, State.MADE, self._made(original, source))
+                return Outcome(name, State.MADE, self._made(original, source, target))
         except BrokenVideo as error:
             return self.failed(sample, error.reason)
         except CannotCode as error:
             return self.failed(sample, str(error))
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            return self.failed(sample, f"its copy cannot be written ({error.strerror})")
 
     def _name(self, sample: Sample) -> str:
         return listed_name(self.datasets[sample.subset].source(sample.index), self.root)
@@ -77,19 +91,15 @@ class VideoCopying:
             return replace(known, source=source) if _same_content(known.source, source) else None
         return known
 
-    def _made(self, original: "_Original", source: Source) -> Copy:
+    def _made(self, original: "_Original", source: Source, target: Path) -> Copy:
         source = replace(source, sha256=_sha256(original.file))
-        name = str(
-            Path(source.name).with_suffix(ENDING if self.options.format == "pack" else ".mp4")
-        )
-        target = self.folder / name
         with in_one_step(target) as scratch:
             count = self._write(original, scratch)
             _look_at(scratch, count, self.options.format)
-            if _source(original.file, source.name) != replace(source, sha256=""):
+            if _seen(original.file) != (source.size, source.mtime_ns):
                 raise BrokenVideo(original.file, "it changed while it was read")
         size = target.stat().st_size
-        return Copy(name, count, size, source, self.options)
+        return Copy(str(target.relative_to(self.folder)), count, size, source, self.options)
 
     def _write(self, original: "_Original", scratch: Path) -> int:
         options = self.options
@@ -149,15 +159,25 @@ class _Original:
         yield from (pair for pair in enumerate(self.every_frame()) if pair[0] in wanted)
 
 
-def _source(path: Path, name: str) -> Source:
-    """Return what is seen of a file at once; its content is not read. Raises BrokenVideo."""
+def _source(file: Path, name: str, place: Place) -> Source:
+    """Return what is seen of a file at once; its content is not read. Raises BrokenVideo.
+
+    file: the one at a place, or a copy of it.
+    """
+    size, mtime_ns = _seen(file)
+    if isinstance(place, Elsewhere):  # the copy is as old as any other one
+        return Source(name, size, 0, "", place.identity())
+    return Source(name, size, mtime_ns, "")
+
+
+def _seen(file: Path) -> tuple[int, int]:
     try:
-        known = path.stat()
+        known = file.stat()
     except FileNotFoundError as error:
-        raise MissingVideo(path, "no such file") from error
+        raise MissingVideo(file, "no such file") from error
     except OSError as error:
-        raise BrokenVideo(path, f"cannot be read ({error.strerror})") from error
-    return Source(name, known.st_size, known.st_mtime_ns, "")
+        raise BrokenVideo(file, f"cannot be read ({error.strerror})") from error
+    return known.st_size, known.st_mtime_ns
 
 
 def _same_content(one: Source, other: Source) -> bool:

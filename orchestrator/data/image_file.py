@@ -27,6 +27,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 An MPO file is a JPEG with further ones behind it, and is read as that.
 """
+UNREAD = "cannot be read"
+"""Of a file whose storage does not give its content; another time it may."""
 JPEG = b"\xff\xd8\xff"
 _WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"}
 
@@ -61,7 +63,7 @@ def read_content(read: Callable[[], bytes], source: str) -> bytes:
     except OrchError:
         raise
     except OSError as error:
-        raise BrokenImage(source, f"cannot be read ({error.strerror})") from error
+        raise BrokenImage(source, f"{UNREAD} ({error.strerror})") from error
 
 
 def decode_bytes(content: bytes, source: str) -> Pixels:

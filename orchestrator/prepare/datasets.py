@@ -16,6 +16,8 @@ from orchestrator.job.schema import Job
 from orchestrator.store.s3_copy import copy_here
 from orchestrator.store.s3_files import S3Path
 from video.anywhere import Place, place_of
+from video.class_folders import named
+from video.exclude import Exclusion
 
 
 def missing(job: Job) -> list[str]:
@@ -47,7 +49,16 @@ def root_of(job: Job) -> Place:
 def remarks(train_set: Dataset, val_set: Dataset) -> list[str]:
     """Return what is odd about the two data sets of a job, and no reason to refuse them."""
     own = [remark for one in (train_set, val_set) for remark in getattr(one, "remarks", ())]
-    return [*own, *not_in_any(train_set, val_set)]
+    return [*own, *not_in_any(train_set, val_set), *_emptied(train_set)]
+
+
+def _emptied(train_set: Dataset) -> list[str]:
+    """Return a line about classes of which a list leaves no training sample."""
+    if not getattr(train_set, "exclusion", Exclusion()).found:
+        return []
+    present = {label for index in range(len(train_set)) for label in train_set.targets(index)}
+    names = [name for label, name in enumerate(train_set.class_names) if label not in present]
+    return [f"With data.exclude there is no training sample of {named(names)}."] if names else []
 
 
 @lru_cache(maxsize=1)

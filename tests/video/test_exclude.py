@@ -32,3 +32,14 @@ def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     settings = SimpleNamespace(root=tmp_path, exclude="absent.txt")
     with pytest.raises(ValueError, match=r"absent\.txt cannot be read \(No such file"):
         without_excluded(["a"], str, settings)
+
+
+def test_videos_are_left_out_whatever_the_ending_of_their_files_is(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a/x.avi\na/y.*\na/v1.2\na/z.txt\na/nobody.mp4\n")
+    files = ["a/x.pack", "a/x.1.mp4", "a/y.MP4", "a/v1.2.mp4", "a/v1.mp4", "a/z.mp4", "b/x.mp4"]
+    settings = SimpleNamespace(root=tmp_path, exclude="list.txt")
+    endings = {".avi", ".pack", ".mp4", ".*"}
+    kept, exclusion = without_excluded(files, str, settings, endings)
+    assert kept == ["a/x.1.mp4", "a/v1.mp4", "a/z.mp4", "b/x.mp4"]
+    assert exclusion.names - exclusion.found == {"a/z.txt", "a/nobody.mp4"}
+    assert without_excluded(files, str, settings)[0] == files

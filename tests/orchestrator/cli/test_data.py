@@ -94,6 +94,39 @@ def test_check_lists_what_is_wrong_and_a_job_can_leave_it_out(orch: Orch, damage
     assert (report["samples"], report["counts"]["in order"]) == (5, 1)
 
 
+def test_a_second_check_adds_to_the_list_that_a_job_leaves_out(orch: Orch, damaged: Path) -> None:
+    listed = damaged / "out.txt"
+    listed.write_text("videos/v_1.*\nvideos/absent.mp4\n")
+    command = ("data", "check", "clips.yaml", *LENIENT, "--set", "data.exclude=out.txt")
+    done = orch(*command, "--output", str(listed))
+    assert done.exit_code == 1
+    assert listed.read_text() == "videos/absent.mp4\nvideos/v_1.*\nvideos/v_4.mp4\n"
+    assert "out.txt leaves out 1 of 4 samples." in done.stderr
+    assert "1 of the 2 names in data.exclude are in neither set" in done.stderr
+    assert orch(*command, "--output", str(listed)).exit_code == 0
+    assert listed.read_text() == "videos/absent.mp4\nvideos/v_1.*\nvideos/v_4.mp4\n"
+
+
+def test_what_is_written_has_to_be_on_this_machine(orch: Orch, clips: Path) -> None:
+    for command in (("check",), ("prepare", "--format", "pack"), ("show",)):
+        done = orch("data", *command, "clips.yaml", "--output", "s3://models/x.png")
+        assert done.exit_code == 2
+        assert "'s3://models/x.png' is no path of this machine" in done.stderr
+    assert not Path("s3:").exists()
+
+
+def test_what_was_left_out_of_the_originals_is_left_out_of_the_copies(
+    orch: Orch, damaged: Path
+) -> None:
+    (damaged / "videos" / "v_4.mp4").rename(damaged / "videos" / "v_4.avi")
+    assert orch("data", "check", "clips.yaml", *LENIENT, "--output", "clips/out.txt").exit_code == 1
+    job = ("clips.yaml", "--set", "data.exclude=out.txt")
+    done = orch("data", "prepare", *job, "--format", "pack", "--output", "copies")
+    assert done.exit_code == 0, done.stderr
+    on_copies = load_job("clips.yaml", ["data.exclude=out.txt", "data.root=copies"]).job
+    assert [(len(one), one.num_missing) for one in open_datasets(on_copies)] == [(3, 0), (2, 0)]
+
+
 @pytest.mark.parametrize("options", [(), ("--every-frame",)])
 def test_damage_within_a_video_is_found(orch: Orch, clips: Path, options: tuple[str, ...]) -> None:
     broken = clips / "videos" / "v_2.mp4"
@@ -125,6 +158,12 @@ def test_names_that_are_in_no_set_are_remarked_on(clips: Path) -> None:
         "1 of 3 samples.",
     ]
     assert said[2].startswith("1 of the 3 names in data.exclude are in neither set, for instance")
+
+
+def test_a_class_of_which_nothing_is_left_is_remarked_on(clips: Path) -> None:
+    (clips / "out.txt").write_text("videos/v_0.mp4\nvideos/v_2.mp4\n")
+    said = remarks(*open_datasets(load_job("clips.yaml", ["data.exclude=out.txt"]).job))
+    assert said[1:] == ["With data.exclude there is no training sample of even."]
 
 
 def test_a_list_that_is_not_there_is_named_before_anything_else(orch: Orch, clips: Path) -> None:
@@ -228,6 +267,7 @@ def test_samples_are_drawn_with_their_labels_below(orch: Orch, damaged: Path) ->
     assert [one.label[:7] for one in shown] == ["broken:", "odd", "even"]
     figure = contact_sheet("here", [(one.pixels, one.label) for one in shown], columns=2)
     assert [axes.get_xlabel() for axes in figure.axes] == [*(one.label for one in shown), ""]
+    assert show._short("broken: \udcff.mp4") == "broken: \ufffd.mp4"  # matplotlib takes text alone
     done = orch("data", "show", "clips.yaml", "--output", "val.jpg")
     assert done.exit_code == 2
     assert "--output val.jpg: the name of a picture ends in .png" in done.stderr

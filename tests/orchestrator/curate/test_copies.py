@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from orchestrator.curate.outcome import Report
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
+from orchestrator.prepare import datasets
+from orchestrator.store import s3_files
 from orchestrator.store.place import folder_at
 from tests.orchestrator.curate.here import Here
 from tests.video.numbered import COUNT, numbers_in
@@ -143,6 +146,29 @@ def test_videos_in_a_bucket_are_copied_too(s3: str) -> None:
     del expected["manifest.jsonl"], found["manifest.jsonl"]  # with other times
     assert found == expected
     assert made(in_bucket, "pack").counts["kept"] == 3
+
+
+def test_an_object_of_the_same_size_with_another_content_is_copied_again(s3: str) -> None:
+    job = quickstart(2)
+    files = [Path("clips/videos/v_0.mp4"), Path("clips/videos/v_1.mp4")]
+    size = max(file.stat().st_size for file in files) + 8
+    one, two = (padded(file.read_bytes(), size) for file in files)
+    for name, content in (("v_0.mp4", one), ("v_1.mp4", two)):
+        folder_at(f"{s3}/clips").write(f"videos/{name}", content)
+    folder_at(f"{s3}/clips").write("lists/a.json", Path("clips/lists/a.json").read_bytes())
+    job = load_job("copied.yaml", [f"data.root={s3}/clips"]).job
+    assert made(job, "pack").counts["made"] == 2
+    folder_at(f"{s3}/clips").write("videos/v_0.mp4", two)
+    datasets._opened.cache_clear()  # as in another process
+    s3_files._tree.cache_clear()
+    assert [one.state for one in made(job, "pack").outcomes] == ["made", "kept"]
+    copied = contents("out/videos")
+    assert copied["v_0.pack"] == copied["v_1.pack"]
+
+
+def padded(content: bytes, size: int) -> bytes:
+    """Return an MP4 file with a part at its end that readers skip."""
+    return content + struct.pack(">I4s", size - len(content), b"free").ljust(size - len(content))
 
 
 def test_class_folders_stay_even_if_no_video_of_them_can_be_copied() -> None:
