@@ -13,6 +13,7 @@ from orchestrator.curate.manifest import LeftOut, Options
 from orchestrator.curate.outcome import Report
 from orchestrator.data.image_file import decode_bytes
 from orchestrator.data.imagenet import ImageNet
+from orchestrator.data.images import BrokenImage
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
@@ -131,6 +132,21 @@ def test_an_image_that_vanishes_is_left_out_by_name(job: Job) -> None:
     assert LeftOut("train/cat/large.jpg", "cannot be read (No such file or directory)") in (
         made(job).without_copy
     )
+
+
+def test_an_image_that_the_storage_did_not_give_is_copied_the_next_time(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: object, source: str) -> bytes:
+        raise BrokenImage(source, "cannot be read (Input/output error)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(image_shards, "read_content", away)
+        assert len(made(job).without_copy) >= len(FILES)
+    report = made(job)
+    assert report.counts["made"] == 4
+    assert [one.name for one in report.without_copy] == ["train/dog.x/odd.jpg"]
+    assert made(job).counts["kept"] == 4
 
 
 def test_tar_files_are_copied_as_folders_are(job: Job) -> None:

@@ -44,15 +44,14 @@ def test_loader_processes_end_with_a_rank_that_is_killed(tmp_path: Path) -> None
     script = tmp_path / "rank.py"
     script.write_text(RANK)
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    rank = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, script], env=paths, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert rank.stdout
-    pids = rank.stdout.readline().decode().split()
-    assert pids
-    assert all(is_alive(pid) for pid in pids)
-    rank.send_signal(signal.SIGKILL)
-    rank.wait()
+    ) as rank:
+        assert rank.stdout
+        pids = rank.stdout.readline().decode().split()
+        assert pids
+        assert all(is_alive(pid) for pid in pids)
+        rank.send_signal(signal.SIGKILL)
     limit = time.monotonic() + 30
     while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < limit
