@@ -10,7 +10,7 @@ import pytest
 from orchestrator.curate import copies, image_shards, manifest, video_copies
 from orchestrator.curate.manifest import Options
 from orchestrator.curate.outcome import Report
-from orchestrator.curate.pool import Processes
+from orchestrator.curate.pool import Here
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.prepare import datasets
@@ -61,7 +61,7 @@ def on_images(*given: str) -> Any:
 
 def copied(job: Any, folder: str = "copies", *, remove: bool = False, form: str = "pack") -> Report:
     options = SMALL.get(form) or Options("shards", 48, quality=90)
-    hands = Processes(1)
+    hands = Here()
     return copies.prepare(
         job, Path(folder), options, hands=hands, tell=lambda *_: None, remove=remove
     )
