@@ -30,6 +30,7 @@ MIB = 1 << 20
 SHORT_SIDES = {"gop": 256, "pack": 256, "shards": 288}
 OPTIONS = {"gop": ("gop", "crf"), "pack": ("frames", "quality"), "shards": ("quality",)}
 """Of copies, by their format."""
+SUMS = ("sources", "copies")
 PER_SEGMENT = 9
 """Frames of a segment that a pack keeps: odd, so that the middle one is among them."""
 
@@ -189,22 +190,16 @@ def prepare(
     job = job_file.job_of(job_name, overrides)
     kept = frames or PER_SEGMENT * (job.model.num_segments or 1)
     options = _options(form, short_side, gop=gop, crf=crf, frames=kept, quality=quality)
-    given = {
-        "folder": str(output.absolute()),
-        "how": plain(options),
-        "remove_others": remove_others,
-    }
+    given = {"folder": str(output.absolute()), "how": plain(options)}
+    given |= {"remove_others": remove_others}
     report = work.report("prepare", job, given, "copies", partial(made_of, Report))
     for key in ("test_scale", "resize"):
         if getattr(job.data, key, 0) > options.short_side:
             there = getattr(job.data, key)
             say(f"warning: data.{key} is {there}, above the copies' {options.short_side}")
     if as_json:
-        originals, made = report.bytes
-        answer_json(
-            plain(report)
-            | {"counts": report.counts, "bytes": {"sources": originals, "copies": made}}
-        )
+        sums = {"counts": report.counts, "bytes": dict(zip(SUMS, report.bytes, strict=True))}
+        answer_json(plain(report) | sums)
     else:
         _print_copies(report)
     if report.without_copy:
