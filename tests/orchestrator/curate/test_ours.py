@@ -10,11 +10,11 @@ import pytest
 from orchestrator.curate import copies, image_shards, manifest, video_copies
 from orchestrator.curate.manifest import Options
 from orchestrator.curate.outcome import Report
-from orchestrator.curate.pool import Here
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.prepare import datasets
 from tests.orchestrator.curate import test_image_shards
+from tests.orchestrator.curate.here import Here
 from tests.orchestrator.curate.test_copies import SMALL, contents, made, quickstart
 
 QUICKSTART = Path(__file__).parents[3] / "jobs" / "quickstart"
