@@ -18,7 +18,7 @@ from video.decode import CONTAINERS, every_frame, frames
 from video.exclude import without_excluded
 from video.index import Index
 from video.library import Library
-from video.places import FILE_IN_ROOT, ROOT
+from video.places import FILE_IN_ROOT, ROOT, Root
 from video.sampling import random_frames, segment_centers
 from video.transforms import multi_scale_crop, random_flip, scale_and_center_crop
 
@@ -29,10 +29,9 @@ ENDINGS = frozenset({*CONTAINERS, ".*"})
 class ClipSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings of every video data set."""
 
-    root: str | Path = Field(
+    root: Root = Field(
         description="folder of the data set, or s3://BUCKET/PREFIX",
         json_schema_extra=ROOT,
-        union_mode="left_to_right",
     )
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
     test_scale: int = Field(256, ge=8, description="short side before the center crop of the test")

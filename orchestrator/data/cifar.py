@@ -4,7 +4,6 @@ import io
 import math
 import pickle
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -19,7 +18,7 @@ from orchestrator.data.subset import evenly_spread
 from orchestrator.errors import DataError, OrchError
 from video.anywhere import Place, place_of
 from video.exclude import without_excluded
-from video.places import ROOT
+from video.places import ROOT, Root
 
 CHANNELS_AND_SIDE = (3, 32, 32)
 
@@ -87,10 +86,9 @@ class Cifar10Settings(ImageSettings, frozen=True):
     """The data section of a job that trains on CIFAR-10."""
 
     name: Literal["cifar10"] = "cifar10"
-    root: str | Path = Field(
+    root: Root = Field(
         description=f"{CIFAR10.folder}, or the folder of it or of its archive, or s3://BUCKET/PREFIX",
         json_schema_extra=ROOT,
-        union_mode="left_to_right",
     )
 
 
@@ -98,10 +96,9 @@ class Cifar100Settings(ImageSettings, frozen=True):
     """The data section of a job that trains on the 100 fine classes of CIFAR-100."""
 
     name: Literal["cifar100"] = "cifar100"
-    root: str | Path = Field(
+    root: Root = Field(
         description=f"{CIFAR100.folder}, or the folder of it or of its archive, or s3://BUCKET/PREFIX",
         json_schema_extra=ROOT,
-        union_mode="left_to_right",
     )
 
 

@@ -1,7 +1,6 @@
 """ImageNet (Russakovsky et al., IJCV 2015): class folders, the official tar files, or shards."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
@@ -19,7 +18,7 @@ from orchestrator.errors import DataError
 from video.anywhere import Place, place_of
 from video.class_folders import class_folders, named, without_files
 from video.exclude import without_excluded
-from video.places import ROOT
+from video.places import ROOT, Root
 
 SUBSETS = {True: "train", False: "val"}
 
@@ -35,10 +34,9 @@ class ImageNetSettings(ImageSettings, frozen=True):
     """The data section of a job that trains on ImageNet, or on images in its layout."""
 
     name: Literal["imagenet"] = "imagenet"
-    root: str | Path = Field(
+    root: Root = Field(
         description="folder that holds train and val, or s3://BUCKET/PREFIX",
         json_schema_extra=ROOT,
-        union_mode="left_to_right",
     )
     crop: int = Field(224, ge=8, description="height and width of what the network sees")
     resize: int = Field(256, ge=8, description="short side before the center crop of the test")

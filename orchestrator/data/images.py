@@ -1,18 +1,17 @@
 """What the image data sets share: settings, the error for an unreadable image, and a check."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from video.places import FILE_IN_ROOT
+from video.places import FILE_IN_ROOT, Root
 
 
 class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     """What the data section of a job holds for any data set of images."""
 
     name: str
-    root: str | Path
+    root: Root
     pixels: Literal["normalized", "raw"] = Field(
         "normalized",
         description="what the network sees: pixels in units of their deviation, or from 0 to 255",

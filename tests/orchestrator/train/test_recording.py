@@ -87,7 +87,8 @@ def check_whole(folder: RunFolder, server: MlflowServer) -> None:
         expected = [(line["step"], line["metrics"][key]) for line in lines]
         assert server.series(tracked.run_id, key) == expected, key
     assert server.run(tracked.run_id)["info"]["status"] == "FINISHED"
-    assert server.artifacts(tracked.run_id) == {"job.yaml", "environment.txt", "results.md"}
+    expected_files = {"job.yaml", "classes.csv", "environment.txt", "results.md"}
+    assert server.artifacts(tracked.run_id) == expected_files
 
 
 def test_a_run_is_recorded_by_its_driver(

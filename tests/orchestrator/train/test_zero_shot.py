@@ -68,9 +68,7 @@ def at_nearest(job: Job, parts: Parts, bits: int) -> AnyBitNetwork:
 
 def passes(job: Job, parts: Parts) -> list[Tensor]:
     """Return the passes of two global batches of the epoch after the last, on one rank."""
-    steps = train_batches(
-        parts.train_set, plan_of(job), rank=0, seed=3, epoch=job.training.epochs, num_workers=0
-    )
+    steps = train_batches(parts.train_set, plan_of(job), rank=0, seed=3, epoch=job.training.epochs)
     found = [batch.inputs for batches in steps for batch in batches]
     return found[:4]
 
