@@ -13,7 +13,7 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from orchestrator.data.images import BrokenImage
@@ -29,6 +29,7 @@ An MPO file is a JPEG with further ones behind it, and is read as that.
 """
 UNREAD = "cannot be read"
 """Of a file whose storage does not give its content; another time it may."""
+UNKNOWN = f"no beginning of a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
 JPEG = b"\xff\xd8\xff"
 _WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"}
 
@@ -80,6 +81,8 @@ def decode_bytes(content: bytes, source: str) -> Pixels:
             return _rgb(image)
     except _Unusable as error:
         raise BrokenImage(source, str(error)) from error
+    except UnidentifiedImageError as error:  # which names an address in memory
+        raise BrokenImage(source, f"cannot be decoded ({UNKNOWN})") from error
     except Exception as error:  # Pillow's decoders let all kinds escape for damaged files
         raise BrokenImage(source, f"cannot be decoded ({_first_line(error)})") from error
 

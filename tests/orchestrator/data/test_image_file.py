@@ -140,6 +140,14 @@ def test_a_damaged_file_is_broken_whatever_it_begins_with(magic: bytes, tmp_path
         assert "\n" not in caught.value.reason
 
 
+def test_what_is_no_image_is_broken_for_the_same_reason_each_time() -> None:
+    with pytest.raises(BrokenImage) as caught:
+        decode_bytes(b"<html>404 Not Found</html>", "x.jpg")
+    assert caught.value.reason == (
+        "cannot be decoded (no beginning of a JPEG, PNG, WEBP, GIF or BMP file)"
+    )
+
+
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
 def test_a_jpeg_that_is_cut_off_is_broken(share: float) -> None:
     content = stored(Image.fromarray(DRAWN), "JPEG")
