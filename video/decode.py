@@ -23,14 +23,16 @@ from numpy.typing import NDArray
 
 from video import BrokenVideo, UnreadVideo
 from video.index import Index, Way
-from video.mp4 import DamagedTable, NoTable, read_table
+from video.mp4 import DamagedTable, NoTable, SampleTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
 from video.signs import is_av1, is_transport_stream, is_without_places
-from video.slices import cut, pieces
+from video.slices import Slice, cut, pieces
 
 Frame = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
 Frames = NDArray[np.uint8]
+Size = tuple[int, int]
+"""Height and width, in pixels."""
 
 CONTAINERS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv"}
@@ -181,13 +183,17 @@ def _by_table(path: Path, index: Index) -> Iterator[Frame]:
             yield read_pictures(path, [number])[0]
     if index.table is None:
         return
+    size: Size | None = None
     for numbers in pieces(index.table):
         small = cut(path, index.table, numbers)
-        reader = _reader(io.BytesIO(small.content))
+        reader = _reader_of(small, size)
         if small.frames == sorted(small.frames):
-            yield from _ascending(reader, small.frames)
+            some = _ascending(reader, small.frames)
         else:  # an edit list shows some frames again
-            yield from (_seek(reader, [number])[0] for number in small.frames)
+            some = (_seek(reader, [number])[0] for number in small.frames)
+        for frame in some:
+            size = size or _size(frame)
+            yield frame
 
 
 def _ascending(reader: Any, numbers: Iterable[int]) -> Iterator[Frame]:
@@ -211,13 +217,22 @@ def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
     if index.way is Way.PICTURES:
         return read_pictures(path, numbers)
     if index.table is not None:
-        try:
-            small = cut(path, index.table, numbers)
-        except NoTable:
-            return _in_order(_open(path), numbers)
-        reader = _reader(io.BytesIO(small.content))
-        return _seek(reader, small.frames)
+        return _of_table(path, index.table, numbers)
     return (_seek if index.way is Way.SEEK else _in_order)(_open(path), numbers)
+
+
+def _of_table(path: Path, table: SampleTable, numbers: list[int]) -> Frames:
+    """Return frames by ascending numbers, in the size of the first one of all."""
+    try:
+        small = cut(path, table, numbers)
+        found = _seek(_reader_of(small), small.frames)
+        if _size(found[0]) == table.size:
+            return found
+        first = cut(path, table, [0])
+    except NoTable:
+        return _in_order(_open(path), numbers)
+    size = _size(_seek(_reader_of(first), first.frames)[0])
+    return found if _size(found[0]) == size else _seek(_reader_of(small, size), small.frames)
 
 
 def _refuse_at_once(path: Path) -> None:
@@ -230,9 +245,23 @@ def _refuse_at_once(path: Path) -> None:
         )
 
 
-def _reader(source: str | io.BytesIO) -> Any:
+def _reader(source: str | io.BytesIO, size: Size = (-1, -1)) -> Any:
+    """Return what decodes a video; frames get the size of its first one unless one is given."""
     decord.logging.set_level(decord.logging.QUIET)  # FFmpeg prints what it finds; here it is raised
-    return decord.VideoReader(source, num_threads=1)
+    return decord.VideoReader(source, num_threads=1, height=size[0], width=size[1])
+
+
+def _reader_of(small: Slice, size: Size | None = None) -> Any:
+    """Return what decodes a small file; frames of another size than the given one get that."""
+    if size:
+        first = _reader(io.BytesIO(small.content)).next()
+        if (first.shape[0], first.shape[1]) != size:
+            return _reader(io.BytesIO(small.content), size)
+    return _reader(io.BytesIO(small.content))
+
+
+def _size(frame: Frame) -> Size:
+    return frame.shape[0], frame.shape[1]
 
 
 def _open(path: Path) -> Any:

@@ -54,6 +54,15 @@ class SampleTable:
     description: bytes
     header: bytes
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that are said of the frames as they are shown, 0 where nothing is."""
+        size = self.description[48:52].ljust(4, b"\0")  # of the VisualSampleEntry within the box
+        width, height = struct.unpack(">HH", size)
+        matrix = 60 if self.header[8:9] == b"\1" else 48  # in the header of a track, by its version
+        turned = self.header[matrix : matrix + 4] == bytes(4)
+        return (width, height) if turned else (height, width)
+
 
 def read_table(path: Path) -> SampleTable:
     """Return the table of the one video track of a file, up to the first sample cut off its end.

@@ -92,6 +92,8 @@ def read_pictures(path: Path, numbers: Sequence[int]) -> NDArray[np.uint8]:
         edges = np.arange(len(pack.entries) + 1) * pack.frames // len(pack.entries)
         parts = np.searchsorted(edges, asked, side="right") - 1
         found = {part: _picture(file, pack.entries[part]) for part in dict.fromkeys(parts.tolist())}
+    if len({picture.shape for picture in found.values()}) > 1:
+        raise DamagedPack("its pictures differ in size")
     return np.stack([found[part] for part in parts.tolist()])
 
 

@@ -95,6 +95,7 @@ def write_video(frames: Iterator[Frame], target: Path, *, gop: int, crf: int, to
 def read_otherwise(path: Path, tool: Tool) -> Iterator[Frame]:
     """Yield the frames of a video that decord cannot read, in the order in which they are shown.
 
+    All are as large as the first one.
     Raises BrokenVideo when the tool cannot read it to its end either.
     """
     with tempfile.TemporaryFile() as said:
@@ -102,9 +103,11 @@ def read_otherwise(path: Path, tool: Tool) -> Iterator[Frame]:
         assert process.stdout is not None
         try:
             count = 0
+            size: tuple[int, ...] = ()
             with process.stdout as pictures:
                 for frame in _pictures(pictures):
-                    yield frame
+                    size = size or frame.shape[:2]
+                    yield resized(frame, *size)
                     count += 1
             process.wait()
         finally:

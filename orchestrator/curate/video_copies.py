@@ -17,7 +17,7 @@ from video.clips import ClipDataset
 from video.decode import Frame, every_frame, frames, probe
 from video.exclude import listed_name
 from video.index import Index, Way
-from video.pack import ENDING, chosen, read_head, write_pack
+from video.pack import ENDING, DamagedPack, chosen, read_head, read_pictures, write_pack
 from video.recode import CannotCode, Tool, read_otherwise, shrunk, write_video
 
 AT_ONCE = 8
@@ -192,10 +192,21 @@ def _sha256(path: Path) -> str:
         raise BrokenVideo(path, f"cannot be read ({error.strerror})") from error
 
 
+def _read_pack(scratch: Path, numbers: list[int]) -> None:
+    try:
+        read_pictures(scratch, numbers)
+    except DamagedPack as error:
+        raise CannotCode(str(error)) from error
+
+
 def _look_at(scratch: Path, count: int, form: str) -> None:
     """See that a copy has as many frames as its original, and ends. Raises CannotCode."""
     if form == "pack":
-        found = read_head(scratch).frames
+        pack = read_head(scratch)
+        kept = chosen(pack.frames, len(pack.entries))
+        for first in range(0, len(kept), AT_ONCE):
+            _read_pack(scratch, [0, *kept[first : first + AT_ONCE]])
+        found = pack.frames
     else:
         index = probe(scratch)
         frames(scratch, index, [0, index.frames - 1])

@@ -31,6 +31,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "fragments.mp4": {"g": 24, "bf": 3, "container": {"movflags": "frag_keyframe+empty_moov"}},
     "mpeg4.mp4": {"codec": "mpeg4", "g": 24, "bf": 2, "b": 800000},
     "jpeg.mov": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "shrinking.mov": {"codec": "mjpeg", "pixels": "yuvj420p", "shrunk_from": 60},
     "hevc.mp4": {"codec": "libx265", "g": 24, "x265_params": _HEVC},
     "hevc-open.mp4": {"codec": "libx265", "x265_params": f"{_HEVC}:keyint=24:open-gop=1:bframes=3"},
     "closed.mkv": {"g": 24, "x264_params": _B_FRAMES},
@@ -75,13 +76,15 @@ def write_video(
     *,
     times: Sequence[int] | None = None,
     black: int = 0,
+    shrunk_from: int = COUNT,
     pixels: str = "yuv420p",
     container: dict[str, str] | None = None,
     **options: object,
 ) -> None:
     """Write a video of COUNT numbered frames.
 
-    times: of each, in 1/100 s. black: so many at the beginning are. options: of the codec.
+    times: of each, in 1/100 s. black: so many at the beginning are. shrunk_from: the rest
+    has half the width. options: of the codec.
     """
     import av
 
@@ -90,11 +93,19 @@ def write_video(
         stream = file.add_stream(codec, rate=25, options=texts)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
         stream.codec_context.time_base = Fraction(1, 25 if times is None else 100)
+        small = av.CodecContext.create(codec, "w")
+        small.width, small.height, small.pix_fmt = WIDTH // 2, HEIGHT, pixels
+        small.time_base = stream.codec_context.time_base
         for number in range(COUNT):
             frame = av.VideoFrame.from_ndarray(picture(number) * (number >= black), "rgb24")
             frame.pts = number if times is None else times[number]
             frame.time_base = stream.codec_context.time_base
-            file.mux(stream.encode(frame))
+            if number < shrunk_from:
+                file.mux(stream.encode(frame))
+                continue
+            for packet in small.encode(frame.reformat(WIDTH // 2, HEIGHT)):
+                packet.stream = stream
+                file.mux(packet)
         file.mux(stream.encode(None))
 
 

@@ -54,6 +54,14 @@ def test_a_short_video_is_kept_whole(tmp_path: Path) -> None:
         frames(path, probe(path), [5])
 
 
+def test_pictures_that_differ_in_size_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "UPPER.PACK"
+    write_pack(path, 2, [(0, picture(0)), (1, picture(1)[::2])], quality=90)
+    assert frames(path, probe(path), [1]).shape == (1, 24, 192, 3)
+    with pytest.raises(BrokenVideo, match="differ in size"):
+        frames(path, probe(path), [0, 1])
+
+
 def test_damage_is_named_wherever_it_is(pack: Path, tmp_path: Path) -> None:
     whole = pack.read_bytes()
     broken = tmp_path / "broken.pack"

@@ -4,15 +4,18 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
+import decord
 import numpy as np
 import pytest
 
 from tests.video.numbered import COUNT, FORMS, numbers_in, picture
-from video import BrokenVideo
+from video import BrokenVideo, decode
 from video.decode import every_frame, frames, probe
 from video.index import IndexFolder, Way, packed, unpacked
+from video.recode import Tool, read_otherwise
 from video.slices import pieces
 
 WAYS = {
@@ -45,6 +48,24 @@ def test_each_frame_shows_the_number_that_was_asked_for(written: Path, name: str
 @pytest.mark.parametrize("name", sorted(FORMS.keys() - OTHERS))
 def test_every_frame_comes_once_and_in_order(written: Path, name: str) -> None:
     shown = np.stack(list(every_frame(written / name, probe(written / name))))
+    assert numbers_in(shown) == list(range(COUNT))
+
+
+def test_frames_of_another_size_are_as_large_as_the_first_one(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written / "shrinking.mov"
+    reader = decord.VideoReader(str(path), num_threads=1)
+    expected = np.stack([reader.next().asnumpy() for _ in range(COUNT)])
+    index = probe(path)
+    for asked in ([119], [60, 61], [59, 60], [3, 118]):
+        assert np.array_equal(frames(path, index, asked), expected[asked])
+    monkeypatch.setattr(decode, "pieces", partial(pieces, most=1))
+    assert np.array_equal(np.stack(list(every_frame(path, index))), expected)
+
+
+def test_frames_that_another_tool_reads_are_as_large_as_the_first_one(written: Path) -> None:
+    shown = np.stack(list(read_otherwise(written / "shrinking.mov", Tool.PYAV)))
     assert numbers_in(shown) == list(range(COUNT))
 
 

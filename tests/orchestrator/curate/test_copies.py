@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.curate import copies, manifest
+from orchestrator.curate import copies, manifest, video_copies
 from orchestrator.curate.manifest import Options
-from orchestrator.curate.outcome import Report
+from orchestrator.curate.outcome import Report, State
 from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
@@ -27,6 +27,7 @@ from tests.orchestrator.curate.here import Here
 from tests.video.numbered import COUNT, numbers_in
 from tests.video.test_right_frames import trim
 from video.decode import frames, probe
+from video.pack import write_pack
 from video.recode import Tool
 
 QUICKSTART = Path(__file__).parents[3] / "jobs" / "quickstart"
@@ -134,6 +135,24 @@ def test_a_job_trains_on_the_folder_of_copies() -> None:
     assert [len(one) for one in sets] == [3, 1]
     assert sets[0].source(0) == str(Path("out/videos/v_0.pack").absolute())
     assert sets[0].load(0, None).shape == (4, 3, 16, 16)
+
+
+def test_a_pack_with_a_picture_that_cannot_be_read_is_no_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def damaged(target: Path, *rest: object) -> None:
+        write_pack(target, *rest)
+        content = bytearray(target.read_bytes())
+        content[-3] ^= 1
+        target.write_bytes(content)
+
+    monkeypatch.setattr(video_copies, "write_pack", damaged)
+    sets = copies.open_datasets(quickstart(2))
+    root = str(Path("clips").absolute())
+    copying = video_copies.VideoCopying(sets, root, Path("out"), SMALL["pack"], None, {})
+    outcome = copying(copying.things()[0])
+    assert (outcome.state, outcome.reason) == (State.FAILED, "the picture of frame 15 is damaged")
+    assert not list(Path("out").rglob("*.pack"))
 
 
 def test_videos_in_a_bucket_are_copied_too(s3: str) -> None:
