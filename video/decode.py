@@ -26,7 +26,7 @@ from video.index import Index, Way
 from video.mp4 import DamagedTable, NoTable, SampleTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
 from video.signs import is_av1, is_transport_stream, is_without_places
-from video.slices import Slice, cut, pieces
+from video.slices import Slice, TooManyBytes, cut, pieces
 
 Frame = NDArray[np.uint8]
 """RGB, (height, width, 3)."""
@@ -46,6 +46,10 @@ COMPARED_KEYS = 3
 """Pictures with which decoding may begin, around which a jump is compared."""
 LOOKED_AT = 3000
 """Frames among which such places are sought whose pictures tell one frame from the next."""
+MAX_PIXELS = 1 << 25
+"""Of a frame: those of 8K television."""
+MIN_WIDTH = 32
+"""Pixels in a row, with fewer of which decord gives wrong ones."""
 _PASSING = (
     *(errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR),
     *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOBUFS),
@@ -76,11 +80,23 @@ def _found_out(path: Path) -> Index:
         return _of_pack(path)
     try:
         table = read_table(path)
-        return Index(len(table.shown), Way.SLICES, table)
     except DamagedTable as error:  # which may crash decord
         raise BrokenVideo(path, f"cannot be read: {error}") from error
     except NoTable:
         return _by_decord(path)
+    if reason := _unfit(table.size):
+        raise BrokenVideo(path, reason)
+    return Index(len(table.shown), Way.SLICES, table)
+
+
+def _unfit(size: Size) -> str:
+    """Return why frames of a size (0 where it is not known) cannot be read, else ""."""
+    height, width = size
+    if 0 < width < MIN_WIDTH:
+        return f"it is {width} pixels wide, at least {MIN_WIDTH} are needed"
+    if height * width > MAX_PIXELS:
+        return f"it has {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} million"
+    return ""
 
 
 def _by_decord(path: Path) -> Index:
@@ -203,7 +219,10 @@ def _ascending(reader: Any, numbers: Iterable[int]) -> Iterator[Frame]:
         while at <= number:
             frame = _next(reader)
             at += 1
-        yield frame.asnumpy()
+        pixels = frame.asnumpy()
+        if reason := _unfit(_size(pixels)):
+            raise RuntimeError(reason)
+        yield pixels
 
 
 def _next(reader: Any) -> Any:
@@ -222,15 +241,26 @@ def _read(path: Path, index: Index, numbers: list[int]) -> Frames:
 
 
 def _of_table(path: Path, table: SampleTable, numbers: list[int]) -> Frames:
-    """Return frames by ascending numbers, in the size of the first one of all."""
     try:
-        small = cut(path, table, numbers)
-        found = _seek(_reader_of(small), small.frames)
-        if _size(found[0]) == table.size:
-            return found
-        first = cut(path, table, [0])
+        return _of_slices(path, table, numbers)
     except NoTable:
         return _in_order(_open(path), numbers)
+
+
+def _of_slices(path: Path, table: SampleTable, numbers: list[int]) -> Frames:
+    """Return frames by ascending numbers, in the size of the first one of all. Raises NoTable."""
+    try:
+        small = cut(path, table, numbers)
+    except TooManyBytes:
+        if len(numbers) == 1:
+            raise
+        half = len(numbers) // 2
+        parts = [_of_slices(path, table, part) for part in (numbers[:half], numbers[half:])]
+        return np.concatenate(parts)
+    found = _seek(_reader_of(small), small.frames)
+    if _size(found[0]) == table.size:
+        return found
+    first = cut(path, table, [0])
     size = _size(_seek(_reader_of(first), first.frames)[0])
     return found if _size(found[0]) == size else _seek(_reader_of(small, size), small.frames)
 

@@ -15,12 +15,16 @@ import numpy as np
 
 from video.mp4 import H264, HEVC, Integers, NoTable, SampleTable, box
 
-MAX_BYTES = 64 << 20  # of samples in memory at once
+MAX_BYTES = 64 << 20  # of samples in memory at once, and of what is read for them
 _PICTURE = range(1, 6)  # the types of NAL units of H.264 with a part of a picture
 _IDR = 5  # the one of a picture with which all before is forgotten
 _RANDOM_ACCESS = range(
     16, 24
 )  # the types of HEVC with which decoding may begin (ITU-T H.265, 7.4.2)
+
+
+class TooManyBytes(NoTable):
+    """What was asked for together does not fit into the memory that there is for it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ class Slice:
 def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
     """Return a small file with the frames of a large one that have these numbers there.
 
-    Raises NoTable when the file is not what its table says, or MAX_BYTES do not hold the samples.
-    Raises OSError, and IndexError for the number of no frame.
+    Raises NoTable when the file is not what its table says, or MAX_BYTES do not hold the samples:
+    TooManyBytes where they may hold those of fewer frames. Raises OSError, and IndexError for the
+    number of no frame.
     """
     wanted = table.shown[np.asarray(frames, np.int64)]
     groups = np.searchsorted(table.starts, wanted, side="right") - 1
@@ -50,6 +55,8 @@ def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
     try:
         for group in np.unique(groups):
             kept |= _needed(file, table, int(group), set(wanted[groups == group].tolist()))
+            if sum(map(len, kept.values())) > MAX_BYTES:
+                raise TooManyBytes("too many bytes are needed together")
     finally:
         os.close(file)
     samples = np.array(sorted(kept))

@@ -80,6 +80,21 @@ def test_a_last_chunk_that_is_said_to_be_huge_takes_no_memory(
     assert np.array_equal(frames(path, index, [0, 9]), frames(videos[0], index, [0, 9]))
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "reason"),
+    [
+        (24, 64, "it is 24 pixels wide, at least 32 are needed"),
+        (8192, 8192, "it has 8192 x 8192 pixels, at most 34 million"),
+    ],
+)
+def test_frames_that_are_too_narrow_or_too_large_are_said_to_be(
+    videos: list[Path], tmp_path: Path, width: int, height: int, reason: str
+) -> None:
+    path = edited(videos[0], tmp_path, number(b"avc1\0\0\0\0\0\0\0\x01", 24, width << 16 | height))
+    with pytest.raises(BrokenVideo, match=reason):
+        probe(path)
+
+
 def test_a_video_in_which_no_sample_is_said_to_be_a_beginning_is_read(
     videos: list[Path], tmp_path: Path
 ) -> None:

@@ -6,17 +6,18 @@ import sys
 import tracemalloc
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import decord
 import numpy as np
 import pytest
 
 from tests.video.numbered import COUNT, FORMS, numbers_in, picture
-from video import BrokenVideo, decode
+from video import BrokenVideo, decode, slices
 from video.decode import every_frame, frames, probe
 from video.index import IndexFolder, Way, packed, unpacked
 from video.recode import Tool, read_otherwise
-from video.slices import pieces
+from video.slices import Slice, cut, pieces
 
 WAYS = {
     Way.SEEK: ["fragments.mp4", "closed.mkv", "vp9.webm", "mpeg4.avi"],
@@ -110,6 +111,36 @@ def test_a_file_that_is_cut_off_has_the_frames_before_the_cut(
     shown = numbers_in(frames(path, index, asked))
     assert shown[1:] == [0, 24]
     assert index.frames - 1 <= shown[0] <= index.frames + 3  # B-frames that come later are cut off
+
+
+def test_frames_that_do_not_fit_into_memory_together_are_read_in_parts(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written / "closed.mp4"
+    index = probe(path)
+    asked = [3, 20, 30, 47, 60, 100, 119]
+    expected = frames(path, index, asked)
+    lengths: list[int] = []
+
+    def cut_and_measured(*rest: Any) -> Slice:
+        lengths.append(len((small := cut(*rest)).content))
+        return small
+
+    monkeypatch.setattr(decode, "cut", cut_and_measured)
+    monkeypatch.setattr(decode, "_open", None)
+    monkeypatch.setattr(slices, "MAX_BYTES", limit := 5000)
+    assert np.array_equal(frames(path, index, asked), expected)
+    assert len(lengths) > 1
+    assert max(lengths) < limit + 2000  # with a table
+
+
+@pytest.mark.parametrize(("name", "limit"), [("MIN_WIDTH", 193), ("MAX_PIXELS", 48 * 191)])
+def test_the_size_of_frames_without_a_table_is_looked_at_too(
+    written: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
+) -> None:
+    monkeypatch.setattr(decode, name, limit)
+    with pytest.raises(BrokenVideo, match=r"192 (pixels wide|x 48 pixels)"):
+        probe(written / "closed.mkv")
 
 
 @pytest.mark.parametrize("name", BLACK)
