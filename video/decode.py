@@ -7,10 +7,7 @@ and else from the start.
 """
 
 import contextlib
-import errno
 import io
-import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -25,6 +22,7 @@ from video import BrokenVideo, UnreadVideo
 from video.index import Index, Way
 from video.mp4 import DamagedTable, NoTable, SampleTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
+from video.reasons import broken
 from video.signs import is_av1, is_transport_stream, is_without_places
 from video.slices import Slice, TooManyBytes, cut, pieces
 
@@ -50,12 +48,6 @@ MAX_PIXELS = 1 << 25
 """Of a frame: those of 8K television."""
 MIN_WIDTH = 32
 """Pixels in a row, with fewer of which decord gives wrong ones."""
-_PASSING = (
-    *(errno.EAGAIN, errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EINTR),
-    *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOBUFS),
-)
-_SHORTAGES = (*map(os.strerror, _PASSING), "bad_alloc")
-"""Texts of errors for which a video is not to blame."""
 _PREPARED = "a copy made by `orch data prepare` can be read"
 
 
@@ -86,6 +78,10 @@ def _found_out(path: Path) -> Index:
         return _by_decord(path)
     if reason := _unfit(table.size):
         raise BrokenVideo(path, reason)
+    if _is_without_order(path, table):
+        if len(table.shown) < len(table.sizes):
+            raise BrokenVideo(path, "its edit list counts frames whose times are not in its table")
+        return Index(len(_open(path)), Way.IN_ORDER)
     return Index(len(table.shown), Way.SLICES, table)
 
 
@@ -108,7 +104,7 @@ def _by_decord(path: Path) -> Index:
             return Index(len(reader), Way.IN_ORDER)
         return Index(len(reader), _way(reader))
     except READ_ERRORS as error:
-        raise _broken(path, "cannot be decoded", error) from error
+        raise broken(path, "cannot be decoded", error) from error
 
 
 def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
@@ -120,7 +116,7 @@ def frames(path: Path, index: Index, numbers: Sequence[int]) -> Frames:
     try:
         found = _read(path, index, unique.tolist())
     except READ_ERRORS as error:
-        raise _broken(path, "cannot be decoded", error) from error
+        raise broken(path, "cannot be decoded", error) from error
     return found[positions]
 
 
@@ -138,6 +134,26 @@ def _way(reader: Any) -> Way:
         if _mark(_seek(reader, [number])[0]) != right[number]:
             return Way.IN_ORDER
     return Way.SEEK if right else Way.IN_ORDER
+
+
+def _is_without_order(path: Path, table: SampleTable) -> bool:
+    """Return whether frames are shown in another order than their table says.
+
+    So it is with B-frames and no table of delays (ctts). The first pictures that differ show it.
+    """
+    count = len(table.sizes)
+    if not table.may_be_reordered or np.any(table.ranks != np.arange(count)):
+        return False
+    starts = table.starts[np.linspace(0, len(table.starts) - 1, 8).astype(int)]
+    for first in np.unique(np.searchsorted(table.shown, starts)).tolist():
+        numbers = list(range(first, min(first + 8, len(table.shown))))
+        with contextlib.suppress(NoTable, *READ_ERRORS):  # which are said when frames are read
+            small = cut(path, table, numbers)
+            right = list(map(_mark, _ascending(_reader_of(small), small.frames)))
+            if all(one != other for one, other in pairwise(right)):
+                alone = [_mark(_of_slices(path, table, [number])[0]) for number in numbers[:6]]
+                return alone != right[:6]
+    return False
 
 
 def _telling(reader: Any) -> dict[int, int]:
@@ -190,7 +206,7 @@ def every_frame(path: Path, index: Index) -> Iterator[Frame]:
                 given += 1
     except READ_ERRORS as error:
         what = f"frame {given} of {index.frames} cannot be decoded"
-        raise _broken(path, what, error) from error
+        raise broken(path, what, error) from error
 
 
 def _by_table(path: Path, index: Index) -> Iterator[Frame]:
@@ -301,7 +317,7 @@ def _open(path: Path) -> Any:
         if is_av1(path):
             why = f"its codec is AV1, which decord cannot read; {_PREPARED}"
             raise BrokenVideo(path, why) from error
-        raise _broken(path, "cannot be opened", error) from error
+        raise broken(path, "cannot be opened", error) from error
     if len(reader) == 0:
         raise BrokenVideo(path, "no frames")
     return reader
@@ -315,15 +331,3 @@ def _seek(reader: Any, numbers: list[int]) -> Frames:
 def _in_order(reader: Any, numbers: list[int]) -> Frames:
     """Return frames by ascending numbers; all before them are decoded."""
     return np.stack(list(_ascending(reader, numbers)))
-
-
-def _broken(path: Path, what: str, error: BaseException) -> BrokenVideo:
-    """Return what is to be said of a video that could not be read."""
-    kind = UnreadVideo if any(text in str(error) for text in _SHORTAGES) else BrokenVideo
-    return kind(path, f"{what} ({_first_line(error)})")
-
-
-def _first_line(error: BaseException) -> str:
-    """Return decord's reason without its time stamp, source line and stack trace."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"\[[\d:]+\] \S+:\d+: ", "", lines[0])

@@ -18,6 +18,7 @@ MAX_SAMPLES = 1 << 24
 H264, HEVC = (b"avc1", b"avc3"), (b"hvc1", b"hev1")
 _LENGTH_SIZE = dict.fromkeys(H264, (b"avcC", 4)) | dict.fromkeys(HEVC, (b"hvcC", 21))
 """The box of a codec's parameters, and the byte in it with the size of the length of NAL units."""
+_REORDERED = {*H264, *HEVC, b"mp4v"}
 _UNREADABLE = {b"encv": "it is encrypted", b"av01": "its codec is AV1"}
 
 Integers = NDArray[np.int64]
@@ -53,6 +54,12 @@ class SampleTable:
     length_size: int
     description: bytes
     header: bytes
+
+    @property
+    def may_be_reordered(self) -> bool:
+        """Whether its codec may show frames in another order than it decodes them."""
+        baseline = b"avcC\1\x42" in self.description  # the profile of H.264 without B-frames
+        return self.codec in _REORDERED and bool(len(self.starts)) and not baseline
 
     @property
     def size(self) -> tuple[int, int]:

@@ -143,6 +143,21 @@ def test_the_size_of_frames_without_a_table_is_looked_at_too(
         probe(written / "closed.mkv")
 
 
+@pytest.mark.parametrize("name", ["closed.mp4", "hevc.mp4", "mpeg4.mp4"])
+def test_b_frames_without_a_table_of_delays_are_read_in_order(
+    written: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    content = (written / name).read_bytes().replace(b"ctts", b"free")
+    path.write_bytes(content)  # with an edit list that begins after the delay
+    with pytest.raises(BrokenVideo, match="its edit list counts frames"):
+        probe(path)
+    path.write_bytes(content.replace(b"edts", b"free"))
+    index = probe(path)
+    assert index.way is Way.IN_ORDER
+    assert numbers_in(frames(path, index, [1, 2, 50, 97])) == [1, 2, 50, 97]
+
+
 @pytest.mark.parametrize("name", BLACK)
 def test_a_beginning_that_stands_still_does_not_tell_where_jumps_end(
     written: Path, name: str
