@@ -310,9 +310,18 @@ def _size(frame: Frame) -> Size:
     return frame.shape[0], frame.shape[1]
 
 
+def _of_file(path: Path) -> Any:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # decord takes no such name
+        with path.open("rb") as file:
+            return _reader(f"/proc/self/fd/{file.fileno()}")
+    return _reader(str(path))
+
+
 def _open(path: Path) -> Any:
     try:
-        reader = _reader(str(path))
+        reader = _of_file(path)
     except READ_ERRORS as error:
         if is_av1(path):
             why = f"its codec is AV1, which decord cannot read; {_PREPARED}"
