@@ -11,6 +11,7 @@ from PIL import Image
 from orchestrator.curate.check import SUBSETS, WORTH_A_PROCESS, Sample, Told, in_files
 from orchestrator.curate.pool import Hands, Lost
 from orchestrator.data import Dataset
+from orchestrator.data.image_file import FORMATS, read_content
 from orchestrator.data.imagenet import ImageNet
 from orchestrator.data.images import BrokenImage
 from orchestrator.job.schema import Job
@@ -106,13 +107,15 @@ def _of_video(dataset: ClipDataset, index: int) -> Measured:
         return Measured(known.frames, height, width, file.stat().st_size)
 
 
-def _of_image(dataset: ImageNet, index: int) -> Measured | None:
+def _of_image(dataset: ImageNet, index: int) -> Measured:
+    """Raises BrokenImage."""
+    source = dataset.source(index)
+    content = read_content(lambda: dataset.content(index), source)
     try:
-        content = dataset.content(index)
-        with Image.open(io.BytesIO(content)) as image:  # decodes nothing
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:  # decodes nothing
             return Measured(None, image.height, image.width, len(content))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    except Exception as error:  # as where it is decoded
+        raise BrokenImage(source, "cannot be decoded") from error
 
 
 def _stats(subset: str, dataset: Dataset, measured: Sequence[Measured | None]) -> Stats:

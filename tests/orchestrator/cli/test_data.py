@@ -234,7 +234,11 @@ def test_stats_count_samples_classes_lengths_and_sizes(orch: Orch, damaged: Path
 
 def test_stats_of_images_leave_out_what_has_no_size(orch: Orch, tmp_path: Path) -> None:
     job = str(images(tmp_path))
-    (tmp_path / "images/train/a/1.png").write_bytes(b"no image at all")
+    with Image.open(tmp_path / "images/train/a/1.png") as picture:
+        picture.save(tmp_path / "odd.dds")
+    damaged = bytearray((tmp_path / "odd.dds").read_bytes())
+    damaged[80:84] = bytes(4)  # says what form it has
+    (tmp_path / "images/train/a/1.png").write_bytes(damaged)
     train, val = json.loads(orch("data", "stats", job, "--json").stdout)
     assert (train["samples"], train["unusable"], train["frames"]) == (3, 1, None)
     assert (train["height"]["most"], train["width"]["least"]) == (40, 40)

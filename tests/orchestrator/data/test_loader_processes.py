@@ -25,9 +25,8 @@ from orchestrator.data.ahead import Loaders, Wanted
 from tests.orchestrator.data.test_loader import Numbers
 
 if __name__ == "__main__":
-    batches = Loaders(2, "processes").batches(Numbers(100), ([Wanted((n,))] for n in range(100)))
-    next(batches)
-    next(batches)
+    loaders = Loaders(2, "processes")
+    batches = list(loaders.batches(Numbers(8), [[Wanted((n,))] for n in range(8)]))
     print(*(process.pid for process in multiprocessing.active_children()), flush=True)
     input()
 """
