@@ -51,11 +51,14 @@ def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
     if groups.min(initial=0) < 0:
         raise NoTable("no sample is said to be one with which decoding may begin")
     kept: dict[int, bytes] = {}
+    together = 0
     file = os.open(path, os.O_RDONLY)
     try:
         for group in np.unique(groups):
-            kept |= _needed(file, table, int(group), set(wanted[groups == group].tolist()))
-            if sum(map(len, kept.values())) > MAX_BYTES:
+            needed = _needed(file, table, int(group), set(wanted[groups == group].tolist()))
+            kept |= needed
+            together += sum(map(len, needed.values()))
+            if together > MAX_BYTES:
                 raise TooManyBytes("too many bytes are needed together")
     finally:
         os.close(file)
