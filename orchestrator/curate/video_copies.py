@@ -11,7 +11,7 @@ from orchestrator.curate.ours import is_below
 from orchestrator.curate.outcome import Outcome, State
 from orchestrator.data import Dataset
 from orchestrator.files import FULL, make_folder
-from video import BrokenVideo, MissingVideo, ShortVideo
+from video import BrokenVideo, MissingVideo, ShortVideo, UnreadVideo
 from video.anywhere import Elsewhere, Place
 from video.clips import ClipDataset
 from video.decode import Frame, every_frame, frames, probe
@@ -126,7 +126,7 @@ class _Original:
         self._reason = ""
         try:
             self._known = dataset.known(index)
-        except (MissingVideo, ShortVideo):
+        except (MissingVideo, ShortVideo, UnreadVideo):  # the tool might count other frames
             raise
         except BrokenVideo as error:
             self._reason = error.reason

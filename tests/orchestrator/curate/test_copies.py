@@ -26,6 +26,7 @@ from orchestrator.store.place import folder_at
 from tests.orchestrator.curate.here import Here
 from tests.video.numbered import COUNT, numbers_in
 from tests.video.test_right_frames import trim
+from video import UnreadVideo, library
 from video.decode import frames, probe
 from video.pack import write_pack
 from video.recode import Tool
@@ -153,6 +154,23 @@ def test_a_pack_with_a_picture_that_cannot_be_read_is_no_copy(
     outcome = copying(copying.things()[0])
     assert (outcome.state, outcome.reason) == (State.FAILED, "the picture of frame 15 is damaged")
     assert not list(Path("out").rglob("*.pack"))
+
+
+def test_a_video_that_a_shortage_hides_is_not_read_by_another_tool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def probe(path: Path) -> None:
+        raise UnreadVideo(path, "there is too little memory")
+
+    sets = copies.open_datasets(quickstart(2))
+    monkeypatch.setattr(library, "probe", probe)
+    root, tool = str(Path("clips").absolute()), Tool.PYAV
+    copying = video_copies.VideoCopying(sets, root, Path("out"), SMALL["gop"], tool, {})
+    outcome = copying(copying.things()[0])
+    assert (outcome.state, outcome.reason) == (
+        State.FAILED,
+        "there is too little memory",
+    )
 
 
 def test_videos_in_a_bucket_are_copied_too(s3: str) -> None:
