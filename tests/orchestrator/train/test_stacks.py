@@ -22,8 +22,10 @@ stacks.BEAT_SECONDS, stacks.HANG_SECONDS, stacks.COST_SHARE = 0.05, 0.1, 1
 def waits_in_python(): time.sleep(60)
 
 def holds_the_lock():
-    import ctypes
-    time.sleep(0.2)
+    import ctypes, os
+    from pathlib import Path
+    own = f"orch-rank-digits-1-{os.getpid()}.txt"
+    while not Path(os.readlink("/proc/self/fd/1")).with_name(own).exists(): time.sleep(0.01)
     ctypes.PyDLL(None).sleep(60)
 
 def holds_it_as_the_file_is_replaced():
