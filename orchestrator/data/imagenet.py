@@ -107,6 +107,10 @@ class ImageNet:
         for images in (train_set, val_set):
             if isinstance(images, Shards) and not images.class_names:
                 problems.append(f"ImageNet: {images.unlabeled or 'no image in ' + images.where}.")
+            elif isinstance(images, Shards) and (unclear := images.unequal_folders):
+                problems.append(f"ImageNet: {unclear}.")
+        if problems:
+            return problems
         train_classes = set(train_set.class_names)
         if unknown := sorted(set(val_set.class_names) - train_classes):
             where = f"{val_set.where} has classes that {train_set.where} lacks"

@@ -105,6 +105,31 @@ class Shards:
         return f"{count}, {why}; one is {lacking[0]}"
 
     @property
+    def unequal_folders(self) -> str:
+        """What to do about folders of which it is not known that they are classes; else empty.
+
+        They may lie unequally deep, or one name may be that of several, as in dog/images/1.jpg and
+        cat/images/1.jpg.
+        """
+        found: dict[str, str] = {}  # the folders that gave a class, each with an image
+        for index, classes in zip(self.indices, self.classes, strict=True):
+            if not index.numbered:
+                pairs = zip(index.names, classes, strict=True)
+                found |= {_path(name): name for name, known in pairs if _folder(name) == known}
+        found.pop("", None)
+        first: dict[str, str] = {}
+        for path, image in found.items():
+            other = first.setdefault(_folder(image), path)
+            if other != path or path.count("/") != next(iter(found)).count("/"):
+                other = other if other != path else next(iter(found))
+                return (
+                    f"{self.where} and beside it have {found[other]} and {image}, of which the "
+                    "classes are not clear: pack each class as one folder, CLASS/IMAGE or "
+                    "FOLDER/CLASS/IMAGE, all equally deep, or give each image a file KEY.cls"
+                )
+        return ""
+
+    @property
     def lost_links(self) -> str:
         """What to do about links that lead out of their tars; empty where none does."""
         for tar, index in zip(self.tars, self.indices, strict=True):
@@ -213,7 +238,7 @@ def _classes(indices: Sequence[TarIndex], *kit_places: Place) -> list[list[str]]
         kits = [place / NAME for place in kit_places if (place / NAME).is_file()]
         known = dict(enumerate(validation_classes(kits[0]) if kits else [], start=1))
         return [[_by_number(name, known) for name in index.names] for index in indices]
-    folders = any(len({*map(_folder, index.names)}) > 1 for index in indices)
+    folders = len({_folder(name) for index in indices for name in index.names}) > 1
     return [[_by_name(name, folders=folders) for name in index.names] for index in indices]
 
 
@@ -226,6 +251,11 @@ def _all_numbers(names: Iterable[str]) -> bool:
 def _by_number(name: str, known: Mapping[int, str]) -> str:
     official = _OFFICIAL.fullmatch(name)
     return known.get(int(official[1]), "") if official else ""
+
+
+def _path(name: str) -> str:
+    """Return the folders above an image."""
+    return name.rpartition("/")[0]
 
 
 def _folder(name: str) -> str:

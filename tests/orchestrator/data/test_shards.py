@@ -186,6 +186,36 @@ def test_folders_in_a_tar_are_classes_before_the_names_of_files(tmp_path: Path) 
     assert imagenet(sets_of(tmp_path / "flat", flat)).class_names == ["n02085620", "n02123045"]
 
 
+def test_a_tar_for_each_class_has_its_folder_for_a_class(tmp_path: Path) -> None:
+    names = {"dog": "dog/n02085620_1.jpg", "cat": "cat/n02123045_3.jpg"}
+    tars = {
+        f"{s}/{c}.tar": tar({n: picture(1)}) for s in ("train", "val") for c, n in names.items()
+    }
+    found = classes_in(imagenet(write(tmp_path, tars)))
+    assert found == {name: class_name for class_name, name in names.items()}
+    assert missing(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("dog/1.jpg", "dog/extra/2.jpg", "cat/3.jpg"),
+        ("dog/images/1.jpg", "cat/images/2.jpg"),
+        ("dog/left/1.jpg", "dog/right/2.jpg", "cat/left/3.jpg"),
+    ],
+)
+@pytest.mark.parametrize("tars", [1, 2])
+def test_folders_that_may_be_no_classes_are_refused(
+    tmp_path: Path, names: tuple[str, ...], tars: int
+) -> None:
+    parts = [dict.fromkeys(names[part::tars], picture(1)) for part in range(tars)]
+    write(tmp_path, {f"train/{n}.tar": tar(part) for n, part in enumerate(parts)})
+    write(tmp_path, {"val/0.tar": tar({"set/a/1.jpg": picture(1), "set/b/2.jpg": picture(2)})})
+    [problem] = missing(tmp_path)
+    assert f"{tmp_path}/train/0.tar and beside it have {names[0]} and " in problem
+    assert "pack each class as one folder, CLASS/IMAGE" in problem
+
+
 def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
     files = {"a/1.jpg": picture(1), "b/2.jpg": "a/1.jpg", "b/3.jpg": "-> ../b/2.jpg"}
     data = imagenet(sets_of(tmp_path, files | {"c": "-> a"}))
