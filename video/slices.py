@@ -157,7 +157,7 @@ def _movie(table: SampleTable, samples: Sequence[bytes], ranks: Integers, offset
         table.description,
         _full(b"stts", _numbers(1, count, 1)),
         _full(b"ctts", _numbers(count), composition.astype(">u4").tobytes()),
-        _full(b"stss", _numbers(1, 1)),
+        *([] if _is_intra_only(table) else [_full(b"stss", _numbers(1, 1))]),
         _full(b"stsc", _numbers(1, 1, count, 1)),
         _full(b"stsz", _numbers(0, count, *map(len, samples))),
         _full(b"stco", _numbers(1, offset)),
@@ -171,6 +171,11 @@ def _movie(table: SampleTable, samples: Sequence[bytes], ranks: Integers, offset
     )
     header = _numbers(0, 0, _RATE, count, 1 << 16, 1 << 24, 0, 0, *_UPRIGHT, *[0] * 6, 2)
     return box(b"moov", _full(b"mvhd", header), box(b"trak", table.header, media))
+
+
+def _is_intra_only(table: SampleTable) -> bool:
+    """Return whether no sample needs another one; a decoder may add one to the last else (PNG)."""
+    return table.codec not in (*H264, *HEVC) and len(table.starts) == len(table.sizes)
 
 
 _RATE = 25  # frames a second: of no consequence

@@ -31,6 +31,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "fragments.mp4": {"g": 24, "bf": 3, "container": {"movflags": "frag_keyframe+empty_moov"}},
     "mpeg4.mp4": {"codec": "mpeg4", "g": 24, "bf": 2, "b": 800000},
     "jpeg.mov": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "png.mov": {"codec": "png", "pixels": "rgb24"},
     "shrinking.mov": {"codec": "mjpeg", "pixels": "yuvj420p", "shrunk_from": 60},
     "hevc.mp4": {"codec": "libx265", "g": 24, "x265_params": _HEVC},
     "hevc-open.mp4": {"codec": "libx265", "x265_params": f"{_HEVC}:keyint=24:open-gop=1:bframes=3"},
