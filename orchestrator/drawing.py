@@ -5,6 +5,7 @@ Figures are objects alone: nothing here is shared by all threads, as pyplot's st
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from orchestrator.files import write_whole
+
+# What the font has not is drawn as a box; once for each letter would be said so.
+warnings.filterwarnings("ignore", "Glyph .* missing from", module=r"orchestrator\.|matplotlib\.")
 
 WIDTH, HEIGHT = 6.4, 4.2
 DOTS_PER_INCH = 130

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from orchestrator.cli import job_file
 from orchestrator.cli.data_look import show, stats
@@ -18,7 +19,7 @@ from orchestrator.cli.data_options import (
 from orchestrator.cli.data_work import Work
 from orchestrator.cli.output import answer, answer_json, make_folder, print_table, say
 from orchestrator.cli.where import where
-from orchestrator.errors import JobFailed
+from orchestrator.errors import JobFailed, UsageError
 from orchestrator.typed_json import made_of, plain
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MIB = 1 << 20
 SHORT_SIDES = {"gop": 256, "pack": 256, "shards": 288}
 OPTIONS = {"gop": ("gop", "crf"), "pack": ("frames", "quality"), "shards": ("quality",)}
 """Of copies, by their format."""
+REMOVE = "remove_others"
+"""The option of all formats but shards, which removes others in any case."""
 SUMS = ("sources", "copies")
 PER_SEGMENT = 9
 """Frames of a segment that a pack keeps: odd, so that the middle one is among them."""
@@ -99,6 +102,8 @@ def check(
     report = work.report("check", job, options, "files", partial(made_of, Report))
     for remark in report.remarks:
         say(f"warning: {remark}")
+    for problem in report.problems:
+        say(f"A job on these data is refused: {problem}")
     if output is not None:
         write_list(output, report)
         say(f"Written: {output}. Leave these samples out: --set data.exclude={output.absolute()}")
@@ -106,7 +111,7 @@ def check(
         answer_json(plain(report) | {"counts": report.counts})
     else:
         _print_findings(report)
-    if report.unusable:
+    if report.unusable or report.problems:
         raise click.exceptions.Exit(JobFailed.exit_code)
 
 
@@ -193,6 +198,8 @@ def prepare(
     given = {"folder": str(output.absolute()), "how": plain(options)}
     given |= {"remove_others": remove_others}
     report = work.report("prepare", job, given, "copies", partial(made_of, Report))
+    for remark in report.remarks:
+        say(f"warning: {remark}")
     for key in ("test_scale", "resize"):
         if getattr(job.data, key, 0) > options.short_side:
             there = getattr(job.data, key)
@@ -206,10 +213,25 @@ def prepare(
         raise click.exceptions.Exit(JobFailed.exit_code)
 
 
+def _check_options(form: str) -> None:
+    """Raise UsageError for options given that a format has not."""
+    context = click.get_current_context()
+    own = OPTIONS[form] if form == "shards" else (*OPTIONS[form], REMOVE)
+    others = {REMOVE}.union(*OPTIONS.values()).difference(own)
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in sorted(others)
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"{', '.join(given)}: --format {form} has no such option; leave it out.")
+
+
 def _options(form: str, short_side: int | None, **given: int) -> "Options":
-    """Return the options of a format; what it does not use is left out."""
+    """Return the options of a format. Raises UsageError for others on the command line."""
     from orchestrator.curate.manifest import Options
 
+    _check_options(form)
     own = {key: given[key] for key in OPTIONS[form]}
     return Options(form, short_side or SHORT_SIDES[form], **own)
 

@@ -73,8 +73,15 @@ def table(
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", no_wrap=True)
     for row in rows:
-        made.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
+        made.add_row(*(Text(_visible(cell), style=STATE_STYLES.get(cell, "")) for cell in row))
     return made
+
+
+def _visible(text: str) -> str:
+    """Return a text whose control characters are spelled out: a terminal would obey them."""
+    if text.isprintable():
+        return text
+    return "".join(one if one >= " " and one != "\x7f" else repr(one)[1:-1] for one in text)
 
 
 def print_table(

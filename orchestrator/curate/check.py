@@ -12,7 +12,7 @@ from orchestrator.errors import UsageError
 from orchestrator.files import write_whole
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.schema import Job
-from orchestrator.prepare.datasets import open_datasets, remarks
+from orchestrator.prepare.datasets import missing, open_datasets, remarks
 from video import BrokenVideo, MissingVideo, ShortVideo
 from video.clips import ClipDataset
 from video.exclude import Exclusion, listed_name
@@ -53,12 +53,14 @@ class Report:
     """What was looked at, and what was found, in the order of the data sets.
 
     left_out: the names in the job's data.exclude, sorted. remarks: what is odd about the data sets.
+    problems: for what a job on them is refused.
     """
 
     samples: int
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def unusable(self) -> list[Finding]:
@@ -102,6 +104,7 @@ def check(job: Job, *, hands: Hands, every: bool, tell: Told) -> Report:
         findings=tuple(found[number] for number in sorted(found)),
         left_out=tuple(sorted(excluded.names)),
         remarks=tuple(remarks(*datasets)),
+        problems=tuple(missing(job)),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from orchestrator.curate import manifest, ours
-from orchestrator.curate.check import CRASHED, Told
+from orchestrator.curate.check import CRASHED, SUBSETS, Told
 from orchestrator.curate.image_shards import ImageCopying
 from orchestrator.curate.manifest import Copy, Options
 from orchestrator.curate.outcome import Copying, Outcome, Report, State
@@ -17,12 +17,12 @@ from orchestrator.curate.pool import Hands, Lost
 from orchestrator.curate.video_copies import VideoCopying
 from orchestrator.data import Dataset
 from orchestrator.data.imagenet import ImageNet
-from orchestrator.errors import UsageError
+from orchestrator.errors import MissingData, UsageError
 from orchestrator.files import make_folder, write_whole
 from orchestrator.job.paths import in_bucket
 from orchestrator.job.resolve import FILE_IN_ROOT, FOLDER_IN_ROOT
 from orchestrator.job.schema import Job
-from orchestrator.prepare.datasets import open_datasets, root_of
+from orchestrator.prepare.datasets import missing, open_datasets, remarks, root_of
 from video.anywhere import Place
 from video.class_folders import seen
 from video.clips import ClipDataset
@@ -45,13 +45,15 @@ def prepare(
 
     remove: also remove copies of videos that are not in the job; shards always are removed.
     Raises UsageError for a format that does not suit the data, a folder that does not fit or holds
-    files of another origin, or without a tool.
+    files of another origin, or without a tool; MissingData for data on which a job is refused: on
+    the copies it might not be.
     """
     datasets = open_datasets(job)
+    if problems := missing(job):
+        raise MissingData("\n".join(problems))
     _check_suits(job, datasets, options)
     root = str(job.data.root)
-    if not in_bucket(root) and folder.resolve() == Path(root).resolve():
-        raise UsageError(f"{folder} is the folder of the originals; name another one.")
+    _check_apart(job, folder)
     try:
         make_folder(folder)
     except OSError as error:
@@ -78,7 +80,30 @@ def prepare(
         ours.remove(folder, copies, others, names)
         ours.end(folder)
         outcomes += work.lost_classes() if isinstance(work, ImageCopying) else []
-    return Report(str(folder), tuple(outcomes), tuple(others))
+    return Report(str(folder), tuple(outcomes), tuple(others), tuple(remarks(*datasets)))
+
+
+def _check_apart(job: Job, folder: Path) -> None:
+    """Raise UsageError where copies would be among the originals, whose next job would see them."""
+    root = str(job.data.root)
+    if in_bucket(root):
+        return
+    there = folder.resolve()
+    if there == Path(root).resolve():
+        raise UsageError(f"{folder} is the folder of the originals; name another one.")
+    for name in _folders_of_samples(job):
+        if not in_bucket(name) and there.is_relative_to((Path(root) / name).resolve()):
+            raise UsageError(
+                f"{folder} is in {Path(root) / name}, which has originals: a job on them would "
+                "take the copies for more of them. Name another folder."
+            )
+
+
+def _folders_of_samples(job: Job) -> Sequence[str]:
+    """Return the folders in which a data set looks for samples, relative to its root."""
+    fields = type(job.data).model_fields.items()
+    named = [name for name, field in fields if field.json_schema_extra == FOLDER_IN_ROOT]
+    return [given for name in named if (given := getattr(job.data, name))] or SUBSETS
 
 
 def _made(

@@ -31,12 +31,13 @@ class Report:
     """All outcomes, in the order of the data sets.
 
     folder: data.root of a job on the copies. removed: the names of copies that were there, and are
-    not of the job.
+    not of the job. remarks: what is odd about the originals.
     """
 
     folder: str
     outcomes: tuple[Outcome, ...]
     removed: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def without_copy(self) -> list[LeftOut]:

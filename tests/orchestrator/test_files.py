@@ -65,3 +65,8 @@ def test_a_file_system_without_synced_folders_is_taken_as_it_is(
     monkeypatch.setattr(os, "fsync", refuses_folders)
     files.write_whole(tmp_path / "kept", "new")
     assert (tmp_path / "kept").read_text() == "new"
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/none/kept'"):
+        files.write_whole(tmp_path / "none" / "kept", "new")

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.curate import copies, image_shards, manifest, video_copies
 from orchestrator.curate.manifest import Options
 from orchestrator.curate.outcome import Report
-from orchestrator.errors import UsageError
+from orchestrator.errors import MissingData, UsageError
 from orchestrator.job.load import load_job
 from orchestrator.prepare import datasets
 from tests.orchestrator.curate import test_image_shards
@@ -220,3 +220,29 @@ def test_a_folder_of_copies_that_vanishes_is_no_fault_of_the_originals(
     monkeypatch.setattr(video_copies, "write_pack", vanished)
     reasons = {one.reason for one in copied(on_folders()).outcomes}
     assert reasons == {"its copy cannot be written (No such file or directory)"}
+
+
+@pytest.mark.parametrize("output", ["pictures/train", "pictures/train/cat", "pictures/val/new"])
+def test_copies_are_not_made_among_the_images_of_a_job(output: str) -> None:
+    job = on_images()
+    before = contents("pictures")
+    with pytest.raises(UsageError, match="would take the copies for more of them"):
+        copied(job, output, form="shards")
+    assert contents("pictures") == before
+
+
+@pytest.mark.parametrize("output", ["R/meta/train", "R/meta/val/b/c"])
+def test_copies_are_not_made_among_the_videos_of_a_job(output: str) -> None:
+    class_folders("R/meta/train/a/1.mp4", "R/meta/train/b/2.mp4", "R/meta/val/a/3.mp4")
+    before = contents("R")
+    with pytest.raises(UsageError, match="would take the copies for more of them"):
+        copied(on_folders(), output)
+    assert contents("R") == before
+
+
+def test_copies_hide_nothing_for_which_a_job_on_the_originals_is_refused() -> None:
+    class_folders("R/meta/train/a/1.mp4", "R/meta/train/b/2.mp4", "R/meta/val/a/3.mp4")
+    Path("R/meta/train/empty").mkdir()
+    with pytest.raises(MissingData, match="empty"):
+        copied(on_folders(), "out")
+    assert not Path("out").exists()
