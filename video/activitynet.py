@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from video.annotations import read_activitynet
+from video.annotations import UNPUBLISHED, read_activitynet
 from video.anywhere import Place, place_of
 from video.clips import (
     Clip,
@@ -18,7 +18,7 @@ from video.clips import (
 )
 from video.places import FILE_IN_ROOT, FOLDER_IN_ROOT
 
-SUBSETS = {True: "training", False: "validation"}  # the labels of "testing" are not published
+SUBSETS = {True: "training", False: "validation"}
 
 HOW_TO_GET = (
     "ActivityNet 1.3 is described at http://activity-net.org/download.html: the annotations are "
@@ -71,7 +71,7 @@ class ActivityNet(ClipDataset):
             if entry.subset.casefold() == SUBSETS[train] and entry.labels
         ]
         subsets = (entry.subset for entry in database.values() if entry.labels)
-        left_out.without("subset", {*SUBSETS.values(), "testing"}, subsets)
+        left_out.without("subset", {*SUBSETS.values(), UNPUBLISHED}, subsets)
         if not clips:
             raise ValueError(
                 f"{root / settings.annotations} lists no annotated video of the subset "

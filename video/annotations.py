@@ -109,6 +109,10 @@ def _row(values: Mapping[str, str]) -> Row:
     return Row(label, youtube_id, start, end, split)
 
 
+UNPUBLISHED = "testing"
+"""The subset of ActivityNet of which no annotations are published."""
+
+
 class Annotated(NamedTuple):
     """A video of ActivityNet: its subset, and the distinct labels of its annotations, sorted."""
 
@@ -138,7 +142,10 @@ def read_activitynet(path: Place) -> tuple[dict[str, Annotated], LeftOut]:
         if not isinstance(entry, dict) or not isinstance(entry.get("subset"), str):
             left_out.add(f"video {video_id}", entry, 'an entry with a "subset"')
             continue
-        labels = set(_labels(video_id, entry.get("annotations"), left_out))
+        annotations = entry.get("annotations")
+        labels = set(_labels(video_id, annotations, left_out))
+        if annotations in (None, []) and entry["subset"].casefold() != UNPUBLISHED:
+            left_out.add(f"video {video_id}", annotations, "annotations")
         videos[video_id] = Annotated(entry["subset"], sorted(labels))
     return videos, left_out
 
@@ -152,7 +159,7 @@ def _labels(video_id: str, annotations: Any, left_out: LeftOut) -> Iterator[str]
         return
     for one in annotations:
         label = one.get("label") if isinstance(one, dict) else None
-        if isinstance(label, str) and label:
-            yield label
+        if isinstance(label, str) and label.strip():
+            yield label.strip()
         else:
             left_out.add(where, one, 'an annotation with a "label"')

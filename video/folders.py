@@ -88,9 +88,8 @@ Found = tuple[list[str], list[Clip], list[str]]
 
 def _in_folders(settings: VideoFoldersSettings, train: bool) -> Found:
     root = place_of(settings.root)
-    train_folder, val_folder = root / settings.train_videos, root / settings.val_videos
-    class_names = class_folders(train_folder)
-    folder = train_folder if train else val_folder
+    class_names = class_folders(root / settings.train_videos)
+    folder = root / (settings.train_videos if train else settings.val_videos)
     there = set(class_folders(folder))
     clips = [
         Clip(path=file, found=True, labels=(label,))
@@ -100,9 +99,7 @@ def _in_folders(settings: VideoFoldersSettings, train: bool) -> Found:
     ]
     if not clips:
         raise ValueError(f"no video in class folders below {folder}")
-    lacking = sorted(set(class_names) - set(class_folders(val_folder)))
-    unjudged = train and lacking
-    return class_names, clips, [f"{val_folder} has no video of {named(lacking)}."] * bool(unjudged)
+    return class_names, clips, []
 
 
 def _listed(settings: VideoFoldersSettings, train: bool) -> Found:

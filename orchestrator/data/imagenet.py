@@ -83,7 +83,7 @@ class ImageNet:
         samples, self.exclusion = without_excluded(
             samples, lambda sample: self._images.place(sample[0]), settings
         )
-        self.remarks = [*(self._unjudged(root) if train else ()), *self.exclusion.remarks]
+        self.remarks = [*self.exclusion.remarks]
         if isinstance(self._images, Shards):
             self.remarks += self._images.remarks(train=train)
         limit = settings.limit_train if train else settings.limit_val
@@ -116,11 +116,6 @@ class ImageNet:
             where = f"{val_set.where} has classes that {train_set.where} lacks"
             problems.append(f"ImageNet: {where}: {named(unknown)}.")
         return problems or _empty(train_set, val_set)
-
-    def _unjudged(self, root: Place) -> list[str]:
-        val = images_of(root, train=False)
-        lacking = sorted(set(self.class_names) - set(val.class_names))
-        return [f"{val.where} has no image of {named(lacking)}."] if lacking else []
 
     def __len__(self) -> int:
         return len(self._samples)

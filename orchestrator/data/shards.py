@@ -81,7 +81,7 @@ class Shards:
 
     def remarks(self, *, train: bool) -> list[str]:
         """Return what is odd about the images, and about the classes if they are for training."""
-        of_classes = (self.mixed_classes, self.empty_classes) if train else ()
+        of_classes = (self.mixed_classes,) if train else ()
         left_out = f"{self.unlabeled}. They are left out" if self.unlabeled else ""
         return [f"{one}." for one in (self.lost_links, left_out, *of_classes) if one]
 
@@ -151,18 +151,6 @@ class Shards:
             f"{self.where} and beside it have numbers for classes and also {named(others)}, so "
             "that all are taken for names, in alphabetical order"
         )
-
-    @property
-    def empty_classes(self) -> str:
-        """Which classes are there only because higher numbers are; empty where none is."""
-        used = self._found
-        if empty := [name for name in self.class_names if name not in used]:
-            last = self.class_names[-1]
-            return (
-                f"{self.where} and beside it have numbers for classes, from 0 to {last}, and "
-                + (f"no image of {named(empty)}")
-            )
-        return ""
 
     @cached_property
     def class_names(self) -> list[str]:

@@ -49,16 +49,30 @@ def root_of(job: Job) -> Place:
 def remarks(train_set: Dataset, val_set: Dataset) -> list[str]:
     """Return what is odd about the two data sets of a job, and no reason to refuse them."""
     own = [remark for one in (train_set, val_set) for remark in getattr(one, "remarks", ())]
-    return [*own, *not_in_any(train_set, val_set), *_emptied(train_set)]
+    lines = [*own, *not_in_any(train_set, val_set), *_without_samples(train_set, val_set)]
+    return list(dict.fromkeys(lines))
 
 
-def _emptied(train_set: Dataset) -> list[str]:
-    """Return a line about classes of which a list leaves no training sample."""
-    if not getattr(train_set, "exclusion", Exclusion()).found:
-        return []
-    present = {label for index in range(len(train_set)) for label in train_set.targets(index)}
-    names = [name for label, name in enumerate(train_set.class_names) if label not in present]
-    return [f"With data.exclude there is no training sample of {named(names)}."] if names else []
+def _without_samples(train_set: Dataset, val_set: Dataset) -> list[str]:
+    """Return a line about classes of which one set has no sample, or neither has."""
+    trained, judged = _present(train_set), _present(val_set)
+    lacking: dict[str, list[str]] = {}
+    for label, name in enumerate(train_set.class_names):
+        if label not in trained or label not in judged:
+            kind = "validation" if label in trained else "training" if label in judged else ""
+            lacking.setdefault(kind, []).append(name)
+    excluded = any(getattr(one, "exclusion", Exclusion()).found for one in (train_set, val_set))
+    there = "With data.exclude there" if excluded else "There"
+    return [
+        f"{there} is no {kind} sample of {named(names)}."
+        if kind
+        else f"{there} is neither a training nor a validation sample of {named(names)}."
+        for kind, names in lacking.items()
+    ]
+
+
+def _present(data: Dataset) -> set[int]:
+    return {label for index in range(len(data)) for label in data.targets(index)}
 
 
 @lru_cache(maxsize=1)

@@ -53,7 +53,7 @@ def test_subsets_are_those_of_their_names_however_they_are_written(tmp_path: Pat
     settings = write(tmp_path, DATABASE | odd, ())
     train = ActivityNet(settings, train=True, num_segments=3)
     assert len(train) == 3
-    [remark] = train.remarks
+    *_, remark = train.remarks
     assert "an entry: expected the subset testing or training or validation, got 'trian'" in remark
 
 

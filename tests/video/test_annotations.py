@@ -79,10 +79,11 @@ def test_json_of_any_depth_is_read_or_named(file: Path) -> None:
 def test_videos_of_activitynet_are_read_whatever_others_lack(file: Path) -> None:
     skiing, nothing = {"label": "Skiing", "segment": [0, 1]}, {"label": None}
     database = {
-        "one": {"subset": "training", "annotations": [skiing, skiing, nothing]},
+        "one": {"subset": "training", "annotations": [skiing, {"label": "Skiing "}, nothing]},
         "tested": {"subset": "testing"},
         "null": {"subset": "testing", "annotations": None},
         "odd": {"subset": "training", "annotations": "Skiing"},
+        "bare": {"subset": "validation"},
         "lost": {"annotations": [skiing]},
         "none": None,
     }
@@ -93,10 +94,12 @@ def test_videos_of_activitynet_are_read_whatever_others_lack(file: Path) -> None
         "tested": Annotated("testing", []),
         "null": Annotated("testing", []),
         "odd": Annotated("training", []),
+        "bare": Annotated("validation", []),
     }
     assert left_out.problems == [
         "video one: expected an annotation with a \"label\", got {'label': None}",
         "video odd: expected a list of annotations, got 'Skiing'",
+        "video bare: expected annotations, got None",
         'video lost: expected an entry with a "subset", got '
         "{'annotations': [{'label': 'Skiing', 'segment': [0, 1]}]}",
         'video none: expected an entry with a "subset", got None',

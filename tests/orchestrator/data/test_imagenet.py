@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from orchestrator.data.imagenet import ImageNet, ImageNetSettings
 from orchestrator.data.images import BrokenImage
+from orchestrator.prepare.datasets import remarks
 from tests.real_data import real_data
 
 
@@ -137,9 +138,8 @@ def test_a_class_that_only_training_has_is_remarked_on(root: Path) -> None:
         (root / f"train/{name}").mkdir()
         (root / f"train/{name}/1.jpg").write_bytes(picture(1))
     assert ImageNet.missing(ImageNetSettings(root=str(root))) == []
-    [remark] = imagenet(root, train=True).remarks
-    assert remark == f"{root / 'val'} has no image of 7 classes, such as c, d, e, f, g."
-    assert imagenet(root, train=False).remarks == []
+    said = remarks(imagenet(root, train=True), imagenet(root, train=False))
+    assert said == ["There is no validation sample of 7 classes, such as c, d, e, f, g."]
 
 
 def test_a_validation_class_without_training_images_is_named(root: Path) -> None:

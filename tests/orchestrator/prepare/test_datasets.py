@@ -14,11 +14,12 @@ from orchestrator.errors import DataError, UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.prepare import preflight
-from orchestrator.prepare.datasets import open_datasets
+from orchestrator.prepare.datasets import open_datasets, remarks
 from orchestrator.store import s3_client
 from orchestrator.store.place import folder_at
 from orchestrator.store.run_folder import WholeFile
 from orchestrator.store.s3_copy import copy_here
+from video.activitynet import ActivityNet, ActivityNetSettings
 from video.library import cache_folder
 
 JOBS = Path(__file__).parents[3] / "jobs"
@@ -32,6 +33,26 @@ def test_jobs_that_differ_elsewhere_share_their_data_sets(tiny_job: Callable[...
     smaller = open_datasets(tiny_job("data.crop=12"))
     assert smaller[0].sample_shape == (3, 12, 12)
     assert open_datasets(tiny_job())[0].sample_shape == (3, 16, 16)
+
+
+def test_classes_without_samples_are_named(tmp_path: Path) -> None:
+    labels = {"training": "abe", "validation": "ac", "testing": "d"}
+    database = {
+        f"{subset}_{label}": {"subset": subset, "annotations": [{"label": label}]}
+        for subset, found in labels.items()
+        for label in found
+    }
+    (tmp_path / "list.json").write_text(json.dumps({"database": database}))
+    settings = ActivityNetSettings(root=str(tmp_path), annotations="list.json", videos=".")
+    sets = [ActivityNet(settings, train=train, num_segments=1) for train in (True, False)]
+    assert remarks(*sets) == [
+        "There is no validation sample of b, e.",
+        "There is no training sample of c.",
+        "There is neither a training nor a validation sample of d.",
+    ]
+    assert remarks(sets[0], sets[0])[0] == (
+        "There is neither a training nor a validation sample of c, d."
+    )
 
 
 @pytest.fixture
