@@ -7,10 +7,19 @@ whose files are elsewhere hands in a place of another kind; here nothing is know
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
+
+T = TypeVar("T")
+
+READS = 5
+"""How often a file is read whose copies are lost meanwhile."""
+
+
+class LostCopy(Exception):
+    """A copy of a file has left this machine while it was fetched or read; it can be had again."""
 
 
 class Place(Protocol):
@@ -45,7 +54,7 @@ class Elsewhere(Protocol):
         """Return a context in which a copy of a file is on this machine.
 
         Its path is the same whenever the content is. Raises FileNotFoundError where there is no
-        such file.
+        such file. Whatever fails in the context while the copy is lost becomes LostCopy.
         """
 
     def identity(self) -> str:
@@ -68,6 +77,17 @@ def at_hand(place: Place) -> Iterator[Path]:
             yield path
     else:
         yield Path(str(place))
+
+
+def read_again(read: Callable[[], T]) -> T:
+    """Return what reading a file gives, from another copy when one is lost meanwhile.
+
+    Raises LostCopy when all of them are, and what else the reading raises.
+    """
+    for _ in range(READS - 1):
+        with contextlib.suppress(LostCopy):
+            return read()
+    return read()
 
 
 def identity(place: Place) -> str:

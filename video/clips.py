@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from video import BrokenVideo, MissingVideo, ShortVideo
-from video.anywhere import Place, at_hand
+from video.anywhere import Place, at_hand, read_again
 from video.class_folders import seen
-from video.decode import CONTAINERS, every_frame, frames
+from video.decode import CONTAINERS, Frames, every_frame, frames
 from video.exclude import without_excluded
 from video.index import Index
 from video.library import Library
@@ -142,12 +142,15 @@ class ClipDataset:
 
         Raises BrokenVideo when the file is missing, too short or cannot be decoded.
         """
-        settings, segments = self._settings, self._num_segments
-        with self.at_hand(index) as (file, known):
-            if generator is None:
-                chosen = frames(file, known, segment_centers(known.frames, segments))
-            else:
-                chosen = frames(file, known, random_frames(known.frames, segments, generator))
+        settings = self._settings
+        drawn = generator.bit_generator.state if generator else {}
+
+        def read() -> Frames:
+            if generator:
+                generator.bit_generator.state = drawn
+            return self._chosen(index, generator)
+
+        chosen = read_again(read)
         if generator is None:
             tested = scale_and_center_crop(_as_clip(chosen), settings.test_scale, settings.crop)
             return tested.contiguous()
@@ -159,14 +162,27 @@ class ClipDataset:
 
         Raises BrokenVideo, of which MissingVideo and ShortVideo are kinds.
         """
-        with self.at_hand(index) as (_, known):
-            return known
+        return read_again(lambda: self._known(index))
 
     def examine(self, index: int, *, every: bool = False) -> Index:
         """Look at a video as if it were new, and read the frames of its test clip and the last one.
 
         every: read every frame. Returns what is known of it. Raises BrokenVideo, or a kind of it.
         """
+        return read_again(lambda: self._examine(index, every))
+
+    def _chosen(self, index: int, generator: np.random.Generator | None) -> Frames:
+        segments = self._num_segments
+        with self.at_hand(index) as (file, known):
+            if generator is None:
+                return frames(file, known, segment_centers(known.frames, segments))
+            return frames(file, known, random_frames(known.frames, segments, generator))
+
+    def _known(self, index: int) -> Index:
+        with self.at_hand(index) as (_, known):
+            return known
+
+    def _examine(self, index: int, every: bool) -> Index:
         with self.file_of(index) as file:
             self._library.look_again(file)
         with self.at_hand(index) as (file, known):
@@ -192,7 +208,7 @@ class ClipDataset:
     def file_of(self, index: int) -> Iterator[Path]:
         """Give the file of a clip on this machine; what is wrong with it is said of its own place.
 
-        Raises MissingVideo.
+        Raises MissingVideo, and LostCopy where a copy of it is gone, not the file.
         """
         clip, here = self.clips[index], None
         try:

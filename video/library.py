@@ -46,13 +46,24 @@ class Library:
         is broken.
         """
         try:
+            before = video.stat()
             index = probe(video)
         except UnreadVideo:
             raise
         except BrokenVideo as error:
+            if not _is_still(before, video):
+                raise
             index = Index(0, broken=error.reason)
         except OSError as error:
             raise BrokenVideo(video, f"cannot be read ({error.strerror})") from error
         self._small.pop(video, None)
         self._kept.put(video, index)
         return index
+
+
+def _is_still(file: os.stat_result, video: Path) -> bool:
+    """Return whether a path leads to the file that it led to before."""
+    try:
+        return os.path.samestat(file, video.stat())
+    except OSError:
+        return False

@@ -21,6 +21,7 @@ from typing import BinaryIO, Protocol
 
 from orchestrator.errors import UsageError
 from orchestrator.store.folder import StorageTrouble
+from video import anywhere
 from video.library import cache_folder
 
 ATTEMPTS = 5
@@ -42,6 +43,10 @@ _checked: set[int] = set()
 
 class Damaged(Exception):
     """What arrived is not what was sent."""
+
+
+class LostCopy(UsageError, anywhere.LostCopy):
+    """A file or folder of the cache is gone: somebody has removed it."""
 
 
 class Arriving(Protocol):
@@ -82,14 +87,19 @@ class Cache:
         """Give a copy, which stays at least until the end of the block.
 
         content: names what it is a copy of. suffix: of the file's name. begin: begins to fetch it;
-        what it raises is passed on. Raises StorageTrouble for what always arrives damaged, and
-        UsageError where copies cannot be kept.
+        what it raises is passed on. Raises StorageTrouble for what always arrives damaged,
+        UsageError where copies cannot be kept, and LostCopy, which is a kind of it, for what fails
+        in the block while the copy is no longer there.
         """
-        while (held := self._held(content)) is None:
-            self._fetch(content, suffix, begin)
-        path, file = held
+        path, file = anywhere.read_again(lambda: self._ready(content, suffix, begin))
         try:
             yield path
+        except Exception as error:
+            if _is_at(path, file):
+                raise
+            raise LostCopy(
+                _advice(self.folder, "copies are removed while they are read")
+            ) from error
         finally:
             os.close(file)
 
@@ -102,6 +112,11 @@ class Cache:
         finally:
             if held:
                 os.close(held[1])
+
+    def _ready(self, content: str, suffix: str, begin: Callable[[], Arriving]) -> tuple[Path, int]:
+        while (held := self._held(content)) is None:
+            self._fetch(content, suffix, begin)
+        return held
 
     def _held(self, content: str) -> tuple[Path, int] | None:
         """Return a copy and an open file that keeps it, if there is one that is whole."""
@@ -116,7 +131,7 @@ class Cache:
                 return None
             fcntl.flock(file, fcntl.LOCK_SH)
             if not _is_whole(path, file) and _is_at(path, file):
-                path.unlink()
+                path.unlink(missing_ok=True)
             if (seen := os.fstat(file)).st_nlink:
                 os.utime(file, ns=(time.time_ns(), seen.st_mtime_ns))
                 return path, file
@@ -150,14 +165,14 @@ class Cache:
             if not _is_at(part, file.fileno()):
                 return  # another process has ended it
             if self._found(content) is not None:
-                part.unlink()
+                part.unlink(missing_ok=True)
                 return
             try:
                 whole = folder / f"{name}-{self._arrived(file, content, begin)}{suffix}"
                 with _kept_in(self.folder):
                     part.rename(whole)
             except BaseException:
-                part.unlink()
+                part.unlink(missing_ok=True)
                 raise
             _remember(whole)
 
@@ -172,7 +187,8 @@ class Cache:
                 self._release(file)
                 continue
             except BaseException:
-                self._release(file)
+                with contextlib.suppress(UsageError):  # it would hide what has gone wrong
+                    self._release(file)
                 raise
             return f"{arriving.size:x}-{crc:08x}"
         raise StorageTrouble(f"{content}: it arrives damaged, {ATTEMPTS} times of {ATTEMPTS}")
@@ -322,7 +338,12 @@ def _kept_in(folder: Path, *passed_on: type[OSError]) -> Iterator[None]:
     except passed_on:
         raise
     except OSError as error:
-        raise UsageError(
-            f"Copies of objects cannot be kept in {folder} ({error.strerror}). Let ORCH_CACHE name "
-            "a folder that can be written and has room; ORCH_CACHE_GB limits what they take."
-        ) from error
+        kind = LostCopy if isinstance(error, FileNotFoundError) else UsageError
+        raise kind(_advice(folder, error.strerror)) from error
+
+
+def _advice(folder: Path, trouble: str | None) -> str:
+    return (
+        f"Copies of objects cannot be kept in {folder} ({trouble}). Let ORCH_CACHE name a folder "
+        "that can be written and has room; ORCH_CACHE_GB limits what they take."
+    )

@@ -20,7 +20,7 @@ from orchestrator.store.cache import Cache
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.s3_bucket import Bucket
 from orchestrator.store.s3_fetch import Body, Remote
-from video.anywhere import read_bytes_at
+from video.anywhere import read_again, read_bytes_at
 
 CHANGES = 10
 """How often an object may change while it is fetched."""
@@ -172,14 +172,14 @@ class S3Path:
 
     def read_bytes(self) -> bytes:
         """Return the content of this file."""
-        with self.here() as path:
-            return path.read_bytes()
+        return read_again(self._read)
 
     @contextlib.contextmanager
     def here(self) -> Iterator[Path]:
         """Give a copy of this file; a second reader finds it on the disk.
 
-        Raises FileNotFoundError, StorageTrouble, and UsageError where copies cannot be kept.
+        Raises FileNotFoundError, StorageTrouble, and UsageError where copies cannot be kept, of
+        which LostCopy is a kind.
         """
         with contextlib.ExitStack() as stack:
             yield self._copy(stack)
@@ -195,6 +195,13 @@ class S3Path:
         """
         if not size:
             return b""  # there is no range of no bytes
+        return read_again(lambda: self._read_part(offset, size))
+
+    def _read(self) -> bytes:
+        with self.here() as path:
+            return path.read_bytes()
+
+    def _read_part(self, offset: int, size: int) -> bytes:
         cache, whole = Cache.of_node(), self.identity()
         with cache.kept(whole) as path:
             if path is not None:

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.store import cache as cache_module
-from orchestrator.store.cache import ATTEMPTS, Cache, Damaged
+from orchestrator.store.cache import ATTEMPTS, Cache, Damaged, LostCopy
 from orchestrator.store.folder import StorageTrouble
 
 
@@ -49,7 +50,7 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "copies", 1000)
 
 
-def read(cache: Cache, name: str, sender: Sender) -> bytes:
+def read(cache: Cache, name: str, sender: Callable[[], Sender]) -> bytes:
     with cache.reading(name, ".bin", sender) as path:
         assert path.suffix == ".bin"
         return path.read_bytes()
@@ -116,6 +117,44 @@ def test_a_copy_in_use_stays_and_one_beyond_the_limit_only_until_the_next(cache:
         assert used.exists()
         assert not large.exists()
     assert sum(sizes(cache).values()) == 500
+
+
+@dataclass
+class Removing(Sender):
+    """Loses the folder of copies while it sends. times: how often."""
+
+    folder: Path = Path()
+    times: int = 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        if len(self.begun) <= self.times:
+            shutil.rmtree(self.folder)
+        yield from super().__iter__()
+
+
+def test_copies_that_are_removed_while_they_come_are_fetched_again(cache: Cache) -> None:
+    sender = Removing(b"content", folder=cache.folder)
+    assert read(cache, "one", sender) == b"content"
+    assert len(sender.begun) == 2
+    with pytest.raises(LostCopy, match="Let ORCH_CACHE name a folder"):
+        read(cache, "two", Removing(b"content", folder=cache.folder, times=99))
+
+
+def test_what_the_source_says_is_not_hidden_by_copies_that_are_gone(cache: Cache) -> None:
+    def begin() -> Sender:
+        shutil.rmtree(cache.folder)
+        raise StorageTrouble("no answer")
+
+    with pytest.raises(StorageTrouble, match="no answer"):
+        read(cache, "one", begin)
+
+
+def test_what_fails_while_its_copy_is_removed_is_told_from_other_failures(cache: Cache) -> None:
+    for lost, kind in ((False, FileNotFoundError), (True, LostCopy)):
+        with pytest.raises(kind), cache.reading("one", "", Sender(b"content")) as path:  # noqa: PT012
+            if lost:
+                path.rename(path.with_name("elsewhere"))
+            raise FileNotFoundError
 
 
 def test_what_arrives_damaged_is_fetched_again(cache: Cache) -> None:

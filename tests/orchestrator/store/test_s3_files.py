@@ -33,6 +33,8 @@ from orchestrator.store.place import folder_at
 from orchestrator.store.s3_files import S3Path
 from tests.real_data import CIFAR10_BATCHES, cifar10_batch, python2_pickle
 from tests.unreliable import Unreliable, Weather, on_the_way_to
+from video import BrokenVideo, library
+from video import clips as video_clips
 
 JOBS = Path(__file__).parents[3] / "jobs"
 QUICKSTART = JOBS / "quickstart"
@@ -232,6 +234,35 @@ def test_a_video_that_is_gone_is_broken_and_a_storage_that_refuses_is_no_fault_o
     bad_way.become((403, b"<Error><Code>AccessDenied</Code></Error>"))
     with pytest.raises(StorageTrouble, match="access is denied"):
         train.load(1, None)
+
+
+@pytest.mark.parametrize("lost", ["fetched", "looked at", "read"])
+def test_a_video_whose_copy_is_removed_is_read_from_another_one(
+    lost: str, s3: str, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(s3, clips)
+    here, there = (open_datasets(job_on(root, tmp_path))[0] for root in (clips, s3))
+    copies, removed = Path(os.environ["ORCH_CACHE"]) / "objects", []
+    module, name = {
+        "fetched": (s3_fetch.Remote, "check"),
+        "looked at": (library, "probe"),
+        "read": (video_clips, "frames"),
+    }[lost]
+    really = getattr(module, name)
+
+    def remove(*given: Any) -> Any:
+        if not removed:
+            removed.append(True)
+            shutil.rmtree(copies)
+            if lost == "looked at":
+                raise BrokenVideo(given[0], "cannot be opened")  # so says decord
+        return really(*given)
+
+    monkeypatch.setattr(module, name, remove)
+    for seed in (1, 2):
+        found, expected = (one.load(0, np.random.default_rng(seed)) for one in (there, here))
+        assert torch.equal(found, expected)
+    assert removed
 
 
 def test_an_object_that_changes_after_it_was_listed_is_read_as_it_is(s3: str) -> None:
