@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from video import BrokenVideo, UnreadVideo
 from video.index import Index, Way
-from video.mp4 import DamagedTable, NoTable, SampleTable, read_table
+from video.mp4 import CutByEdits, DamagedTable, NoTable, SampleTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
 from video.reasons import broken
 from video.signs import is_av1, is_transport_stream, is_without_places
@@ -72,6 +72,8 @@ def _found_out(path: Path) -> Index:
         return _of_pack(path)
     try:
         table = read_table(path)
+    except CutByEdits as error:
+        raise BrokenVideo(path, f"{error}, which decord counts; {_PREPARED}") from error
     except DamagedTable as error:  # which may crash decord
         raise BrokenVideo(path, f"cannot be read: {error}") from error
     except NoTable:

@@ -33,6 +33,10 @@ class DamagedTable(ValueError):
     """A file has such a table, but not a whole one, which may crash a demuxer too; says why."""
 
 
+class CutByEdits(ValueError):
+    """A file has no such table, and an edit list for which a demuxer counts wrong; says why."""
+
+
 @dataclass(frozen=True)
 class SampleTable:
     """The coded frames (samples) of a video track, in the order in which they are decoded.
@@ -74,14 +78,19 @@ class SampleTable:
 def read_table(path: Path) -> SampleTable:
     """Return the table of the one video track of a file, up to the first sample cut off its end.
 
-    Raises NoTable when there is no such table, as in a fragmented file, and DamagedTable.
-    Raises OSError.
+    Raises NoTable when there is no such table, as in a fragmented file, CutByEdits, DamagedTable
+    and OSError.
     """
     with path.open("rb") as file:
         length = file.seek(0, 2)
         movie = _movie(file, length)
     try:
-        return _table(movie, length)
+        try:
+            return _table(movie, length)
+        except NoTable as error:
+            if str(error) not in _UNREADABLE.values() and _is_cut(movie):
+                raise CutByEdits(f"{error}, and an edit list that cuts some frames off") from error
+            raise
     except (struct.error, IndexError, KeyError) as error:
         raise DamagedTable(f"its table is damaged ({error!r})") from error
 
@@ -133,9 +142,7 @@ def _table(movie: bytes, length: int) -> SampleTable:
     boxes = list(_boxes(movie))
     if any(kind == b"mvex" for kind, _ in boxes):
         raise NoTable("it is fragmented")
-    track, media = _video_track(
-        [dict(_boxes(content)) for kind, content in boxes if kind == b"trak"]
-    )
+    track, media = _video_track(boxes)
     samples = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))
     codec, length_size = _codec(samples[b"stsd"])
     offsets, sizes = _places(samples)
@@ -144,8 +151,9 @@ def _table(movie: bytes, length: int) -> SampleTable:
     if not count:
         raise DamagedTable("no sample is inside the file")
     times = _times(samples, len(offsets))[:count]
-    edits = _edits(track, _time_scale(dict(boxes)[b"mvhd"]), _time_scale(media[b"mdhd"]))
-    shown = _shown(times, edits)
+    if any(rate != 1 << 16 for *_, rate in _edits(track)):
+        raise NoTable("it has an edit that changes its speed")
+    shown = _shown(times, _spans(track, media, dict(boxes)[b"mvhd"]))
     if not len(shown):
         raise DamagedTable("its edit list shows no frame")
     return SampleTable(
@@ -161,10 +169,30 @@ def _table(movie: bytes, length: int) -> SampleTable:
     )
 
 
-def _video_track(tracks: list[Boxes]) -> tuple[Boxes, Boxes]:
-    """Return the boxes of the video track, and those of its media."""
+def _is_cut(movie: bytes) -> bool:
+    """Return whether an edit list of a video track leaves frames out, or shows some again."""
+    boxes = list(_boxes(movie))
+    for track, media in _video_tracks(boxes):
+        samples = dict(_boxes(dict(_boxes(media[b"minf"]))[b"stbl"]))
+        sizes = samples.get(b"stsz") or samples.get(b"stz2") or bytes(12)
+        [count] = struct.unpack_from(">I", sizes, 8)
+        if count and _edits(track):
+            times = _times(samples, min(count, MAX_SAMPLES))
+            shown = _shown(times, _spans(track, media, dict(boxes)[b"mvhd"]))
+            if not np.array_equal(shown, _shown(times, [])):
+                return True
+    return False
+
+
+def _video_tracks(boxes: list[tuple[bytes, bytes]]) -> list[tuple[Boxes, Boxes]]:
+    """Return the boxes of each video track, and those of its media."""
+    tracks = [dict(_boxes(content)) for kind, content in boxes if kind == b"trak"]
     both = [(track, dict(_boxes(track[b"mdia"]))) for track in tracks if b"mdia" in track]
-    found = [(track, media) for track, media in both if media[b"hdlr"][8:12] == b"vide"]
+    return [(track, media) for track, media in both if media[b"hdlr"][8:12] == b"vide"]
+
+
+def _video_track(boxes: list[tuple[bytes, bytes]]) -> tuple[Boxes, Boxes]:
+    found = _video_tracks(boxes)
     if len(found) != 1:
         raise NoTable(f"it has {len(found)} video tracks")
     return found[0]
@@ -253,21 +281,27 @@ def _time_scale(content: bytes) -> int:
     return scale
 
 
-def _edits(track: Boxes, movie_scale: int, scale: int) -> list[tuple[float, float]]:
-    """Return the spans of the track that are shown, from and to, in its units; none for all."""
+def _edits(track: Boxes) -> list[tuple[int, int, int]]:
+    """Return the duration of each edit, in the movie's units, its start in the track's, and rate.
+
+    The start is -1 where nothing is shown for a while, the rate 1 << 16 for that of the track.
+    """
     lists = dict(_boxes(track.get(b"edts", b"")))
     if b"elst" not in lists:
         return []
     content = lists[b"elst"]
     entry = struct.Struct(">Qqi" if content[0] else ">Iii")
     [count] = struct.unpack_from(">I", content, 4)
+    return [entry.unpack_from(content, 8 + number * entry.size) for number in range(count)]
+
+
+def _spans(track: Boxes, media: Boxes, movie_header: bytes) -> list[tuple[float, float]]:
+    """Return the spans of a track that are shown, from and to, in its units; none for all."""
+    movie_scale, scale = _time_scale(movie_header), _time_scale(media[b"mdhd"])
     spans = []
-    for number in range(count):
-        duration, start, rate = entry.unpack_from(content, 8 + number * entry.size)
-        if start == -1:  # nothing is shown for a while
+    for duration, start, _ in _edits(track):
+        if start == -1:
             continue
-        if rate != 1 << 16:
-            raise NoTable("an edit changes its speed")
         # A duration is rounded to the movie's units: what begins in its last half is not shown.
         length = (duration - 0.5) * scale / movie_scale if duration else float("inf")
         spans.append((float(start), start + length))

@@ -1,49 +1,16 @@
 """Tables of MP4 files with wrong numbers in them: named, never believed, never the end of a run."""
 
-import struct
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.video.boxes import edited, number, renamed
 from video import BrokenVideo, decode
 from video.decode import frames, probe
 from video.index import packed, unpacked
 from video.library import Library
-
-Edit = Callable[[bytearray], None]
-
-
-def number(kind: bytes, at: int, value: int) -> Edit:
-    """Return what writes a number so many bytes behind the kind of a box."""
-
-    def write(content: bytearray) -> None:
-        place = content.index(kind) + 4 + at
-        content[place : place + 4] = struct.pack(">I", value)
-
-    return write
-
-
-def renamed(kind: bytes) -> Edit:
-    """Return what takes a box away."""
-
-    def write(content: bytearray) -> None:
-        place = content.index(kind)
-        content[place : place + 4] = b"free"
-
-    return write
-
-
-def edited(source: Path, folder: Path, *edits: Edit) -> Path:
-    content = bytearray(source.read_bytes())
-    for edit in edits:
-        edit(content)
-    path = folder / "edited.mp4"
-    path.write_bytes(content)
-    return path
-
 
 DAMAGES = {
     "one of its tables is cut short": number(b"stts", 4, 0x8F000001),

@@ -12,6 +12,7 @@ import decord
 import numpy as np
 import pytest
 
+from tests.video.boxes import Edit, edited, number, renamed
 from tests.video.numbered import COUNT, FORMS, numbers_in, picture
 from video import BrokenVideo, decode, slices
 from video.decode import every_frame, frames, probe
@@ -86,6 +87,24 @@ def test_frames_that_an_edit_list_cuts_off_are_not_counted(written: Path) -> Non
     assert (index.frames, index.way) == (50, Way.SLICES)
     assert numbers_in(frames(path, index, [49, 0, 20])) == [79, 30, 50]
     assert numbers_in(np.stack(list(every_frame(path, index)))) == list(range(30, 80))
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (renamed(b"stsz", b"stz2"), "its sizes are in a compact table"),
+        (number(b"elst", 16, 2 << 16), "it has an edit that changes its speed"),
+    ],
+)
+def test_an_edit_list_is_not_left_to_a_decoder_that_counts_what_it_cuts(
+    written: Path, tmp_path: Path, edit: Edit, reason: str
+) -> None:
+    path = edited(written / "closed.mp4", tmp_path, edit)
+    if b"stsz" in path.read_bytes():  # the other table decord cannot read
+        assert numbers_in(np.stack(list(every_frame(path, probe(path))))) == list(range(COUNT))
+    trim(path, first=30, count=50)
+    with pytest.raises(BrokenVideo, match=f"{reason}, and an edit list .*orch data prepare"):
+        probe(path)
 
 
 def trim(path: Path, first: int, count: int) -> None:
