@@ -240,6 +240,8 @@ def _ascending(reader: Any, numbers: Iterable[int]) -> Iterator[Frame]:
         pixels = frame.asnumpy()
         if reason := _unfit(_size(pixels)):
             raise RuntimeError(reason)
+        if pixels.shape[2] != 3:  # the end of each row is taken for more colors
+            raise RuntimeError(f"turned frames of {pixels.shape[1]} pixels in a row come distorted")
         yield pixels
 
 

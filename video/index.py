@@ -16,7 +16,7 @@ import numpy as np
 
 from video.mp4 import Integers, SampleTable
 
-VERSION = 2
+VERSION = 3
 """Of the files: one of another version is not read."""
 
 

@@ -46,7 +46,8 @@ class SampleTable:
     an edit list cuts off, (frames,). starts: samples before and after which all is shown that is
     decoded before and after them, ascending. codec: four letters, such as b"avc1". length_size:
     bytes of the length in front of each NAL unit, 0 without such units. description: the box of the
-    codec (stsd), with its parameters. header: the header box of the track, with its rotation.
+    codec (stsd), with its parameters. header: the header box of the track, with its rotation and
+    the movie's.
     """
 
     offsets: Integers
@@ -165,8 +166,23 @@ def _table(movie: bytes, length: int) -> SampleTable:
         codec,
         length_size,
         box(b"stsd", samples[b"stsd"]),
-        box(b"tkhd", track[b"tkhd"]),
+        box(b"tkhd", _turned(track[b"tkhd"], dict(boxes)[b"mvhd"])),
     )
+
+
+def _turned(header: bytes, movie_header: bytes) -> bytes:
+    """Return the header of a track with the matrix of the movie in its own one."""
+    at, movie_at = (52 if header[0] else 40), (48 if movie_header[0] else 36)
+    of_track, of_movie = (
+        np.array(struct.unpack_from(">9i", content, place), np.int64).reshape(3, 3)
+        for content, place in ((header, at), (movie_header, movie_at))
+    )
+    if not of_movie.any():
+        return header
+    products = of_track[:, :, None] * of_movie[None]
+    matrix = (products >> np.array([16, 16, 30])[None, :, None]).sum(1)  # their binary points
+    turned: bytes = matrix.astype(">i4").tobytes()
+    return header[:at] + turned + header[at + 36 :]
 
 
 def _is_cut(movie: bytes) -> bool:

@@ -53,6 +53,31 @@ def test_every_frame_comes_once_and_in_order(written: Path, name: str) -> None:
     assert numbers_in(shown) == list(range(COUNT))
 
 
+@pytest.mark.parametrize("kind", [b"mvhd", b"tkhd"])
+@pytest.mark.parametrize("matrix", [(0, 1, -1, 0), (-1, 0, 0, -1), (-1, 0, 0, 1), (0, 0, 0, 0)])
+def test_frames_are_turned_as_the_whole_file_is(
+    videos: list[Path], tmp_path: Path, kind: bytes, matrix: tuple[int, ...]
+) -> None:
+    at = 36 if kind == b"mvhd" else 40
+    edits = zip((0, 4, 12, 16), matrix, strict=True)
+    turns = [number(kind, at + place, value << 16 & 0xFFFFFFFF) for place, value in edits]
+    path = edited(videos[0], tmp_path, *turns)
+    index = unpacked(packed(probe(path)))
+    reader = decord.VideoReader(str(path), num_threads=1)
+    expected = np.stack([reader.next().asnumpy() for _ in range(16)])
+    assert np.array_equal(frames(path, index, [3, 9, 15]), expected[[3, 9, 15]])
+
+
+def test_narrow_frames_that_a_turn_spoils_are_named(written: Path, tmp_path: Path) -> None:
+    turns = [number(b"tkhd", at, 0) for at in (40, 56)]
+    turns += [number(b"tkhd", 44, 1 << 16), number(b"tkhd", 52, 0xFFFF << 16)]
+    path = edited(written / "closed.mp4", tmp_path, *turns)
+    with pytest.raises(BrokenVideo):
+        frames(path, probe(path), [5])
+    with pytest.raises(BrokenVideo, match="turned frames of 48 pixels in a row come distorted"):
+        next(every_frame(path, probe(path)))
+
+
 def test_frames_of_another_size_are_as_large_as_the_first_one(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
