@@ -1,7 +1,7 @@
 """What the video data sets share: their settings, the search for files, and loading a clip."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -229,7 +229,11 @@ def find_videos(folder: Place) -> dict[str, Place]:
 
     Of two files that differ only in their extension the first in alphabetical order is taken.
     """
-    videos = (entry for entry in seen(folder) if entry.suffix.lower() in CONTAINERS)
+    return by_stem(entry for entry in seen(folder) if entry.suffix.lower() in CONTAINERS)
+
+
+def by_stem(videos: Iterable[Place]) -> dict[str, Place]:
+    """Return files by name without extension, of several ones the first in alphabetical order."""
     files = sorted(videos, key=lambda entry: entry.name)
     return {file.stem: file for file in reversed(files)}
 

@@ -6,10 +6,11 @@ from pydantic import Field
 
 from video.anywhere import Place, place_of
 from video.class_folders import class_folders, named, without_files
-from video.clips import Clip, ClipDataset, ClipSettings, find_videos, too_many_missing
+from video.clips import Clip, ClipDataset, ClipSettings, by_stem, find_videos, too_many_missing
 from video.decode import CONTAINERS
 from video.places import FOLDER_IN_ROOT
 from video.split_lists import read_split
+from video.unread import VIDEOS, Unread
 
 SUBSETS = {True: "training", False: "validation"}
 
@@ -91,15 +92,17 @@ def _in_folders(settings: VideoFoldersSettings, train: bool) -> Found:
     class_names = class_folders(root / settings.train_videos)
     folder = root / (settings.train_videos if train else settings.val_videos)
     there = set(class_folders(folder))
-    clips = [
-        Clip(path=file, found=True, labels=(label,))
-        for label, name in enumerate(class_names)
-        if name in there
-        for _, file in sorted(find_videos(folder / name).items())
-    ]
+    unread = Unread(folder, CONTAINERS, VIDEOS)
+    clips = []
+    for label, name in enumerate(class_names):
+        videos = unread.files(name) if name in there else []
+        kept = by_stem(videos)
+        for doubled in sorted({*map(str, videos)} - {*map(str, kept.values())}):
+            unread.doubled.add(doubled)
+        clips += [Clip(path=file, found=True, labels=(label,)) for _, file in sorted(kept.items())]
     if not clips:
         raise ValueError(f"no video in class folders below {folder}")
-    return class_names, clips, []
+    return class_names, clips, unread.remarks(class_names)
 
 
 def _listed(settings: VideoFoldersSettings, train: bool) -> Found:

@@ -2,21 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.data.tar_index import ENDINGS
 from video.anywhere import Place, identity
-from video.class_folders import class_folders, seen
+from video.class_folders import class_folders
+from video.unread import IMAGES, Unread
 
 Sample = tuple[str, str]
 """The class of an image, and the name of its file."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ClassImages:
     """The images in the class folders of a folder."""
 
     folder: Place
+
+    def __post_init__(self) -> None:
+        self._unread = self._nothing_yet()
 
     @property
     def where(self) -> str:
@@ -31,13 +34,20 @@ class ClassImages:
     def samples(self, class_names: Sequence[str]) -> list[tuple[Sample, int]]:
         """Return the images, each with its class number, by class and name."""
         there = set(self.class_names)
+        self._unread = self._nothing_yet()
         return [
             ((class_name, name), label)
             for label, class_name in enumerate(class_names)
             if class_name in there
-            for name in sorted(entry.name for entry in seen(self.folder / class_name))
-            if Path(name).suffix.lower() in ENDINGS
+            for name in sorted(entry.name for entry in self._unread.files(class_name))
         ]
+
+    def remarks(self, *, train: bool) -> list[str]:
+        """Return what is no sample although it may have been meant to be; after `samples`."""
+        return self._unread.remarks(self.class_names)
+
+    def _nothing_yet(self) -> Unread:
+        return Unread(self.folder, ENDINGS, IMAGES, archives=frozenset({".tar"}))
 
     def place(self, sample: Sample) -> str:
         """Return the name of an image's file."""

@@ -83,9 +83,7 @@ class ImageNet:
         samples, self.exclusion = without_excluded(
             samples, lambda sample: self._images.place(sample[0]), settings
         )
-        self.remarks = [*self.exclusion.remarks]
-        if isinstance(self._images, Shards):
-            self.remarks += self._images.remarks(train=train)
+        self.remarks = [*self.exclusion.remarks, *self._images.remarks(train=train)]
         limit = settings.limit_train if train else settings.limit_val
         self._samples = [samples[place] for place in evenly_spread(len(samples), limit)]
 
@@ -174,6 +172,9 @@ class Images(Protocol):
 
     def samples(self, class_names: Sequence[str]) -> list[tuple[Any, int]]:
         """Return the images of some classes, each with its class number."""
+
+    def remarks(self, *, train: bool) -> list[str]:
+        """Return what is odd about the images, and about the classes if they are for training."""
 
     def place(self, sample: Any) -> str:
         """Return what an image is called in messages."""

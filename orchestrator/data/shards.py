@@ -1,6 +1,7 @@
 """Labeled images in tar files: shards in webdataset's layout, or the official files of ImageNet."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from orchestrator.data.devkit import NAME, validation_classes
 from orchestrator.data.tar_index import TarIndex, index_of
 from video.anywhere import Place, identity, read_part
 from video.class_folders import named, seen
+from video.unread import Kind
 
 AT_ONCE = 8
 """How many tars are looked into at the same time."""
@@ -83,7 +85,24 @@ class Shards:
         """Return what is odd about the images, and about the classes if they are for training."""
         of_classes = (self.mixed_classes,) if train else ()
         left_out = f"{self.unlabeled}. They are left out" if self.unlabeled else ""
-        return [f"{one}." for one in (self.lost_links, left_out, *of_classes) if one]
+        own = [f"{one}." for one in (self.lost_links, left_out, *of_classes) if one]
+        return [*own, *self._unread()]
+
+    def _unread(self) -> list[str]:
+        unknown, repeated, cut = Kind(), Kind(), Kind()
+        for tar, index in zip(self.tars, self.indices, strict=True):
+            for name in index.unread:
+                unknown.add(f"{tar}/{name}")
+            if index.followed:
+                cut.add(tar)
+            if len(set(index.names)) < len(index.names):
+                for name, count in Counter(index.names).items():
+                    repeated.add(f"{tar}/{name}", count - 1)
+        return [
+            *unknown.line("left out, of formats that are not read"),
+            *repeated.line("a sample of its own, though called as another one in its tar"),
+            *cut.line("followed by data that is not read, as where cat joined tars"),
+        ]
 
     @property
     def unlabeled(self) -> str:

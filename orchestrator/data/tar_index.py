@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from video.anywhere import Place, at_hand, identity
 from video.library import cache_folder
+from video.unread import IMAGES
 
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"})
 """Of image files; what is in them decides how they are decoded."""
 _BLOCK, _DIGEST = 512, 32
-_VERSION = "3"
+_VERSION = "4"
 _LINKS = 40
 """How many links may follow one another, as many as Linux follows."""
 
@@ -37,7 +38,8 @@ class TarIndex:
 
     names: with their folders. offsets, sizes: of their bytes in the tar. classes: what a file
     KEY.cls says; empty where none does. numbered: whether there are such files. lost: names of
-    links that lead to no file in the tar.
+    links that lead to no file in the tar. unread: of images in formats that are not read.
+    followed: whether the end of the tar is not that of the file.
     """
 
     names: list[str]
@@ -46,6 +48,8 @@ class TarIndex:
     classes: list[str]
     numbered: bool
     lost: list[str]
+    unread: list[str]
+    followed: bool
 
 
 def index_of(tar: Place) -> TarIndex:
@@ -87,6 +91,7 @@ def _read(path: Path, called: str) -> TarIndex:
     try:
         with path.open("rb") as file:
             members = list(_followed(_members(file, 0, "")))
+            followed = _goes_on(file)
             numbers = {
                 member.stem: class_text(_content(file, member))
                 for member in members
@@ -97,6 +102,8 @@ def _read(path: Path, called: str) -> TarIndex:
     except EOFError as error:
         raise ValueError(f"{called} is cut: what it lists goes beyond its end") from error
     rows = list(_with_classes([one for one in members if _ending(one) in ENDINGS], numbers))
+    known = {member.key for member, _ in rows}
+    others = (member for member in members if _ending(member) in IMAGES)
     return TarIndex(
         [member.name for member, _ in rows],
         np.array([member.offset for member, _ in rows], np.int64),
@@ -104,6 +111,8 @@ def _read(path: Path, called: str) -> TarIndex:
         [name for _, name in rows],
         bool(numbers),
         [member.name for member in members if not member.offset],
+        [member.name for member in others if member.key not in known],
+        followed,
     )
 
 
@@ -129,6 +138,14 @@ def _members(file: Any, start: int, folder: str) -> Iterator[Member]:
         file.seek(tar.offset)
         if file.read(_BLOCK) != bytes(_BLOCK):
             raise EOFError
+
+
+def _goes_on(file: BinaryIO) -> bool:
+    """Whether there is anything but zeros in the rest of a file."""
+    while part := file.read(1 << 20):
+        if part.count(0) < len(part):
+            return True
+    return False
 
 
 def _hidden(name: str) -> bool:
@@ -200,6 +217,8 @@ def _keep(kept: Path, found: TarIndex) -> None:
         classes=_texts(found.classes),
         numbered=np.array(found.numbered),
         lost=_texts(found.lost),
+        unread=_texts(found.unread),
+        followed=np.array(found.followed),
     )
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -218,12 +237,13 @@ def _kept(kept: Path) -> TarIndex | None:
     if hashlib.sha256(content).digest() != digest:
         return None
     with np.load(io.BytesIO(content)) as arrays:
-        names, classes, lost = (
+        names, classes, lost, unread = (
             [cast(bytes, text).decode("utf-8", "surrogateescape") for text in arrays[name]]
-            for name in ("names", "classes", "lost")
+            for name in ("names", "classes", "lost", "unread")
         )
-        numbered = bool(arrays["numbered"])
-        return TarIndex(names, arrays["offsets"], arrays["sizes"], classes, numbered, lost)
+        numbered, followed = bool(arrays["numbered"]), bool(arrays["followed"])
+        places = arrays["offsets"], arrays["sizes"]
+        return TarIndex(names, *places, classes, numbered, lost, unread, followed)
 
 
 def _texts(texts: list[str]) -> NDArray[np.bytes_]:

@@ -40,6 +40,18 @@ def test_folders_are_classes_and_what_is_hidden_is_no_data(tmp_path: Path) -> No
     assert (missing(tmp_path), train.remarks, val.remarks) == ([], [], [])
 
 
+def test_videos_that_are_no_samples_are_counted(tmp_path: Path) -> None:
+    make(tmp_path, "train/a/1.mp4", "train/a/1.avi", "train/a/more/2.mp4", "train/a/3.vob")
+    train = opened(tmp_path)
+    assert samples(train) == [("1.avi", 0)]
+    folder = tmp_path / "train/a"
+    assert train.remarks == [
+        f"1 file is left out, in folders within class folders, such as {folder}/more/2.mp4.",
+        f"1 file is left out, of formats that are not read, such as {folder}/3.vob.",
+        f"1 file is left out, called as another one but for the ending, such as {folder}/1.mp4.",
+    ]
+
+
 def test_empty_and_unknown_classes_are_named_before_training(tmp_path: Path) -> None:
     make(tmp_path, "train/run/1.avi", "train/deep/below/1.avi", "val/run/4.avi")
     assert missing(tmp_path) == [

@@ -142,6 +142,27 @@ def test_a_class_that_only_training_has_is_remarked_on(root: Path) -> None:
     assert said == ["There is no validation sample of 7 classes, such as c, d, e, f, g."]
 
 
+def test_what_is_no_sample_though_it_may_be_meant_to_be_is_counted(root: Path) -> None:
+    assert imagenet(root, train=True).remarks == []
+    before = len(imagenet(root, train=True))
+    (root / "train/a/more").mkdir()
+    for name in ("a/more/7.jpg", "a/more/8.png", "a/9.JFIF", "a/10.tif", "b/11.heic", "12.jpg"):
+        (root / "train" / name).write_bytes(picture(1))
+    for name in ("a.tar", "z.tar", "a/notes.txt", "a/more/notes.txt"):
+        (root / "train" / name).write_bytes(b"")
+    data = imagenet(root, train=True)
+    assert len(data) == before
+    packed, stray, deeper, unknown = data.remarks
+    train = root / "train"
+    assert packed == (
+        f"1 file is left out, as there are class folders beside them, such as {train}/z.tar."
+    )
+    assert stray == f"1 file is left out, in no class folder, such as {train}/12.jpg."
+    assert deeper.startswith("2 files are left out, in folders within class folders, such as ")
+    assert unknown.startswith("3 files are left out, of formats that are not read, such as ")
+    assert imagenet(root, train=False).remarks == []
+
+
 def test_a_validation_class_without_training_images_is_named(root: Path) -> None:
     (root / "val/c").mkdir()
     (message,) = ImageNet.missing(ImageNetSettings(root=str(root)))

@@ -213,6 +213,25 @@ def test_folders_that_may_be_no_classes_are_refused(
     assert "pack each class as one folder, CLASS/IMAGE" in problem
 
 
+def test_what_is_lost_of_a_tar_or_is_there_twice_is_said(tmp_path: Path) -> None:
+    names = ("a/1.jpg", "b/2.jpg", "b/3.TIFF", "b/2.tif")
+    files = tar(dict.fromkeys(names, picture(1)))
+    again = tar({"a/1.jpg": picture(1)})
+    joined = again.rstrip(b"\0")
+    joined += bytes(-len(joined) % 512) + files
+    write(tmp_path, {"train/0.tar": joined, "train/1.tar": again + files})
+    data = imagenet(tmp_path)
+    assert len(data) == 4
+    inside = f"{tmp_path}/train/0.tar"
+    assert data.remarks == [
+        f"1 file is left out, of formats that are not read, such as {inside}/b/3.TIFF.",
+        "1 file is a sample of its own, though called as another one in its tar, such as "
+        f"{inside}/a/1.jpg.",
+        "1 file is followed by data that is not read, as where cat joined tars, such as "
+        f"{tmp_path}/train/1.tar.",
+    ]
+
+
 def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
     files = {"a/1.jpg": picture(1), "b/2.jpg": "a/1.jpg", "b/3.jpg": "-> ../b/2.jpg"}
     data = imagenet(sets_of(tmp_path, files | {"c": "-> a"}))
