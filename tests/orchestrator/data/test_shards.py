@@ -8,58 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
-import torch
-from PIL import Image
 
-from orchestrator.data.imagenet import ImageNet, ImageNetSettings
 from orchestrator.data.images import BrokenImage
+from tests.tars import classes_in, imagenet, missing, picture, same_images, sets_of, tar, write
 
 SYNSETS = [f"n{number:08d}" for number in (21197891, 21007352, *range(1001, 1999))]
-
-
-def picture(seed: int) -> bytes:
-    pixels = np.random.default_rng(seed).integers(256, size=(24, 30, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG")
-    return file.getvalue()
-
-
-def tar(files: Mapping[str, bytes | str], mode: str = "w") -> bytes:
-    """Return a tar of some files; a hard link has for content the name of its file, "-> NAME" a
-    symbolic one."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode=mode) as packed:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            if isinstance(data, str):
-                info.type = tarfile.SYMTYPE if data.startswith("-> ") else tarfile.LNKTYPE
-                info.linkname, data = data.removeprefix("-> "), b""
-            info.size = len(data)
-            packed.addfile(info, io.BytesIO(data))
-    return content.getvalue()
-
-
-def write(root: Path, files: Mapping[str, bytes]) -> Path:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    return root
-
-
-def imagenet(root: Path, *, train: bool = True) -> ImageNet:
-    settings = ImageNetSettings(root=str(root), crop=16, resize=16)
-    return ImageNet(settings, train=train, num_segments=None)
-
-
-def missing(root: Path) -> list[str]:
-    return ImageNet.missing(ImageNetSettings(root=str(root)))
-
-
-def same_images(one: ImageNet, other: ImageNet) -> bool:
-    return len(one) == len(other) and all(
-        one.label(i) == other.label(i) and torch.equal(one.load(i, None), other.load(i, None))
-        for i in range(len(one))
-    )
 
 
 def with_numbers(images: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -101,17 +54,6 @@ def test_a_tar_is_looked_into_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     before = imagenet(tmp_path)
     monkeypatch.setattr(tarfile, "open", None)
     assert same_images(imagenet(tmp_path), before)
-
-
-def sets_of(root: Path, files: Mapping[str, bytes | str]) -> Path:
-    """Write one tar for both sets."""
-    return write(root, {f"{subset}/0.tar": tar(files) for subset in ("train", "val")})
-
-
-def classes_in(data: ImageNet) -> dict[str, str]:
-    """Return the class of each image by its name in the tar."""
-    names = (data.source(i).partition(".tar/")[2] for i in range(len(data)))
-    return {name: data.class_of(i) for i, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("form", ["%d", "%03d", " %d\r\n"])
@@ -158,97 +100,6 @@ def test_an_image_without_its_cls_file_is_in_no_class(tmp_path: Path) -> None:
     [remark] = data.remarks
     assert remark.startswith(f"2 images in {tmp_path}/train/0.tar and beside it have no class, in ")
     assert remark.endswith("one is all/11.jpg. They are left out.")
-
-
-def test_a_sample_has_one_image_whatever_is_beside_it(tmp_path: Path) -> None:
-    files = dict.fromkeys(("1.jpg", "1.seg.png", "2.in.jpg", "3.v1.jpg", "3.v2.jpg"), picture(1))
-    files |= {"1.cls": b"0", "2.cls": b"1", "3.v1.cls": b"2", "3.v2.cls": b"3"}
-    data = imagenet(sets_of(tmp_path, files))
-    assert classes_in(data) == {"1.jpg": "0", "2.in.jpg": "1", "3.v1.jpg": "2", "3.v2.jpg": "3"}
-    assert data.remarks == []
-
-
-def test_folders_in_a_tar_are_classes_before_the_names_of_files(tmp_path: Path) -> None:
-    names = {
-        "./dog/n02085620_1.jpg": "dog",
-        "../set/dog/n02085782_2.jpg": "dog",
-        "cat/n02123045_3.jpg": "cat",
-        "n02123045_4.jpg": "n02123045",
-    }
-    files = dict.fromkeys(names, picture(1))
-    hidden = {".ipynb_checkpoints/5-checkpoint.jpg": picture(5), "cat/.trash/6.jpg": picture(6)}
-    found = classes_in(imagenet(sets_of(tmp_path / "folders", files | hidden)))
-    assert found == {name.removeprefix("./"): one for name, one in names.items()}
-    flat = {"all/n02085620_1.jpg": picture(1), "all/n02123045_2.jpg": picture(2)}
-    assert imagenet(sets_of(tmp_path / "flat", flat)).class_names == ["n02085620", "n02123045"]
-
-
-def test_a_tar_for_each_class_has_its_folder_for_a_class(tmp_path: Path) -> None:
-    names = {"dog": "dog/n02085620_1.jpg", "cat": "cat/n02123045_3.jpg"}
-    tars = {
-        f"{s}/{c}.tar": tar({n: picture(1)}) for s in ("train", "val") for c, n in names.items()
-    }
-    found = classes_in(imagenet(write(tmp_path, tars)))
-    assert found == {name: class_name for class_name, name in names.items()}
-    assert missing(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("dog/1.jpg", "dog/extra/2.jpg", "cat/3.jpg"),
-        ("dog/images/1.jpg", "cat/images/2.jpg"),
-        ("dog/left/1.jpg", "dog/right/2.jpg", "cat/left/3.jpg"),
-    ],
-)
-@pytest.mark.parametrize("tars", [1, 2])
-def test_folders_that_may_be_no_classes_are_refused(
-    tmp_path: Path, names: tuple[str, ...], tars: int
-) -> None:
-    parts = [dict.fromkeys(names[part::tars], picture(1)) for part in range(tars)]
-    write(tmp_path, {f"train/{n}.tar": tar(part) for n, part in enumerate(parts)})
-    write(tmp_path, {"val/0.tar": tar({"set/a/1.jpg": picture(1), "set/b/2.jpg": picture(2)})})
-    [problem] = missing(tmp_path)
-    assert f"{tmp_path}/train/0.tar and beside it have {names[0]} and " in problem
-    assert "pack each class as one folder, CLASS/IMAGE" in problem
-
-
-def test_what_is_lost_of_a_tar_or_is_there_twice_is_said(tmp_path: Path) -> None:
-    names = ("a/1.jpg", "b/2.jpg", "b/3.TIFF", "b/2.tif")
-    files = tar(dict.fromkeys(names, picture(1)))
-    again = tar({"a/1.jpg": picture(1)})
-    joined = again.rstrip(b"\0")
-    joined += bytes(-len(joined) % 512) + files
-    write(tmp_path, {"train/0.tar": joined, "train/1.tar": again + files})
-    data = imagenet(tmp_path)
-    assert len(data) == 4
-    inside = f"{tmp_path}/train/0.tar"
-    assert data.remarks == [
-        f"1 file is left out, of formats that are not read, such as {inside}/b/3.TIFF.",
-        "1 file is a sample of its own, though called as another one in its tar, such as "
-        f"{inside}/a/1.jpg.",
-        "1 file is followed by data that is not read, as where cat joined tars, such as "
-        f"{tmp_path}/train/1.tar.",
-    ]
-
-
-def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
-    files = {"a/1.jpg": picture(1), "b/2.jpg": "a/1.jpg", "b/3.jpg": "-> ../b/2.jpg"}
-    data = imagenet(sets_of(tmp_path, files | {"c": "-> a"}))
-    assert classes_in(data) == {"a/1.jpg": "a", "b/2.jpg": "b", "b/3.jpg": "b", "c/1.jpg": "c"}
-    assert [data.content(i) for i in range(4)] == [picture(1)] * 4
-    assert data.remarks == []
-
-
-def test_links_that_lead_out_of_a_tar_are_named(tmp_path: Path) -> None:
-    files = {"a/1.jpg": picture(1), "b": "-> ../b", "a/4.jpg": "-> 5.jpg", "a/5.jpg": "-> 4.jpg"}
-    data = imagenet(sets_of(tmp_path, files))
-    assert len(data) == 3
-    [remark] = data.remarks
-    assert remark.startswith(f"3 links in {tmp_path}/train/0.tar and beside it lead to nothing")
-    assert "such as b: pack what they lead to" in remark
-    with pytest.raises(BrokenImage, match=r"a/4\.jpg: cannot be decoded"):
-        data.load(1, None)
 
 
 @pytest.mark.parametrize(
