@@ -6,6 +6,7 @@ Pillow decides about the others: CMYK, damaged ones, and other formats, whatever
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Callable
 
@@ -21,7 +22,13 @@ from orchestrator.errors import OrchError
 from video.anywhere import Place, place_of
 
 MAX_PIXELS = 1 << 26
-"""Of one image, 200 MB in memory; the largest of ImageNet has 61 million."""
+"""Of one image, 200 MB as pixels; the largest of ImageNet has 61 million."""
+MAX_SIDE = 65_535
+"""Of one image, as of a JPEG: decoders take memory for each row, however short it is."""
+_ROWS = 64
+"""How many rows of 16 bits are turned into bytes at once, so that the numbers between are few."""
+_SHADES = np.rint(np.arange(1 << 16, dtype=np.float32) * np.float32(255 / 65535)).astype(np.uint8)
+"""Of gray in 16 bits, the shade in 8."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 """What is looked for in a file, whatever its name; other decoders are not tried on damaged ones.
 
@@ -31,6 +38,13 @@ UNREAD = "cannot be read"
 """Of a file whose storage does not give its content; another time it may."""
 UNKNOWN = f"no beginning of a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
 JPEG = b"\xff\xd8\xff"
+_BEGINNINGS = {
+    "JPEG": JPEG,
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "WEBP": b"RIFF....WEBP",
+    "GIF": b"GIF8",
+    "BMP": b"BM",
+}
 _WITHOUT_RANGE = {"I": "whole numbers of 32 bits", "F": "floating-point numbers"}
 
 Pixels = NDArray[np.uint8]
@@ -82,9 +96,17 @@ def decode_bytes(content: bytes, source: str) -> Pixels:
     except _Unusable as error:
         raise BrokenImage(source, str(error)) from error
     except UnidentifiedImageError as error:  # which names an address in memory
-        raise BrokenImage(source, f"cannot be decoded ({UNKNOWN})") from error
+        raise BrokenImage(source, f"cannot be decoded ({_beginning(content)})") from error
     except Exception as error:  # Pillow's decoders let all kinds escape for damaged files
         raise BrokenImage(source, f"cannot be decoded ({_first_line(error)})") from error
+
+
+def _beginning(content: bytes) -> str:
+    """Return what is said of a file that no decoder takes for one of its own."""
+    for name, magic in _BEGINNINGS.items():
+        if re.match(magic, content, re.DOTALL):
+            return f"the beginning of a {name} file, damaged right behind it"
+    return UNKNOWN
 
 
 class _Unusable(Exception):
@@ -103,6 +125,8 @@ def _jpeg(content: bytes) -> Pixels:
 
 
 def _check_size(height: int, width: int) -> None:
+    if max(height, width) > MAX_SIDE:
+        raise _Unusable(f"has {width} x {height} pixels, at most {MAX_SIDE:,} on a side")
     if height * width > MAX_PIXELS:
         raise _Unusable(f"has {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} million")
 
@@ -110,8 +134,12 @@ def _check_size(height: int, width: int) -> None:
 def _rgb(image: Image.Image) -> Pixels:
     """Return the pixels of an opened image. Raises _Unusable for numbers without a range."""
     if image.mode.startswith("I;16"):
-        gray = np.asarray(image).astype(np.float32) * np.float32(255 / 65535)
-        return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)
+        values = np.asarray(image)
+        gray = np.empty((*values.shape, 3), np.uint8)
+        for first in range(0, len(values), _ROWS):
+            rows = slice(first, first + _ROWS)
+            gray[rows] = _SHADES[values[rows]][..., None]
+        return gray
     if image.mode in _WITHOUT_RANGE:
         raise _Unusable(f"has {_WITHOUT_RANGE[image.mode]} for pixels, whose range is not known")
     return np.array(image.convert("RGB"))

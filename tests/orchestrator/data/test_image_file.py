@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,16 @@ def test_gray_of_16_bits_keeps_its_shades() -> None:
     assert np.abs(found[..., 1] - shades / 257).max() <= 0.5
 
 
+def test_gray_of_16_bits_takes_little_more_memory_than_its_pixels() -> None:
+    content = stored(Image.fromarray(np.full((512, 1024), 40_000, np.uint16)), "PNG")
+    tracemalloc.start()
+    found = decode_bytes(content, "x.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.unique(found).tolist() == [156]
+    assert peak < 9 * 512 * 1024
+
+
 def test_numbers_without_a_range_are_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_file, "FORMATS", ("TIFF",))
     for mode, said in (("I", "whole numbers of 32 bits"), ("F", "floating-point numbers")):
@@ -118,10 +129,18 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("side", "said"), [(9_000, "has 9000 x 9000 pixels, at most 67 million"), (90_000, "bomb")]
+    ("width", "height", "said"),
+    [
+        (9_000, 9_000, "has 9000 x 9000 pixels, at most 67 million"),
+        (90_000, 90_000, "bomb"),
+        (1, 70_000, "has 1 x 70000 pixels, at most 65,535 on a side"),
+        (70_000, 1, "has 70000 x 1 pixels, at most 65,535 on a side"),
+    ],
 )
-def test_an_image_too_large_for_memory_is_named_before_it_is_decoded(side: int, said: str) -> None:
-    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+def test_an_image_too_large_for_memory_is_named_before_it_is_decoded(
+    width: int, height: int, said: str
+) -> None:
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
     with pytest.raises(BrokenImage, match=said):
         decode_bytes(png, "x.png")
@@ -145,6 +164,16 @@ def test_what_is_no_image_is_broken_for_the_same_reason_each_time() -> None:
         decode_bytes(b"<html>404 Not Found</html>", "x.jpg")
     assert caught.value.reason == (
         "cannot be decoded (no beginning of a JPEG, PNG, WEBP, GIF or BMP file)"
+    )
+
+
+def test_a_file_with_a_damaged_head_is_not_called_another_one() -> None:
+    content = bytearray(stored(Image.fromarray(DRAWN), "PNG"))
+    content[29] ^= 1  # of the checksum of its head
+    with pytest.raises(BrokenImage) as caught:
+        decode_bytes(bytes(content), "x.png")
+    assert caught.value.reason == (
+        "cannot be decoded (the beginning of a PNG file, damaged right behind it)"
     )
 
 
