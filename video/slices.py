@@ -54,6 +54,7 @@ def cut(path: Path, table: SampleTable, frames: Sequence[int]) -> Slice:
     together = 0
     file = os.open(path, os.O_RDONLY)
     try:
+        groups = _beginnings(file, table, groups)
         for group in np.unique(groups):
             needed = _needed(file, table, int(group), set(wanted[groups == group].tolist()))
             kept |= needed
@@ -85,19 +86,42 @@ def pieces(table: SampleTable, most: int = MAX_BYTES // 4) -> Iterator[list[int]
             first = end
 
 
-def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict[int, bytes]:
-    """Return the samples of a group of pictures that some of them need, by number."""
-    while True:
-        first, last = int(table.starts[group]), max(wanted)
-        samples = dict(enumerate(_read(file, table, first, last + 1), first))
-        if _may_begin(samples[first], table):
-            break
-        if not group:
+def _beginnings(file: int, table: SampleTable, groups: Integers) -> Integers:
+    """Return for each group of pictures the last one up to it with which decoding may begin.
+
+    Others are such that they can be looked at after some time (intra refresh).
+    """
+    if table.codec not in (*H264, *HEVC):
+        return groups
+    found: dict[int, int] = {}
+    last = beginning = -1
+    for group in np.unique(groups).tolist():
+        at, passed = group, 0
+        while at > last:
+            start = int(table.starts[at])
+            size = min(int(table.sizes[start]), MAX_BYTES)
+            sample = os.pread(file, size, int(table.offsets[start]))
+            if _may_begin(sample, table):
+                beginning = at
+                break
+            at -= 1
+            passed += size
+            if passed > MAX_BYTES:
+                raise NoTable("no picture near is one with which decoding may begin")
+        if beginning < 0:
             raise NoTable("its first picture is not one with which decoding may begin")
-        group -= 1  # a picture from which it can be looked at after some time (intra refresh)
+        found[group] = beginning
+        last = group
+    return np.array([found[group] for group in groups.tolist()], np.int64)
+
+
+def _needed(file: int, table: SampleTable, group: int, wanted: set[int]) -> dict[int, bytes]:
+    """Return the samples from a group of pictures on that the wanted ones need, by number."""
+    first = int(table.starts[group])
+    samples = enumerate(_read(file, table, first, max(wanted) + 1), first)
     return {
         sample: content
-        for sample, content in samples.items()
+        for sample, content in samples
         if sample in wanted or _is_referred_to(content, table)
     }
 

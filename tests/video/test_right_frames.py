@@ -1,5 +1,6 @@
 """The frames that are asked for come, in every coded form of which decoders lose count."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,25 @@ def test_a_file_that_is_cut_off_has_the_frames_before_the_cut(
     shown = numbers_in(frames(path, index, asked))
     assert shown[1:] == [0, 24]
     assert index.frames - 1 <= shown[0] <= index.frames + 3  # B-frames that come later are cut off
+
+
+def test_a_beginning_that_is_far_back_is_sought_once(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edited(written / "one-key.mp4", tmp_path, renamed(b"stss"))
+    index = probe(path)
+    assert index.table is not None
+    assert len(index.table.starts) > 10
+    read, pread = [0], os.pread
+
+    def counted(*rest: int) -> bytes:
+        read.append(len(content := pread(*rest)))
+        return content
+
+    monkeypatch.setattr(slices.os, "pread", counted)
+    assert numbers_in(frames(path, index, [118])) == [118]
+    assert numbers_in(np.stack(list(every_frame(path, index)))) == list(range(COUNT))
+    assert sum(read) < 3 * path.stat().st_size
 
 
 def test_frames_that_do_not_fit_into_memory_together_are_read_in_parts(
