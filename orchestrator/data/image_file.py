@@ -25,8 +25,6 @@ MAX_PIXELS = 1 << 26
 """Of one image, 200 MB as pixels; the largest of ImageNet has 61 million."""
 MAX_SIDE = 65_535
 """Of one image, as of a JPEG: decoders take memory for each row, however short it is."""
-_ROWS = 64
-"""How many rows of 16 bits are turned into bytes at once, so that the numbers between are few."""
 _SHADES = np.rint(np.arange(1 << 16, dtype=np.float32) * np.float32(255 / 65535)).astype(np.uint8)
 """Of gray in 16 bits, the shade in 8."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -134,12 +132,7 @@ def _check_size(height: int, width: int) -> None:
 def _rgb(image: Image.Image) -> Pixels:
     """Return the pixels of an opened image. Raises _Unusable for numbers without a range."""
     if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        gray = np.empty((*values.shape, 3), np.uint8)
-        for first in range(0, len(values), _ROWS):
-            rows = slice(first, first + _ROWS)
-            gray[rows] = _SHADES[values[rows]][..., None]
-        return gray
+        return np.repeat(_SHADES[np.asarray(image)][..., None], 3, axis=2)
     if image.mode in _WITHOUT_RANGE:
         raise _Unusable(f"has {_WITHOUT_RANGE[image.mode]} for pixels, whose range is not known")
     return np.array(image.convert("RGB"))

@@ -112,7 +112,7 @@ def test_gray_of_16_bits_takes_little_more_memory_than_its_pixels() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert np.unique(found).tolist() == [156]
-    assert peak < 9 * 512 * 1024
+    assert peak < 7 * 512 * 1024
 
 
 def test_numbers_without_a_range_are_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
