@@ -53,6 +53,10 @@ class ClassImages:
         """Return the name of an image's file."""
         return str(self._file(sample))
 
+    def name(self, sample: Sample) -> str:
+        """Return the name of an image in its folder."""
+        return sample[1]
+
     def read(self, sample: Sample) -> bytes:
         """Return the content of an image's file. Raises OSError."""
         return self._file(sample).read_bytes()

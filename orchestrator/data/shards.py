@@ -209,6 +209,11 @@ class Shards:
         tar, place = sample
         return f"{self.tars[tar]}/{self.indices[tar].names[place]}"
 
+    def name(self, sample: Sample) -> str:
+        """Return the name of an image in its tar."""
+        tar, place = sample
+        return self.indices[tar].names[place]
+
     def read(self, sample: Sample) -> bytes:
         """Return the content of an image file. Raises OSError."""
         tar, place = sample

@@ -10,12 +10,16 @@ from orchestrator.store.run_folder import RunFolder
 COLUMNS = ("number", "class", "training", "evaluation")
 
 
-def keep_classes(folder: RunFolder, train_set: Dataset, val_set: Dataset) -> None:
+def keep_classes(
+    folder: RunFolder, train_set: Dataset, val_set: Dataset, *, fresh: bool = False
+) -> None:
     """Write the table of classes into a run's folder, as CSV, unless it is there.
+
+    fresh: also where one is there, of a start from which nothing came.
 
     A sample of several classes counts in each of them.
     """
-    if folder.classes.exists():
+    if not fresh and folder.classes.exists():
         return
     counts = [_counted(train_set), _counted(val_set)]
     text = io.StringIO()

@@ -24,6 +24,7 @@ from orchestrator.store.run_folder import WEIGHTS, Reached
 from orchestrator.track.result import PointResult, Result
 from orchestrator.train.gradients import ADVICE
 from orchestrator.train.ranks import Ranks
+from orchestrator.train.samples import Samples
 from orchestrator.train.tally import TallyState
 
 STATE = "state.pt"
@@ -73,6 +74,7 @@ class TrainState:
     optimizer, method: what they have learned in the running phase.
     ranks, tallies: of each rank, its generators and statistics, and the sums of the running epoch.
     best, last: the results of the best epoch and of the last one.
+    samples: those that the run trains on; None in a checkpoint of an older version.
     """
 
     job: Values
@@ -84,6 +86,7 @@ class TrainState:
     tallies: list[TallyState]
     best: Result | None
     last: Result | None
+    samples: Samples | None = None
 
     def contents(self, network: nn.Module) -> dict[str, bytes]:
         """Return the files of a checkpoint by name.
@@ -136,7 +139,7 @@ def _numpy_state() -> tuple[str, NDArray[np.uint32], int, int, float]:
     return state
 
 
-_HELD = (Reached, RankState, TallyState, Result, PointResult)
+_HELD = (Reached, RankState, TallyState, Result, PointResult, Samples)
 """The classes that a state consists of, besides plain values and tensors."""
 
 

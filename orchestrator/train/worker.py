@@ -27,6 +27,7 @@ from orchestrator.train.measure import epoch_metrics, point_metrics
 from orchestrator.train.optimizers import learning_rates
 from orchestrator.train.phase import Phase, build_phase
 from orchestrator.train.progress import Progress
+from orchestrator.train.samples import Samples
 from orchestrator.train.saver import Saver
 from orchestrator.train.setup import build_parts
 from orchestrator.train.start_from_data import start_from_data
@@ -63,6 +64,7 @@ class Worker:
         self._saver = Saver(self.folder, context.commit)
         checkpoint = self._newest()
         self.parts = build_parts(job, self.ranks, resumed=checkpoint is not None)
+        self.samples = Samples.of(self.parts.train_set)
         torch.manual_seed(job.seed + 1 + self.ranks.rank)
         plan = plan_batch(
             job.training.global_batch, self.ranks.world, job.cluster.max_batch_per_worker
@@ -77,7 +79,8 @@ class Worker:
         self.recorder = Journal(self.folder) if self.ranks.is_first else None
         if self.ranks.is_first:
             announce(self.parts.arithmetic, self.folder)
-            keep_classes(self.folder, self.parts.train_set, self.parts.val_set)
+            sets = self.parts.train_set, self.parts.val_set
+            keep_classes(self.folder, *sets, fresh=checkpoint is None)
         if checkpoint is None:
             self._begin()
         else:
@@ -85,6 +88,7 @@ class Worker:
 
     def run(self, until: int | None = None) -> How:
         """Train until the end, an epoch of the run (from 1), or asked to stop; return which."""
+        self.samples.check_ranks(self.ranks, _place(self.job))
         with self._saver:
             return self._run(until)
 
@@ -276,6 +280,7 @@ class Worker:
             tallies=self.ranks.gather(self.tally.state()),
             best=self.best,
             last=self.last,
+            samples=self.samples,
         )
 
     def _begin(self) -> None:
@@ -288,6 +293,7 @@ class Worker:
         with checkpoint.here() as folder:
             state = TrainState.read(folder)
             state.check_same_job(self.job, str(checkpoint))
+            self.samples.check_unchanged(state.samples, str(checkpoint), _place(self.job))
             self._enter(state.at, resumed=True)
             self._restore(state, folder)
         self.last = state.last
@@ -337,3 +343,8 @@ class Worker:
 
     def _gathered(self, broken: dict[str, str]) -> dict[str, str]:
         return {source: why for part in self.ranks.gather(broken) for source, why in part.items()}
+
+
+def _place(job: Job) -> str:
+    """Return where the data of a job is, for messages."""
+    return str(getattr(job.data, "root", job.data.name))

@@ -18,6 +18,7 @@ from orchestrator.errors import UsageError
 from orchestrator.job.load import load_job
 from orchestrator.job.schema import Job
 from orchestrator.prepare.datasets import open_datasets
+from orchestrator.train.samples import Samples
 from tests.orchestrator.curate.here import Here
 
 OPTIONS = Options("shards", 48, quality=90)
@@ -101,6 +102,12 @@ def test_copies_are_the_same_samples_in_the_same_order_with_a_short_side(job: Jo
     train_set, _ = on_copies()
     assert train_set.content(1) == FILES["train/cat/small.v2.jpeg"]  # as it was, byte for byte
     assert train_set.load(0, None).shape == (3, 32, 32)
+
+
+def test_a_run_on_images_may_go_on_with_their_copies(job: Job) -> None:
+    Path("pictures/train/dog.x/odd.jpg").unlink()
+    made(job)
+    assert Samples.of(on_copies()[0]) == Samples.of(open_datasets(job)[0])
 
 
 def test_shards_are_kept_until_an_image_changes_and_never_differ(job: Job) -> None:

@@ -39,3 +39,5 @@ def test_it_is_counted_once_for_a_run(tmp_path: Path) -> None:
     folder.classes.write("before")
     keep_classes(folder, Labeled([0]), Labeled([0]))
     assert folder.classes.read() == "before"
+    keep_classes(folder, Labeled([0]), Labeled([0]), fresh=True)
+    assert "none,0,0" in folder.classes.read()

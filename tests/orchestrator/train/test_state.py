@@ -47,6 +47,16 @@ def test_a_state_comes_back_as_it_was_with_its_results(
     assert rank.buffers.keys() == expected.buffers.keys()
 
 
+def test_a_state_of_an_older_version_names_no_samples(
+    tmp_path: Path, make_state: MakeState
+) -> None:
+    module = network()
+    state = make_state(module)
+    del vars(state)["samples"]
+    write(state, module, tmp_path / "c")
+    assert TrainState.read(tmp_path / "c").samples is None
+
+
 def test_weights_come_back_as_they_were(tmp_path: Path, make_state: MakeState) -> None:
     first, second = network(), network()
     write(make_state(first), first, tmp_path / "c")
