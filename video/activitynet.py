@@ -70,7 +70,7 @@ class ActivityNet(ClipDataset):
             for video_id, entry in database.items()
             if entry.subset.casefold() == SUBSETS[train] and entry.labels
         ]
-        subsets = (entry.subset for entry in database.values() if entry.labels)
+        subsets = ((name, entry.subset) for name, entry in database.items() if entry.labels)
         left_out.without("subset", {*SUBSETS.values(), UNPUBLISHED}, subsets)
         if not clips:
             raise ValueError(

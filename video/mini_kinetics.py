@@ -88,12 +88,15 @@ class MiniKinetics(ClipDataset):
         found, left_out = read_kinetics(annotations)
         rows = [row for row in found if row.split.casefold() in SPLITS[train]]
         left_out.without(
-            "split", {*SPLITS[True], *SPLITS[False], *OTHERS}, (row.split for row in found)
+            "split",
+            {*SPLITS[True], *SPLITS[False], *OTHERS},
+            ((row.youtube_id, row.split) for row in found),
         )
         if unknown := sorted(set(class_names) - {row.label for row in rows}):
             raise ValueError(
                 f"{annotations} has no video of {len(unknown)} of the {len(class_names)} classes "
                 f"in {root / settings.classes}, for instance {unknown[0]!r}"
+                + "".join(f". {remark}" for remark in left_out.remarks())
             )
         number = {name: place for place, name in enumerate(class_names)}
         find = _finder(root / (settings.train_videos if train else settings.val_videos))

@@ -14,9 +14,10 @@ from video.annotations import LeftOut
 from video.anywhere import Place
 from video.class_folders import seen
 
-_CLASS = re.compile(r"(?P<number>\d+)\s+(?P<name>\S.*)")
+_CLASS = re.compile(r"(?P<number>\d{1,9})\s+(?P<name>\S.*)")
 _OF_UCF101 = re.compile(r"(?P<name>[^/]+)/(?P<file>.+?)(?:\s+(?P<number>\d+))?")
 _OF_HMDB51 = re.compile(r"(?P<file>.+?)\s+(?P<use>[012])")
+_DIGITS = 9
 _USE = {True: "1", False: "2"}
 
 
@@ -34,10 +35,16 @@ def read_split(folder: Place, number: int, *, train: bool) -> Split:
 
     Raises ValueError when the lists of this split are not there, or no line of them can be used.
     """
+    classes = folder / "classInd.txt"
     listed = folder / f"{'train' if train else 'test'}list{number:02d}.txt"
     of_classes = _of_classes(folder, number)
+    if listed.is_file() and not classes.is_file():
+        raise ValueError(
+            f"no file {classes}, which numbers the classes of {listed.name}: it comes with the "
+            "lists of UCF101 (https://www.crcv.ucf.edu/data/UCF101.php)"
+        )
     if listed.is_file():
-        split = _ucf101(folder / "classInd.txt", listed)
+        split = _ucf101(classes, listed)
     elif of_classes:
         split = _hmdb51(of_classes, _USE[train])
     else:
@@ -59,11 +66,16 @@ def _ucf101(classes: Place, listed: Place) -> Split:
         found = _OF_UCF101.fullmatch(text)
         if found is None or found["name"] not in place:
             left_out.add(f"line {line}", text, "CLASS/VIDEO, and a class of classInd.txt")
-        elif found["number"] and int(found["number"]) != numbers[found["name"]]:
+        elif found["number"] and _is_another(found["number"], numbers[found["name"]]):
             left_out.add(f"line {line}", text, f"the class number {numbers[found['name']]}")
         else:
             rows.append((place[found["name"]], PurePosixPath(found["file"]).stem))
     return Split(list(numbers), rows, [*odd.remarks(), *left_out.remarks()])
+
+
+def _is_another(text: str, number: int) -> bool:
+    """Whether a text is another number; too many digits for one are."""
+    return len(text) > _DIGITS or int(text) != number
 
 
 def _class_numbers(file: Place) -> tuple[dict[str, int], LeftOut]:

@@ -54,7 +54,7 @@ def test_subsets_are_those_of_their_names_however_they_are_written(tmp_path: Pat
     train = ActivityNet(settings, train=True, num_segments=3)
     assert len(train) == 3
     *_, remark = train.remarks
-    assert "an entry: expected the subset testing or training or validation, got 'trian'" in remark
+    assert "video six: expected the subset testing or training or validation, got 'trian'" in remark
 
 
 def test_classes_are_the_sorted_labels_of_the_whole_file(settings: ActivityNetSettings) -> None:

@@ -22,6 +22,7 @@ def file(tmp_path: Path) -> Path:
         "\ufeff" + HEADER + "yoga,-aa,10.0,20.0,train,0\n",
         "split,time_end,time_start,youtube_id,label\ntrain,20,10,-aa,yoga\n",
         "label, youtube_id, time_start, time_end, split\nyoga , -aa, 10, 20, train\n",
+        "Label , YouTube_ID,time_start,Time_End,SPLIT\nyoga,-aa,10,20,train\n",
         HEADER.replace("\n", "\r\n") + "yoga,-aa,10,20,train,0\r\n",
     ],
 )
@@ -33,20 +34,31 @@ def test_a_row_is_read_however_it_was_written(file: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "why"),
     [
-        *("yoga,-aa,10", "yoga,-aa,ten,20,train,0", ",-aa,10,20,train,0", "yoga,-aa,20,10,train,0"),
-        *("yoga,-aa,nan,20,train,0", "yoga,-aa,inf,20,train,0", "yoga,,10,20,train,0"),
-        *('"yoga,-aa,10,20,train,0', f'"{200_000 * "x"}"'),
+        ("yoga,-aa,10", "no time_end, split"),
+        ("yoga,-aa,ten,20,train,0", "time_start is no number"),
+        (",-aa,10,20,train,0", "no label"),
+        ("yoga,-aa,20,10,train,0", "time_end is before time_start"),
+        ("yoga,-aa,nan,20,train,0", "time_start is no number"),
+        ("yoga,-aa,1,inf,train,0", "time_end is no number"),
+        ("yoga,-aa,-1,20,train,0", "time_start is negative"),
+        (f"yoga,-aa,1,{5000 * '9'},train,0", "time_end is no number"),
+        ("yoga,,10,20,train,0", "no youtube_id"),
+        (
+            '"yoga,-aa,10,20,train,0',
+            "no youtube_id, time_start, time_end, split: a quote is not closed",
+        ),
+        (f'"{200_000 * "x"}"', "no youtube_id, time_start, time_end, split"),
     ],
 )
-def test_a_row_that_cannot_be_used_costs_no_other(file: Path, row: str) -> None:
+def test_a_row_that_cannot_be_used_costs_no_other(file: Path, row: str, why: str) -> None:
     file.write_text(f"{HEADER}yoga,a,1,2,train,0\n{row}\nyoga,b,1,2,train,0\n")
     rows, left_out = read_kinetics(file)
     assert [one.youtube_id for one in rows] == ["a", "b"]
     [remark] = left_out.remarks()
     assert remark.startswith(f"{file}, line 3: expected label,youtube_id,time_start,time_end,split")
-    assert remark.endswith("; left out.")
+    assert remark.endswith(f"({why}); left out.")
     assert len(remark) < 500
 
 
@@ -68,6 +80,19 @@ def test_a_file_of_which_nothing_can_be_used_is_an_error(file: Path) -> None:
     file.write_text(HEADER + "cut\n")
     with pytest.raises(ValueError, match="line 2: expected label"):
         read_kinetics(file)
+
+
+def test_a_csv_with_a_column_twice_is_an_error(file: Path) -> None:
+    file.write_text("label,youtube_id,time_start,time_end,split,Label\nyoga,a,1,2,train,run\n")
+    with pytest.raises(ValueError, match="annotations has twice the column label; "):
+        read_kinetics(file)
+
+
+def test_a_number_of_any_length_ends_no_reading(file: Path) -> None:
+    entry = {"subset": "training", "duration": 0, "annotations": [{"label": "a"}]}
+    content = json.dumps({"database": {"x": entry}})
+    file.write_text(content.replace(": 0", f": {5000 * '9'}"))
+    assert read_activitynet(file)[0] == {"x": Annotated("training", ["a"])}
 
 
 def test_json_of_any_depth_is_read_or_named(file: Path) -> None:

@@ -95,6 +95,20 @@ def test_the_lists_of_ucf101_number_the_classes_and_divide_the_videos(ucf101: Pa
     assert problem.startswith("1 of 2 validation videos have no file, for instance")
 
 
+def test_what_is_wrong_with_the_classes_of_ucf101_is_named(ucf101: Path) -> None:
+    classes, listed = ucf101 / "lists/classInd.txt", ucf101 / "lists/trainlist02.txt"
+    classes.write_text(f"2 Archery\n1 YoYo\n{5000 * '9'} Zumba\n")
+    listed.write_text(f"YoYo/v_YoYo_g08_c01.avi 1\nArchery/v_A_g01_c02.avi {5000 * '9'}\n")
+    first, second = read_split(ucf101 / "lists", 2, train=True).remarks
+    assert first.startswith(f"{classes}, line 3: expected a number and a class, got '999")
+    assert second.startswith(f"{listed}, line 2: expected the class number 2, got 'Archery/")
+    classes.unlink()
+    with pytest.raises(
+        ValueError, match=f"no file {classes}, which numbers .* comes with the lists"
+    ):
+        read_split(ucf101 / "lists", 2, train=True)
+
+
 def test_the_lists_of_hmdb51_say_of_each_video_how_it_is_used(tmp_path: Path) -> None:
     make(tmp_path, "videos/wave/a b.avi", "videos/wave/c.avi", "videos/brush_hair/d.avi")
     (tmp_path / "lists").mkdir()

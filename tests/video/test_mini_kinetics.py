@@ -79,7 +79,7 @@ def test_splits_are_those_of_their_names_however_they_are_written(
     train = MiniKinetics(settings, train=True, num_segments=8)
     assert [name[:2] for name in sources(train)] == ["-a", "bb", "dd", "gg", "hh"]
     [remark] = train.remarks
-    assert "kinetics-400_train.csv, an entry: expected the split " in remark
+    assert "kinetics-400_train.csv, video jj: expected the split " in remark
     assert remark.endswith("got 'trian'; left out.")
 
 
@@ -111,10 +111,24 @@ def test_a_class_without_videos_is_named(settings: MiniKineticsSettings) -> None
     assert all("'archary'" in message for message in messages)
 
 
+def test_what_is_left_out_of_a_csv_is_said_where_a_class_has_no_video(
+    settings: MiniKineticsSettings,
+) -> None:
+    (Path(settings.root) / settings.val_annotations).write_text(f'{HEADER}"yoga,x,1,2,val,0\n')
+    (message,) = MiniKinetics.missing(settings)
+    assert "kinetics-400_val.csv, line 2: expected " in message
+    more = f'{HEADER}"yoga,x,1,2,val,0\narchery,y,1,2,val,0\n'
+    (Path(settings.root) / settings.val_annotations).write_text(more)
+    (message,) = MiniKinetics.missing(settings)
+    assert "has no video of 1 of the 2 classes" in message
+    assert "kinetics-400_val.csv, line 2: expected " in message
+
+
 def test_a_csv_without_the_columns_of_kinetics_is_named(settings: MiniKineticsSettings) -> None:
     (Path(settings.root) / settings.val_annotations).write_text("label,id\nyoga,x\n")
     (message,) = MiniKinetics.missing(settings)
     assert "kinetics-400_val.csv has no column youtube_id, time_start, time_end, split" in message
+    assert message.endswith("and its first line is 'label,id'")
 
 
 def test_too_many_missing_videos_are_reported_before_a_run(settings: MiniKineticsSettings) -> None:
