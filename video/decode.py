@@ -22,7 +22,7 @@ from video import BrokenVideo, UnreadVideo
 from video.index import Index, Way
 from video.mp4 import CutByEdits, DamagedTable, NoTable, SampleTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
-from video.reasons import broken
+from video.reasons import PREPARED, broken, unfit
 from video.signs import is_av1, is_transport_stream, is_without_places
 from video.slices import Slice, TooManyBytes, cut, pieces
 
@@ -44,11 +44,6 @@ COMPARED_KEYS = 3
 """Pictures with which decoding may begin, around which a jump is compared."""
 LOOKED_AT = 3000
 """Frames among which such places are sought whose pictures tell one frame from the next."""
-MAX_PIXELS = 1 << 25
-"""Of a frame: those of 8K television."""
-MIN_WIDTH = 32
-"""Pixels in a row, with fewer of which decord gives wrong ones."""
-_PREPARED = "a copy made by `orch data prepare` can be read"
 
 
 def probe(path: Path) -> Index:
@@ -73,28 +68,20 @@ def _found_out(path: Path) -> Index:
     try:
         table = read_table(path)
     except CutByEdits as error:
-        raise BrokenVideo(path, f"{error}, which decord counts; {_PREPARED}") from error
+        raise BrokenVideo(path, f"{error}, which decord counts; {PREPARED}") from error
     except DamagedTable as error:  # which may crash decord
         raise BrokenVideo(path, f"cannot be read: {error}") from error
     except NoTable:
         return _by_decord(path)
-    if reason := _unfit(table.size):
+    if reason := unfit(table.size):
         raise BrokenVideo(path, reason)
-    if _is_without_order(path, table):
+    if _misleads(path, table):
         if len(table.shown) < len(table.sizes):
-            raise BrokenVideo(path, "its edit list counts frames whose times are not in its table")
+            raise BrokenVideo(
+                path, "its edit list counts frames of which its table says wrong things"
+            )
         return Index(len(_open(path)), Way.IN_ORDER)
     return Index(len(table.shown), Way.SLICES, table)
-
-
-def _unfit(size: Size) -> str:
-    """Return why frames of a size (0 where it is not known) cannot be read, else ""."""
-    height, width = size
-    if 0 < width < MIN_WIDTH:
-        return f"it is {width} pixels wide, at least {MIN_WIDTH} are needed"
-    if height * width > MAX_PIXELS:
-        return f"it has {width} x {height} pixels, at most {MAX_PIXELS / 1e6:.0f} million"
-    return ""
 
 
 def _by_decord(path: Path) -> Index:
@@ -138,13 +125,13 @@ def _way(reader: Any) -> Way:
     return Way.SEEK if right else Way.IN_ORDER
 
 
-def _is_without_order(path: Path, table: SampleTable) -> bool:
-    """Return whether frames are shown in another order than their table says.
+def _misleads(path: Path, table: SampleTable) -> bool:
+    """Return whether frames are not shown in the order of their table, or not readable by it.
 
-    So it is with B-frames and no table of delays (ctts). The first pictures that differ show it.
+    So it is with B-frames and no table of delays (ctts), and where it lacks that of the samples
+    with which decoding may begin (stss). The first pictures that differ show it.
     """
-    count = len(table.sizes)
-    if not table.may_be_reordered or np.any(table.ranks != np.arange(count)):
+    if not (table.is_without_delays or table.is_without_groups):
         return False
     starts = table.starts[np.linspace(0, len(table.starts) - 1, 8).astype(int)]
     for first in np.unique(np.searchsorted(table.shown, starts)).tolist():
@@ -153,7 +140,10 @@ def _is_without_order(path: Path, table: SampleTable) -> bool:
             small = cut(path, table, numbers)
             right = list(map(_mark, _ascending(_reader_of(small), small.frames)))
             if all(one != other for one, other in pairwise(right)):
-                alone = [_mark(_of_slices(path, table, [number])[0]) for number in numbers[:6]]
+                try:
+                    alone = [_mark(_of_slices(path, table, [number])[0]) for number in numbers[:6]]
+                except READ_ERRORS as error:
+                    return not isinstance(broken(path, "", error), UnreadVideo)
                 return alone != right[:6]
     return False
 
@@ -238,10 +228,8 @@ def _ascending(reader: Any, numbers: Iterable[int]) -> Iterator[Frame]:
             frame = _next(reader)
             at += 1
         pixels = frame.asnumpy()
-        if reason := _unfit(_size(pixels)):
+        if reason := unfit(pixels.shape):
             raise RuntimeError(reason)
-        if pixels.shape[2] != 3:  # the end of each row is taken for more colors
-            raise RuntimeError(f"turned frames of {pixels.shape[1]} pixels in a row come distorted")
         yield pixels
 
 
@@ -291,7 +279,7 @@ def _refuse_at_once(path: Path) -> None:
     if is_transport_stream(path):
         raise BrokenVideo(
             path,
-            f"an MPEG transport stream, whose frames decord cannot tell apart; {_PREPARED}",
+            f"an MPEG transport stream, whose frames decord cannot tell apart; {PREPARED}",
         )
 
 
@@ -328,7 +316,7 @@ def _open(path: Path) -> Any:
         reader = _of_file(path)
     except READ_ERRORS as error:
         if is_av1(path):
-            why = f"its codec is AV1, which decord cannot read; {_PREPARED}"
+            why = f"its codec is AV1, which decord cannot read; {PREPARED}"
             raise BrokenVideo(path, why) from error
         raise broken(path, "cannot be opened", error) from error
     if len(reader) == 0:

@@ -61,10 +61,16 @@ class SampleTable:
     header: bytes
 
     @property
-    def may_be_reordered(self) -> bool:
-        """Whether its codec may show frames in another order than it decodes them."""
+    def is_without_delays(self) -> bool:
+        """Whether it names no frame as one shown late, and its codec may show some so."""
         baseline = b"avcC\1\x42" in self.description  # the profile of H.264 without B-frames
-        return self.codec in _REORDERED and bool(len(self.starts)) and not baseline
+        reordered = self.codec in _REORDERED and bool(len(self.starts)) and not baseline
+        return reordered and not np.any(self.ranks != np.arange(len(self.ranks)))
+
+    @property
+    def is_without_groups(self) -> bool:
+        """Whether it says of so many samples that they need no other one that few codecs do so."""
+        return self.codec not in (*H264, *HEVC) and 4 * len(self.starts) > len(self.sizes) > 1
 
     @property
     def size(self) -> tuple[int, int]:

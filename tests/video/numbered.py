@@ -37,6 +37,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "hevc-open.mp4": {"codec": "libx265", "x265_params": f"{_HEVC}:keyint=24:open-gop=1:bframes=3"},
     "closed.mkv": {"g": 24, "x264_params": _B_FRAMES},
     "refresh.mkv": {"x264_params": _REFRESH},
+    "vp9.mp4": {"codec": "libvpx-vp9", "g": 24, "b": 500000},
+    "mpeg4-plain.mp4": {"codec": "mpeg4", "g": 24, "bf": 0, "b": 800000},
     "vp9.webm": {"codec": "libvpx-vp9", "g": 24, "b": 500000},
     "mpeg4.avi": {"codec": "mpeg4", "g": 24, "bf": 0, "b": 800000},
     "b-frames.avi": {"codec": "mpeg4", "g": 24, "bf": 2, "b": 800000},

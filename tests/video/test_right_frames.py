@@ -15,7 +15,7 @@ import pytest
 
 from tests.video.boxes import Edit, edited, number, renamed
 from tests.video.numbered import COUNT, FORMS, numbers_in, picture
-from video import BrokenVideo, decode, slices
+from video import BrokenVideo, decode, reasons, slices
 from video.decode import every_frame, frames, probe
 from video.index import IndexFolder, Way, packed, unpacked
 from video.recode import Tool, read_otherwise
@@ -202,7 +202,7 @@ def test_frames_that_do_not_fit_into_memory_together_are_read_in_parts(
 def test_the_size_of_frames_without_a_table_is_looked_at_too(
     written: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit: int
 ) -> None:
-    monkeypatch.setattr(decode, name, limit)
+    monkeypatch.setattr(reasons, name, limit)
     with pytest.raises(BrokenVideo, match=r"192 (pixels wide|x 48 pixels)"):
         probe(written / "closed.mkv")
 
@@ -219,6 +219,17 @@ def test_b_frames_without_a_table_of_delays_are_read_in_order(
     path.write_bytes(content.replace(b"edts", b"free"))
     index = probe(path)
     assert index.way is Way.IN_ORDER
+    assert numbers_in(frames(path, index, [1, 2, 50, 97])) == [1, 2, 50, 97]
+
+
+@pytest.mark.parametrize("name", ["vp9.mp4", "mpeg4-plain.mp4"])
+def test_samples_that_are_not_said_to_need_others_are_not_believed_to_need_none(
+    written: Path, tmp_path: Path, name: str
+) -> None:
+    assert probe(written / name).way is Way.SLICES
+    path = edited(written / name, tmp_path, renamed(b"stss"))
+    index = probe(path)
+    assert (index.frames, index.way) == (COUNT, Way.IN_ORDER)
     assert numbers_in(frames(path, index, [1, 2, 50, 97])) == [1, 2, 50, 97]
 
 
