@@ -197,7 +197,12 @@ def read_class_names(path: Place, layout: Layout) -> list[str]:
     names = _unpickle(path, layout).get(layout.names)
     if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
         raise DataError(f"{path} holds no list of class names. {layout.how_to_get}")
-    return [name.decode("ascii") for name in names]
+    try:
+        return [name.decode() for name in names]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} holds names of classes that are no text in UTF-8. {layout.how_to_get}"
+        ) from error
 
 
 def read_batch(path: Place, num_classes: int, layout: Layout) -> tuple[np.ndarray, list[int]]:

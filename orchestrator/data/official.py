@@ -18,16 +18,20 @@ def official_folder(
     """Return the folder that holds files of a data set.
 
     It is root itself, or `folder` below it, or is unpacked from `archive` (below root, or root
-    itself) into the node's cache, once. Raises DataError for another archive than the official one,
-    or when it cannot be unpacked. If nothing is there, it is `folder` below root.
+    itself) into the node's cache, once. A folder that lacks some of the files is used only without
+    an archive. Raises DataError for another archive than the official one, or when it cannot be
+    unpacked. If nothing is there, it is `folder` below root.
     """
-    for place in (root / folder, root):
-        if any((place / name).is_file() for name in names):
+    places = (root / folder, root)
+    found = [[(place / name).is_file() for name in names] for place in places]
+    for place, there in zip(places, found, strict=True):
+        if all(there):
             return place
     for packed in (root, root / archive):
         if packed.is_file():
             return _unpacked(packed, folder, md5, names)
-    return root / folder
+    some = [place for place, there in zip(places, found, strict=True) if any(there)]
+    return some[0] if some else root / folder
 
 
 def _unpacked(archive: Place, folder: str, md5: str, names: Collection[str]) -> Path:

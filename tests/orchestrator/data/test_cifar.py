@@ -137,6 +137,29 @@ def test_the_folder_itself_and_the_archive_serve_as_well(
     assert len(cifar10(archive, train=False)) == 20
 
 
+def test_an_archive_serves_where_some_of_its_files_lie_beside_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_CACHE", str(root / "cache"))
+    archive, folder = pack(root), root / "cifar-10-batches-py"
+    digest = hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setattr(Cifar10, "layout", replace(Cifar10.layout, md5=digest))
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(b"cut")
+    assert Cifar10.missing(Cifar10Settings(root=str(root))) == []
+    assert len(cifar10(root, train=True)) == 100
+
+
+def test_names_of_classes_are_text_in_utf_8(root: Path) -> None:
+    meta = root / "cifar-10-batches-py" / "batches.meta"
+    names = [name.encode() for name in CLASSES]
+    meta.write_bytes(pickle.dumps({b"label_names": ["ca\u00f1\u00f3n".encode(), *names[1:]]}))
+    assert cifar10(root, train=True).class_names == ["ca\u00f1\u00f3n", *CLASSES[1:]]
+    meta.write_bytes(pickle.dumps({b"label_names": ["\u00e9".encode("latin-1"), *names[1:]]}))
+    with pytest.raises(DataError, match=f"{meta} holds names of classes that are no text"):
+        cifar10(root, train=True)
+
+
 def test_workers_of_a_node_may_unpack_at_the_same_time(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
