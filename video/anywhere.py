@@ -7,6 +7,7 @@ whose files are elsewhere hands in a place of another kind; here nothing is know
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -104,6 +105,17 @@ def read_part(place: Place, offset: int, size: int) -> bytes:
     if isinstance(place, Elsewhere):
         return place.part(offset, size)
     return read_bytes_at(Path(str(place)), offset, size)
+
+
+def refuse_irregular(path: Path) -> os.stat_result:
+    """Return what is seen of a file. Raises OSError, also for a pipe or a device.
+
+    Whoever opened one of those might wait for ever.
+    """
+    seen = path.stat()
+    if not stat.S_ISREG(seen.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return seen
 
 
 def read_bytes_at(path: Path, offset: int, size: int) -> bytes:

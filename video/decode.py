@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from video import BrokenVideo, UnreadVideo
+from video.anywhere import refuse_irregular
 from video.index import Index, Way
 from video.mp4 import CutByEdits, DamagedTable, NoTable, SampleTable, read_table
 from video.pack import ENDING, DamagedPack, read_head, read_pictures
@@ -50,8 +51,9 @@ def probe(path: Path) -> Index:
     """Find out how a video is read, for which some seconds of it may be decoded.
 
     Raises BrokenVideo for one of which no frame can be read right, and OSError where the disk is to
-    blame, or there is no such file.
+    blame, or there is no such file, or no regular one.
     """
+    refuse_irregular(path)
     try:
         return _found_out(path)
     except (BrokenVideo, OSError):

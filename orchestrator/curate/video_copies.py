@@ -12,7 +12,7 @@ from orchestrator.curate.outcome import Outcome, State
 from orchestrator.data import Dataset
 from orchestrator.files import FULL, make_folder
 from video import BrokenVideo, MissingVideo, ShortVideo, UnreadVideo
-from video.anywhere import Elsewhere, Place
+from video.anywhere import Elsewhere, Place, refuse_irregular
 from video.clips import ClipDataset
 from video.decode import Frame, every_frame, frames, probe
 from video.exclude import listed_name
@@ -172,7 +172,7 @@ def _source(file: Path, name: str, place: Place) -> Source:
 
 def _seen(file: Path) -> tuple[int, int]:
     try:
-        known = file.stat()
+        known = refuse_irregular(file)
     except FileNotFoundError as error:
         raise MissingVideo(file, "no such file") from error
     except OSError as error:

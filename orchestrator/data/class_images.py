@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.data.tar_index import ENDINGS
-from video.anywhere import Place, identity
+from video.anywhere import Place, identity, refuse_irregular
 from video.class_folders import class_folders
 from video.unread import IMAGES, Unread
 
@@ -59,7 +60,10 @@ class ClassImages:
 
     def read(self, sample: Sample) -> bytes:
         """Return the content of an image's file. Raises OSError."""
-        return self._file(sample).read_bytes()
+        file = self._file(sample)
+        if isinstance(file, Path):
+            refuse_irregular(file)
+        return file.read_bytes()
 
     def identity(self, sample: Sample) -> str:
         """Return what only this content of an image file is called. Raises OSError."""

@@ -1,5 +1,6 @@
 """What is known of videos: found out once by all processes, never for longer than it is true."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -54,6 +55,19 @@ def test_what_a_disk_hides_for_a_while_is_not_remembered(video: Path, videos: li
         known.index(video)
     shutil.copyfile(videos[0], video)
     assert known.index(video).frames == 16
+
+
+def test_a_pipe_or_a_device_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    pipe, device = tmp_path / "pipe.mp4", tmp_path / "device.mp4"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    held = os.open(pipe, os.O_RDWR)
+    try:
+        for video in (pipe, device, tmp_path):
+            with pytest.raises(BrokenVideo, match=r"cannot be read \(it is no regular file\)"):
+                Library().index(video)
+    finally:
+        os.close(held)
 
 
 @pytest.mark.parametrize("reason", ["Resource temporarily unavailable", "Cannot allocate memory"])

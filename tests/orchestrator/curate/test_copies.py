@@ -249,12 +249,15 @@ def test_only_what_changed_is_made_again() -> None:
 
 
 def test_what_cannot_be_copied_is_named_and_the_rest_is_copied() -> None:
-    job = quickstart(4)
+    job = quickstart(5)
     Path("clips/videos/v_0.mp4").unlink()
+    Path("clips/videos/v_4.mp4").unlink()
+    Path("clips/videos/v_4.mp4").symlink_to("/dev/null")
     Path("clips/videos/v_1.mp4").write_bytes(b"no video at all")
     report = made(job, "gop")
-    assert [one.state for one in report.outcomes] == ["failed", "failed", "made", "made"]
+    assert [one.state for one in report.outcomes] == [*["failed"] * 2, *["made"] * 2, "failed"]
     assert report.outcomes[0].reason == "no such file"
+    assert report.outcomes[4].reason == "cannot be read (it is no regular file)"
     assert "cannot be opened" in report.outcomes[1].reason
     assert "PyAV cannot read it" in report.outcomes[1].reason
     assert sorted(contents("out")) == [

@@ -102,6 +102,13 @@ def test_an_image_deleted_since_the_listing_is_broken(root: Path) -> None:
         data.load(0, np.random.default_rng(0))
 
 
+def test_what_is_no_regular_file_is_broken(root: Path) -> None:
+    (root / "train/a/x.jpeg").unlink()
+    (root / "train/a/x.jpeg").symlink_to("/dev/null")  # or a pipe, which might never end
+    with pytest.raises(BrokenImage, match=r"cannot be read \(it is no regular file\)"):
+        imagenet(root, train=True).load(0, None)
+
+
 def test_missing_folders_are_named_with_their_place_and_source(root: Path, tmp_path: Path) -> None:
     assert ImageNet.missing(ImageNetSettings(root=str(root))) == []
     messages = ImageNet.missing(ImageNetSettings(root=str(tmp_path / "nowhere")))
