@@ -66,8 +66,8 @@ class Loaders:
 
     workers: how many threads or processes; with 0 a batch is loaded when it is asked for. memory:
     bytes that batches may take which are loaded ahead; one always is. timeout: seconds that a
-    process may take for a sample. pin: load into pinned memory, from which a GPU fetches a batch
-    while the host goes on.
+    process may take for a sample; patience: those that its reader may wait for a bucket besides.
+    pin: load into pinned memory, from which a GPU fetches a batch while the host goes on.
     """
 
     def __init__(
@@ -77,10 +77,12 @@ class Loaders:
         *,
         memory: int = 256 * MIB,
         timeout: float = 300.0,
+        patience: float = 0.0,
         pin: bool = False,
     ) -> None:
         self._workers, self._kind, self._memory = workers, kind, memory
-        self._timeout = timeout if kind == "processes" else None
+        self._timeout = timeout + patience if kind == "processes" else None
+        self._patience = patience
         self._pin = pin
         self._pools: dict[int, _Pool] = {}
         self._threads: ThreadPoolExecutor | None = None
@@ -146,8 +148,10 @@ class Loaders:
             for process in processes:
                 process.join(LAST_SECONDS)
             self._pools.clear()
+            waited = f", for {self._patience:g} of which a bucket is waited for"
             raise DataError(
-                f"A sample was not read within {self._timeout:g} seconds. The storage may hang: "
+                f"A sample was not read within {self._timeout:g} seconds"
+                f"{waited if self._patience else ''}. The storage may hang: "
                 "see that it answers, or allow more with --set cluster.loader_timeout=SECONDS."
             ) from error
         pins = self._pin and self._kind == "processes"

@@ -66,7 +66,11 @@ class Cluster(BaseModel, frozen=True, extra="forbid"):
         256, ge=1, description="MiB for batches that are loaded ahead; one always is"
     )
     loader_timeout: float = Field(
-        300.0, gt=0, le=1e6, description="seconds that a loader process may take for a sample"
+        300.0,
+        gt=0,
+        le=1e6,
+        description="seconds that a loader process may take for a sample, but for waiting for a "
+        "bucket",
     )
     gpus_per_worker: Literal["auto", 0, 1] = Field(
         "auto", description="auto: one each where the cluster has one for every worker, else none"

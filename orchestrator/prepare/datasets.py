@@ -14,6 +14,7 @@ from orchestrator.job.paths import in_bucket
 from orchestrator.job.resolve import FILE_IN_ROOT, FOLDER_IN_ROOT, ROOT
 from orchestrator.job.schema import Job
 from orchestrator.store.s3_copy import copy_here
+from orchestrator.store.s3_fetch import longest_wait
 from orchestrator.store.s3_files import S3Path
 from video.anywhere import Place, place_of
 from video.class_folders import named
@@ -39,6 +40,11 @@ def open_datasets(job: Job) -> tuple[Dataset, Dataset]:
         return _opened(here.settings, job.model.num_segments)
     except (DataError, MissingData) as error:
         raise type(error)(here.as_given(str(error))) from error
+
+
+def patience(job: Job) -> float:
+    """Return how many seconds a reader waits for the bucket of a job's data; 0 without one."""
+    return longest_wait() if any(_in_bucket(job.data, ROOT, FOLDER_IN_ROOT)) else 0.0
 
 
 def root_of(job: Job) -> Place:

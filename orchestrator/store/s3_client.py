@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.store.folder import StorageTrouble
-from orchestrator.store.s3_retry import Patience
+from orchestrator.store.s3_retry import LONGEST_PAUSE, Patience
 
 ATTEMPTS = 3
 CONNECT_SECONDS, READ_SECONDS = 10, 60
@@ -57,12 +57,21 @@ def client() -> Any:
     from botocore.exceptions import BotoCoreError
 
     try:
-        patience = Patience(int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS)))
+        patience = Patience(_attempts())
         s3 = boto3.session.Session().client("s3", config=Config(**_SETTINGS))
     except (BotoCoreError, ValueError) as error:
         raise StorageTrouble(f"S3 cannot be asked: {_of_client(error)}") from error
     patience.watch(s3)
     return s3
+
+
+def longest_request() -> float:
+    """Return how many seconds a request may take with all its attempts."""
+    return _attempts() * (CONNECT_SECONDS + READ_SECONDS + LONGEST_PAUSE)
+
+
+def _attempts() -> int:
+    return int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))
 
 
 @contextmanager

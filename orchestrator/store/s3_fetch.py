@@ -18,7 +18,7 @@ from typing import Any
 from orchestrator.store.cache import Damaged
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.s3_bucket import CHUNK, Bucket
-from orchestrator.store.s3_client import Changed, asking
+from orchestrator.store.s3_client import Changed, asking, longest_request
 from orchestrator.store.s3_retry import may_pass
 
 PATIENCE_SECONDS = 900.0
@@ -26,6 +26,11 @@ PATIENCE_SECONDS = 900.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 20.0
 """Before the storage is asked again, in seconds: a pause is drawn from 0 to its longest."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
+
+
+def longest_wait() -> float:
+    """Return how many seconds may pass, while nothing comes, until an object is given up."""
+    return PATIENCE_SECONDS + LONGEST_PAUSE + longest_request()
 
 
 @dataclass

@@ -7,7 +7,7 @@ from orchestrator.data import Dataset
 from orchestrator.data.ahead import MIB, Loaders
 from orchestrator.job.schema import Job
 from orchestrator.prepare.build import build_network, check_data
-from orchestrator.prepare.datasets import open_datasets
+from orchestrator.prepare.datasets import open_datasets, patience
 from orchestrator.prepare.start import start
 from orchestrator.train.arithmetic import Arithmetic, choose
 from orchestrator.train.ranks import Ranks
@@ -45,6 +45,7 @@ def build_parts(job: Job, ranks: Ranks, *, resumed: bool = False) -> Parts:
         asked.loader,
         memory=asked.loader_memory * MIB,
         timeout=asked.loader_timeout,
+        patience=patience(job),
         pin=ranks.pins,
     )
     return Parts(train_set, val_set, network, arithmetic, warning, loaders)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from orchestrator.data.ahead import Loaders, Wanted
-from orchestrator.errors import JobFileError, UsageError
+from orchestrator.errors import DataError, JobFileError, UsageError
 from orchestrator.job.load import load_job
 from tests.orchestrator.data.test_loader import Numbers
 
@@ -72,6 +72,16 @@ def test_batches_that_are_no_longer_wanted_do_not_count_against_the_storage() ->
     batches.close()  # type: ignore[attr-defined]
     [(inputs, _)] = loaders.batches(data, [[Wanted((70,))]])
     assert inputs.flatten().tolist() == [70, 0, 0]
+
+
+def test_a_storage_that_is_waited_for_has_more_time() -> None:
+    [(inputs, _)] = Loaders(1, "processes", timeout=0.1, patience=9).batches(
+        Slow(4), [[Wanted((3,))]]
+    )
+    assert inputs.flatten().tolist() == [3, 0, 0]
+    late = Loaders(1, "processes", timeout=0.05, patience=0.05).batches(Slow(4), [[Wanted((3,))]])
+    with pytest.raises(DataError, match=r"within 0\.1 seconds, for 0\.05 of which a bucket"):
+        next(late)
 
 
 def test_a_small_shared_memory_is_named_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:

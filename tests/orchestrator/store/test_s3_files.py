@@ -26,7 +26,7 @@ from orchestrator.errors import MissingData
 from orchestrator.job.load import load_job
 from orchestrator.plan.batch import plan_batch
 from orchestrator.prepare import preflight
-from orchestrator.prepare.datasets import open_datasets
+from orchestrator.prepare.datasets import open_datasets, patience
 from orchestrator.store import s3_client, s3_fetch
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
@@ -309,3 +309,14 @@ def test_a_place_in_a_bucket_is_asked_like_a_path(s3: str, tmp_path: Path) -> No
             assert (there.suffix, there.stem) == (here.suffix, here.stem)
     assert S3Path.at(s3) / "/elsewhere" == Path("/elsewhere")
     assert Path("/elsewhere") / S3Path.at(s3) == S3Path.at(s3)
+
+
+def test_a_loader_process_has_the_time_for_which_a_bucket_is_waited_for(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "10")
+    frozen_until_the_end = 10 * (10 + 60 + 20)
+    given = f"data.videos=s3://{clips.name}"
+    for job in (job_on("s3://data/x", tmp_path), job_on(clips, tmp_path, given)):
+        assert patience(job) >= s3_fetch.PATIENCE_SECONDS + frozen_until_the_end
+    assert patience(job_on(clips, tmp_path)) == 0
