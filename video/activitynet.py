@@ -75,7 +75,7 @@ class ActivityNet(ClipDataset):
         if not clips:
             raise ValueError(
                 f"{root / settings.annotations} lists no annotated video of the subset "
-                f"{SUBSETS[train]!r}"
+                f"{SUBSETS[train]!r}" + "".join(f". {remark}" for remark in left_out.remarks()[:1])
             )
         super().__init__(
             settings,

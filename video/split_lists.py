@@ -82,7 +82,10 @@ def _class_numbers(file: Place) -> tuple[dict[str, int], LeftOut]:
     """Return the numbers of the classes, in their order."""
     numbers, left_out = {}, LeftOut(file)
     for line, text in _lines(file):
-        if found := _CLASS.fullmatch(text):
+        found = _CLASS.fullmatch(text)
+        if found and found["name"] in numbers:
+            left_out.add(f"line {line}", text, "a class that is not listed above")
+        elif found:
             numbers[found["name"]] = int(found["number"])
         else:
             left_out.add(f"line {line}", text, "a number and a class")

@@ -55,7 +55,9 @@ def root_of(job: Job) -> Place:
 def remarks(train_set: Dataset, val_set: Dataset) -> list[str]:
     """Return what is odd about the two data sets of a job, and no reason to refuse them."""
     own = [remark for one in (train_set, val_set) for remark in getattr(one, "remarks", ())]
-    lines = [*own, *not_in_any(train_set, val_set), *_without_samples(train_set, val_set)]
+    names = train_set.class_names
+    alone = [f"All samples are of one class, {names[0]}."] if len(names) == 1 else []
+    lines = [*own, *not_in_any(train_set, val_set), *_without_samples(train_set, val_set), *alone]
     return list(dict.fromkeys(lines))
 
 

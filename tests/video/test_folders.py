@@ -97,10 +97,11 @@ def test_the_lists_of_ucf101_number_the_classes_and_divide_the_videos(ucf101: Pa
 
 def test_what_is_wrong_with_the_classes_of_ucf101_is_named(ucf101: Path) -> None:
     classes, listed = ucf101 / "lists/classInd.txt", ucf101 / "lists/trainlist02.txt"
-    classes.write_text(f"2 Archery\n1 YoYo\n{5000 * '9'} Zumba\n")
+    classes.write_text(f"2 Archery\n1 YoYo\n{5000 * '9'} Zumba\n3 YoYo\n")
     listed.write_text(f"YoYo/v_YoYo_g08_c01.avi 1\nArchery/v_A_g01_c02.avi {5000 * '9'}\n")
-    first, second = read_split(ucf101 / "lists", 2, train=True).remarks
+    first, again, second = read_split(ucf101 / "lists", 2, train=True).remarks
     assert first.startswith(f"{classes}, line 3: expected a number and a class, got '999")
+    assert again.startswith(f"{classes}, line 4: expected a class that is not listed above, got ")
     assert second.startswith(f"{listed}, line 2: expected the class number 2, got 'Archery/")
     classes.unlink()
     with pytest.raises(

@@ -1,6 +1,7 @@
 """ImageNet's folders, with small pictures drawn here and with real ones."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,14 @@ def test_what_is_no_sample_though_it_may_be_meant_to_be_is_counted(root: Path) -
     assert deeper.startswith("2 files are left out, in folders within class folders, such as ")
     assert unknown.startswith("3 files are left out, of formats that are not read, such as ")
     assert imagenet(root, train=False).remarks == []
+
+
+def test_one_class_alone_is_remarked_on(root: Path) -> None:
+    for folder in ("train/b", "val/b"):
+        shutil.rmtree(root / folder)
+    assert remarks(imagenet(root, train=True), imagenet(root, train=False)) == [
+        "All samples are of one class, a."
+    ]
 
 
 def test_a_validation_class_without_training_images_is_named(root: Path) -> None:
