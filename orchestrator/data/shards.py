@@ -100,7 +100,7 @@ class Shards:
                     repeated.add(f"{tar}/{name}", count - 1)
         return [
             *unknown.line("left out, of formats that are not read"),
-            *repeated.line("a sample of its own, though called as another one in its tar"),
+            *repeated.line("read beside another one of the same name in the same tar"),
             *cut.line("followed by data that is not read, as where cat joined tars"),
         ]
 

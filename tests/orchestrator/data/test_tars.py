@@ -50,7 +50,7 @@ def test_what_is_lost_of_a_tar_or_is_there_twice_is_said(tmp_path: Path) -> None
     inside = f"{tmp_path}/train/0.tar"
     assert data.remarks == [
         f"1 file is left out, of formats that are not read, such as {inside}/b/3.TIFF.",
-        "1 file is a sample of its own, though called as another one in its tar, such as "
+        "1 file is read beside another one of the same name in the same tar, such as "
         f"{inside}/a/1.jpg.",
         "1 file is followed by data that is not read, as where cat joined tars, such as "
         f"{tmp_path}/train/1.tar.",
