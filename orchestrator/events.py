@@ -321,6 +321,11 @@ def of_trial(run: str | None) -> Iterator[None]:
         _trial.reset(before)
 
 
+def trial() -> str | None:
+    """Return the run of a search as whose events those of this thread are stamped."""
+    return _trial.get()
+
+
 def say(event: Event) -> Event:
     """Print an event as one line, and return it with its time and its trial.
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orchestrator import outage
 from orchestrator.data import Dataset
 from orchestrator.data.helper_process import end_with_parent
 from orchestrator.data.images import BrokenImage
@@ -169,7 +170,7 @@ class Loaders:
             return _Pool(dataset, self._threads, partial(load_first, dataset))
         forked = multiprocessing.get_context("forkserver")
         executor = ProcessPoolExecutor(
-            self._workers, forked, initializer=_take, initargs=(dataset,)
+            self._workers, forked, initializer=_take, initargs=(dataset, outage.telling())
         )
         executor.submit(_is_ready).result()  # it takes seconds, which are not a sample's
         return _Pool(dataset, executor, _load_own)
@@ -246,11 +247,12 @@ _own: Dataset
 """The data set of a loader process."""
 
 
-def _take(dataset: Dataset) -> None:
+def _take(dataset: Dataset, telling: outage.Telling | None) -> None:
     global _own
     _own = dataset
     torch.set_num_threads(1)
     end_with_parent()
+    outage.tell(telling)
 
 
 def _is_ready() -> bool:

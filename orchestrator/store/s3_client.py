@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from orchestrator import outage
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.s3_retry import LONGEST_PAUSE, Patience
 
@@ -75,17 +76,19 @@ def _attempts() -> int:
 
 
 @contextmanager
-def asking(place: str) -> Iterator[Any]:
+def asking(place: str, patience: float = 0.0) -> Iterator[Any]:
     """Give the client; an error that it raises meanwhile becomes one that says what to do.
 
-    place: the file or folder that is asked for, s3://... Raises FileNotFoundError, Changed or
-    StorageTrouble.
+    place: the file or folder that is asked for, s3://... patience: seconds for which it is asked
+    again and again; 0 if the client alone does that.
+    Raises FileNotFoundError, Changed or StorageTrouble.
     """
     s3 = client()
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        yield s3
+        with outage.asked(place, patience):
+            yield s3
     except ClientError as error:
         code = str(error.response["Error"].get("Code", ""))
         if code in _ABSENT:

@@ -64,7 +64,7 @@ class Remote:
         given = {} if not (first + done) and last is None else {"Range": _range(first + done, last)}
         while True:
             try:
-                with asking(self.bucket.uri(self.key)) as s3:
+                with asking(self.bucket.uri(self.key), PATIENCE_SECONDS) as s3:
                     named = {"Bucket": self.bucket.name, "Key": self.key}
                     return s3.get_object(**named, **given, **same, ChecksumMode="ENABLED")
             except StorageTrouble as error:

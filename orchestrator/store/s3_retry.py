@@ -8,6 +8,8 @@ request has all of its attempts, whatever became of the others.
 import random
 from typing import Any
 
+from orchestrator import outage
+
 FIRST_PAUSE, SLOWER_PAUSE, LONGEST_PAUSE = 0.05, 1.0, 20.0
 """Before a second attempt, one that is asked for later, and any further one: at most, in seconds.
 A pause is drawn from 0 to its longest, which doubles with each attempt."""
@@ -33,6 +35,10 @@ class Patience:
         """Return after how many seconds a request is repeated that was tried so often; or None."""
         status, code = _answer(response)
         again = status in _STATUSES or code in _CODES or _is_of_connection(caught_exception)
+        if again:
+            outage.failed(f"S3 answers {status}" if status else "S3 does not answer")
+        elif response is not None:
+            outage.over()
         if not again or attempts >= self._attempts:
             return None
         first = SLOWER_PAUSE if code in _SLOWER else FIRST_PAUSE

@@ -11,6 +11,7 @@ from orchestrator.train import failures, stacks
 from orchestrator.train.context import RayContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import LostRank
+from orchestrator.train.waits import tell_waits
 from orchestrator.train.worker import Run, Worker
 
 
@@ -44,6 +45,7 @@ def train_function(config: Config) -> None:
         set_numerics(job.training)
         context = RayContext(run.folder, keep=job.checkpoint.keep)
         ranks = context.ranks
+        tell_waits(run.folder)
         with stacks.shown(run.folder.name, ranks.rank, ranks.world):
             how = Worker(job, run, context).run()
             ranks.gather(None)  # who ends first would let Ray end rank 0, which may still save

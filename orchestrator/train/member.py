@@ -17,6 +17,7 @@ from orchestrator.train import failures, rendezvous, stacks
 from orchestrator.train.context import FolderContext
 from orchestrator.train.numerics import set_numerics
 from orchestrator.train.ranks import LostRank, Ranks
+from orchestrator.train.waits import tell_waits
 from orchestrator.train.worker import Run, Worker
 
 
@@ -104,6 +105,7 @@ class Member:
 def _train(task: Task, ranks: Ranks) -> How:
     job = job_from_dict(task.job)
     set_numerics(job.training)
+    tell_waits(task.run.folder)
     context = FolderContext(task.run.folder, ranks, keep=job.checkpoint.keep)
     search = task.run.folder.name.removesuffix(f".{task.name}")
     with stacks.shown(search, ranks.rank, ranks.world, trial=task.name):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from orchestrator import events, outage
 from orchestrator.data.ahead import Loaders, Wanted
 from orchestrator.errors import DataError, JobFileError, UsageError
 from orchestrator.job.load import load_job
@@ -57,6 +58,18 @@ def test_loader_processes_end_with_a_rank_that_is_killed(tmp_path: Path) -> None
         time.sleep(0.02)
 
 
+class Told(Numbers):
+    """Gives 1 where the process speaks for the run that its parent speaks for."""
+
+    def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
+        telling = outage.telling()
+        is_told = bool(telling and telling.run == TELLING.run)
+        return torch.full(self.sample_shape, int(is_told), dtype=torch.uint8)
+
+
+TELLING = outage.Telling("runs/one", events.warn)
+
+
 class Slow(Numbers):
     """Takes a while for each sample."""
 
@@ -82,6 +95,13 @@ def test_a_storage_that_is_waited_for_has_more_time() -> None:
     late = Loaders(1, "processes", timeout=0.05, patience=0.05).batches(Slow(4), [[Wanted((3,))]])
     with pytest.raises(DataError, match=r"within 0\.1 seconds, for 0\.05 of which a bucket"):
         next(late)
+
+
+def test_a_loader_process_speaks_for_the_run_of_its_worker() -> None:
+    outage.tell(TELLING)
+    [(inputs, _)] = Loaders(1, "processes").batches(Told(1), [[Wanted((0,))]])
+    outage.tell(None)
+    assert inputs.flatten().tolist() == [1, 1, 1]
 
 
 def test_a_small_shared_memory_is_named_with_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:

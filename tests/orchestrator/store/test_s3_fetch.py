@@ -1,15 +1,22 @@
 """Objects of a real S3 server that come whole over a bad way, into the copies of a node."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from orchestrator import outage
+from orchestrator.events import Log, of_trial, parse
 from orchestrator.store import s3_client, s3_fetch
 from orchestrator.store.cache import Cache, Damaged
 from orchestrator.store.folder import StorageTrouble
 from orchestrator.store.place import folder_at
+from orchestrator.store.run_folder import RunFolder
 from orchestrator.store.s3 import S3Folder
 from orchestrator.store.s3_fetch import Remote
+from orchestrator.train.waits import telling_for
 from tests.unreliable import Mood, Weather, on_the_way_to
 
 CONTENT = bytes(range(256)) * 5000
@@ -77,6 +84,44 @@ def test_a_busy_storage_slows_the_reader_and_does_not_end_it(
         asked = len(proxy.asked)
         assert fetched(cache, remote) == CONTENT
         assert len(proxy.asked) == asked
+
+
+def test_that_a_run_waits_for_a_storage_is_said_once_and_that_it_is_over(
+    cache: Cache,
+    remote: Remote,
+    s3: str,
+    s3_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder_at(s3).write("two.bin", CONTENT)
+    both = [remote, Remote(remote.bucket, remote.key.replace("one", "two"))]
+    monkeypatch.setattr(outage, "QUIET_SECONDS", 0.2)
+    with of_trial("t003"):
+        telling = telling_for(RunFolder("runs/one"))
+    monkeypatch.setattr(outage, "_outage", outage.Outage(telling))
+    with on_the_way_to(s3_url, 503) as proxy, ThreadPoolExecutor(2) as threads:
+        ask_at(proxy.url, monkeypatch)
+        found = [threads.submit(fetched, cache, one) for one in both]
+        wait_until(lambda: len(proxy.asked) > 40)
+        another = outage.Outage(telling)  # in another process
+        another.failed(outage._Request("", 0, 0.0), "")
+        proxy.become("well")
+        assert [one.result() for one in found] == [CONTENT] * 2
+    events = [parse(line) for line in capsys.readouterr().out.splitlines()]
+    assert [type(event) for event in events] == [Log, Log]
+    waiting, over = (event for event in events if isinstance(event, Log))
+    assert (waiting.level, waiting.trial) == ("warning", "t003")
+    assert waiting.message.startswith(s3)
+    assert ".bin: S3 answers 503; waiting, for at most 15 minutes." in waiting.message
+    assert ".bin: S3 answers again, after " in over.message
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_some_bytes_of_an_object_are_fetched_alone(cache: Cache, remote: Remote) -> None:
