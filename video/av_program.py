@@ -5,7 +5,7 @@ python -m video.av_program decode FILE                         PPM pictures on s
 """
 
 import sys
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 RATE = 25
 """Frames a second of what is written, whatever the source's: only the numbers of frames count."""
@@ -34,9 +34,22 @@ def decode(file: str, out: BinaryIO) -> None:
 
     with av.open(file) as video:
         for frame in video.decode(video=0):
-            pixels = frame.to_ndarray(format="rgb24")
+            pixels = turned(frame, frame.to_ndarray(format="rgb24"))
             out.write(f"P6\n{pixels.shape[1]} {pixels.shape[0]}\n255\n".encode())
             out.write(pixels.tobytes())
+
+
+def turned(frame: Any, pixels: Any) -> Any:
+    """Return the pixels of a frame, (height, width, 3), as its matrix says that it is shown."""
+    import numpy as np
+
+    if (matrix := frame.side_data.get("DISPLAYMATRIX")) is None:
+        return pixels
+    right, down = np.sign(np.frombuffer(bytes(matrix), np.int32).reshape(3, 3)[:2, :2]).T
+    if right[1] and down[0]:  # what was right is down, and what was down is right
+        pixels, right, down = pixels.swapaxes(0, 1), right[::-1], down[::-1]
+    pixels = pixels[:, ::-1] if right[0] < 0 else pixels
+    return pixels[::-1] if down[1] < 0 else pixels
 
 
 def main(arguments: list[str]) -> None:

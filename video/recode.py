@@ -161,7 +161,7 @@ def _decoder(path: Path, tool: Tool) -> list[str]:
     if tool is Tool.PYAV:
         return [sys.executable, "-m", "video.av_program", "decode", str(path)]
     return [
-        *("ffmpeg", "-nostdin", "-loglevel", "error", "-xerror", "-noautorotate"),
+        *("ffmpeg", "-nostdin", "-loglevel", "error", "-xerror"),
         *("-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough"),
         *("-f", "image2pipe", "-c:v", "ppm", "pipe:1"),
     ]

@@ -67,6 +67,9 @@ def test_frames_are_turned_as_the_whole_file_is(
     reader = decord.VideoReader(str(path), num_threads=1)
     expected = np.stack([reader.next().asnumpy() for _ in range(16)])
     assert np.array_equal(frames(path, index, [3, 9, 15]), expected[[3, 9, 15]])
+    other = np.stack(list(read_otherwise(path, Tool.PYAV)))[:16].astype(int)
+    mirrored = expected[:, ::-1] if matrix == (-1, 0, 0, 1) else expected  # decord turns it by 180
+    assert np.abs(other - mirrored).mean() < 2
 
 
 def test_narrow_frames_that_a_turn_spoils_are_named(written: Path, tmp_path: Path) -> None:
