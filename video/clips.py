@@ -221,7 +221,8 @@ class ClipDataset:
                 raise  # it is said of another file
             raise MissingVideo(str(clip.path), "no such file") from error
         except BrokenVideo as error:
-            raise type(error)(str(clip.path), error.reason) from error
+            reason = error.reason.replace(str(here), str(clip.path)) if here else error.reason
+            raise type(error)(str(clip.path), reason) from error
 
 
 def find_videos(folder: Place) -> dict[str, Place]:

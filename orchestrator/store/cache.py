@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from orchestrator.errors import UsageError
+from orchestrator.store.cache_trouble import LostCopy, advice, kept_in
 from orchestrator.store.folder import StorageTrouble
 from video import anywhere
 from video.library import cache_folder
@@ -43,10 +44,6 @@ _checked: set[int] = set()
 
 class Damaged(Exception):
     """What arrived is not what was sent."""
-
-
-class LostCopy(UsageError, anywhere.LostCopy):
-    """A file or folder of the cache is gone: somebody has removed it."""
 
 
 class Arriving(Protocol):
@@ -73,13 +70,15 @@ class Cache:
     def of_node(cls) -> "Cache":
         """Return the cache in this node's cache folder; ORCH_CACHE_GB limits it, in 10^9 bytes.
 
-        Raises UsageError where that is not a number.
+        Raises UsageError where that is no number above 0.
         """
         given = os.environ.get("ORCH_CACHE_GB")
         try:
             limit = None if given is None else int(float(given) * 1e9)
+            if limit is not None and limit <= 0:
+                raise ValueError
         except (ValueError, OverflowError) as error:
-            raise UsageError(f"ORCH_CACHE_GB: expected a number, got {given!r}.") from error
+            raise UsageError(f"ORCH_CACHE_GB: expected a number above 0, got {given!r}.") from error
         return cls(cache_folder() / "objects", limit)
 
     @contextlib.contextmanager
@@ -97,9 +96,7 @@ class Cache:
         except Exception as error:
             if _is_at(path, file):
                 raise
-            raise LostCopy(
-                _advice(self.folder, "copies are removed while they are read")
-            ) from error
+            raise LostCopy(advice(self.folder, "copies are removed while they are read")) from error
         finally:
             os.close(file)
 
@@ -124,7 +121,7 @@ class Cache:
         path = self._found(content)
         if path is None:
             return None
-        with _kept_in(self.folder):
+        with kept_in(self.folder):
             try:
                 file = os.open(path, os.O_RDONLY)
             except FileNotFoundError:
@@ -133,7 +130,8 @@ class Cache:
             if not _is_whole(path, file) and _is_at(path, file):
                 path.unlink(missing_ok=True)
             if (seen := os.fstat(file)).st_nlink:
-                os.utime(file, ns=(time.time_ns(), seen.st_mtime_ns))
+                with contextlib.suppress(OSError):  # the folder may be another one's, or fixed
+                    os.utime(file, ns=(time.time_ns(), seen.st_mtime_ns))
                 return path, file
             os.close(file)
             return None
@@ -142,7 +140,7 @@ class Cache:
         folder, name = self._place(content)
         start = f"{name}-"
         try:
-            with _kept_in(self.folder, FileNotFoundError), os.scandir(folder) as entries:
+            with kept_in(self.folder, FileNotFoundError), os.scandir(folder) as entries:
                 found = next((one.name for one in entries if one.name.startswith(start)), None)
         except FileNotFoundError:
             return None
@@ -157,7 +155,7 @@ class Cache:
         """Fetch a copy, or wait for the process that does."""
         folder, name = self._place(content)
         part = folder / f".{name}"
-        with _kept_in(self.folder):
+        with kept_in(self.folder):
             folder.mkdir(parents=True, exist_ok=True)
             file = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "r+b")
         with file:
@@ -169,7 +167,7 @@ class Cache:
                 return
             try:
                 whole = folder / f"{name}-{self._arrived(file, content, begin)}{suffix}"
-                with _kept_in(self.folder):
+                with kept_in(self.folder):
                     part.rename(whole)
             except BaseException:
                 part.unlink(missing_ok=True)
@@ -198,12 +196,12 @@ class Cache:
         for chunk in arriving:
             crc, rest = zlib.crc32(chunk, crc), memoryview(chunk)
             while rest:
-                with _kept_in(self.folder):
+                with kept_in(self.folder):
                     written = os.pwrite(file.fileno(), rest, done)
                 done, rest = done + written, rest[written:]
         if done != arriving.size:
             raise Damaged
-        with _kept_in(self.folder):
+        with kept_in(self.folder):
             os.fdatasync(file.fileno())
             os.utime(file.fileno(), ns=(time.time_ns(), 0))  # a copy is always as old as another
         return crc
@@ -232,7 +230,7 @@ class Cache:
     @contextlib.contextmanager
     def _counting(self) -> Iterator["_Counter"]:
         """Give the bytes that all files take, parts with their full size; no other process may."""
-        with _kept_in(self.folder), (self.folder / "taken").open("a+b") as file:
+        with kept_in(self.folder), (self.folder / "taken").open("a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
             said = file.read()
@@ -246,7 +244,7 @@ class Cache:
 @lru_cache(maxsize=8)
 def _trim(cache: Cache) -> None:
     """Bring the copies within their limit, which may be lower than it was; once in a process."""
-    if not cache.folder.is_dir():
+    if not os.access(cache.folder, os.W_OK):
         return
     with cache._counting() as counter:
         if counter.taken > (most := cache._most(counter.taken)):
@@ -328,22 +326,3 @@ def _remember(path: Path) -> None:
     if len(_checked) >= _CHECKED_AT_MOST:
         _checked.clear()
     _checked.add(hash(path))
-
-
-@contextlib.contextmanager
-def _kept_in(folder: Path, *passed_on: type[OSError]) -> Iterator[None]:
-    """Let an error of the disk say what to do, but for some kinds."""
-    try:
-        yield
-    except passed_on:
-        raise
-    except OSError as error:
-        kind = LostCopy if isinstance(error, FileNotFoundError) else UsageError
-        raise kind(_advice(folder, error.strerror)) from error
-
-
-def _advice(folder: Path, trouble: str | None) -> str:
-    return (
-        f"Copies of objects cannot be kept in {folder} ({trouble}). Let ORCH_CACHE name a folder "
-        "that can be written and has room; ORCH_CACHE_GB limits what they take."
-    )

@@ -159,7 +159,9 @@ class S3Path:
         listed = self.tree.folder(self.key)
         if listed is None:
             raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(self))
-        for name in (*listed.folders, *listed.files):
+        folders = frozenset(listed.folders)  # an object may be called like one of them
+        files = (name for name in listed.files if name not in folders)
+        for name in (*listed.folders, *files):
             yield S3Path(self.bucket, f"{self.key}/{name}" if self.key else name, self.tree)
 
     def is_dir(self) -> bool:

@@ -16,7 +16,8 @@ import pytest
 
 from orchestrator.errors import UsageError
 from orchestrator.store import cache as cache_module
-from orchestrator.store.cache import ATTEMPTS, Cache, Damaged, LostCopy
+from orchestrator.store.cache import ATTEMPTS, Cache, Damaged
+from orchestrator.store.cache_trouble import LostCopy
 from orchestrator.store.folder import StorageTrouble
 
 
@@ -229,9 +230,10 @@ def test_without_a_limit_half_of_the_free_disk_is_taken(
     assert cache._most(0) == pytest.approx(room / 2, rel=0.1)
     monkeypatch.setenv("ORCH_CACHE_GB", "0.5")
     assert Cache.of_node()._most(0) == min(500_000_000, int(room * 0.95))
-    monkeypatch.setenv("ORCH_CACHE_GB", "much")
-    with pytest.raises(UsageError, match="ORCH_CACHE_GB: expected a number, got 'much'"):
-        Cache.of_node()
+    for given in ("much", "0", "-1", "nan", "inf"):
+        monkeypatch.setenv("ORCH_CACHE_GB", given)
+        with pytest.raises(UsageError, match=f"_GB: expected a number above 0, got '{given}'"):
+            Cache.of_node()
 
 
 def test_a_disk_that_is_full_is_named_and_nothing_is_left(
@@ -246,6 +248,23 @@ def test_a_disk_that_is_full_is_named_and_nothing_is_left(
             read(cache, "one", Sender(b"content"))
     assert sizes(cache) == {}
     assert int((cache.folder / "taken").read_text()) == 0
+
+
+def test_copies_in_a_folder_that_is_fixed_are_read(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fixed(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    sender = Sender(b"content")
+    read(cache, "one", sender)
+    cache_module._trim.cache_clear()
+    forget(monkeypatch)
+    monkeypatch.setattr(os, "utime", fixed)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # for root all folders can be written
+    monkeypatch.setattr(Cache, "_counting", fixed)
+    assert read(cache, "one", sender) == b"content"
+    assert len(sender.begun) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -231,6 +231,11 @@ def test_a_video_that_is_gone_is_broken_and_a_storage_that_refuses_is_no_fault_o
     with pytest.raises(ValueError, match="no such file") as caught:
         train.load(0, None)
     assert str(caught.value).startswith(train.source(0))
+    folder_at(s3).write(f"videos/{Path(train.source(2)).name}", b"no video at all")
+    with pytest.raises(BrokenVideo, match="cannot be") as caught:
+        train.load(2, None)
+    assert str(caught.value).startswith(train.source(2))
+    assert os.environ["ORCH_CACHE"] not in str(caught.value)
     bad_way.become((403, b"<Error><Code>AccessDenied</Code></Error>"))
     with pytest.raises(StorageTrouble, match="access is denied"):
         train.load(1, None)
@@ -307,6 +312,9 @@ def test_a_place_in_a_bucket_is_asked_like_a_path(s3: str, tmp_path: Path) -> No
         if here.is_file():
             assert there.read_bytes() == here.read_bytes()
             assert (there.suffix, there.stem) == (here.suffix, here.stem)
+    folder_at(s3).write("twice/x", b"an object")
+    folder_at(s3).write("twice/x/y", b"below one of its name")
+    assert [one.name for one in S3Path.at(f"{s3}/twice").iterdir()] == ["x"]
     assert S3Path.at(s3) / "/elsewhere" == Path("/elsewhere")
     assert Path("/elsewhere") / S3Path.at(s3) == S3Path.at(s3)
 
