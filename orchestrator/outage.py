@@ -15,8 +15,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from video.library import cache_folder
-
 QUIET_SECONDS = 10.0
 """How long a storage may fail before something is said."""
 
@@ -31,6 +29,8 @@ class Telling:
     @property
     def lock(self) -> Path:
         """The file that the process of a node holds that speaks for the run."""
+        from video.library import cache_folder  # with decord, which most commands do not need
+
         digest = hashlib.sha256(self.run.encode("utf-8", "surrogateescape")).hexdigest()
         return cache_folder() / "waiting" / digest[:16]
 
