@@ -112,4 +112,4 @@ class ActivityNet(ClipDataset):
 def _clip(folder: Place, files: dict[str, Place], video_id: str, labels: list[int]) -> Clip:
     file = files.get(f"v_{video_id}") or files.get(video_id)
     path = file or folder / f"v_{video_id}.*"
-    return Clip(path=path, found=file is not None, labels=tuple(labels))
+    return Clip(path=path, found=file is not None, labels=tuple(labels), name=video_id)

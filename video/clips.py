@@ -71,11 +71,15 @@ class ClipSettings(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Clip:
-    """One labeled video. path: its file, or the pattern that no file matched."""
+    """One labeled video. path: its file, or the pattern that no file matched.
+
+    name: what the annotations call it, whatever its file is called; without them it is "".
+    """
 
     path: Place
     found: bool
     labels: tuple[int, ...]
+    name: str = ""
 
 
 class ClipDataset:
@@ -136,6 +140,11 @@ class ClipDataset:
     def source(self, index: int) -> str:
         """Return the file name, for messages."""
         return str(self.clips[index].path)
+
+    def file_name(self, index: int) -> str:
+        """Return the name that a video has in its list, or else that of its file."""
+        clip = self.clips[index]
+        return clip.name or clip.path.name
 
     def load(self, index: int, generator: np.random.Generator | None) -> Tensor:
         """Return a clip, uint8 (segments, 3, crop, crop): random, or the test's without generator.

@@ -117,7 +117,7 @@ def _listed(settings: VideoFoldersSettings, train: bool) -> Found:
         name = split.class_names[label]
         file = below.get(name, {}).get(video) or flat.get(video)
         path = file or folder / name / f"{video}.*"
-        clips.append(Clip(path=path, found=file is not None, labels=(label,)))
+        clips.append(Clip(path=path, found=file is not None, labels=(label,), name=video))
     return split.class_names, clips, split.remarks
 
 

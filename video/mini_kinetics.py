@@ -170,6 +170,6 @@ def _finder(folder: Place) -> Callable[[Row, int], Clip]:
             place[name] for name in (trimmed, row.youtube_id) for place in places if name in place
         ]
         path = files[0] if files else folder / f"{trimmed}.*"
-        return Clip(path=path, found=bool(files), labels=(label,))
+        return Clip(path=path, found=bool(files), labels=(label,), name=trimmed)
 
     return find

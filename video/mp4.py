@@ -158,7 +158,7 @@ def _table(movie: bytes, length: int) -> SampleTable:
     if not count:
         raise DamagedTable("no sample is inside the file")
     times = _times(samples, len(offsets))[:count]
-    if any(rate != 1 << 16 for *_, rate in _edits(track)):
+    if any(start != -1 and rate != 1 << 16 for _, start, rate in _edits(track)):
         raise NoTable("it has an edit that changes its speed")
     shown = _shown(times, _spans(track, media, dict(boxes)[b"mvhd"]))
     if not len(shown):

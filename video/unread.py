@@ -17,6 +17,9 @@ VIDEOS = frozenset(
 )
 """Endings of videos that are not read."""
 
+OFFICIAL = "ILSVRC2012_"
+"""With which ImageNet's own archives begin, which stay where they were unpacked."""
+
 
 @dataclass
 class Kind:
@@ -55,16 +58,19 @@ class Unread:
 
     def files(self, class_name: str) -> list[Place]:
         """Return the samples of a class, in no order."""
-        found = []
+        found, others = [], []
         for entry in seen(self.folder / class_name):
             if (ending := entry.suffix.lower()) in self.endings:
                 found.append(entry)
             elif ending in self.others:
-                self.unknown.add(entry)
+                others.append(entry)
             elif entry.is_dir():
                 for one in seen(entry):
                     if one.suffix.lower() in self.endings:
                         self.deeper.add(one)
+        known = {one.stem for one in found} if others else set()
+        for entry in others:  # but for what accompanies a sample
+            self.unknown.add(entry, entry.stem not in known)
         return found
 
     def remarks(self, class_names: Iterable[str]) -> list[str]:
@@ -75,12 +81,12 @@ class Unread:
         known = set(class_names)
         stray, packed = Kind(), Kind()
         for entry in seen(self.folder):
-            if (ending := entry.suffix.lower()) in self.archives and entry.stem not in known:
-                packed.add(entry)
+            if (ending := entry.suffix.lower()) in self.archives:
+                packed.add(entry, not (entry.stem in known or entry.name.startswith(OFFICIAL)))
             elif ending in self.endings | self.others and entry.is_file():
                 stray.add(entry)
         return [
-            *packed.line("left out, as there are class folders beside them"),
+            *packed.line("left out, since tars beside class folders are not read"),
             *stray.line("left out, in no class folder"),
             *self.deeper.line("left out, in folders within class folders"),
             *self.unknown.line("left out, of formats that are not read"),

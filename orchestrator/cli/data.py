@@ -31,8 +31,6 @@ MIB = 1 << 20
 SHORT_SIDES = {"gop": 256, "pack": 256, "shards": 288}
 OPTIONS = {"gop": ("gop", "crf"), "pack": ("frames", "quality"), "shards": ("quality",)}
 """Of copies, by their format."""
-REMOVE = "remove_others"
-"""The option of all formats but shards, which removes others in any case."""
 SUMS = ("sources", "copies")
 PER_SEGMENT = 9
 """Frames of a segment that a pack keeps: odd, so that the middle one is among them."""
@@ -216,8 +214,7 @@ def prepare(
 def _check_options(form: str) -> None:
     """Raise UsageError for options given that a format has not."""
     context = click.get_current_context()
-    own = OPTIONS[form] if form == "shards" else (*OPTIONS[form], REMOVE)
-    others = {REMOVE}.union(*OPTIONS.values()).difference(own)
+    others = {name for own in OPTIONS.values() for name in own}.difference(OPTIONS[form])
     given = [
         f"--{name.replace('_', '-')}"
         for name in sorted(others)

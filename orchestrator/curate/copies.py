@@ -49,7 +49,7 @@ def prepare(
     the copies it might not be.
     """
     datasets = open_datasets(job)
-    if problems := missing(job):
+    if problems := missing(_whatever_is_absent(job)):
         raise MissingData("\n".join(problems))
     _check_suits(job, datasets, options)
     root = str(job.data.root)
@@ -81,6 +81,13 @@ def prepare(
         ours.end(folder)
         outcomes += work.lost_classes() if isinstance(work, ImageCopying) else []
     return Report(str(folder), tuple(outcomes), tuple(others), tuple(remarks(*datasets)))
+
+
+def _whatever_is_absent(job: Job) -> Job:
+    """Return the same job for which any share of its videos may be absent: copies have them not."""
+    if not hasattr(job.data, "max_broken_share"):
+        return job
+    return job.model_copy(update={"data": job.data.model_copy(update={"max_broken_share": 1.0})})
 
 
 def _check_apart(job: Job, folder: Path) -> None:

@@ -19,6 +19,7 @@ MANY = 10_000
 """So many classes there may be although there are not as many images."""
 _SUBSET = {True: re.compile(r"(?<![a-z])train"), False: re.compile(r"(?<![a-z])val")}
 _FOLDERS = {True: "train", False: "val"}
+_ID = re.compile(r"n\d{8}")
 _SYNSET = re.compile(r"n\d{8}(?=_)")
 _OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})\.JPEG")
 _TRAIN, _DOGS = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_train_t3.tar"
@@ -128,13 +129,14 @@ class Shards:
         """What to do about folders of which it is not known that they are classes; else empty.
 
         They may lie unequally deep, or one name may be that of several, as in dog/images/1.jpg and
-        cat/images/1.jpg.
+        cat/images/1.jpg. Synsets are classes wherever they lie.
         """
         found: dict[str, str] = {}  # the folders that gave a class, each with an image
         for index, classes in zip(self.indices, self.classes, strict=True):
             if not index.numbered:
                 pairs = zip(index.names, classes, strict=True)
                 found |= {_path(name): name for name, known in pairs if _folder(name) == known}
+        found = {path: name for path, name in found.items() if not _ID.fullmatch(_folder(name))}
         found.pop("", None)
         first: dict[str, str] = {}
         for path, image in found.items():
@@ -143,8 +145,9 @@ class Shards:
                 other = other if other != path else next(iter(found))
                 return (
                     f"{self.where} and beside it have {found[other]} and {image}, of which the "
-                    "classes are not clear: pack each class as one folder, CLASS/IMAGE or "
-                    "FOLDER/CLASS/IMAGE, all equally deep, or give each image a file KEY.cls"
+                    "classes are not clear: pack each class as one folder, at one place, as "
+                    "CLASS/IMAGE or FOLDER/CLASS/IMAGE, all equally deep, or give each image a "
+                    "file KEY.cls"
                 )
         return ""
 
@@ -250,8 +253,24 @@ def _classes(indices: Sequence[TarIndex], *kit_places: Place) -> list[list[str]]
         kits = [place / NAME for place in kit_places if (place / NAME).is_file()]
         known = dict(enumerate(validation_classes(kits[0]) if kits else [], start=1))
         return [[_by_number(name, known) for name in index.names] for index in indices]
-    folders = len({_folder(name) for index in indices for name in index.names}) > 1
+    folders = _are_classes(name for index in indices for name in index.names)
     return [[_by_name(name, folders=folders) for name in index.names] for index in indices]
+
+
+def _are_classes(names: Iterable[str]) -> bool:
+    """Return whether the folders of images are classes, rather than the synsets in their names.
+
+    They are not where there is only one, or where images of a synset are in several: these are
+    parts of a set.
+    """
+    folders, homes, parted, others = set(), dict[str, str](), False, False
+    for name in names:
+        if folder := _folder(name):
+            folders.add(folder)
+            synset = _SYNSET.match(name, name.rfind("/") + 1)
+            others |= synset is None
+            parted |= synset is not None and homes.setdefault(synset[0], folder) != folder
+    return len(folders) > 1 and (others or not parted)
 
 
 def _all_numbers(names: Iterable[str]) -> bool:

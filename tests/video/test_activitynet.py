@@ -158,3 +158,13 @@ def test_real_action_clips_load_in_every_container(tmp_path: Path) -> None:
     assert set(by_ending) == {".avi", ".mkv", ".mp4"}
     for index in by_ending.values():
         assert val.load(index, None).shape == (8, 3, 64, 64)
+
+
+def test_a_video_is_called_the_same_whether_it_is_there_or_not(
+    settings: ActivityNetSettings,
+) -> None:
+    before = ActivityNet(settings, train=True, num_segments=4)
+    (Path(settings.root) / "videos/two.webm").unlink()
+    after = ActivityNet(settings, train=True, num_segments=4)
+    assert (before.num_missing, after.num_missing) == (0, 1)
+    assert [before.file_name(1), after.file_name(1)] == ["two", "two"]

@@ -150,3 +150,12 @@ def test_real_lists_give_25_validation_videos_of_each_of_200_classes(tmp_path: P
     for train, each in ((True, 400), (False, 25)):
         data = MiniKinetics(settings, train=train, num_segments=8)
         assert Counter(data.label(i) for i in range(len(data))) == dict.fromkeys(range(200), each)
+
+
+def test_videos_are_called_by_their_annotations(settings: MiniKineticsSettings) -> None:
+    train = MiniKinetics(settings, train=True, num_segments=8)
+    assert [train.file_name(index) for index in range(3)] == [
+        "-aa_1_000010_000020",
+        "bb_000000_000010",
+        "dd_000005_000015",
+    ]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -134,6 +135,21 @@ def test_an_edit_list_is_not_left_to_a_decoder_that_counts_what_it_cuts(
     trim(path, first=30, count=50)
     with pytest.raises(BrokenVideo, match=f"{reason}, and an edit list .*orch data prepare"):
         probe(path)
+
+
+def test_an_edit_that_shows_nothing_has_no_speed(written: Path, tmp_path: Path) -> None:
+    path = edited(written / "closed.mp4", tmp_path)
+    trim(path, first=30, count=50)
+    content = bytearray(path.read_bytes())
+    for kind in (b"moov", b"trak", b"edts", b"elst"):  # the table is at the end of the file
+        at = content.index(kind) - 4
+        content[at : at + 4] = (int.from_bytes(content[at : at + 4]) + 12).to_bytes(4)
+    edits = at + 16
+    content[edits - 4 : edits] = (2).to_bytes(4) + struct.pack(">Iii", 40, -1, 0)
+    path.write_bytes(content)
+    index = probe(path)
+    assert (index.frames, index.way) == (50, Way.SLICES)
+    assert numbers_in(frames(path, index, [0, 49])) == [30, 79]
 
 
 def trim(path: Path, first: int, count: int) -> None:

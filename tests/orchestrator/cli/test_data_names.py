@@ -57,7 +57,7 @@ def test_check_says_for_what_a_job_is_refused(orch: Orch, tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize("given", [("--gop", "8"), ("--frames", "3", "--remove-others")])
+@pytest.mark.parametrize("given", [("--gop", "8"), ("--crf", "3", "--frames", "3")])
 def test_options_of_another_format_are_refused(
     orch: Orch, tmp_path: Path, given: tuple[str, ...]
 ) -> None:

@@ -112,6 +112,13 @@ def test_a_copy_has_the_frames_of_its_original_by_number(written: Path, form: st
             assert index.table.starts.tolist() == list(range(0, count, 8))
 
 
+def test_copies_are_made_of_what_there_is_of_a_data_set() -> None:
+    quickstart(4)
+    Path("clips/videos/v_0.mp4").unlink()
+    report = made(load_job("copied.yaml", ["data.max_broken_share=0.1"]).job, "pack")
+    assert report.counts == {"made": 3, "kept": 0, "failed": 1}
+
+
 def quickstart(count: int) -> Job:
     """Return a job on some of the repository's own clips."""
     Path("clips/videos").mkdir(parents=True)

@@ -156,14 +156,15 @@ def test_what_is_no_sample_though_it_may_be_meant_to_be_is_counted(root: Path) -
     (root / "train/a/more").mkdir()
     for name in ("a/more/7.jpg", "a/more/8.png", "a/9.JFIF", "a/10.tif", "b/11.heic", "12.jpg"):
         (root / "train" / name).write_bytes(picture(1))
-    for name in ("a.tar", "z.tar", "a/notes.txt", "a/more/notes.txt"):
+    official = "ILSVRC2012_img_train.tar"
+    for name in ("a.tar", "z.tar", official, "a/x.npy", "a/notes.txt", "a/more/notes.txt"):
         (root / "train" / name).write_bytes(b"")
     data = imagenet(root, train=True)
     assert len(data) == before
     packed, stray, deeper, unknown = data.remarks
     train = root / "train"
     assert packed == (
-        f"1 file is left out, as there are class folders beside them, such as {train}/z.tar."
+        f"1 file is left out, since tars beside class folders are not read, such as {train}/z.tar."
     )
     assert stray == f"1 file is left out, in no class folder, such as {train}/12.jpg."
     assert deeper.startswith("2 files are left out, in folders within class folders, such as ")

@@ -35,7 +35,7 @@ def test_folders_that_may_be_no_classes_are_refused(
     write(tmp_path, {"val/0.tar": tar({"set/a/1.jpg": picture(1), "set/b/2.jpg": picture(2)})})
     [problem] = missing(tmp_path)
     assert f"{tmp_path}/train/0.tar and beside it have {names[0]} and " in problem
-    assert "pack each class as one folder, CLASS/IMAGE" in problem
+    assert "pack each class as one folder, at one place, as CLASS/IMAGE" in problem
 
 
 def test_what_is_lost_of_a_tar_or_is_there_twice_is_said(tmp_path: Path) -> None:
@@ -70,6 +70,26 @@ def test_folders_in_a_tar_are_classes_before_the_names_of_files(tmp_path: Path) 
     assert found == {name.removeprefix("./"): one for name, one in names.items()}
     flat = {"all/n02085620_1.jpg": picture(1), "all/n02123045_2.jpg": picture(2)}
     assert imagenet(sets_of(tmp_path / "flat", flat)).class_names == ["n02085620", "n02123045"]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("part0/{}_1.jpg", "part1/{}_2.jpg"),
+        ("{}_1.jpg", "data/{}_2.jpg"),
+        ("part0/{}/1.jpg", "part1/{}/2.jpg"),
+        ("{}/1.jpg", "part/{}/2.jpg"),
+    ],
+)
+def test_synsets_are_classes_in_all_parts_of_a_set(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    synsets = ["n02085620", "n02123045"]
+    for number, part in enumerate(parts):
+        files = tar({part.format(synset): picture(1) for synset in synsets})
+        write(tmp_path, {f"train/{number}.tar": files, f"val/{number}.tar": files})
+    assert missing(tmp_path) == []
+    data = imagenet(tmp_path)
+    assert data.class_names == synsets
+    assert [data.label(index) for index in range(len(data))] == [0, 1, 0, 1]
 
 
 def test_links_in_a_tar_are_followed(tmp_path: Path) -> None:
