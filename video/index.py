@@ -5,9 +5,10 @@ worker nor another run finds it out again.
 """
 
 import hashlib
-import io
 import json
 import os
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from video.mp4 import Integers, SampleTable
 
-VERSION = 3
+VERSION = 4
 """Of the files: one of another version is not read."""
 
 
@@ -85,20 +86,22 @@ def packed(index: Index) -> bytes:
     """
     plain: dict[str, object] = {"version": VERSION, "frames": index.frames}
     plain |= {"way": index.way, "broken": index.broken}
-    content = io.BytesIO()
+    content = b""
     if table := index.table:
         plain |= {"codec": table.codec.hex(), "length_size": table.length_size}
         plain |= {"description": table.description.hex(), "header": table.header.hex()}
-        np.savez_compressed(
-            content,
-            gaps=np.diff(table.offsets, prepend=0) - np.append(0, table.sizes[:-1]),
-            sizes=_small(table.sizes),
-            delays=_small(table.ranks - np.arange(len(table.ranks))),
-            shown=_small(np.diff(table.ranks[table.shown], prepend=0)),
-            starts=_small(np.diff(table.starts, prepend=0)),
-        )
-    plain |= {"sha256": hashlib.sha256(content.getvalue()).hexdigest()}
-    return json.dumps(plain).encode() + b"\n" + content.getvalue()
+        numbers = {
+            "gaps": np.diff(table.offsets, prepend=0) - np.append(0, table.sizes[:-1]),
+            "sizes": table.sizes,
+            "delays": table.ranks - np.arange(len(table.ranks)),
+            "shown": np.diff(table.ranks[table.shown], prepend=0),
+            "starts": np.diff(table.starts, prepend=0),
+        }
+        small = {name: _small(values) for name, values in numbers.items()}
+        plain |= {"arrays": {name: (some.dtype.str, len(some)) for name, some in small.items()}}
+        content = zlib.compress(b"".join(some.tobytes() for some in small.values()))
+    plain |= {"sha256": hashlib.sha256(content).hexdigest()}
+    return json.dumps(plain).encode() + b"\n" + content
 
 
 def unpacked(content: bytes) -> Index:
@@ -111,8 +114,7 @@ def unpacked(content: bytes) -> Index:
         raise ValueError("a damaged index")
     table = None
     if rest:
-        with np.load(io.BytesIO(rest)) as arrays:
-            values = {name: arrays[name].astype(np.int64) for name in arrays.files}
+        values = _arrays(zlib.decompress(rest), plain["arrays"])
         sizes = values["sizes"]
         ranks = values["delays"] + np.arange(len(sizes))
         table = SampleTable(
@@ -127,6 +129,15 @@ def unpacked(content: bytes) -> Index:
             header=bytes.fromhex(plain["header"]),
         )
     return Index(plain["frames"], Way(plain["way"]), table, plain["broken"])
+
+
+def _arrays(content: bytes, kinds: Mapping[str, tuple[str, int]]) -> dict[str, Integers]:
+    """Return arrays that lie one after the other. kinds: the type and the length of each."""
+    found, at = {}, 0
+    for name, (kind, count) in kinds.items():
+        small = np.frombuffer(content, kind, count, at)
+        found[name], at = small.astype(np.int64), at + small.nbytes
+    return found
 
 
 def _small(values: Integers) -> np.ndarray:
